@@ -1,0 +1,49 @@
+/* Compiling ANALOG: text -> lexer -> parser -> resolve -> types -> plan. All errors of a program
+ * are reported in one run. Start-up only, one thread.
+ */
+#ifndef MR_ANALOG_ANALOG_H
+#define MR_ANALOG_ANALOG_H
+
+#include "analog/plan.h"
+
+#include <stdio.h>
+
+/* What programs are compiled against. The caller hands the table in, so tests can hand in
+ * another. */
+struct mr_analog_config {
+    const struct mr_component *const *components;
+    uint32_t n_components;
+    const char *const *settings; /* "NAME=VALUE" each, from --set */
+    uint32_t n_settings;
+};
+
+/* Messages are collected here; mr_diagnostics_print() writes them in source order, with the line
+ * and a caret. */
+struct mr_diagnostics;
+
+struct mr_diagnostics *mr_diagnostics_new(void);
+void mr_diagnostics_free(struct mr_diagnostics *diagnostics);
+uint32_t mr_diagnostics_errors(const struct mr_diagnostics *diagnostics);
+void mr_diagnostics_print(const struct mr_diagnostics *diagnostics, FILE *to, bool color);
+
+/* Compiles and binds the program in a file ("-": standard input). On MR_ERR_PROGRAM the reasons
+ * are in `diagnostics`. Other statuses (file unreadable: MR_ERR_PROGRAM too, out of memory) have
+ * a message there as well. The plan is the caller's: mr_plan_free(). */
+enum mr_status mr_analog_compile_file(const char *path, const struct mr_analog_config *config,
+                                      struct mr_diagnostics *diagnostics, struct mr_plan **plan);
+
+/* The same for text in memory; `name` stands for the file in messages. */
+enum mr_status mr_analog_compile_text(const char *name, const char *text, size_t len,
+                                      const struct mr_analog_config *config,
+                                      struct mr_diagnostics *diagnostics, struct mr_plan **plan);
+
+void mr_plan_free(struct mr_plan *plan); /* NULL is allowed; unbinds */
+
+/* `millrace explain`: for people, for graphviz, and as a finished drawing. */
+void mr_plan_print_text(const struct mr_plan *plan, FILE *to);
+void mr_plan_print_dot(const struct mr_plan *plan, FILE *to);
+void mr_plan_print_svg(const struct mr_plan *plan, FILE *to);
+
+const char *mr_type_name(enum mr_type type);
+
+#endif

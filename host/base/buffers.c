@@ -1,0 +1,167 @@
+/* The buffer pool: one list and one lock per size class, one atomic account of all bytes. A lock
+ * is held for a few instructions, some thousand times a second: mails and held segments, not
+ * packets. */
+#include "base/buffers.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#define SMALLEST_SHIFT 9
+#define LARGEST_SHIFT 26
+#define N_CLASSES (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+#define DATA_OFFSET 64 /* keeps data on a cache line of its own */
+
+struct size_class {
+    _Alignas(64) pthread_mutex_t lock;
+    struct mr_buffer *free;
+};
+
+struct mr_buffers {
+    uint64_t cap_bytes;
+    _Atomic uint64_t held_bytes; /* taken from the heap */
+    _Atomic uint64_t used_bytes; /* of these, in users' hands */
+    _Atomic uint64_t peak_bytes;
+    _Atomic uint64_t refused;
+    struct size_class classes[N_CLASSES];
+};
+
+enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
+{
+    struct mr_buffers *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
+    if (!pool)
+        return MR_ERR_MEMORY;
+    *pool = (struct mr_buffers){.cap_bytes = cap_bytes};
+    for (int i = 0; i < N_CLASSES; i++)
+        pthread_mutex_init(&pool->classes[i].lock, NULL);
+    *out = pool;
+    return MR_OK;
+}
+
+/* Gives the listed buffers of one class back to the heap; returns the bytes freed. */
+static uint64_t drain(struct mr_buffers *pool, int index)
+{
+    struct size_class *class = &pool->classes[index];
+    uint64_t freed = 0;
+
+    pthread_mutex_lock(&class->lock);
+    struct mr_buffer *buffer = class->free;
+    class->free = NULL;
+    pthread_mutex_unlock(&class->lock);
+    while (buffer) {
+        struct mr_buffer *next = buffer->next;
+        freed += buffer->capacity;
+        free(buffer);
+        buffer = next;
+    }
+    atomic_fetch_sub_explicit(&pool->held_bytes, freed, memory_order_relaxed);
+    return freed;
+}
+
+void mr_buffers_free(struct mr_buffers *pool)
+{
+    if (!pool)
+        return;
+    for (int i = 0; i < N_CLASSES; i++) {
+        drain(pool, i);
+        pthread_mutex_destroy(&pool->classes[i].lock);
+    }
+    free(pool);
+}
+
+static int class_of(size_t capacity)
+{
+    int shift = SMALLEST_SHIFT;
+    while (((size_t)1 << shift) < capacity)
+        shift++;
+    return shift - SMALLEST_SHIFT;
+}
+
+/* Puts `bytes` on the account; false when they do not fit under the cap. */
+static bool reserve(struct mr_buffers *pool, uint64_t bytes)
+{
+    uint64_t held = atomic_load_explicit(&pool->held_bytes, memory_order_relaxed);
+    do {
+        if (held + bytes > pool->cap_bytes)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&pool->held_bytes, &held, held + bytes,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    uint64_t peak = atomic_load_explicit(&pool->peak_bytes, memory_order_relaxed);
+    while (peak < held + bytes &&
+           !atomic_compare_exchange_weak_explicit(&pool->peak_bytes, &peak, held + bytes,
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+    return true;
+}
+
+static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
+{
+    size_t capacity = (size_t)1 << (index + SMALLEST_SHIFT);
+
+    if (!reserve(pool, capacity)) {
+        /* what lies listed in other classes may be what is missing */
+        uint64_t freed = 0;
+        for (int i = N_CLASSES - 1; i >= 0 && freed < capacity; i--)
+            freed += drain(pool, i);
+        if (!reserve(pool, capacity))
+            return NULL;
+    }
+    struct mr_buffer *buffer = aligned_alloc(64, DATA_OFFSET + capacity);
+    if (!buffer) {
+        atomic_fetch_sub_explicit(&pool->held_bytes, capacity, memory_order_relaxed);
+        return NULL;
+    }
+    buffer->data = (uint8_t *)buffer + DATA_OFFSET;
+    buffer->capacity = (uint32_t)capacity;
+    return buffer;
+}
+
+struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity)
+{
+    struct mr_buffer *buffer = NULL;
+
+    if (capacity <= (size_t)1 << LARGEST_SHIFT) {
+        int index = class_of(capacity);
+        struct size_class *class = &pool->classes[index];
+        pthread_mutex_lock(&class->lock);
+        buffer = class->free;
+        if (buffer)
+            class->free = buffer->next;
+        pthread_mutex_unlock(&class->lock);
+        if (!buffer)
+            buffer = fresh(pool, index);
+    }
+    if (!buffer) {
+        atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
+        return NULL;
+    }
+    buffer->len = 0;
+    buffer->next = NULL;
+    atomic_fetch_add_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
+    return buffer;
+}
+
+void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
+{
+    if (!buffer)
+        return;
+    struct size_class *class = &pool->classes[class_of(buffer->capacity)];
+    atomic_fetch_sub_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
+    pthread_mutex_lock(&class->lock);
+    buffer->next = class->free;
+    class->free = buffer;
+    pthread_mutex_unlock(&class->lock);
+}
+
+void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage)
+{
+    uint64_t held = atomic_load_explicit(&pool->held_bytes, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
+    *usage = (struct mr_buffers_usage){
+        .cap_bytes = pool->cap_bytes,
+        .used_bytes = used,
+        .listed_bytes = held > used ? held - used : 0,
+        .peak_bytes = atomic_load_explicit(&pool->peak_bytes, memory_order_relaxed),
+        .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),
+    };
+}

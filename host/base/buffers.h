@@ -1,0 +1,29 @@
+/* The buffer pool: bounded, size-classed memory for bytes that outlive a token (segments held out
+ * of order, mails being assembled, fragments). Thread-safe.
+ *
+ * Classes are powers of two from 512 bytes to 64 MiB. A buffer given back stays in the list of its
+ * class; the sum of all buffers, used and listed, never passes the cap.
+ */
+#ifndef MR_BASE_BUFFERS_H
+#define MR_BASE_BUFFERS_H
+
+#include "millrace/component.h"
+
+struct mr_buffers;
+
+/* What the pool holds now and has refused. */
+struct mr_buffers_usage {
+    uint64_t cap_bytes, used_bytes, listed_bytes, peak_bytes;
+    uint64_t refused; /* requests that would have passed the cap */
+};
+
+enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes);
+void mr_buffers_free(struct mr_buffers *pool); /* NULL is allowed; all buffers must be back */
+
+/* Contracts as of mr_buffer_get() and mr_buffer_put() in millrace/component.h. */
+struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity);
+void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer);
+
+void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage);
+
+#endif

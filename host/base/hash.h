@@ -1,0 +1,25 @@
+/* Keyed hashing for tables that an attacker could aim at: XXH3 with a secret drawn at start. */
+#ifndef MR_BASE_HASH_H
+#define MR_BASE_HASH_H
+
+#include "millrace/packet.h"
+#include "millrace/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mr_secret {
+    uint8_t bytes[192];
+};
+
+/* Draws a secret from the kernel (seed 0), or derives it from `seed` so that a run can be repeated
+ * exactly. */
+enum mr_status mr_secret_draw(struct mr_secret *secret, uint64_t seed);
+
+uint64_t mr_hash_bytes(const struct mr_secret *secret, const void *bytes, size_t len);
+
+/* Fills the key of the flow between two endpoints: a <= b, hash over both. */
+void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
+                      const struct mr_endpoint *y, struct mr_flow_key *key);
+
+#endif

@@ -1,0 +1,36 @@
+/* DPDK's environment: started once for a process, without hugepages and without root.
+ *
+ * Packets are rte_mbufs of one mempool. Frames read from files are attached as external buffers
+ * (blocks of the file reader), so the pool holds headers only.
+ */
+#ifndef MR_CAPTURE_DPDK_H
+#define MR_CAPTURE_DPDK_H
+
+#include "millrace/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct rte_mempool;
+
+struct mr_dpdk_config {
+    uint32_t max_packets; /* that may be held at the same time: size of the mempool */
+    bool verbose;         /* let DPDK log to standard error; otherwise only its errors */
+};
+
+/* Starts the EAL (--no-huge, no PCI, no telemetry, memory sized to the plan) and makes the pool.
+ * MR_ERR_START with a sentence of ours when it fails. Once a process. */
+enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_error *error);
+void mr_dpdk_stop(void);
+
+/* Registers the calling thread with the EAL so that it gets a mempool cache; MR_ERR_LIMIT when
+ * there are too many threads (RTE_MAX_LCORE). */
+enum mr_status mr_dpdk_thread_register(void);
+void mr_dpdk_thread_unregister(void);
+
+/* The pool of packet buffers; packets in use and its size, for the summary. */
+struct rte_mempool *mr_dpdk_pool(void);
+uint32_t mr_dpdk_packets_in_use(void);
+const char *mr_dpdk_version(void);
+
+#endif

@@ -1,0 +1,49 @@
+/* A source of packets: a capture file, a pipe, later a DPDK port. All sit behind this interface.
+ *
+ * One thread reads from a source at a time (the engine's intake turn); which one may change from
+ * burst to burst.
+ */
+#ifndef MR_CAPTURE_SOURCE_H
+#define MR_CAPTURE_SOURCE_H
+
+#include "millrace/status.h"
+#include "packet/burst.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mr_source;
+
+/* What a source tells of itself for progress bars and summaries. */
+struct mr_source_progress {
+    uint64_t bytes_done, bytes_total; /* total 0: not known (a pipe, a port) */
+    uint64_t packets;
+    const char *name;
+};
+
+struct mr_source_ops {
+    /* Appends up to `max` packets to an empty burst. MR_OK: burst->n > 0. MR_AGAIN: nothing now
+     * (live only). MR_EOF: the end, burst->n is 0. MR_ERR_INPUT: the input is damaged from
+     * here on, burst->n is 0 and *error says what and at which packet and byte; packets before
+     * were delivered by earlier calls. */
+    enum mr_status (*read)(struct mr_source *source, struct mr_burst *burst, uint32_t max,
+                           struct mr_error *error);
+    void (*progress)(const struct mr_source *source, struct mr_source_progress *progress);
+    void (*close)(struct mr_source *source);
+};
+
+struct mr_source {
+    const struct mr_source_ops *ops;
+};
+
+/* Opens a capture file: pcap (micro- and nanosecond, either byte order) or pcapng (any section
+ * byte order, several interfaces, if_tsresol, simple and enhanced packet blocks, obsolete
+ * packet blocks); "-" is standard input, pipes are read as they come. Tells the format by its
+ * magic number. Needs mr_dpdk_start(). MR_ERR_INPUT with a sentence when it is no capture. */
+enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
+                                   struct mr_error *error);
+
+/* Frees the packets of a burst (one mbuf each) and empties it. */
+void mr_burst_release(struct mr_burst *burst);
+
+#endif

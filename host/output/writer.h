@@ -1,0 +1,32 @@
+/* The writer: takes finished records in order and puts them into eve.json. One thread at a time
+ * (the engine's output turn). Writes are batched; a failing write (full disk) is counted and told
+ * once, and does not stop the engine. */
+#ifndef MR_OUTPUT_WRITER_H
+#define MR_OUTPUT_WRITER_H
+
+#include "millrace/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct mr_writer;
+
+/* Opens DIR/eve.json; an existing one is truncated. Makes DIR
+ * when only its last part is missing. `folder` NULL: records are counted and thrown away. "-":
+ * records go to standard output. MR_ERR_OUTPUT with a sentence. */
+enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct mr_error *error);
+
+/* Appends one record of whole lines. */
+void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len);
+
+/* Hands what is batched to the kernel. */
+void mr_writer_flush(struct mr_writer *writer);
+
+/* Records written and lost so far; the first failure in words, or NULL. */
+void mr_writer_state(const struct mr_writer *writer, uint64_t *written, uint64_t *lost,
+                     const char **failure);
+
+/* Flushes, syncs and closes; MR_ERR_OUTPUT when anything was lost. */
+enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error);
+
+#endif

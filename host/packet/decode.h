@@ -1,0 +1,53 @@
+/* Decoding a frame, link layer to transport.
+ *
+ * Link types (LINKTYPE_ numbers): Ethernet 1, null 0, raw IP 101 (and 12, 14), IPv4 228, IPv6 229,
+ * loop 108, Linux cooked v1 113 and v2 276. Encapsulations: 802.1Q and 802.1ad (three deep),
+ * MPLS, GRE (versions 0 and 1, Ethernet and IP payloads), VXLAN (UDP 4789), IP in IP, at most
+ * MR_DECODE_DEPTH of them; packets describe the innermost.
+ * Transports: TCP, UDP, ICMP, ICMPv6; of others the IP payload. IPv6 extension headers are
+ * walked (RFC 8200), bounded.
+ */
+#ifndef MR_PACKET_DECODE_H
+#define MR_PACKET_DECODE_H
+
+#include "metrics/metrics.h"
+#include "millrace/packet.h"
+
+#define MR_DECODE_DEPTH 8
+
+/* As Suricata's -k: ALL drops packets with a wrong IPv4, TCP, UDP or ICMP checksum, AUTO does
+ * so unless the first 1,000 checksums of the input tell that the capturing host offloaded them
+ * (then it stops verifying), NONE does not look. */
+enum mr_checksum_policy { MR_CHECKSUM_AUTO, MR_CHECKSUM_ALL, MR_CHECKSUM_NONE };
+
+/* One for each input; one thread at a time. */
+struct mr_decoder {
+    enum mr_checksum_policy checksum;
+    uint32_t seen, bad; /* for AUTO */
+};
+
+/* An IP fragment as the decoder hands it on: which bytes of the datagram it carries. Valid after
+ * mr_decode() when the packet's flags have MR_PACKET_FRAGMENT. */
+struct mr_fragment_view {
+    uint32_t id;
+    uint32_t offset;         /* of its payload in the datagram's payload */
+    uint32_t payload_offset; /* of its payload in packet->data */
+    uint32_t payload_len;
+    uint8_t next_protocol; /* IPv4 protocol; IPv6: next header of the fragment header */
+    bool more;
+    uint32_t unfragmentable_len; /* IPv6: bytes from the IP header to the fragment header; IPv4:
+                                    header bytes */
+};
+
+/* Fills what the source left open of `packet`. MR_DROP_NONE: the packet is usable (a fragment has
+ * MR_PACKET_FRAGMENT set and *fragment filled). Otherwise the reason to drop it. Never reads
+ * outside data[0..len). */
+enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
+                       struct mr_fragment_view *fragment);
+
+/* Decodes from an IP header at packet->data + l3_offset on: for datagrams put together from
+ * fragments, whose zone, times and numbers are already set. */
+enum mr_drop mr_decode_ip(struct mr_decoder *decoder, struct mr_packet *packet,
+                          struct mr_fragment_view *fragment);
+
+#endif

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Write a component: functions that ANALOG programs call. This is all a component sees of the
+ * engine.
+ *
+ * A component is one file with one constant `struct mr_component`, named in the table of
+ * host/components/table.c. It defines functions. A function is vectorised: one call handles the n
+ * rows of a batch, columns in, column out. The rows of a batch belong to one token and stand in
+ * arrival order; rows of one context key are never handled by two workers at once, and a later
+ * row of a key never before an earlier one.
+ *
+ * Memory: arguments are borrowed until the token closes (packet.h). What a function puts into
+ * its result must live as long: constants, arguments, mr_alloc() memory, or a mr_buffer that it
+ * hands over with mr_keep(). A context slot is zero when its context is new, and lives as long as
+ * the context (for a flow key: as long as the flow).
+ *
+ * Rules: never block; never allocate with malloc on the packet path; no file-scope state that
+ * changes. Everything from the wire is hostile: check every length.
+ */
+#ifndef MILLRACE_COMPONENT_H
+#define MILLRACE_COMPONENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/packet.h"
+#include "millrace/status.h"
+
+#define MR_COMPONENT_ABI 1
+
+/* Types of attributes, and the names that `millrace components` and error messages use. */
+#define MR_TYPE_LIST(X)                                                                            \
+    X(MR_TYPE_ANY, "any")         /* in signatures only: takes every type */                       \
+    X(MR_TYPE_NODE, "node")       /* the location attribute @N */                                  \
+    X(MR_TYPE_INT, "int")         /* value.i */                                                    \
+    X(MR_TYPE_REAL, "real")       /* value.d */                                                    \
+    X(MR_TYPE_STRING, "string")   /* value.b: bytes, not terminated, not always text */            \
+    X(MR_TYPE_ADDRESS, "address") /* value.b.ptr: struct mr_endpoint */                            \
+    X(MR_TYPE_FLOW, "flow")       /* value.b.ptr: struct mr_flow_key */                            \
+    X(MR_TYPE_PACKET, "packet")   /* value.b.ptr: struct mr_packet */                              \
+    X(MR_TYPE_STREAM, "stream")   /* value.b.ptr: struct mr_chunk; read as string: its data */
+
+enum mr_type {
+#define X(name, text) name,
+    MR_TYPE_LIST(X)
+#undef X
+};
+
+/* One value: 16 bytes whatever its type. */
+union mr_value {
+    int64_t i;
+    double d;
+    struct {
+        const void *ptr;
+        uint32_t len;
+        uint32_t aux; /* 0 unless the producing function says otherwise */
+    } b;
+};
+
+static inline union mr_value mr_value_int(int64_t i)
+{
+    union mr_value v = {.b = {0, 0, 0}};
+    v.i = i;
+    return v;
+}
+
+static inline union mr_value mr_value_bytes(const void *ptr, uint32_t len)
+{
+    union mr_value v;
+    v.b.ptr = ptr;
+    v.b.len = len;
+    v.b.aux = 0;
+    return v;
+}
+
+/* For a string literal or an array of char. */
+#define MR_VALUE_TEXT(literal) mr_value_bytes((literal), (uint32_t)sizeof(literal) - 1)
+
+/* What an order class asks of the component a function is called from. */
+enum mr_order {
+    MR_ORDER_NONE,    /* no state: any component */
+    MR_ORDER_CONTEXT, /* state per context key: a context-ordered component */
+    MR_ORDER_TOTAL    /* state over everything: a serial component */
+};
+
+enum mr_shape {
+    MR_SHAPE_MAP,   /* exactly one value for each row: writes call->out[row] */
+    MR_SHAPE_EXPAND /* none, one or several values for a row: mr_yield(), rows ascending */
+};
+
+/* Why a batch is handed over. Only functions of order CONTEXT ever see anything but DATA. */
+enum mr_cause {
+    MR_CAUSE_DATA,
+    MR_CAUSE_EXPIRE,  /* the one row stands for a context whose deadline passed */
+    MR_CAUSE_SHUTDOWN /* the input ended: the one row stands for a context still alive */
+};
+
+struct mr_function;
+struct mr_buffer;
+struct mr_event;
+
+/* A constant argument, as the program wrote it. */
+struct mr_constant {
+    enum mr_type type;
+    union mr_value value; /* strings: unescaped, followed by a NUL that len does not count */
+    bool is_file;         /* written @"path": value is the path, resolved against the program's
+                             folder */
+};
+
+/* What bind() may say about an argument that it refuses. */
+struct mr_bind_error {
+    uint32_t argument; /* which one, from 0 */
+    int32_t offset;    /* byte in the (unescaped) string where the fault lies; -1: not known */
+    char text[512];    /* one sentence */
+};
+
+/* One call. Fields are read-only for the function, but for out[]. */
+struct mr_call {
+    const struct mr_function *function;
+    const void *config; /* what bind() made of the constant arguments */
+    void *thread;       /* this worker's state of this binding, or NULL */
+    uint32_t n;         /* rows */
+    enum mr_cause cause;
+    const union mr_value *const *args; /* args[a][row] */
+    union mr_value *out;               /* out[row]; MAP only */
+    struct mr_packet *const *packets;  /* packets[row]: what the row came from; never NULL */
+    uint64_t now_ns;                   /* packet time of this batch */
+    uint8_t **contexts;                /* runtime's: use mr_context() */
+    uint32_t context_offset;
+    void *runtime; /* runtime's */
+};
+
+/* This call site's state in the context of a row (function->context_bytes, zeroed at birth). */
+static inline void *mr_context(const struct mr_call *call, uint32_t row)
+{
+    return call->contexts[row] + call->context_offset;
+}
+
+struct mr_function {
+    const char *name;    /* "f_match"; looked up ignoring case */
+    const char *aliases; /* more names, separated by blanks, or NULL */
+    const char *summary; /* one line for people */
+    enum mr_type args[8];
+    uint8_t n_args; /* all of them obligatory but the last n_optional */
+    uint8_t n_optional;
+    uint8_t n_constant; /* this many of the last arguments must be constants */
+    enum mr_type result;
+    enum mr_order order;
+    enum mr_shape shape;
+    bool pure; /* no effect but its result: the planner drops a call whose result nobody reads */
+    enum mr_type context_key;    /* order CONTEXT: the key type it needs (MR_TYPE_FLOW), or ANY */
+    uint32_t context_bytes;      /* order CONTEXT: its slot, at most 4096 */
+    const char *backends;        /* for `millrace components`: "cpu", "cpu cuda" */
+    const char *const *counters; /* names, NULL-terminated, or NULL: see mr_count() */
+
+    /* (optional) Start-up, one thread: constant arguments -> config. `constants` are the last
+     * n_constants arguments that the program gave. MR_ERR_PROGRAM fills *error. */
+    enum mr_status (*bind)(const struct mr_constant *constants, uint32_t n_constants, void **config,
+                           struct mr_bind_error *error);
+    void (*unbind)(void *config);
+    /* (optional) Start-up: the state of one worker for one binding. */
+    enum mr_status (*thread_open)(const void *config, void **thread);
+    void (*thread_close)(void *thread);
+    /* (optional) A context goes: give back what its slot holds. Also called after expiry. */
+    void (*context_close)(void *slot, void *runtime);
+    /* The work. Cannot fail: what is wrong with a packet is counted and told by events. */
+    void (*call)(struct mr_call *call);
+};
+
+struct mr_component {
+    uint32_t abi;   /* MR_COMPONENT_ABI */
+    uint32_t bytes; /* sizeof(struct mr_component) */
+    const char *name;
+    const char *summary;
+    const struct mr_function *functions;
+    uint32_t n_functions;
+};
+
+/* ---- services: callable from call() only; none of them fails unless it says so ---- */
+
+/* EXPAND: the rule fires for `row` with this result. Rows must not descend. The derived row takes
+ * the context that the row has at this moment (mr_context_renew). */
+void mr_yield(struct mr_call *call, uint32_t row, union mr_value value);
+
+/* Memory that lives until the token closes, 16-byte aligned; for results and small copies. NULL
+ * when the token's share (--token-bytes) is used up; counted. */
+void *mr_alloc(struct mr_call *call, size_t bytes);
+
+/* A keyed hash of bytes: same input, same result within a run; nobody outside can predict it. */
+uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len);
+
+/* The flow that a row's context stands for; NULL when the context key is no flow. */
+struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
+
+/* The flow of the row is over and another one begins under the same key: rows yielded from here
+ * on carry a new, zeroed context. The old one is closed when the batch has passed all stages. */
+void mr_context_renew(struct mr_call *call, uint32_t row);
+
+/* The context of the row will be closed when the batch has passed all stages of the lane. */
+void mr_context_end(struct mr_call *call, uint32_t row);
+
+/* The row's context is handed over with MR_CAUSE_EXPIRE when packet time passes `deadline_ns`
+ * (to the next second) and no later deadline was set meanwhile. 0: never. */
+void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns);
+
+/* Adds to function->counters[index]. */
+void mr_count(struct mr_call *call, uint32_t index, uint64_t n);
+
+/* ---- buffers: bounded, pooled memory for what outlives a token ---- */
+
+struct mr_buffer {
+    uint8_t *data;
+    uint32_t len;           /* the user's */
+    uint32_t capacity;      /* bytes at data */
+    struct mr_buffer *next; /* the user's while he owns it */
+};
+
+/* A buffer of at least `capacity` bytes, len 0; gives it to the caller. NULL when the pool's cap is
+ * reached or the capacity is over 64 MiB: the caller then drops what it wanted to keep, and
+ * counts that. `runtime` is call->runtime (or what context_close was given). */
+struct mr_buffer *mr_buffer_get(void *runtime, size_t capacity);
+
+/* Takes a buffer back. NULL is allowed. */
+void mr_buffer_put(void *runtime, struct mr_buffer *buffer);
+
+/* Takes a buffer and gives it back when the token closes, so that results may point into it. */
+void mr_keep(struct mr_call *call, struct mr_buffer *buffer);
+
+/* ---- events: one EVE record each, written in token order ---- */
+
+/* Opens an event about `row`: timestamp, flow_id, addresses, proto, community_id are filled in
+ * (from the flow of the row if it has one, client -> server; else from its packet). NULL when
+ * events of this type are switched off; every function below takes NULL and does nothing.
+ * Strings may be any bytes: what is not UTF-8 is replaced, what is too long is cut and marked. */
+struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type);
+void mr_event_string(struct mr_event *event, const char *key, const void *bytes, size_t len);
+void mr_event_int(struct mr_event *event, const char *key, int64_t value);
+void mr_event_bool(struct mr_event *event, const char *key, bool value);
+void mr_event_time(struct mr_event *event, const char *key, uint64_t time_ns);
+/* key is NULL inside an array. mr_event_end() ends the innermost object or array. */
+void mr_event_object(struct mr_event *event, const char *key);
+void mr_event_array(struct mr_event *event, const char *key);
+void mr_event_end(struct mr_event *event);
+void mr_event_close(struct mr_event *event);
+
+/* An `anomaly` event: anomaly.type "applayer" or "stream", anomaly.event the name given, and
+ * anomaly.app_proto. At most 16 a flow are written, the rest counted. */
+void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char *name);
+
+#endif

@@ -1,0 +1,3 @@
+# For working on the engine: optimised enough to run the tests fast, assertions on.
+set(CMAKE_BUILD_TYPE "RelWithDebInfo" CACHE STRING "")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g" CACHE STRING "")

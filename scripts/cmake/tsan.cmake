@@ -1,0 +1,4 @@
+# Thread sanitizer.
+set(CMAKE_BUILD_TYPE "RelWithDebInfo" CACHE STRING "")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O1 -g" CACHE STRING "")
+set(MR_SANITIZE "thread" CACHE STRING "")
