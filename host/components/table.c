@@ -1,0 +1,17 @@
+/* All components of this folder; the engine puts its own (packet, tcp) beside them. */
+#include "components/table.h"
+
+extern const struct mr_component mr_component_detector;
+extern const struct mr_component mr_component_smtp;
+#ifdef MR_HAVE_HYPERSCAN
+extern const struct mr_component mr_component_match;
+#endif
+
+const struct mr_component *const mr_components[] = {
+    &mr_component_detector,
+    &mr_component_smtp,
+#ifdef MR_HAVE_HYPERSCAN
+    &mr_component_match,
+#endif
+    NULL,
+};
