@@ -1,0 +1,236 @@
+/* The writer of eve.json: one buffer, one write a megabyte. The ends of the records in the buffer
+ * are kept, so that after a failing write the whole records that made it are known, and the torn
+ * one is taken out of the file again. */
+#include "output/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BATCH_BYTES   ((size_t)1 << 20)
+#define BATCH_RECORDS 8192
+#define FILE_NAME     "eve.json"
+#define FAILURE_BYTES 512
+
+struct mr_writer {
+    int fd;        /* -1: records are thrown away */
+    bool owns_fd;  /* false: standard output */
+    bool seekable; /* a torn record can be cut off */
+    bool torn;     /* the file ends within a line */
+    bool gone;     /* whoever read us has left: writing on is of no use */
+    size_t len;    /* bytes in the buffer */
+    uint32_t n;    /* records in the buffer */
+    uint64_t written, lost;
+    char failure[FAILURE_BYTES]; /* the first; "" when there was none */
+    char *name;                  /* for messages */
+    size_t ends[BATCH_RECORDS];
+    char buffer[BATCH_BYTES];
+};
+
+/* ---- opening ---- */
+
+static enum mr_status make_folder(const char *folder, struct mr_error *error)
+{
+    struct stat status;
+
+    if (mkdir(folder, 0777) == 0)
+        return MR_OK;
+    if (errno == ENOENT)
+        return mr_fail(error, MR_ERR_OUTPUT,
+                       "cannot make the log folder %s: the folder that it should stand in does not "
+                       "exist; make that first",
+                       folder);
+    if (errno != EEXIST)
+        return mr_fail(error, MR_ERR_OUTPUT, "cannot make the log folder %s: %s", folder,
+                       strerror(errno));
+    if (stat(folder, &status))
+        return mr_fail(error, MR_ERR_OUTPUT, "cannot use the log folder %s: %s", folder,
+                       strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return mr_fail(error, MR_ERR_OUTPUT,
+                       "cannot use the log folder %s: it is not a folder; give another with -l",
+                       folder);
+    return MR_OK;
+}
+
+static enum mr_status open_file(struct mr_writer *writer, const char *folder,
+                                struct mr_error *error)
+{
+    if (asprintf(&writer->name, "%s/" FILE_NAME, folder) < 0) {
+        writer->name = NULL;
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    }
+    enum mr_status status = make_folder(folder, error);
+    if (status)
+        return status;
+    do
+        writer->fd = open(writer->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    while (writer->fd < 0 && errno == EINTR);
+    if (writer->fd < 0)
+        return mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", writer->name, strerror(errno));
+    struct stat file;
+    writer->owns_fd = true;
+    writer->seekable = fstat(writer->fd, &file) == 0 && S_ISREG(file.st_mode);
+    return MR_OK;
+}
+
+enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct mr_error *error)
+{
+    struct mr_writer *writer = malloc(sizeof *writer);
+    enum mr_status status = MR_OK;
+
+    if (!writer)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    memset(writer, 0, offsetof(struct mr_writer, ends)); /* the big arrays stay untouched */
+    writer->fd = -1;
+    if (folder && !strcmp(folder, "-")) {
+        writer->name = strdup("standard output");
+        writer->fd = STDOUT_FILENO;
+        if (!writer->name)
+            status = mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    } else if (folder) {
+        status = open_file(writer, folder, error);
+    }
+    if (status) {
+        free(writer->name);
+        free(writer);
+        return status;
+    }
+    *out = writer;
+    return MR_OK;
+}
+
+/* ---- writing ---- */
+
+static void note_failure(struct mr_writer *writer, int reason)
+{
+    if (!writer->failure[0])
+        snprintf(writer->failure, sizeof writer->failure, "cannot write %s: %s", writer->name,
+                 strerror(reason));
+    writer->gone |= reason == EPIPE || reason == EBADF;
+}
+
+/* Writes all of `bytes`, or as many as go; 0 or what stopped it. */
+static int write_all(int fd, const char *bytes, size_t len, size_t *done)
+{
+    *done = 0;
+    while (*done < len) {
+        ssize_t n = write(fd, bytes + *done, len - *done);
+        if (n > 0)
+            *done += (size_t)n;
+        else if (n == 0)
+            return ENOSPC; /* not known to happen; must not loop */
+        else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            struct pollfd ready = {.fd = fd, .events = POLLOUT};
+            if (poll(&ready, 1, -1) < 0 && errno != EINTR)
+                return errno;
+        } else if (errno != EINTR)
+            return errno;
+    }
+    return 0;
+}
+
+/* After a write that stopped at `done`: what is in, what is lost, and no torn line left behind
+ * where that can be helped. */
+static void settle(struct mr_writer *writer, size_t done)
+{
+    uint32_t n = 0;
+
+    while (n < writer->n && writer->ends[n] <= done)
+        n++;
+    size_t whole = n ? writer->ends[n - 1] : 0;
+    writer->written += n;
+    writer->lost += writer->n - n;
+    if (done > whole) {
+        off_t end = writer->seekable ? lseek(writer->fd, -(off_t)(done - whole), SEEK_CUR) : -1;
+        writer->torn = end < 0 || ftruncate(writer->fd, end);
+    }
+}
+
+/* Writes `bytes`, which hold the records that `ends` tells. */
+static void emit(struct mr_writer *writer, const char *bytes, size_t len)
+{
+    size_t done = 0;
+    int reason = 0;
+
+    if (!writer->gone && writer->torn) {
+        /* a line that an earlier failure tore is ended first */
+        reason = write_all(writer->fd, "\n", 1, &done);
+        writer->torn = reason != 0;
+        done = 0;
+    }
+    if (!writer->gone && !reason)
+        reason = write_all(writer->fd, bytes, len, &done);
+    if (reason)
+        note_failure(writer, reason);
+    settle(writer, done);
+    writer->n = 0;
+    writer->len = 0;
+}
+
+void mr_writer_flush(struct mr_writer *writer)
+{
+    if (writer->n)
+        emit(writer, writer->buffer, writer->len);
+}
+
+void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len)
+{
+    if (writer->fd < 0) {
+        writer->written++;
+        return;
+    }
+    if (len > BATCH_BYTES - writer->len || writer->n == BATCH_RECORDS)
+        mr_writer_flush(writer);
+    if (len > BATCH_BYTES) { /* goes out by itself */
+        writer->ends[writer->n++] = len;
+        emit(writer, bytes, len);
+        return;
+    }
+    memcpy(writer->buffer + writer->len, bytes, len);
+    writer->len += len;
+    writer->ends[writer->n++] = writer->len;
+}
+
+/* ---- telling and closing ---- */
+
+void mr_writer_state(const struct mr_writer *writer, uint64_t *written, uint64_t *lost,
+                     const char **failure)
+{
+    if (written)
+        *written = writer->written;
+    if (lost)
+        *lost = writer->lost;
+    if (failure)
+        *failure = writer->failure[0] ? writer->failure : NULL;
+}
+
+enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error)
+{
+    enum mr_status status = MR_OK;
+
+    if (!writer)
+        return MR_OK;
+    mr_writer_flush(writer);
+    /* what is no file cannot be synced; that is no failure */
+    if (writer->owns_fd && !writer->gone && fdatasync(writer->fd) && errno != EINVAL &&
+        errno != EROFS)
+        note_failure(writer, errno);
+    if (writer->owns_fd && close(writer->fd) && errno != EINTR)
+        note_failure(writer, errno);
+    if (writer->lost)
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s; %llu of %llu records are lost", writer->failure,
+                         (unsigned long long)writer->lost,
+                         (unsigned long long)(writer->lost + writer->written));
+    else if (writer->failure[0])
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s", writer->failure);
+    free(writer->name);
+    free(writer);
+    return status;
+}
