@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define BLOCK_BYTES ((size_t)64 * 1024)
-#define ALIGNMENT 16u
+#define ALIGNMENT   16u
 
 struct mr_arena_block {
     struct mr_arena_block *next;

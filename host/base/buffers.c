@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #define SMALLEST_SHIFT 9
-#define LARGEST_SHIFT 26
-#define N_CLASSES (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
-#define DATA_OFFSET 64 /* keeps data on a cache line of its own */
+#define LARGEST_SHIFT  26
+#define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+#define DATA_OFFSET    64 /* keeps data on a cache line of its own */
 
 struct size_class {
     _Alignas(64) pthread_mutex_t lock;

@@ -30,6 +30,15 @@ uint64_t mr_hash_bytes(const struct mr_secret *secret, const void *bytes, size_t
     return XXH3_64bits_withSecret(bytes, len, secret->bytes, sizeof secret->bytes);
 }
 
+void mr_hash128_bytes(const struct mr_secret *secret, const void *bytes, size_t len,
+                      uint8_t hash[16])
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(
+        &canonical, XXH3_128bits_withSecret(bytes, len, secret->bytes, sizeof secret->bytes));
+    memcpy(hash, canonical.digest, 16);
+}
+
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
                       const struct mr_endpoint *y, struct mr_flow_key *key)
 {

@@ -18,6 +18,10 @@ enum mr_status mr_secret_draw(struct mr_secret *secret, uint64_t seed);
 
 uint64_t mr_hash_bytes(const struct mr_secret *secret, const void *bytes, size_t len);
 
+/* 16 bytes of hash, for keys too long to keep: a collision is not to be expected. */
+void mr_hash128_bytes(const struct mr_secret *secret, const void *bytes, size_t len,
+                      uint8_t hash[16]);
+
 /* Fills the key of the flow between two endpoints: a <= b, hash over both. */
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
                       const struct mr_endpoint *y, struct mr_flow_key *key);

@@ -1,7 +1,6 @@
 /* Names and texts of counters and drop reasons, generated from the .def files. */
 #include "metrics/metrics.h"
 
-
 #define NAMES(list) static const char *const list[]
 
 NAMES(counter_texts) = {

@@ -92,6 +92,7 @@ enum mr_shape {
 enum mr_cause {
     MR_CAUSE_DATA,
     MR_CAUSE_EXPIRE,  /* the one row stands for a context whose deadline passed */
+    MR_CAUSE_EVICT,   /* ... for a context that must go since its table is full */
     MR_CAUSE_SHUTDOWN /* the input ended: the one row stands for a context still alive */
 };
 

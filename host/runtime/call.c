@@ -1,0 +1,118 @@
+/* The services of millrace/component.h that are the runtime's: results, memory, contexts, counters.
+ * (Events are the engine's: they are made in its output format.) */
+#include "runtime/exec.h"
+
+#include <stdlib.h>
+
+#define MAX_YIELDS (1u << 20) /* of one call */
+
+static struct mr_exec *exec_of(const struct mr_call *call)
+{
+    return call->runtime;
+}
+
+static bool grow(struct mr_yields *y)
+{
+    uint32_t capacity = y->capacity ? y->capacity * 2 : 1024;
+    if (capacity > MAX_YIELDS)
+        return false;
+    union mr_value *values = realloc(y->values, capacity * sizeof *values);
+    if (values)
+        y->values = values;
+    uint32_t *rows = realloc(y->rows, capacity * sizeof *rows);
+    if (rows)
+        y->rows = rows;
+    uint8_t **contexts = realloc(y->contexts, capacity * sizeof *contexts);
+    if (contexts)
+        y->contexts = contexts;
+    if (!values || !rows || !contexts)
+        return false;
+    y->capacity = capacity;
+    return true;
+}
+
+void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
+{
+    struct mr_exec *exec = exec_of(call);
+    struct mr_yields *y = &exec->yields;
+
+    if (y->n == y->capacity && !grow(y)) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+        return;
+    }
+    y->values[y->n] = value;
+    y->rows[y->n] = row;
+    y->contexts[y->n] = call->contexts ? call->contexts[row] : NULL;
+    y->n++;
+}
+
+void *mr_alloc(struct mr_call *call, size_t bytes)
+{
+    return mr_exec_alloc(exec_of(call), bytes);
+}
+
+uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len)
+{
+    return mr_hash_bytes(exec_of(call)->secret, bytes, len);
+}
+
+struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
+{
+    if (call->contexts) {
+        struct mr_context *c = mr_context_of_slots(call->contexts[row]);
+        if (c->is_flow)
+            return &c->flow;
+    }
+    return exec_of(call)->call_flows[row];
+}
+
+void mr_context_renew(struct mr_call *call, uint32_t row)
+{
+    struct mr_exec *exec = exec_of(call);
+    struct mr_context *old = mr_context_of_slots(call->contexts[row]);
+    struct mr_context *fresh = mr_exec_renew_context(exec, old, call->packets[row]);
+
+    if (fresh == old)
+        return;
+    /* later rows of the same flow belong to the new context as well */
+    for (uint32_t i = row; i < call->n; i++)
+        if (call->contexts[i] == old->slots)
+            call->contexts[i] = fresh->slots;
+}
+
+void mr_context_end(struct mr_call *call, uint32_t row)
+{
+    mr_exec_end_context(exec_of(call), mr_context_of_slots(call->contexts[row]),
+                        call->packets[row]);
+}
+
+void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns)
+{
+    mr_contexts_deadline(exec_of(call)->contexts, mr_context_of_slots(call->contexts[row]),
+                         deadline_ns);
+}
+
+void mr_count(struct mr_call *call, uint32_t index, uint64_t n)
+{
+    struct mr_exec *exec = exec_of(call);
+    if (index >= MR_MAX_COUNTERS)
+        return;
+    _Atomic uint64_t *counter = &exec->bindings[exec->call_binding].counters[index];
+    uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, v + n, memory_order_relaxed);
+}
+
+struct mr_buffer *mr_buffer_get(void *runtime, size_t capacity)
+{
+    return mr_buffers_get(((struct mr_exec *)runtime)->buffers, capacity);
+}
+
+void mr_buffer_put(void *runtime, struct mr_buffer *buffer)
+{
+    mr_buffers_put(((struct mr_exec *)runtime)->buffers, buffer);
+}
+
+void mr_keep(struct mr_call *call, struct mr_buffer *buffer)
+{
+    mr_token_keep(exec_of(call)->token, buffer);
+}

@@ -1,0 +1,239 @@
+/* Executing a group of stages over a batch: fixpoint, pass-through, several predicates. */
+#include "runtime/exec.h"
+
+#include "runtime/dedup.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum mr_status mr_exec_open(struct mr_exec *exec)
+{
+    exec->stage_lists = calloc(exec->plan->n_predicates + 1, sizeof *exec->stage_lists);
+    if (!exec->stage_lists)
+        return MR_ERR_MEMORY;
+    for (uint32_t s = 0; s < exec->plan->n_stages && !exec->dedup; s++)
+        if (exec->plan->stages[s].recursive && !(exec->dedup = mr_dedup_new()))
+            return MR_ERR_MEMORY;
+    return MR_OK;
+}
+
+void mr_exec_close(struct mr_exec *exec)
+{
+    mr_dedup_free(exec->dedup);
+    exec->dedup = NULL;
+    free(exec->stage_lists);
+    free(exec->yields.values);
+    free(exec->yields.rows);
+    free(exec->yields.contexts);
+    free(exec->expired);
+    exec->stage_lists = NULL;
+    exec->yields = (struct mr_yields){0};
+    exec->expired = NULL;
+}
+
+void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
+{
+    bytes = (bytes + 15) & ~(size_t)15;
+    struct mr_buffer *chunk = exec->chunk;
+    if (!chunk || exec->chunk_token != exec->token->number ||
+        chunk->capacity - chunk->len < bytes) {
+        size_t wanted = bytes > MR_CHUNK_BYTES ? bytes : MR_CHUNK_BYTES;
+        struct mr_buffer *fresh = mr_buffers_get(exec->buffers, wanted);
+        if (!fresh) {
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+            return NULL;
+        }
+        mr_token_keep(exec->token, fresh);
+        if (bytes > MR_CHUNK_BYTES / 4) { /* large ones stand alone; the chunk under way stays */
+            fresh->len = (uint32_t)bytes;
+            return fresh->data;
+        }
+        exec->chunk = chunk = fresh;
+        exec->chunk_token = exec->token->number;
+    }
+    void *memory = chunk->data + chunk->len;
+    chunk->len += (uint32_t)bytes;
+    return memory;
+}
+
+static bool triggers(const struct mr_plan_stage *stage, uint32_t predicate)
+{
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        if (stage->rules[r].trigger == predicate)
+            return true;
+    return false;
+}
+
+static void append(struct mr_tuples **list, struct mr_tuples *batch)
+{
+    while (*list)
+        list = &(*list)->next;
+    batch->next = NULL;
+    *list = batch;
+}
+
+/* One pass over the rules, who derives before who is triggered. Consumes `in`. */
+static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                   struct mr_tuples *in)
+{
+    struct mr_tuples **lists = exec->stage_lists;
+    struct mr_tuples *result = NULL;
+
+    while (in) {
+        struct mr_tuples *next = in->next;
+        append(&lists[in->predicate], in);
+        in = next;
+    }
+    for (uint32_t r = 0; r < stage->n_rules; r++) {
+        const struct mr_plan_rule *rule = &stage->rules[r];
+        if (!lists[rule->trigger])
+            continue;
+        lists[rule->trigger] = mr_tuples_merge(exec, lists[rule->trigger]);
+        if (!lists[rule->trigger])
+            continue;
+        struct mr_tuples *derived = mr_exec_rule(exec, rule, lists[rule->trigger]);
+        if (derived)
+            append(&lists[rule->head], derived);
+    }
+    for (uint32_t p = 0; p < exec->plan->n_predicates; p++) {
+        if (!lists[p])
+            continue;
+        if (!triggers(stage, p))
+            append(&result, mr_tuples_merge(exec, lists[p]));
+        lists[p] = NULL;
+    }
+    return result;
+}
+
+/* To the fixpoint, tuple by tuple, with set semantics: what was derived before from the same tuple
+ * is not derived again. */
+static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                      struct mr_tuples *in)
+{
+    struct mr_tuples *result = NULL, *todo = in;
+    uint32_t derivations = 0;
+
+    mr_dedup_clear(exec->dedup);
+    while (todo) {
+        struct mr_tuples *batch = todo;
+        todo = batch->next;
+        if (!triggers(stage, batch->predicate)) {
+            append(&result, batch);
+            continue;
+        }
+        for (uint32_t r = 0; r < stage->n_rules; r++) {
+            const struct mr_plan_rule *rule = &stage->rules[r];
+            if (rule->trigger != batch->predicate)
+                continue;
+            struct mr_tuples *derived = mr_exec_rule(exec, rule, batch);
+            if (derived)
+                derived = mr_dedup_fresh(exec, exec->dedup, derived);
+            if (!derived)
+                continue;
+            derivations += derived->n;
+            if (derivations > MR_MAX_DERIVATIONS) {
+                mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n);
+                continue;
+            }
+            append(&todo, derived);
+        }
+    }
+    return result;
+}
+
+/* The rows of the earliest origin in a list of merged batches, cut off as batches of their own. */
+static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *list)
+{
+    struct mr_order_key best = {UINT64_MAX, UINT64_MAX};
+    struct mr_tuples *result = NULL;
+
+    for (struct mr_tuples *t = list; t; t = t->next) {
+        if (!t->n)
+            continue;
+        struct mr_order_key key = mr_order_of(t->origins[0]);
+        if (mr_order_compare(key, best) < 0)
+            best = key;
+    }
+    for (struct mr_tuples *t = list; t; t = t->next) {
+        uint32_t n = 0;
+        while (n < t->n && !mr_order_compare(mr_order_of(t->origins[n]), best))
+            n++;
+        if (!n)
+            continue;
+        struct mr_tuples *part = mr_tuples_new(exec, t->predicate, n, t->contexts != NULL);
+        for (uint32_t row = 0; part && row < n; row++)
+            mr_tuples_append(exec->plan, part, t, row);
+        mr_tuples_drop(exec->plan, t, n);
+        if (part)
+            append(&result, part);
+    }
+    return result;
+}
+
+static bool any_rows(const struct mr_tuples *list)
+{
+    for (; list; list = list->next)
+        if (list->n)
+            return true;
+    return false;
+}
+
+/* Where the order of tuples of different predicates could show (state, recursion), the batch is
+ * taken apart: all rows of one origin at a time. */
+static struct mr_tuples *run_by_origin(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                       struct mr_tuples *in)
+{
+    struct mr_tuples *result = NULL;
+
+    in = mr_tuples_merge(exec, in);
+    while (any_rows(in)) {
+        struct mr_tuples *part = cut_earliest(exec, in);
+        if (!part)
+            break;
+        struct mr_tuples *out =
+            stage->recursive ? run_fixpoint(exec, stage, part) : run_rules(exec, stage, part);
+        while (out) {
+            struct mr_tuples *next = out->next;
+            append(&result, out);
+            out = next;
+        }
+    }
+    return mr_tuples_merge(exec, result);
+}
+
+static uint32_t n_triggering(const struct mr_plan_stage *stage, const struct mr_tuples *in)
+{
+    uint32_t n = 0, first = MR_NO_PREDICATE;
+    for (; in; in = in->next)
+        if (in->predicate != first && triggers(stage, in->predicate)) {
+            first = in->predicate;
+            n++;
+        }
+    return n;
+}
+
+void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
+{
+    const struct mr_plan_group *g = &exec->plan->groups[group];
+
+    for (uint32_t s = g->first_stage; in && s < g->first_stage + g->n_stages; s++) {
+        const struct mr_plan_stage *stage = &exec->plan->stages[s];
+        uint32_t n = n_triggering(stage, in);
+        if (!n)
+            continue; /* all tuples pass through */
+        if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
+            in = run_by_origin(exec, stage, in);
+        else
+            in = run_rules(exec, stage, in);
+    }
+    while (in) {
+        struct mr_tuples *next = in->next;
+        in->next = NULL;
+        if (exec->last_output)
+            exec->last_output->next = in;
+        else
+            exec->outputs = in;
+        exec->last_output = in;
+        in = next;
+    }
+}

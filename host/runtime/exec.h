@@ -1,0 +1,112 @@
+/* Executing rules: one worker, one token, one batch. What a struct mr_call calls `runtime`.
+ *
+ * A worker has one struct mr_exec and sets it up for each task: token, group, lane. Memory for
+ * results comes in chunks that stay with the token.
+ */
+#ifndef MR_RUNTIME_EXEC_H
+#define MR_RUNTIME_EXEC_H
+
+#include "base/buffers.h"
+#include "runtime/context.h"
+#include "runtime/runtime.h"
+
+#define MR_CHUNK_BYTES     (64u * 1024)
+#define MR_MAX_COUNTERS    32    /* of one function */
+#define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */
+
+/* What a function yielded, in order. */
+struct mr_yields {
+    union mr_value *values;
+    uint32_t *rows;
+    uint8_t **contexts;
+    uint32_t n, capacity;
+};
+
+/* Per binding and worker. */
+struct mr_binding_state {
+    void *thread;
+    _Atomic uint64_t counters[MR_MAX_COUNTERS];
+};
+
+struct mr_exec {
+    const struct mr_plan *plan;
+    struct mr_runtime *runtime;
+    const struct mr_runtime_hooks *hooks;
+    struct mr_buffers *buffers;
+    const struct mr_secret *secret;
+    struct mr_metrics *metrics;
+    void *worker_state;
+    struct mr_binding_state *bindings;
+    uint64_t yield_state; /* tests: random scheduling points */
+
+    /* the task under way */
+    struct mr_token *token;
+    uint32_t group;
+    struct mr_context_table *contexts; /* of the lane; NULL in parallel groups */
+    enum mr_cause cause;
+    uint64_t now_ns;
+    uint64_t batch;                        /* counts tasks: marks the contexts in use */
+    struct mr_context *ended, *last_ended; /* to be closed when the batch is through */
+    struct mr_record *first_record, *last_record;
+    uint32_t n_records;
+    struct mr_tuples *outputs, *last_output;
+
+    /* memory of the token */
+    uint64_t chunk_token; /* number of the token whose chunk it is */
+    struct mr_buffer *chunk;
+
+    /* scratch, reused */
+    struct mr_yields yields;
+    struct mr_flow **call_flows; /* flows of the rows of the call under way */
+    uint32_t call_binding;
+    struct mr_tuples **stage_lists; /* [n_predicates] */
+    struct mr_dedup *dedup;         /* NULL unless a stage is recursive */
+    struct mr_context **expired;
+    uint32_t expired_capacity;
+};
+
+enum mr_status mr_exec_open(struct mr_exec *exec);
+void mr_exec_close(struct mr_exec *exec);
+
+/* 16-byte aligned memory of the token under way; NULL (counted) when the pool is exhausted. */
+void *mr_exec_alloc(struct mr_exec *exec, size_t bytes);
+
+/* Runs all stages of `group` over a list of batches, and appends what leaves it to
+ * exec->outputs. In context-ordered groups the batches carry contexts. */
+void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
+
+/* A task for a lane: gives every row its context (making and evicting them), runs the group, closes
+ * the contexts that ended. */
+void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                  struct mr_tuples *in);
+
+/* Packet time passed for the lane: contexts whose deadline is over are handed to their functions.
+ * `number` is the packet that rang. */
+void mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                       uint64_t now_ns, uint64_t number);
+
+/* The input is over: all contexts are handed to their functions and closed. */
+void mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                           uint64_t now_ns, uint64_t number);
+
+/* What the row that stands for a context may take, over all predicates of a plan. */
+uint32_t mr_exec_row_bytes(const struct mr_plan *plan);
+
+/* The context ends with the task under way; `origin` is what ended it. */
+void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context,
+                         struct mr_packet *origin);
+
+/* Ends a flow's context and puts a new one under its key, which is returned; the old one when there
+ * is no memory for another. */
+struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
+                                         struct mr_packet *origin);
+
+/* One rule over one batch: the batch of its head, or NULL when no row is left. */
+struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               const struct mr_tuples *in);
+
+/* Equality of two values as tests see it. */
+bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y);
+int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
+
+#endif

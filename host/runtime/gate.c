@@ -1,0 +1,136 @@
+/* Gates: where tokens pass in order, and what happens to one that passes. */
+#include "runtime/internal.h"
+
+#include <stdlib.h>
+
+enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens)
+{
+    uint64_t size = 2;
+    while (size < tokens)
+        size *= 2;
+    gate->mask = size - 1;
+    gate->waiting = calloc(size, sizeof *gate->waiting);
+    atomic_init(&gate->turn, 0);
+    atomic_init(&gate->next, 1);
+    return gate->waiting ? MR_OK : MR_ERR_MEMORY;
+}
+
+void mr_gate_free(struct mr_gate *gate)
+{
+    free((void *)gate->waiting);
+    gate->waiting = NULL;
+}
+
+static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work)
+{
+    struct mr_lane *lane = &phase->lanes[work->lane];
+
+    atomic_fetch_add_explicit(&work->token->pending, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&lane->outstanding, 1, memory_order_relaxed);
+    struct mr_work *head = atomic_load_explicit(&lane->inbox, memory_order_relaxed);
+    do {
+        work->next_in_lane = head;
+    } while (!atomic_compare_exchange_weak_explicit(&lane->inbox, &head, work, memory_order_seq_cst,
+                                                    memory_order_relaxed));
+    if (!atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
+        mr_worker_push(worker, &lane->task);
+}
+
+/* Tells a tick or the shutdown to the lanes that may have to do with it. Lanes without work under
+ * way and without a deadline by then are left alone: for them nothing happens. */
+static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work)
+{
+    for (uint32_t i = 0; i < phase->n_lanes; i++) {
+        struct mr_lane *lane = &phase->lanes[i];
+        if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
+            if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns)
+                continue;
+            if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts)
+                continue;
+        }
+        struct mr_work *copy = mr_exec_alloc(&worker->exec, sizeof *copy);
+        if (!copy)
+            continue; /* counted there; the next tick makes good for it */
+        *copy = *work;
+        copy->lane = i;
+        deliver(worker, phase, copy);
+    }
+}
+
+static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_token *token)
+{
+    worker->exec.token = token;
+    for (struct mr_work *work = token->works; work;) {
+        struct mr_work *next = work->next;
+        if (work->kind == MR_WORK_TUPLES)
+            deliver(worker, phase, work);
+        else
+            broadcast(worker, phase, work);
+        work = next;
+    }
+    token->works = token->last_work = NULL;
+}
+
+static void retire(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    bool last = token->last;
+
+    runtime->config.hooks.retire(runtime->config.hooks.user, &worker->metrics, token,
+                                 mr_token_sorted_records(token));
+    struct mr_buffer *buffer = atomic_exchange_explicit(&token->kept, NULL, memory_order_acquire);
+    while (buffer) {
+        struct mr_buffer *next = buffer->next;
+        mr_buffers_put(runtime->config.buffers, buffer);
+        buffer = next;
+    }
+    mr_runtime_token_put(runtime, token);
+    if (last)
+        atomic_store_explicit(&runtime->finished, 1, memory_order_release);
+    mr_runtime_wake(runtime, last);
+}
+
+/* Lets a token pass into phase `into`, or out. */
+static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into)
+{
+    struct mr_runtime *runtime = worker->runtime;
+
+    if (into == runtime->n_phases) {
+        retire(worker, token);
+        return;
+    }
+    token->gate = into;
+    atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
+    admit(worker, &runtime->phases[into], token);
+    if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)
+        mr_gate_arrive(worker, token);
+}
+
+void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    struct mr_gate *gate = &runtime->gates[token->gate];
+    uint32_t into = token->gate + 1;
+
+    if (into < runtime->n_phases)
+        mr_phase_split(worker, token, into);
+    uint64_t number = token->number;
+    atomic_store_explicit(&gate->waiting[number & gate->mask], token, memory_order_seq_cst);
+    for (;;) {
+        if (atomic_exchange_explicit(&gate->turn, 1, memory_order_seq_cst))
+            return; /* who has the turn looks again after giving it back */
+        uint64_t next = atomic_load_explicit(&gate->next, memory_order_relaxed);
+        struct mr_token *first;
+        while ((first = atomic_load_explicit(&gate->waiting[next & gate->mask],
+                                             memory_order_seq_cst))) {
+            atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
+            next++;
+            mr_worker_maybe_yield(worker);
+            pass(worker, first, into);
+        }
+        atomic_store_explicit(&gate->next, next, memory_order_relaxed);
+        atomic_store_explicit(&gate->turn, 0, memory_order_seq_cst);
+        if (!atomic_load_explicit(&gate->waiting[next & gate->mask], memory_order_seq_cst))
+            return;
+    }
+}

@@ -1,0 +1,139 @@
+/* What the parts of the runtime (runtime.c, phase.c, gate.c, worker.c) share.
+ *
+ * A plan is cut into phases. Phase 0 is what runs on a burst before the first context: its leading
+ * parallel groups. Every later phase starts with a context-ordered or serial group, entered through
+ * a gate, and goes on through the parallel groups behind it. One more gate is the output.
+ */
+#ifndef MR_RUNTIME_INTERNAL_H
+#define MR_RUNTIME_INTERNAL_H
+
+#include "base/deque.h"
+#include "runtime/exec.h"
+
+#include <pthread.h>
+
+#define MR_NO_GROUP       UINT32_MAX
+#define MR_QUEUED_BATCHES 1024 /* parallel batches in one deque at most; more run at once */
+
+enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH };
+
+/* What stands in a deque. */
+struct mr_task {
+    enum mr_task_kind kind;
+};
+
+enum mr_work_kind { MR_WORK_TUPLES, MR_WORK_TICK, MR_WORK_SHUTDOWN };
+
+/* What a token brings to one lane. In the token's memory. */
+struct mr_work {
+    struct mr_work *next_in_lane;
+    struct mr_work *next; /* of the token */
+    struct mr_token *token;
+    struct mr_tuples *tuples;
+    uint64_t time_ns, packet; /* ticks: packet time, number of the packet that rang */
+    uint32_t lane;
+    enum mr_work_kind kind;
+};
+
+/* The unit of order and of stealing. */
+struct mr_lane {
+    _Alignas(64) struct mr_task task;
+    uint32_t phase;
+    _Atomic(struct mr_work *) inbox;  /* newest first; filled in the gate's turn */
+    _Atomic uint32_t scheduled;       /* in a deque, or being run */
+    _Atomic uint32_t outstanding;     /* works not finished: 0 makes next_deadline_ns readable */
+    struct mr_context_table contexts; /* whoever runs the lane */
+};
+
+/* A batch of tuples for parallel groups: any worker, any order. In the token's memory. */
+struct mr_batch {
+    struct mr_task task;
+    struct mr_token *token;
+    struct mr_tuples *tuples;
+    uint32_t group;
+};
+
+struct mr_phase {
+    uint32_t lane_group; /* MR_NO_GROUP: phase 0 */
+    uint32_t first_parallel, end_parallel;
+    struct mr_lane *lanes;
+    uint32_t n_lanes; /* a power of two */
+};
+
+/* Lets tokens pass in order: a worker that brings the next one takes the turn and lets all pass
+ * that are there. */
+struct mr_gate {
+    _Alignas(64) _Atomic uint32_t turn;
+    _Atomic uint64_t next;               /* number of the token that passes next */
+    _Atomic(struct mr_token *) *waiting; /* [number & mask] */
+    uint64_t mask;
+};
+
+struct mr_worker {
+    _Alignas(64) struct mr_deque deque;
+    struct mr_exec exec;
+    struct mr_metrics metrics;
+    struct mr_runtime *runtime;
+    uint32_t index;
+    uint64_t random;
+    uint32_t *lane_slots; /* scratch of mr_phase_split: [most lanes of a phase] */
+    pthread_t thread;
+    enum mr_status status;
+};
+
+struct mr_runtime {
+    struct mr_runtime_config config;
+    struct mr_worker *workers;
+    struct mr_phase *phases;
+    uint32_t n_phases;
+    struct mr_gate *gates; /* [n_phases]: gates[p] leads into phase p + 1, the last one out */
+    uint32_t most_lanes;
+
+    _Alignas(64) _Atomic uint32_t intake_turn;
+    _Atomic uint32_t input_over, finished, stop;
+    uint64_t next_number; /* in the intake turn, as the two below */
+    uint64_t second;      /* of packet time */
+    uint64_t last_packet, last_time_ns;
+
+    _Alignas(64) pthread_mutex_t tokens_lock;
+    struct mr_token *free_tokens;
+    uint32_t tokens_made, in_flight, max_in_flight;
+    _Atomic uint32_t in_flight_now;
+
+    _Alignas(64) _Atomic uint32_t sleepers;
+    _Atomic uint32_t epoch; /* futex */
+};
+
+/* ---- worker.c ---- */
+void mr_worker_run(struct mr_worker *worker);
+void mr_runtime_wake(struct mr_runtime *runtime, bool all);
+/* Puts a task on the worker's own deque. */
+void mr_worker_push(struct mr_worker *worker, struct mr_task *task);
+/* Tests only (config.yield_seed): gives way now and then. */
+void mr_worker_maybe_yield(struct mr_worker *worker);
+
+/* ---- phase.c ---- */
+/* The worker works for `token` from now on; its last task must have been ended. */
+void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token);
+/* Hands records and outputs of the task to the token, or runs the parallel groups from `group` on
+ * (those of the phase), and leaves the task; completes the phase when it was the last. */
+void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                       uint32_t group);
+/* A token fresh from intake runs through phase 0. */
+void mr_phase_start(struct mr_worker *worker, struct mr_token *token);
+void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane);
+void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch);
+/* Splits what arrived at the gate of `phase` onto its lanes: token->works. */
+void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
+
+/* ---- gate.c ---- */
+enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);
+void mr_gate_free(struct mr_gate *gate);
+/* All tasks of the token's phase are done: it goes to its next gate. */
+void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
+
+/* ---- runtime.c ---- */
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit);
+void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token);
+
+#endif

@@ -1,0 +1,459 @@
+/* Running one rule over one batch: the interpreter of plan operations. Values stay where they are;
+ * what filters or multiplies rows moves only the 16-byte cells of registers that are still read. */
+#include "runtime/exec.h"
+
+#include <string.h>
+
+/* Rows in flight through a rule: registers are columns. */
+struct frame {
+    uint32_t n;
+    struct mr_packet **origins;
+    struct mr_flow **flows;
+    uint8_t **contexts;
+    union mr_value *registers[MR_MAX_REGISTERS];
+};
+
+bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y)
+{
+    return mr_value_compare(type, x, y) == 0;
+}
+
+int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y)
+{
+    switch (type) {
+    case MR_TYPE_REAL:
+        return x.d < y.d ? -1 : x.d > y.d;
+    case MR_TYPE_STRING: {
+        uint32_t len = x.b.len < y.b.len ? x.b.len : y.b.len;
+        int order = len ? memcmp(x.b.ptr, y.b.ptr, len) : 0;
+        return order ? order : x.b.len < y.b.len ? -1 : x.b.len > y.b.len;
+    }
+    case MR_TYPE_ADDRESS:
+        return memcmp(x.b.ptr, y.b.ptr, sizeof(struct mr_endpoint));
+    case MR_TYPE_FLOW:
+        return memcmp(x.b.ptr, y.b.ptr, 2 * sizeof(struct mr_endpoint));
+    case MR_TYPE_PACKET:
+    case MR_TYPE_STREAM:
+        return x.b.ptr < y.b.ptr ? -1 : x.b.ptr > y.b.ptr;
+    case MR_TYPE_ANY:
+    case MR_TYPE_NODE:
+    case MR_TYPE_INT:
+        break;
+    }
+    return x.i < y.i ? -1 : x.i > y.i;
+}
+
+static union mr_value *new_column(struct mr_exec *exec, uint32_t n)
+{
+    return mr_exec_alloc(exec, (size_t)n * sizeof(union mr_value));
+}
+
+/* An operand as a column: the register, or the constant repeated. NULL when memory is out. */
+static const union mr_value *operand_column(struct mr_exec *exec, const struct frame *frame,
+                                            const struct mr_operand *operand)
+{
+    if (operand->reg != MR_NO_REGISTER)
+        return frame->registers[operand->reg];
+    union mr_value *column = new_column(exec, frame->n);
+    for (uint32_t row = 0; column && row < frame->n; row++)
+        column[row] = operand->constant;
+    return column;
+}
+
+static inline union mr_value operand_value(const struct frame *frame,
+                                           const struct mr_operand *operand, uint32_t row)
+{
+    return operand->reg == MR_NO_REGISTER ? operand->constant : frame->registers[operand->reg][row];
+}
+
+/* Rebuilds the frame from rows[0..n) of the old one; `live` says which registers go along.
+ * `contexts`: the new rows' contexts where they differ from the old rows', else NULL. */
+static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *rows, uint32_t n,
+                   const uint64_t *live, uint32_t n_registers, uint8_t *const *contexts)
+{
+    struct mr_packet **origins = mr_exec_alloc(exec, n * sizeof *origins);
+    struct mr_flow **flows = mr_exec_alloc(exec, n * sizeof *flows);
+    uint8_t **new_contexts = NULL;
+
+    if (frame->contexts)
+        new_contexts = mr_exec_alloc(exec, n * sizeof *new_contexts);
+    if (!origins || !flows || (frame->contexts && !new_contexts))
+        return false;
+    for (uint32_t i = 0; i < n; i++) {
+        origins[i] = frame->origins[rows[i]];
+        flows[i] = frame->flows[rows[i]];
+        if (!new_contexts)
+            continue;
+        new_contexts[i] = contexts ? contexts[i] : frame->contexts[rows[i]];
+        struct mr_context *c = mr_context_of_slots(new_contexts[i]);
+        if (c->is_flow)
+            flows[i] = &c->flow;
+    }
+    for (uint32_t r = 0; r < n_registers; r++) {
+        const union mr_value *old = frame->registers[r];
+        if (!old || !mr_register_live(live, r))
+            continue;
+        union mr_value *column = new_column(exec, n);
+        if (!column)
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            column[i] = old[rows[i]];
+        frame->registers[r] = column;
+    }
+    frame->origins = origins;
+    frame->flows = flows;
+    frame->contexts = new_contexts;
+    frame->n = n;
+    return true;
+}
+
+static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
+                     uint32_t n_registers)
+{
+    const struct mr_function *function = op->function;
+    const union mr_value *columns[8] = {0};
+    struct mr_call call = {
+        .function = function,
+        .config = op->config,
+        .thread = exec->bindings[op->binding].thread,
+        .n = frame->n,
+        .cause = exec->cause,
+        .args = columns,
+        .packets = frame->origins,
+        .now_ns = exec->now_ns,
+        .contexts = frame->contexts,
+        .context_offset = op->context_offset,
+        .runtime = exec,
+    };
+
+    for (uint32_t a = 0; a < op->n_args; a++) {
+        bool bound = op->args[a].reg == MR_NO_REGISTER && function->n_constant &&
+                     a + function->n_constant >= function->n_args;
+        columns[a] = bound ? NULL : operand_column(exec, frame, &op->args[a]);
+        if (!bound && !columns[a])
+            return false;
+    }
+    exec->call_flows = frame->flows;
+    exec->call_binding = op->binding;
+    if (function->shape == MR_SHAPE_MAP) {
+        call.out = new_column(exec, frame->n);
+        if (!call.out)
+            return false;
+        function->call(&call);
+        if (op->result != MR_NO_REGISTER)
+            frame->registers[op->result] = call.out;
+        return true;
+    }
+    struct mr_yields *yields = &exec->yields;
+    yields->n = 0;
+    function->call(&call);
+    uint32_t n = yields->n;
+    if (!n) {
+        frame->n = 0;
+        return true;
+    }
+    union mr_value *out = NULL;
+    if (op->result != MR_NO_REGISTER) {
+        out = new_column(exec, n);
+        if (!out)
+            return false;
+        memcpy(out, yields->values, n * sizeof *out);
+        frame->registers[op->result] = NULL;
+    }
+    if (!gather(exec, frame, yields->rows, n, op->live_after, n_registers,
+                frame->contexts ? yields->contexts : NULL))
+        return false;
+    if (out)
+        frame->registers[op->result] = out;
+    return true;
+}
+
+static bool holds(enum mr_compare compare, int order)
+{
+    switch (compare) {
+    case MR_EQ:
+        return order == 0;
+    case MR_NE:
+        return order != 0;
+    case MR_LT:
+        return order < 0;
+    case MR_LE:
+        return order <= 0;
+    case MR_GT:
+        return order > 0;
+    case MR_GE:
+        return order >= 0;
+    }
+    return false;
+}
+
+/* Keeps the rows that pass; no copy when all of them do. */
+static bool keep(struct mr_exec *exec, struct frame *frame, const uint32_t *rows, uint32_t n,
+                 const struct mr_op *op, uint32_t n_registers)
+{
+    if (n == frame->n)
+        return true;
+    if (!n) {
+        frame->n = 0;
+        return true;
+    }
+    return gather(exec, frame, rows, n, op->live_after, n_registers, NULL);
+}
+
+static bool run_test(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
+                     uint32_t n_registers)
+{
+    uint32_t *rows = mr_exec_alloc(exec, frame->n * sizeof *rows);
+    uint32_t n = 0;
+
+    if (!rows)
+        return false;
+    for (uint32_t row = 0; row < frame->n; row++) {
+        int order = mr_value_compare(op->type, operand_value(frame, &op->args[0], row),
+                                     operand_value(frame, &op->args[1], row));
+        rows[n] = row;
+        n += holds(op->compare, order);
+    }
+    return keep(exec, frame, rows, n, op, n_registers);
+}
+
+static int64_t shift(int64_t value, int64_t by, bool left)
+{
+    if (by < 0 || by > 63)
+        return 0;
+    return left ? (int64_t)((uint64_t)value << by) : value >> by;
+}
+
+/* Wrapping 64-bit arithmetic; false: division by zero. */
+static bool compute_int(enum mr_compute compute, int64_t x, int64_t y, int64_t *result)
+{
+    uint64_t a = (uint64_t)x, b = (uint64_t)y;
+
+    switch (compute) {
+    case MR_COMPUTE_ADD:
+        *result = (int64_t)(a + b);
+        return true;
+    case MR_COMPUTE_SUB:
+        *result = (int64_t)(a - b);
+        return true;
+    case MR_COMPUTE_MUL:
+        *result = (int64_t)(a * b);
+        return true;
+    case MR_COMPUTE_DIV:
+    case MR_COMPUTE_MOD:
+        if (!y)
+            return false;
+        if (y == -1) /* INT64_MIN / -1 wraps */
+            *result = compute == MR_COMPUTE_DIV ? (int64_t)(0 - a) : 0;
+        else
+            *result = compute == MR_COMPUTE_DIV ? x / y : x % y;
+        return true;
+    case MR_COMPUTE_SHL:
+    case MR_COMPUTE_SHR:
+        *result = shift(x, y, compute == MR_COMPUTE_SHL);
+        return true;
+    case MR_COMPUTE_BIT_AND:
+        *result = (int64_t)(a & b);
+        return true;
+    case MR_COMPUTE_BIT_OR:
+        *result = (int64_t)(a | b);
+        return true;
+    case MR_COMPUTE_BIT_XOR:
+        *result = (int64_t)(a ^ b);
+        return true;
+    case MR_COMPUTE_BIT_NOT:
+        *result = (int64_t)~a;
+        return true;
+    case MR_COMPUTE_NEGATE:
+        *result = (int64_t)(0 - a);
+        return true;
+    case MR_COMPUTE_AND:
+        *result = x && y;
+        return true;
+    case MR_COMPUTE_OR:
+        *result = x || y;
+        return true;
+    case MR_COMPUTE_NOT:
+        *result = !x;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool compute_real(enum mr_compute compute, double x, double y, double *result)
+{
+    switch (compute) {
+    case MR_COMPUTE_ADD:
+        *result = x + y;
+        return true;
+    case MR_COMPUTE_SUB:
+        *result = x - y;
+        return true;
+    case MR_COMPUTE_MUL:
+        *result = x * y;
+        return true;
+    case MR_COMPUTE_DIV:
+        *result = x / y;
+        return y < 0 || y > 0;
+    case MR_COMPUTE_NEGATE:
+        *result = -x;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool concat(struct mr_exec *exec, union mr_value x, union mr_value y, union mr_value *result)
+{
+    uint64_t len = (uint64_t)x.b.len + y.b.len;
+    uint8_t *bytes = len <= UINT32_MAX ? mr_exec_alloc(exec, len ? len : 1) : NULL;
+
+    if (!bytes)
+        return false;
+    if (x.b.len)
+        memcpy(bytes, x.b.ptr, x.b.len);
+    if (y.b.len)
+        memcpy(bytes + x.b.len, y.b.ptr, y.b.len);
+    *result = mr_value_bytes(bytes, (uint32_t)len);
+    return true;
+}
+
+/* One value; false: the row vanishes. */
+static bool compute(struct mr_exec *exec, const struct mr_op *op, union mr_value x,
+                    union mr_value y, union mr_value *result)
+{
+    enum mr_type type = op->args[0].type;
+
+    switch (op->compute) {
+    case MR_COMPUTE_COPY:
+        *result = x;
+        return true;
+    case MR_COMPUTE_STREAM_BYTES: {
+        const struct mr_chunk *chunk = x.b.ptr;
+        *result = mr_value_bytes(chunk->data, chunk->len);
+        return true;
+    }
+    case MR_COMPUTE_TO_REAL:
+        result->d = (double)x.i;
+        return true;
+    case MR_COMPUTE_CONCAT:
+        return concat(exec, x, y, result);
+    case MR_COMPUTE_EQ:
+    case MR_COMPUTE_NE:
+    case MR_COMPUTE_LT:
+    case MR_COMPUTE_LE:
+    case MR_COMPUTE_GT:
+    case MR_COMPUTE_GE: {
+        static const enum mr_compare as_compare[] = {MR_EQ, MR_NE, MR_LT, MR_LE, MR_GT, MR_GE};
+        enum mr_compare compare = as_compare[op->compute - MR_COMPUTE_EQ];
+        *result = mr_value_int(holds(compare, mr_value_compare(type, x, y)));
+        return true;
+    }
+    default:
+        break;
+    }
+    if (type == MR_TYPE_REAL)
+        return compute_real(op->compute, x.d, y.d, &result->d);
+    return compute_int(op->compute, x.i, y.i, &result->i);
+}
+
+static bool run_compute(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
+                        uint32_t n_registers)
+{
+    uint32_t *rows = mr_exec_alloc(exec, frame->n * sizeof *rows);
+    union mr_value *out = new_column(exec, frame->n);
+    uint32_t n = 0;
+
+    if (!rows || !out)
+        return false;
+    const union mr_value none = {.b = {0, 0, 0}};
+    for (uint32_t row = 0; row < frame->n; row++) {
+        union mr_value x = operand_value(frame, &op->args[0], row);
+        union mr_value y = op->n_args > 1 ? operand_value(frame, &op->args[1], row) : none;
+        out[row] = none;
+        rows[n] = row;
+        n += compute(exec, op, x, y, &out[row]);
+    }
+    if (op->result != MR_NO_REGISTER)
+        frame->registers[op->result] = out;
+    return keep(exec, frame, rows, n, op, n_registers);
+}
+
+/* The head: columns are the registers themselves. */
+static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                                struct frame *frame)
+{
+    const struct mr_plan_predicate *head = &exec->plan->predicates[rule->head];
+    struct mr_tuples *t = mr_exec_alloc(exec, sizeof *t);
+
+    if (!t)
+        return NULL;
+    *t = (struct mr_tuples){
+        .predicate = rule->head,
+        .n = frame->n,
+        .origins = frame->origins,
+        .contexts = frame->contexts,
+        .flows = frame->flows,
+        .columns = mr_exec_alloc(exec, (head->arity + 1) * sizeof(union mr_value *)),
+    };
+    if (!t->columns)
+        return NULL;
+    for (uint32_t c = 0; c < head->arity; c++) {
+        t->columns[c] = NULL;
+        if (!head->attributes[c].live)
+            continue;
+        const struct mr_operand *operand = &rule->head_args[c];
+        if (operand->reg != MR_NO_REGISTER) {
+            t->columns[c] = frame->registers[operand->reg];
+            continue;
+        }
+        t->columns[c] = new_column(exec, frame->n);
+        if (!t->columns[c])
+            return NULL;
+        for (uint32_t row = 0; row < frame->n; row++)
+            t->columns[c][row] = operand->constant;
+    }
+    return t;
+}
+
+struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               const struct mr_tuples *in)
+{
+    uint32_t arity = exec->plan->predicates[rule->trigger].arity;
+    struct frame rows, *frame = &rows;
+    bool ok = true;
+
+    rows.n = in->n; /* the registers are set below, as many as there are */
+    rows.origins = in->origins;
+    rows.flows = in->flows;
+    rows.contexts = in->contexts;
+    for (uint32_t c = 0; c < arity; c++)
+        frame->registers[c] = in->columns[c];
+    for (uint32_t r = arity; r < rule->n_registers; r++)
+        frame->registers[r] = NULL;
+    if (in->contexts) { /* a renewal belongs to this rule's rows only */
+        frame->contexts = mr_exec_alloc(exec, in->n * sizeof *frame->contexts);
+        if (frame->contexts)
+            memcpy(frame->contexts, in->contexts, in->n * sizeof *frame->contexts);
+        ok = frame->contexts != NULL;
+    }
+    for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
+        const struct mr_op *op = &rule->ops[i];
+        switch (op->kind) {
+        case MR_OP_CALL:
+            ok = run_call(exec, frame, op, rule->n_registers);
+            break;
+        case MR_OP_TEST:
+            ok = run_test(exec, frame, op, rule->n_registers);
+            break;
+        case MR_OP_COMPUTE:
+            ok = run_compute(exec, frame, op, rule->n_registers);
+            break;
+        }
+    }
+    struct mr_tuples *result = ok && frame->n ? derive(exec, rule, frame) : NULL;
+    if (!result && (!ok || frame->n))
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, in->n);
+    return result;
+}

@@ -1,0 +1,369 @@
+/* The runtime as its user sees it: made from a plan, run, stopped, read. */
+#include "runtime/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit)
+{
+    struct mr_token *token = NULL;
+
+    pthread_mutex_lock(&runtime->tokens_lock);
+    if (runtime->in_flight < limit) {
+        token = runtime->free_tokens;
+        if (token) {
+            runtime->free_tokens = token->next_free;
+        } else {
+            token = calloc(1, sizeof *token);
+            runtime->tokens_made += token != NULL;
+        }
+    }
+    if (token) {
+        runtime->in_flight++;
+        if (runtime->in_flight > runtime->max_in_flight)
+            runtime->max_in_flight = runtime->in_flight;
+        atomic_store_explicit(&runtime->in_flight_now, runtime->in_flight, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&runtime->tokens_lock);
+    return token;
+}
+
+void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token)
+{
+    pthread_mutex_lock(&runtime->tokens_lock);
+    token->next_free = runtime->free_tokens;
+    runtime->free_tokens = token;
+    runtime->in_flight--;
+    atomic_store_explicit(&runtime->in_flight_now, runtime->in_flight, memory_order_relaxed);
+    pthread_mutex_unlock(&runtime->tokens_lock);
+}
+
+/* Cuts the plan into phases. */
+static enum mr_status make_phases(struct mr_runtime *runtime)
+{
+    const struct mr_plan *plan = runtime->config.plan;
+    uint32_t g = 0, n = 1;
+
+    for (uint32_t i = 0; i < plan->n_groups; i++)
+        n += plan->groups[i].kind != MR_STAGE_PARALLEL;
+    runtime->n_phases = n;
+    runtime->phases = calloc(n, sizeof *runtime->phases);
+    runtime->gates = aligned_alloc(64, n * sizeof *runtime->gates);
+    if (!runtime->phases || !runtime->gates)
+        return MR_ERR_MEMORY;
+    memset(runtime->gates, 0, n * sizeof *runtime->gates);
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_phase *phase = &runtime->phases[i];
+        phase->lane_group = i ? g++ : MR_NO_GROUP;
+        phase->first_parallel = g;
+        while (g < plan->n_groups && plan->groups[g].kind == MR_STAGE_PARALLEL)
+            g++;
+        phase->end_parallel = g;
+        enum mr_status status = mr_gate_init(&runtime->gates[i], runtime->config.tokens);
+        if (status)
+            return status;
+    }
+    return MR_OK;
+}
+
+static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
+{
+    struct mr_phase *phase = &runtime->phases[index];
+    const struct mr_plan_group *g = &runtime->config.plan->groups[phase->lane_group];
+    bool one = g->kind == MR_STAGE_SERIAL || g->one_at_a_time || g->n_keys != 1;
+    uint64_t contexts = runtime->config.max_contexts;
+
+    phase->n_lanes = one ? 1 : runtime->config.lanes;
+    phase->lanes = aligned_alloc(64, phase->n_lanes * sizeof *phase->lanes);
+    if (!phase->lanes)
+        return MR_ERR_MEMORY;
+    memset(phase->lanes, 0, phase->n_lanes * sizeof *phase->lanes);
+    /* keys do not spread evenly: a lane may have twice its share */
+    uint64_t share = phase->n_lanes == 1 ? contexts : 2 * contexts / phase->n_lanes;
+    for (uint32_t i = 0; i < phase->n_lanes; i++) {
+        phase->lanes[i].task.kind = MR_TASK_LANE;
+        phase->lanes[i].phase = index;
+        mr_contexts_init(&phase->lanes[i].contexts, share < 4 ? 4 : share, g->context_bytes,
+                         mr_exec_row_bytes(runtime->config.plan));
+    }
+    if (phase->n_lanes > runtime->most_lanes)
+        runtime->most_lanes = phase->n_lanes;
+    return MR_OK;
+}
+
+static enum mr_status make_worker(struct mr_runtime *runtime, uint32_t index, uint32_t all_lanes)
+{
+    struct mr_worker *worker = &runtime->workers[index];
+    const struct mr_runtime_config *config = &runtime->config;
+
+    worker->runtime = runtime;
+    worker->index = index;
+    worker->random = (config->yield_seed ? config->yield_seed : 1) * 0x9e3779b97f4a7c15u + index;
+    if (!worker->random)
+        worker->random = 1;
+    worker->exec.plan = config->plan;
+    worker->exec.runtime = runtime;
+    worker->exec.hooks = &runtime->config.hooks;
+    worker->exec.buffers = config->buffers;
+    worker->exec.secret = &runtime->config.secret;
+    worker->exec.metrics = &worker->metrics;
+    worker->exec.bindings = calloc(config->plan->n_bindings + 1, sizeof *worker->exec.bindings);
+    worker->lane_slots = calloc(runtime->most_lanes + 1, sizeof *worker->lane_slots);
+    if (!worker->exec.bindings || !worker->lane_slots)
+        return MR_ERR_MEMORY;
+    enum mr_status status = mr_exec_open(&worker->exec);
+    if (status)
+        return status;
+    return mr_deque_init(&worker->deque, all_lanes + 2 * MR_QUEUED_BATCHES);
+}
+
+static uint32_t power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n && p < 1u << 20)
+        p *= 2;
+    return p;
+}
+
+static void settle(struct mr_runtime_config *config)
+{
+    if (!config->workers)
+        config->workers = 1;
+    if (!config->tokens)
+        config->tokens = 1000;
+    if (!config->burst || config->burst > MR_BURST_MAX)
+        config->burst = MR_BURST_MAX;
+    if (!config->window)
+        config->window = 8 * config->workers;
+    if (config->window > config->tokens)
+        config->window = config->tokens;
+    if (!config->lanes)
+        config->lanes = 64 * config->workers < 256 ? 256 : 64 * config->workers;
+    config->lanes = power_of_two(config->lanes);
+    if (!config->max_contexts)
+        config->max_contexts = 1u << 20;
+}
+
+enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,
+                              struct mr_error *error)
+{
+    struct mr_runtime *runtime = aligned_alloc(64, (sizeof *runtime + 63) / 64 * 64);
+    enum mr_status status = MR_OK;
+    uint32_t all_lanes = 0;
+
+    if (!runtime)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for the runtime");
+    memset(runtime, 0, sizeof *runtime);
+    runtime->config = *config;
+    settle(&runtime->config);
+    pthread_mutex_init(&runtime->tokens_lock, NULL);
+    runtime->next_number = 1;
+    status = make_phases(runtime);
+    for (uint32_t i = 1; !status && i < runtime->n_phases; i++) {
+        status = make_lanes(runtime, i);
+        all_lanes += runtime->phases[i].n_lanes;
+    }
+    if (!status) {
+        size_t bytes = runtime->config.workers * sizeof *runtime->workers;
+        runtime->workers = aligned_alloc(64, bytes);
+        if (runtime->workers)
+            memset(runtime->workers, 0, bytes);
+        else
+            status = MR_ERR_MEMORY;
+    }
+    for (uint32_t i = 0; !status && i < runtime->config.workers; i++)
+        status = make_worker(runtime, i, all_lanes);
+    if (status) {
+        mr_runtime_free(runtime);
+        return mr_fail(error, status, "out of memory for %u workers and %u lanes: lower --workers",
+                       config->workers, config->lanes);
+    }
+    *out = runtime;
+    return MR_OK;
+}
+
+static void free_phases(struct mr_runtime *runtime)
+{
+    for (uint32_t i = 0; runtime->phases && i < runtime->n_phases; i++) {
+        struct mr_phase *phase = &runtime->phases[i];
+        for (uint32_t l = 0; phase->lanes && l < phase->n_lanes; l++)
+            mr_contexts_free(&phase->lanes[l].contexts);
+        free(phase->lanes);
+        if (runtime->gates)
+            mr_gate_free(&runtime->gates[i]);
+    }
+    free(runtime->phases);
+    free(runtime->gates);
+}
+
+void mr_runtime_free(struct mr_runtime *runtime)
+{
+    if (!runtime)
+        return;
+    for (uint32_t i = 0; runtime->workers && i < runtime->config.workers; i++) {
+        struct mr_worker *worker = &runtime->workers[i];
+        mr_exec_close(&worker->exec);
+        free(worker->exec.bindings);
+        free(worker->lane_slots);
+        mr_deque_free(&worker->deque);
+    }
+    free(runtime->workers);
+    free_phases(runtime);
+    while (runtime->free_tokens) {
+        struct mr_token *next = runtime->free_tokens->next_free;
+        free(runtime->free_tokens);
+        runtime->free_tokens = next;
+    }
+    pthread_mutex_destroy(&runtime->tokens_lock);
+    free(runtime);
+}
+
+/* ---- threads ---- */
+
+static const struct mr_op *binding_op(const struct mr_plan *plan, uint32_t binding)
+{
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++) {
+            const struct mr_plan_rule *rule = &plan->stages[s].rules[r];
+            for (uint32_t o = 0; o < rule->n_ops; o++)
+                if (rule->ops[o].kind == MR_OP_CALL && rule->ops[o].binding == binding)
+                    return &rule->ops[o];
+        }
+    return NULL;
+}
+
+static void close_bindings(struct mr_worker *worker)
+{
+    const struct mr_plan *plan = worker->runtime->config.plan;
+    for (uint32_t b = 0; b < plan->n_bindings; b++) {
+        const struct mr_op *op = binding_op(plan, b);
+        struct mr_binding_state *state = &worker->exec.bindings[b];
+        if (op && op->function->thread_close && state->thread)
+            op->function->thread_close(state->thread);
+        state->thread = NULL;
+    }
+}
+
+static enum mr_status open_bindings(struct mr_worker *worker)
+{
+    const struct mr_plan *plan = worker->runtime->config.plan;
+    for (uint32_t b = 0; b < plan->n_bindings; b++) {
+        const struct mr_op *op = binding_op(plan, b);
+        if (!op || !op->function->thread_open)
+            continue;
+        enum mr_status status =
+            op->function->thread_open(op->config, &worker->exec.bindings[b].thread);
+        if (status)
+            return status;
+    }
+    return MR_OK;
+}
+
+static void *worker_main(void *argument)
+{
+    struct mr_worker *worker = argument;
+    struct mr_runtime *runtime = worker->runtime;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+
+    worker->status = MR_OK;
+    if (hooks->worker_open)
+        worker->status = hooks->worker_open(hooks->user, worker->index, &worker->exec.worker_state);
+    if (!worker->status)
+        worker->status = open_bindings(worker);
+    if (!worker->status)
+        mr_worker_run(worker);
+    close_bindings(worker);
+    if (hooks->worker_close)
+        hooks->worker_close(hooks->user, worker->exec.worker_state);
+    return NULL;
+}
+
+enum mr_status mr_runtime_run(struct mr_runtime *runtime, struct mr_error *error)
+{
+    uint32_t started = 1;
+    enum mr_status status = MR_OK;
+
+    for (; started < runtime->config.workers; started++) {
+        struct mr_worker *worker = &runtime->workers[started];
+        if (pthread_create(&worker->thread, NULL, worker_main, worker)) {
+            status = mr_fail(error, MR_ERR_START, "cannot start worker %u of %u: lower --workers",
+                             started + 1, runtime->config.workers);
+            mr_runtime_stop(runtime);
+            break;
+        }
+    }
+    worker_main(&runtime->workers[0]);
+    for (uint32_t i = 0; i < started; i++) {
+        if (i)
+            pthread_join(runtime->workers[i].thread, NULL);
+        if (!status && runtime->workers[i].status)
+            status = mr_fail(error, runtime->workers[i].status, "worker %u could not start: %s",
+                             i + 1, mr_status_text(runtime->workers[i].status));
+    }
+    return status;
+}
+
+void mr_runtime_stop(struct mr_runtime *runtime)
+{
+    atomic_store_explicit(&runtime->stop, 1, memory_order_relaxed);
+}
+
+/* ---- reading ---- */
+
+void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum)
+{
+    for (uint32_t i = 0; i < runtime->config.workers; i++)
+        mr_metrics_sum(sum, &runtime->workers[i].metrics);
+}
+
+void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage)
+{
+    *usage = (struct mr_runtime_usage){
+        .workers = runtime->config.workers,
+        .lanes = runtime->most_lanes,
+        .tokens_in_flight = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed),
+        .max_in_flight = runtime->max_in_flight,
+        .tokens_made = runtime->tokens_made,
+        .token_bytes = sizeof(struct mr_token),
+    };
+}
+
+uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,
+                                     uint32_t index)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; index < MR_MAX_COUNTERS && i < runtime->config.workers; i++)
+        sum += atomic_load_explicit(&runtime->workers[i].exec.bindings[binding].counters[index],
+                                    memory_order_relaxed);
+    return sum;
+}
+
+bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, const char *bytes,
+                    size_t len)
+{
+    struct mr_record *record = mr_exec_alloc(exec, sizeof *record + len);
+    if (!record)
+        return false;
+    record->next = NULL;
+    record->order = mr_order_of(origin);
+    /* groups have their own range, so that who ran what when does not show */
+    record->sequence = exec->group << 24 | (exec->n_records++ & 0xffffff);
+    record->len = (uint32_t)len;
+    memcpy(record->bytes, bytes, len);
+    if (exec->last_record)
+        exec->last_record->next = record;
+    else
+        exec->first_record = record;
+    exec->last_record = record;
+    return true;
+}
+
+void *mr_exec_worker_state(const struct mr_exec *exec)
+{
+    return exec->worker_state;
+}
+
+struct mr_metrics *mr_exec_metrics(struct mr_exec *exec)
+{
+    return exec->metrics;
+}

@@ -1,0 +1,96 @@
+/* The runtime: runs a plan over bursts with any number of workers.
+ *
+ * A burst gets a token and passes the pipeline's phases. A phase starts at a gate, where tokens
+ * pass strictly in order and tuples are split by context key onto lanes, and goes on through the
+ * parallel groups behind it. A lane is the unit of order and of stealing: it stands in one
+ * worker's deque at a time, so its contexts need no locks. The last gate is the output: records are
+ * handed over in token order, whatever ran when.
+ *
+ * The runtime knows neither capture nor output: the engine hands it hooks.
+ */
+#ifndef MR_RUNTIME_RUNTIME_H
+#define MR_RUNTIME_RUNTIME_H
+
+#include "analog/plan.h"
+#include "base/buffers.h"
+#include "base/hash.h"
+#include "metrics/metrics.h"
+#include "runtime/token.h"
+
+struct mr_runtime;
+struct mr_worker;
+struct mr_exec;
+
+struct mr_runtime_hooks {
+    void *user;
+
+    /* Fills token->burst with decoded packets, and bytes. One worker at a time. MR_OK: n may be 0
+     * (all packets of a read were dropped). MR_AGAIN: nothing at the moment. MR_EOF: nothing will
+     * come any more. Ticks, times and numbers are the runtime's business. */
+    enum mr_status (*intake)(void *user, struct mr_metrics *metrics, struct mr_token *token);
+
+    /* Start and end of a worker thread (in it). *state is handed to the hooks below. */
+    enum mr_status (*worker_open)(void *user, uint32_t worker, void **state);
+    void (*worker_close)(void *user, void *state);
+
+    /* Tuples left the last stage. Any worker. Records by mr_exec_record(). */
+    void (*leave)(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
+
+    /* A flow's context is closed. Any worker, in the flow's order. */
+    void (*flow_closed)(void *user, struct mr_exec *exec, const struct mr_packet *origin,
+                        const struct mr_flow *flow, bool alerted);
+
+    /* The token passes the last gate: records in order, then the packets are to be freed. One
+     * worker at a time, tokens in order. */
+    void (*retire)(void *user, struct mr_metrics *metrics, struct mr_token *token,
+                   const struct mr_record *records);
+};
+
+struct mr_runtime_config {
+    const struct mr_plan *plan;
+    struct mr_runtime_hooks hooks;
+    struct mr_buffers *buffers;
+    struct mr_secret secret;
+    uint32_t workers;      /* at least 1 */
+    uint32_t tokens;       /* in flight at most */
+    uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
+    uint32_t lanes;        /* of a context-ordered group; 0: 64 a worker, at least 256 */
+    uint32_t burst;        /* packets a token at most */
+    uint64_t max_contexts; /* of a group, over all lanes */
+    uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
+};
+
+enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,
+                              struct mr_error *error);
+void mr_runtime_free(struct mr_runtime *runtime);
+
+/* Runs until the input ends: the calling thread is one of the workers. */
+enum mr_status mr_runtime_run(struct mr_runtime *runtime, struct mr_error *error);
+
+/* No further intake; what is in flight is finished, contexts are shut down. Async-signal-safe. */
+void mr_runtime_stop(struct mr_runtime *runtime);
+
+/* Sums over all workers; any thread, any time. */
+void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum);
+
+struct mr_runtime_usage {
+    uint32_t workers, lanes, tokens_in_flight, max_in_flight, tokens_made;
+    uint64_t contexts;
+    uint64_t token_bytes; /* memory of one token before any result */
+};
+
+void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage);
+
+/* Counter `index` of the function behind a binding, over all workers. */
+uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,
+                                     uint32_t index);
+
+/* ---- for hooks ---- */
+
+/* Adds a record about `origin` to the token under way; false when memory is out (counted). */
+bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, const char *bytes,
+                    size_t len);
+void *mr_exec_worker_state(const struct mr_exec *exec);
+struct mr_metrics *mr_exec_metrics(struct mr_exec *exec);
+
+#endif

@@ -1,0 +1,63 @@
+/* A token: one burst on its way through a pipeline, numbered in order of arrival, and the memory
+ * of everything derived from it.
+ *
+ * A token passes the gates of the pipeline in turn; between two gates any number of workers work
+ * for it at the same time. Its memory (chunks, kept buffers, packets) is given back when the last
+ * gate lets it out, so whatever is derived from a burst may point into it.
+ */
+#ifndef MR_RUNTIME_TOKEN_H
+#define MR_RUNTIME_TOKEN_H
+
+#include "millrace/component.h"
+#include "packet/burst.h"
+#include "runtime/tuples.h"
+
+#include <stdatomic.h>
+
+/* Packet time passes a second: before packet `position` of the burst. */
+struct mr_tick {
+    uint32_t position;
+    uint64_t time_ns;
+    uint64_t number; /* of that packet */
+};
+
+/* An output record (one event) waiting for its turn. */
+struct mr_record {
+    struct mr_record *next;
+    struct mr_order_key order;
+    uint32_t sequence; /* among records of one task */
+    uint32_t len;
+    char bytes[];
+};
+
+struct mr_work;
+
+struct mr_token {
+    uint64_t number;
+    struct mr_token *next_free;
+    bool last; /* the input is over: contexts are shut down, nothing follows */
+    uint32_t n_ticks;
+    uint64_t end_ns;                     /* packet time at the end of the burst */
+    uint64_t end_number;                 /* number of the last packet read so far */
+    uint64_t arrived_ns;                 /* machine's clock */
+    uint64_t bytes;                      /* wire bytes of the packets */
+    uint32_t gate;                       /* the next one to pass */
+    _Atomic uint32_t pending;            /* tasks under way before that gate */
+    struct mr_tuples *arrived;           /* what enters the next gate, merged */
+    struct mr_work *works, *last_work;   /* the same split by lane */
+    _Atomic(struct mr_tuples *) outputs; /* what tasks left for the next gate */
+    _Atomic(struct mr_record *) records;
+    _Atomic(struct mr_buffer *) kept;
+    struct mr_tick ticks[MR_BURST_MAX + 1];
+    struct mr_burst burst;
+};
+
+/* Puts a list (first..last) in front of what other workers put there. */
+void mr_token_push_records(struct mr_token *token, struct mr_record *first, struct mr_record *last);
+void mr_token_push_outputs(struct mr_token *token, struct mr_tuples *first, struct mr_tuples *last);
+void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
+
+/* All records of a token in their order. Call when nobody works for it any more. */
+struct mr_record *mr_token_sorted_records(struct mr_token *token);
+
+#endif

@@ -1,0 +1,59 @@
+/* Tuples in columns: a batch of one predicate, all of one token. Lives in the token's memory. */
+#ifndef MR_RUNTIME_TUPLES_H
+#define MR_RUNTIME_TUPLES_H
+
+#include "analog/plan.h"
+
+struct mr_exec;
+
+/* Beside its attributes every row has: the packet (or tick) it came from; the slots of its context
+ * (inside a context-ordered group only); the flow it belongs to, if any. Inside the group that
+ * keeps the flow that is the living one, behind it a copy. */
+struct mr_tuples {
+    struct mr_tuples *next; /* next batch of a list */
+    uint32_t predicate;
+    uint32_t n;
+    union mr_value **columns; /* [arity]; NULL where the attribute is dead */
+    struct mr_packet **origins;
+    uint8_t **contexts; /* NULL outside context-ordered groups */
+    struct mr_flow **flows;
+};
+
+/* An empty batch with room for `n` rows in all live columns; NULL when memory is out. */
+struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32_t n,
+                                bool with_contexts);
+
+/* Copies row `from_row` of `from` to the end of `to` (same predicate, room enough). */
+void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
+                      const struct mr_tuples *from, uint32_t from_row);
+
+/* Drops the first n rows (by moving on; the memory stays). */
+void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32_t n);
+
+/* Where a row stands in the order of the whole run: by packet, what a tick brought forth before
+ * the packet whose time rang it, ticks by the age of their context. */
+struct mr_order_key {
+    uint64_t number; /* 2 * packet number, + 1 for packets */
+    uint64_t sub;
+};
+
+/* The origin of rows that a timer or the shutdown brings forth; packet.flags has TICK. */
+struct mr_tick_origin {
+    struct mr_packet packet;
+    uint64_t sub; /* number of the packet that opened the context */
+};
+
+struct mr_order_key mr_order_of(const struct mr_packet *origin);
+
+static inline int mr_order_compare(struct mr_order_key x, struct mr_order_key y)
+{
+    if (x.number != y.number)
+        return x.number < y.number ? -1 : 1;
+    return x.sub < y.sub ? -1 : x.sub > y.sub;
+}
+
+/* A list of batches merged into one batch per predicate, rows in origin order (stable). Batches of
+ * different predicates keep the order of their first appearance. */
+struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list);
+
+#endif

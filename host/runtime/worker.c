@@ -1,0 +1,215 @@
+/* A worker: its own deque first, then fresh bursts, then other workers' deques, then sleep. */
+#include "runtime/internal.h"
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SPINS       64      /* rounds without work before a worker sleeps */
+#define SLEEP_NS    1000000 /* at most; then it looks again */
+#define EMPTY_READS 64      /* bursts without a packet before the turn is given up */
+
+static uint64_t next_random(struct mr_worker *worker)
+{
+    worker->random ^= worker->random << 13;
+    worker->random ^= worker->random >> 7;
+    worker->random ^= worker->random << 17;
+    return worker->random;
+}
+
+void mr_worker_maybe_yield(struct mr_worker *worker)
+{
+    if (!worker->runtime->config.yield_seed)
+        return;
+    uint64_t r = next_random(worker);
+    if (!(r & 7))
+        sched_yield();
+    if (!(r & 0x3ff)) {
+        struct timespec nap = {.tv_nsec = (long)(r >> 10 & 0xffff)};
+        nanosleep(&nap, NULL);
+    }
+}
+
+void mr_runtime_wake(struct mr_runtime *runtime, bool all)
+{
+    if (!atomic_load_explicit(&runtime->sleepers, memory_order_seq_cst))
+        return;
+    atomic_fetch_add_explicit(&runtime->epoch, 1, memory_order_seq_cst);
+    syscall(SYS_futex, &runtime->epoch, FUTEX_WAKE_PRIVATE, all ? INT32_MAX : 1, NULL, NULL, 0);
+}
+
+void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
+{
+    /* never refused: the deque holds every lane and all batches that may be queued */
+    (void)mr_deque_push_owner(&worker->deque, task);
+    mr_runtime_wake(worker->runtime, false);
+}
+
+static void run_task(struct mr_worker *worker, struct mr_task *task)
+{
+    mr_worker_maybe_yield(worker);
+    if (task->kind == MR_TASK_LANE)
+        mr_phase_run_lane(worker, (struct mr_lane *)(void *)task);
+    else
+        mr_phase_run_batch(worker, (struct mr_batch *)(void *)task);
+}
+
+static struct mr_task *steal(struct mr_worker *worker)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    uint32_t n = runtime->config.workers;
+
+    if (n < 2)
+        return NULL;
+    uint32_t victim = (uint32_t)(next_random(worker) % n);
+    for (uint32_t i = 0; i < n; i++, victim = (victim + 1) % n) {
+        if (victim == worker->index)
+            continue;
+        struct mr_task *task = mr_deque_steal_any(&runtime->workers[victim].deque);
+        if (task) {
+            mr_metrics_add(&worker->metrics, MR_COUNT_STEALS, 1);
+            return task;
+        }
+    }
+    mr_metrics_add(&worker->metrics, MR_COUNT_FAILED_STEALS, 1);
+    return NULL;
+}
+
+/* Where packet time passes a second within the burst. */
+static void find_ticks(struct mr_runtime *runtime, struct mr_token *token)
+{
+    token->n_ticks = 0;
+    for (uint32_t i = 0; i < token->burst.n; i++) {
+        const struct mr_packet *packet = &token->burst.packets[i];
+        uint64_t second = packet->time_ns / 1000000000u;
+        if (packet->time_ns > runtime->last_time_ns)
+            runtime->last_time_ns = packet->time_ns;
+        if (packet->number > runtime->last_packet)
+            runtime->last_packet = packet->number;
+        if (second <= runtime->second)
+            continue;
+        runtime->second = second;
+        token->ticks[token->n_ticks++] =
+            (struct mr_tick){.position = i, .time_ns = packet->time_ns, .number = packet->number};
+    }
+    token->end_ns = runtime->last_time_ns;
+    token->end_number = runtime->last_packet;
+}
+
+/* In the intake turn: a burst with its token, or NULL. */
+static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+    struct mr_token *token;
+    enum mr_status status = MR_AGAIN;
+
+    if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed))
+        return NULL;
+    token = mr_runtime_token_get(runtime, limit);
+    if (!token)
+        return NULL;
+    token->burst.n = 0;
+    token->bytes = 0;
+    token->last = false;
+    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n; i++) {
+        bool stop = atomic_load_explicit(&runtime->stop, memory_order_relaxed);
+        status = stop ? MR_EOF : hooks->intake(hooks->user, &worker->metrics, token);
+        if (status != MR_OK)
+            break;
+    }
+    if (status == MR_EOF) {
+        token->last = true;
+        atomic_store_explicit(&runtime->input_over, 1, memory_order_relaxed);
+    } else if (!token->burst.n) {
+        mr_runtime_token_put(runtime, token);
+        return NULL;
+    }
+    token->number = runtime->next_number++;
+    find_ticks(runtime, token);
+    mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
+    mr_metrics_add(&worker->metrics, MR_COUNT_PACKETS_PROCESSED, token->burst.n);
+    mr_metrics_add(&worker->metrics, MR_COUNT_BYTES_PROCESSED, token->bytes);
+    return token;
+}
+
+/* Takes a burst in, if it is nobody else's turn and fewer than `limit` tokens are under way. */
+static bool intake(struct mr_worker *worker, uint32_t limit)
+{
+    struct mr_runtime *runtime = worker->runtime;
+
+    if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
+        atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
+        atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire))
+        return false;
+    struct mr_token *token = take_in(worker, limit);
+    atomic_store_explicit(&runtime->intake_turn, 0, memory_order_release);
+    if (!token)
+        return false;
+    mr_phase_start(worker, token);
+    return true;
+}
+
+static bool any_work(struct mr_runtime *runtime)
+{
+    for (uint32_t i = 0; i < runtime->config.workers; i++)
+        if (mr_deque_size_any(&runtime->workers[i].deque))
+            return true;
+    return atomic_load_explicit(&runtime->finished, memory_order_seq_cst) != 0;
+}
+
+static void sleep_a_little(struct mr_worker *worker)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    struct timespec at_most = {.tv_nsec = SLEEP_NS};
+
+    atomic_fetch_add_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
+    uint32_t epoch = atomic_load_explicit(&runtime->epoch, memory_order_seq_cst);
+    if (!any_work(runtime)) {
+        mr_metrics_add(&worker->metrics, MR_COUNT_PARKS, 1);
+        syscall(SYS_futex, &runtime->epoch, FUTEX_WAIT_PRIVATE, epoch, &at_most, NULL, 0);
+    }
+    atomic_fetch_sub_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
+}
+
+/* One round: something done, or not. A burst of one's own is better than a stolen lane (nobody
+ * else has touched it), until two a worker are under way: then the lanes are what waits. */
+static bool round_of_work(struct mr_worker *worker)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    uint32_t workers = runtime->config.workers;
+    uint32_t window = runtime->config.window;
+
+    struct mr_task *task = mr_deque_pop_owner(&worker->deque);
+    if (task) {
+        mr_metrics_add(&worker->metrics, MR_COUNT_LOCAL_RUNS, 1);
+        run_task(worker, task);
+        return true;
+    }
+    if (intake(worker, 2 * workers < window ? 2 * workers : window))
+        return true;
+    task = steal(worker);
+    if (task) {
+        run_task(worker, task);
+        return true;
+    }
+    return intake(worker, window);
+}
+
+void mr_worker_run(struct mr_worker *worker)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    uint32_t idle = 0;
+
+    while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
+        if (round_of_work(worker)) {
+            idle = 0;
+        } else if (++idle < SPINS) {
+            __builtin_ia32_pause();
+        } else {
+            sleep_a_little(worker);
+        }
+    }
+}
