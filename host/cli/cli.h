@@ -1,0 +1,29 @@
+/* What the commands share: exit codes, and how a failure is told. */
+#ifndef MR_CLI_CLI_H
+#define MR_CLI_CLI_H
+
+#include "millrace/status.h"
+
+/* Documented in README.md; scripts rely on them. */
+enum mr_exit {
+    MR_EXIT_OK = 0,
+    MR_EXIT_USAGE = 1,   /* an option or argument is wrong */
+    MR_EXIT_PROGRAM = 2, /* a program, pattern or model is wrong */
+    MR_EXIT_INPUT = 3,   /* a capture cannot be read, or not to its end */
+    MR_EXIT_OUTPUT = 4,  /* events could not be written */
+    MR_EXIT_START = 5,   /* the engine cannot start on this machine */
+    MR_EXIT_INTERNAL = 6 /* our fault */
+};
+
+int mr_cli_exit_code(enum mr_status status);
+
+/* Prints "millrace: TEXT" and returns the exit code. */
+int mr_cli_fail(const struct mr_error *error);
+
+/* Each command gets its own arguments, argv[0] its name. */
+int mr_cli_run(int argc, char **argv);
+int mr_cli_check(int argc, char **argv);
+int mr_cli_explain(int argc, char **argv);
+int mr_cli_components(int argc, char **argv);
+
+#endif

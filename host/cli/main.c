@@ -1,0 +1,110 @@
+/* millrace: finds the command and hands over. */
+#include "cli/cli.h"
+
+#include "millrace/version.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char help_text[] =
+    "millrace " MR_VERSION ": stateful traffic inspection, described in ANALOG\n"
+    "\n"
+    "usage: millrace COMMAND [OPTION...]\n"
+    "\n"
+    "  run         inspect traffic with a program\n"
+    "              millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n"
+    "  check       read a program and report all its errors\n"
+    "              millrace check my.analog\n"
+    "  explain     show what a program compiles to (text, --dot, --svg)\n"
+    "              millrace explain my.analog --svg > my.svg\n"
+    "  components  list the functions that programs can call\n"
+    "  version     print the version\n"
+    "  help        print this\n"
+    "\n"
+    "millrace COMMAND --help tells the options of a command.\n"
+    "\n"
+    "Exit codes: 0 fine, 1 wrong option, 2 error in a program or pattern, 3 a capture cannot be\n"
+    "read (what was read is inspected and written), 4 events cannot be written, 5 the engine\n"
+    "cannot start on this machine, 6 internal error.\n";
+
+int mr_cli_exit_code(enum mr_status status)
+{
+    switch (status) {
+    case MR_OK:
+    case MR_EOF:
+        return MR_EXIT_OK;
+    case MR_ERR_USAGE:
+        return MR_EXIT_USAGE;
+    case MR_ERR_PROGRAM:
+        return MR_EXIT_PROGRAM;
+    case MR_ERR_INPUT:
+        return MR_EXIT_INPUT;
+    case MR_ERR_OUTPUT:
+        return MR_EXIT_OUTPUT;
+    case MR_ERR_START:
+    case MR_ERR_MEMORY:
+    case MR_ERR_LIMIT:
+        return MR_EXIT_START;
+    case MR_AGAIN:
+    case MR_ERR_INTERNAL:
+        break;
+    }
+    return MR_EXIT_INTERNAL;
+}
+
+int mr_cli_fail(const struct mr_error *error)
+{
+    fprintf(stderr, "millrace: %s\n", error->text);
+    return mr_cli_exit_code(error->status);
+}
+
+static int version(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    puts("millrace " MR_VERSION);
+    return MR_EXIT_OK;
+}
+
+static int help(int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    fputs(help_text, stdout);
+    return MR_EXIT_OK;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} commands[] = {
+    {"run", mr_cli_run},
+    {"check", mr_cli_check},
+    {"explain", mr_cli_explain},
+    {"components", mr_cli_components},
+    {"version", version},
+    {"help", help},
+    {"--version", version},
+    {"-V", version},
+    {"--help", help},
+    {"-h", help},
+    {"--list-functions", mr_cli_components},
+};
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        fputs(help_text, stderr);
+        return MR_EXIT_USAGE;
+    }
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name))
+            return commands[i].run(argc - 1, argv + 1);
+    if (argv[1][0] == '-')
+        return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
+    fprintf(stderr,
+            "millrace: there is no command '%s'; use run, check, explain, components, version or "
+            "help\n",
+            argv[1]);
+    return MR_EXIT_USAGE;
+}

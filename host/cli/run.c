@@ -1,0 +1,315 @@
+/* millrace run: options to a configuration, signals, the progress bar, the summary. */
+#include "cli/cli.h"
+
+#include "millrace/engine.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_LIST 4096
+
+enum {
+    OPT_WORKERS = 256,
+    OPT_TOKENS,
+    OPT_LANES,
+    OPT_BURST,
+    OPT_ORDERED,
+    OPT_SET,
+    OPT_SEED,
+    OPT_YIELD,
+    OPT_EVENTS,
+    OPT_SUMMARY,
+    OPT_DEFRAG,
+    OPT_MEMORY,
+    OPT_MAX_FLOWS,
+    OPT_LIST_FUNCTIONS
+};
+
+static const struct argp_option options[] = {
+    {0, 0, 0, 0, "What to inspect, and with what:", 1},
+    {"program", 'p', "FILE", 0, "the ANALOG program", 1},
+    {0, 'c', "FILE", 0, "the same", 1},
+    {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
+    {0, 'i', "IFACE", 0, "live capture; comes with the next version", 1},
+    {"set", OPT_SET, "NAME=VALUE", 0, "give a param of the program another value", 1},
+    {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
+    {0, 0, 0, 0, "Results:", 2},
+    {0, 'l', "DIR", 0,
+     "write all events to DIR/eve.json (- is standard output); without it the program's own "
+     "results go to standard output",
+     2},
+    {"events", OPT_EVENTS, "LIST", 0,
+     "only these event types, e.g. alert,flow,smtp; `program`: only what leaves the program", 2},
+    {"ordered", OPT_ORDERED, 0, 0, "the same bytes in every run: leaves out stats events", 2},
+    {"quiet", 'q', 0, 0, "no progress bar, no summary", 2},
+    {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
+    {0, 0, 0, 0, "Traffic:", 3},
+    {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
+     3},
+    {"defrag-policy", OPT_DEFRAG, "NAME", 0,
+     "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
+    {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
+    {0, 0, 0, 0, "Machine:", 4},
+    {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core)", 4},
+    {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
+    {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
+    {"verbose", 'v', 0, 0, "let DPDK log", 4},
+    {"list-functions", OPT_LIST_FUNCTIONS, 0, 0, "list what programs can call", 4},
+    {"lanes", OPT_LANES, "N", OPTION_HIDDEN, 0, 0},
+    {"burst", OPT_BURST, "N", OPTION_HIDDEN, 0, 0},
+    {"seed", OPT_SEED, "N", OPTION_HIDDEN, 0, 0},
+    {"yield", OPT_YIELD, "N", OPTION_HIDDEN, 0, 0},
+    {0}};
+
+struct arguments {
+    struct mr_engine_config config;
+    const char *inputs[MAX_LIST];
+    const char *settings[MAX_LIST];
+    const char *summary;
+    bool plan_only, quiet;
+};
+
+/* A number with bounds, or an end with exit code 1. */
+static uint64_t number(struct argp_state *state, const char *option, const char *text,
+                       uint64_t least, uint64_t most)
+{
+    char *end = NULL;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || text[0] == '-' || value < least || value > most)
+        argp_failure(state, MR_EXIT_USAGE, 0, "%s %s: give a number from %llu to %llu", option,
+                     text, (unsigned long long)least, (unsigned long long)most);
+    return value;
+}
+
+static void add(struct argp_state *state, const char **list, uint32_t *n, const char *text)
+{
+    if (*n == MAX_LIST)
+        argp_failure(state, MR_EXIT_USAGE, 0, "more than %d of one option", MAX_LIST);
+    list[(*n)++] = text;
+}
+
+static void set_checksum(struct argp_state *state, struct mr_engine_config *config,
+                         const char *text)
+{
+    static const struct {
+        const char *name;
+        enum mr_engine_checksum policy;
+    } policies[] = {{"auto", MR_ENGINE_CHECKSUM_AUTO},
+                    {"all", MR_ENGINE_CHECKSUM_ALL},
+                    {"none", MR_ENGINE_CHECKSUM_NONE}};
+    for (size_t i = 0; i < sizeof policies / sizeof *policies; i++)
+        if (!strcmp(text, policies[i].name)) {
+            config->checksum = policies[i].policy;
+            return;
+        }
+    argp_failure(state, MR_EXIT_USAGE, 0, "-k %s: give all, auto or none", text);
+}
+
+static error_t parse(int option, char *text, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    struct mr_engine_config *c = &a->config;
+
+    switch (option) {
+    case 'p':
+    case 'c':
+        c->program = text;
+        break;
+    case 'r':
+        add(state, a->inputs, &c->n_inputs, text);
+        break;
+    case 'i':
+        argp_failure(state, MR_EXIT_USAGE, 0,
+                     "-i %s: live capture is not in this version; read a capture with -r, or pipe "
+                     "one in: tcpdump -i %s -w - | millrace run -r - ...",
+                     text, text);
+        break;
+    case OPT_SET:
+        if (!strchr(text, '='))
+            argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
+        add(state, a->settings, &c->n_settings, text);
+        break;
+    case 'T':
+        a->plan_only = true;
+        break;
+    case 'l':
+        c->log_folder = text;
+        break;
+    case OPT_EVENTS:
+        c->event_types = text;
+        break;
+    case OPT_ORDERED:
+        c->ordered = true;
+        break;
+    case 'q':
+        a->quiet = true;
+        break;
+    case OPT_SUMMARY:
+        a->summary = text;
+        break;
+    case 'k':
+        set_checksum(state, c, text);
+        break;
+    case OPT_DEFRAG:
+        c->defrag_policy = text;
+        break;
+    case OPT_MAX_FLOWS:
+        c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
+        break;
+    case OPT_WORKERS:
+        c->workers = (uint32_t)number(state, "--workers", text, 1, 127);
+        break;
+    case OPT_TOKENS:
+        c->tokens = (uint32_t)number(state, "--tokens", text, 1, 1u << 20);
+        break;
+    case OPT_MEMORY:
+        c->memory_bytes = number(state, "--memory", text, 16, 1u << 22) << 20;
+        break;
+    case 'v':
+        c->verbose = true;
+        break;
+    case OPT_LANES:
+        c->lanes = (uint32_t)number(state, "--lanes", text, 1, 1u << 16);
+        break;
+    case OPT_BURST:
+        c->burst = (uint32_t)number(state, "--burst", text, 1, 256);
+        break;
+    case OPT_SEED:
+        c->seed = number(state, "--seed", text, 0, UINT64_MAX);
+        break;
+    case OPT_YIELD:
+        c->yield_seed = number(state, "--yield", text, 0, UINT64_MAX);
+        break;
+    case OPT_LIST_FUNCTIONS:
+        mr_components_print(stdout);
+        exit(MR_EXIT_OK);
+    case ARGP_KEY_ARG:
+        argp_failure(state, MR_EXIT_USAGE, 0, "'%s' is no option; captures are given with -r",
+                     text);
+        break;
+    case ARGP_KEY_END:
+        if (!c->program)
+            argp_failure(state, MR_EXIT_USAGE, 0,
+                         "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
+        if (!c->n_inputs && !a->plan_only)
+            argp_failure(state, MR_EXIT_USAGE, 0,
+                         "nothing to inspect; give a capture with -r FILE");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- progress ---- */
+
+static void show_progress(void *user, uint64_t done, uint64_t total, uint64_t packets)
+{
+    (void)user;
+    char bar[31];
+    if (!total) {
+        fprintf(stderr, "\r%llu packets, %.1f MB ", (unsigned long long)packets,
+                (double)done / 1e6);
+        return;
+    }
+    unsigned filled = (unsigned)(done >= total ? 30 : done * 30 / total);
+    memset(bar, '.', 30);
+    memset(bar, '#', filled);
+    bar[30] = '\0';
+    fprintf(stderr, "\r[%s] %3u %%  %llu packets ", bar,
+            (unsigned)(done >= total ? 100 : done * 100 / total), (unsigned long long)packets);
+}
+
+static void clear_progress(void)
+{
+    fprintf(stderr, "\r%60s\r", "");
+}
+
+/* ---- signals ---- */
+
+/* A signal handler has no other way to its engine. */
+static struct mr_engine *volatile running;
+
+static void on_signal(int number)
+{
+    (void)number;
+    struct mr_engine *engine = running;
+    if (engine)
+        mr_engine_stop(engine);
+}
+
+static void catch_signals(struct mr_engine *engine)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    running = engine;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static int run(struct arguments *a)
+{
+    struct mr_engine *engine = NULL;
+    struct mr_error error = {0};
+    bool bar = !a->quiet && isatty(STDERR_FILENO);
+
+    if (bar)
+        a->config.progress = show_progress;
+    enum mr_status status = mr_engine_new(&engine, &a->config, &error);
+    if (status)
+        return mr_cli_fail(&error);
+    if (a->plan_only) {
+        mr_engine_print_plan(engine, stdout);
+        mr_engine_free(engine);
+        return MR_EXIT_OK;
+    }
+    catch_signals(engine);
+    status = mr_engine_run(engine, &error);
+    running = NULL;
+    if (bar)
+        clear_progress();
+    int code = MR_EXIT_OK;
+    if (status)
+        code = mr_cli_fail(&error);
+    if (!a->quiet)
+        mr_engine_print_summary(engine, stderr);
+    if (a->summary && mr_engine_write_summary_json(engine, a->summary, &error)) {
+        int output = mr_cli_fail(&error);
+        code = code ? code : output;
+    }
+    mr_engine_free(engine);
+    return code;
+}
+
+int mr_cli_run(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .doc = "Inspects traffic with an ANALOG program.\v"
+               "Example: millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n\n"
+               "Exit codes: 0 fine, 1 wrong option, 2 error in a program or pattern, 3 a capture "
+               "cannot be read (what was read is inspected and written), 4 events cannot be "
+               "written, 5 the engine cannot start on this machine, 6 internal error."};
+    struct arguments *a = calloc(1, sizeof *a);
+
+    if (!a)
+        return MR_EXIT_START;
+    argp_err_exit_status = MR_EXIT_USAGE;
+    argv[0] = (char[]){"millrace run"};
+    a->config.inputs = a->inputs;
+    a->config.settings = a->settings;
+    argp_parse(&argp, argc, argv, 0, NULL, a);
+    if (!a->config.log_folder && !a->config.event_types) {
+        a->config.log_folder = a->quiet ? NULL : "-";
+        a->config.event_types = "program";
+    }
+    int code = run(a);
+    free(a);
+    return code;
+}

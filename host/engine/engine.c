@@ -1,0 +1,227 @@
+/* The engine: the one place that knows every folder. Loads a program, starts what it needs, runs.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "capture/dpdk.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_WORKERS    127 /* DPDK's RTE_MAX_LCORE less one */
+#define DEFAULT_MEMORY ((uint64_t)2 << 30)
+
+static uint32_t cores(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > MAX_WORKERS ? MAX_WORKERS : (uint32_t)n;
+}
+
+static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
+{
+    struct mr_engine_config *config = &engine->config;
+
+    if (!config->workers)
+        config->workers = cores();
+    if (!config->tokens)
+        config->tokens = 1000;
+    if (!config->burst)
+        config->burst = MR_BURST_MAX;
+    if (!config->memory_bytes)
+        config->memory_bytes = DEFAULT_MEMORY;
+    if (!config->max_flows)
+        config->max_flows = 1u << 20;
+    if (!config->diagnostics)
+        config->diagnostics = stderr;
+    if (config->workers > MAX_WORKERS)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "--workers %u is too many: give 1 to %u (this machine has %u cores)",
+                       config->workers, MAX_WORKERS, cores());
+    if (config->burst > MR_BURST_MAX)
+        return mr_fail(error, MR_ERR_USAGE, "--burst %u is too many: give 1 to %u", config->burst,
+                       MR_BURST_MAX);
+    if (config->tokens > 1u << 20)
+        return mr_fail(error, MR_ERR_USAGE, "--tokens %u is too many: give 1 to %u", config->tokens,
+                       1u << 20);
+    if (config->lanes > 1u << 16)
+        return mr_fail(error, MR_ERR_USAGE, "--lanes %u is too many: give 1 to %u", config->lanes,
+                       1u << 16);
+    return MR_OK;
+}
+
+static enum mr_status read_event_types(struct mr_engine *engine, struct mr_error *error)
+{
+    const char *list = engine->config.event_types;
+    char *rest = NULL;
+
+    if (!list)
+        return MR_OK;
+    if (!strcmp(list, "program")) {
+        engine->program_events_only = true;
+        return MR_OK;
+    }
+    engine->event_type_text = strdup(list);
+    if (!engine->event_type_text)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    for (char *type = strtok_r(engine->event_type_text, ", ", &rest); type;
+         type = strtok_r(NULL, ", ", &rest)) {
+        if (engine->n_event_types == MR_MAX_EVENT_TYPES)
+            return mr_fail(error, MR_ERR_USAGE, "--events: more than %u types", MR_MAX_EVENT_TYPES);
+        engine->event_types[engine->n_event_types++] = type;
+    }
+    return MR_OK;
+}
+
+static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
+{
+    const struct mr_engine_config *config = &engine->config;
+    struct mr_runtime_config runtime = {
+        .plan = engine->plan,
+        .hooks = {.user = engine,
+                  .intake = mr_intake_read,
+                  .worker_open = mr_events_worker_open,
+                  .worker_close = mr_events_worker_close,
+                  .leave = mr_events_leave,
+                  .flow_closed = mr_events_flow_closed,
+                  .retire = mr_events_retire},
+        .workers = config->workers,
+        .tokens = config->tokens,
+        .lanes = config->lanes,
+        .burst = config->burst,
+        .max_contexts = config->max_flows,
+        .yield_seed = config->yield_seed,
+    };
+    uint32_t in_flight =
+        config->tokens < 8 * config->workers ? config->tokens : 8 * config->workers;
+    struct mr_dpdk_config dpdk = {
+        .max_packets = (in_flight + 1) * MR_BURST_MAX,
+        .verbose = config->verbose,
+    };
+    enum mr_status status;
+
+    if (mr_secret_draw(&engine->secret, config->seed) || mr_secret_draw(&engine->naming, 1))
+        return mr_fail(error, MR_ERR_START, "the kernel gives no random numbers (getrandom)");
+    runtime.secret = engine->secret;
+    if ((status = mr_buffers_new(&engine->buffers, config->memory_bytes)))
+        return mr_fail(error, status, "out of memory for the buffer pool");
+    runtime.buffers = engine->buffers;
+    if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
+        return status;
+    if ((status = mr_dpdk_start(&dpdk, error)))
+        return status;
+    engine->dpdk_started = true;
+    if ((status = mr_intake_open(engine, error)))
+        return status;
+    return mr_runtime_new(&engine->runtime, &runtime, error);
+}
+
+enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_config *config,
+                             struct mr_error *error)
+{
+    uint64_t started_ns = mr_clock_ns();
+    struct mr_engine *engine = aligned_alloc(64, (sizeof *engine + 63) / 64 * 64);
+
+    if (!engine)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    memset(engine, 0, sizeof *engine);
+    engine->config = *config;
+    engine->started_ns = started_ns;
+    enum mr_status status = settle(engine, error);
+    if (!status)
+        status = read_event_types(engine, error);
+    if (!status) {
+        status = mr_engine_compile(config->program, config->settings, config->n_settings,
+                                   engine->config.diagnostics, &engine->plan);
+        if (status)
+            mr_fail(error, status, "%s was not loaded", config->program);
+    }
+    if (!status)
+        status = start(engine, error);
+    if (status) {
+        mr_engine_free(engine);
+        return status;
+    }
+    engine->ready_ns = mr_clock_ns();
+    engine->cpu_ready_ns = mr_clock_cpu_ns();
+    *out = engine;
+    return MR_OK;
+}
+
+void mr_engine_free(struct mr_engine *engine)
+{
+    if (!engine)
+        return;
+    mr_runtime_free(engine->runtime);
+    mr_intake_close(engine);
+    if (engine->writer)
+        mr_writer_close(engine->writer, NULL);
+    mr_plan_free(engine->plan);
+    if (engine->dpdk_started)
+        mr_dpdk_stop();
+    mr_buffers_free(engine->buffers);
+    free(engine->event_type_text);
+    free(engine);
+}
+
+/* What fragments are still held when the input ends were never completed. */
+static void settle_fragments(struct mr_engine *engine)
+{
+    uint32_t held = mr_fragments_held(engine->intake.fragments);
+    atomic_fetch_sub_explicit(&engine->metrics.drops[MR_DROP_FRAGMENT_HELD], held,
+                              memory_order_relaxed);
+    atomic_fetch_add_explicit(&engine->metrics.drops[MR_DROP_FRAGMENT_TIMEOUT], held,
+                              memory_order_relaxed);
+}
+
+/* Invariant I3: nothing is lost without a reason. */
+static enum mr_status check_conservation(const struct mr_engine *engine, struct mr_error *error)
+{
+    const struct mr_metrics *m = &engine->metrics;
+    uint64_t received = atomic_load(&m->counters[MR_COUNT_PACKETS_RECEIVED]);
+    uint64_t processed = atomic_load(&m->counters[MR_COUNT_PACKETS_PROCESSED]);
+    uint64_t dropped = 0;
+
+    for (int i = 1; i < MR_N_DROPS; i++)
+        dropped += atomic_load(&m->drops[i]);
+    if (received == processed + dropped)
+        return MR_OK;
+    return mr_fail(error, MR_ERR_INTERNAL,
+                   "packets do not add up: %llu received, %llu processed, %llu dropped; please "
+                   "report this",
+                   (unsigned long long)received, (unsigned long long)processed,
+                   (unsigned long long)dropped);
+}
+
+enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
+{
+    struct mr_error output_error = {0};
+
+    enum mr_status status = mr_runtime_run(engine->runtime, error);
+    engine->ended_ns = mr_clock_ns();
+    engine->cpu_ended_ns = mr_clock_cpu_ns();
+    mr_runtime_metrics(engine->runtime, &engine->metrics);
+    settle_fragments(engine);
+    mr_events_stats(engine);
+    enum mr_status output = mr_writer_close(engine->writer, &output_error);
+    engine->writer = NULL;
+    if (!status)
+        status = check_conservation(engine, error);
+    if (!status && output) {
+        status = output;
+        if (error)
+            *error = output_error;
+    }
+    if (!status && engine->input_error.status) {
+        status = engine->input_error.status;
+        if (error)
+            *error = engine->input_error;
+    }
+    return status;
+}
+
+void mr_engine_stop(struct mr_engine *engine)
+{
+    atomic_store_explicit(&engine->stop_asked, 1, memory_order_relaxed);
+    mr_runtime_stop(engine->runtime);
+}

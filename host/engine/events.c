@@ -1,0 +1,324 @@
+/* Events: the services of millrace/component.h that make EVE records, and the records that the
+ * engine itself writes (tuples that leave a program, flows, anomalies, stats). Records are built by
+ * the worker that has the news, and written in token order. */
+#include "engine/internal.h"
+
+#include "runtime/exec.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLOW_ID_MASK       ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
+#define MAX_ANOMALIES      16                 /* a flow */
+#define TUPLE_STRING_BYTES 256                /* of a string attribute in a tuple's event */
+
+bool mr_events_wanted(const struct mr_engine *engine, const char *type)
+{
+    if (engine->program_events_only)
+        return false;
+    if (!engine->n_event_types)
+        return true;
+    for (uint32_t i = 0; i < engine->n_event_types; i++)
+        if (!strcmp(engine->event_types[i], type))
+            return true;
+    return false;
+}
+
+enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state)
+{
+    struct mr_event *event = calloc(1, sizeof *event);
+    struct mr_eve_config config = {0};
+
+    (void)worker;
+    if (!event)
+        return MR_ERR_MEMORY;
+    event->engine = user;
+    enum mr_status status = mr_eve_new(&event->eve, &config);
+    if (status) {
+        free(event);
+        return status;
+    }
+    *state = event;
+    return MR_OK;
+}
+
+void mr_events_worker_close(void *user, void *state)
+{
+    struct mr_event *event = state;
+    (void)user;
+    if (event)
+        mr_eve_free(event->eve);
+    free(event);
+}
+
+/* The same in every run, whatever the secret of the tables. */
+static uint64_t flow_id_of(const struct mr_engine *engine, const struct mr_flow *flow)
+{
+    struct {
+        struct mr_endpoint a, b;
+        uint64_t first_ns;
+    } name = {flow->key->a, flow->key->b, flow->first_ns};
+    uint64_t id = mr_hash_bytes(&engine->naming, &name, sizeof name) & FLOW_ID_MASK;
+    return id ? id : 1;
+}
+
+static void begin(struct mr_event *event, struct mr_exec *exec, const char *type,
+                  const struct mr_packet *origin, const struct mr_flow *flow,
+                  const char *app_protocol)
+{
+    bool tick = origin->flags & MR_PACKET_TICK;
+    struct mr_eve_header header = {
+        .type = type,
+        .time_ns = origin->time_ns,
+        .packet_number = tick ? 0 : origin->number,
+        .app_proto = app_protocol,
+    };
+    if (flow) {
+        header.flow_id = flow_id_of(event->engine, flow);
+        header.src = &flow->client;
+        header.dst = &flow->server;
+    } else if (!tick) {
+        header.src = &origin->src;
+        header.dst = &origin->dst;
+    }
+    event->exec = exec;
+    event->origin = origin;
+    mr_eve_begin(event->eve, &header);
+}
+
+static void finish(struct mr_event *event)
+{
+    size_t len;
+    const char *bytes = mr_eve_finish(event->eve, &len);
+    struct mr_metrics *metrics = mr_exec_metrics(event->exec);
+
+    if (bytes && mr_exec_record(event->exec, event->origin, bytes, len))
+        mr_metrics_add(metrics, MR_COUNT_EVENTS, 1);
+    else
+        mr_metrics_add(metrics, MR_COUNT_EVENTS_LOST, 1);
+}
+
+/* ---- services ---- */
+
+struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type)
+{
+    struct mr_exec *exec = call->runtime;
+    struct mr_event *event = mr_exec_worker_state(exec);
+    const struct mr_flow *flow = mr_flow_of(call, row);
+
+    if (!strcmp(type, "alert"))
+        mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ALERTS, 1);
+    if (!mr_events_wanted(event->engine, type))
+        return NULL;
+    begin(event, exec, type, call->packets[row], flow,
+          flow && !strcmp(type, "alert") ? flow->app_protocol : NULL);
+    return event;
+}
+
+void mr_event_string(struct mr_event *event, const char *key, const void *bytes, size_t len)
+{
+    if (event)
+        mr_eve_string(event->eve, key, bytes, len);
+}
+
+void mr_event_int(struct mr_event *event, const char *key, int64_t value)
+{
+    if (event)
+        mr_eve_int(event->eve, key, value);
+}
+
+void mr_event_bool(struct mr_event *event, const char *key, bool value)
+{
+    if (event)
+        mr_eve_bool(event->eve, key, value);
+}
+
+void mr_event_time(struct mr_event *event, const char *key, uint64_t time_ns)
+{
+    if (event)
+        mr_eve_time(event->eve, key, time_ns);
+}
+
+void mr_event_object(struct mr_event *event, const char *key)
+{
+    if (event)
+        mr_eve_object(event->eve, key);
+}
+
+void mr_event_array(struct mr_event *event, const char *key)
+{
+    if (event)
+        mr_eve_array(event->eve, key);
+}
+
+void mr_event_end(struct mr_event *event)
+{
+    if (event)
+        mr_eve_end(event->eve);
+}
+
+void mr_event_close(struct mr_event *event)
+{
+    if (event)
+        finish(event);
+}
+
+void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char *name)
+{
+    struct mr_exec *exec = call->runtime;
+
+    if (call->contexts) {
+        struct mr_context *c = mr_context_of_slots(call->contexts[row]);
+        if (c->anomalies == MAX_ANOMALIES) {
+            mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES_SUPPRESSED, 1);
+            return;
+        }
+        c->anomalies++;
+    }
+    mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES, 1);
+    struct mr_event *event = mr_event_open(call, row, "anomaly");
+    const struct mr_flow *flow = mr_flow_of(call, row);
+    mr_event_object(event, "anomaly");
+    if (flow && flow->app_protocol && !strcmp(type, "applayer"))
+        mr_event_string(event, "app_proto", flow->app_protocol, strlen(flow->app_protocol));
+    mr_event_string(event, "type", type, strlen(type));
+    mr_event_string(event, "event", name, strlen(name));
+    if (!strcmp(type, "applayer"))
+        mr_event_string(event, "layer", "proto_parser", 12);
+    mr_event_end(event);
+    mr_event_close(event);
+}
+
+/* ---- what the engine writes itself ---- */
+
+/* An attribute's key in an event: its name in lower case. */
+static const char *lower(const char *name, char *scratch, size_t size)
+{
+    size_t i = 0;
+    for (; name[i] && i + 1 < size; i++)
+        scratch[i] = (char)tolower((unsigned char)name[i]);
+    scratch[i] = '\0';
+    return scratch;
+}
+
+static void put_attribute(struct mr_eve *eve, const struct mr_plan_attribute *attribute,
+                          union mr_value value)
+{
+    char scratch[128], sized[140];
+    const char *key = lower(attribute->name, scratch, sizeof scratch);
+
+    switch (attribute->type) {
+    case MR_TYPE_NODE: /* there is one node */
+    case MR_TYPE_ANY:
+        break;
+    case MR_TYPE_INT:
+        mr_eve_int(eve, key, value.i);
+        break;
+    case MR_TYPE_REAL:
+        mr_eve_real(eve, key, value.d);
+        break;
+    case MR_TYPE_STRING:
+        if (value.b.len > TUPLE_STRING_BYTES) {
+            snprintf(sized, sizeof sized, "%s_bytes", key);
+            mr_eve_int(eve, sized, value.b.len);
+        }
+        mr_eve_string(eve, key, value.b.ptr,
+                      value.b.len > TUPLE_STRING_BYTES ? TUPLE_STRING_BYTES : value.b.len);
+        break;
+    case MR_TYPE_ADDRESS:
+        mr_eve_address(eve, key, value.b.ptr);
+        break;
+    case MR_TYPE_FLOW: {
+        const struct mr_flow_key *flow = value.b.ptr;
+        char id[MR_COMMUNITY_ID_BYTES];
+        mr_community_id(&flow->a, &flow->b, 0, id);
+        mr_eve_string(eve, key, id, strlen(id));
+        break;
+    }
+    case MR_TYPE_PACKET: {
+        const struct mr_packet *packet = value.b.ptr;
+        mr_eve_int(eve, key, (int64_t)packet->number);
+        break;
+    }
+    case MR_TYPE_STREAM: {
+        const struct mr_chunk *chunk = value.b.ptr;
+        mr_eve_int(eve, key, chunk->len);
+        break;
+    }
+    }
+}
+
+void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
+{
+    struct mr_engine *engine = user;
+    struct mr_event *event = mr_exec_worker_state(exec);
+    const struct mr_plan_predicate *predicate = &engine->plan->predicates[tuples->predicate];
+
+    mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_RESULTS, tuples->n);
+    if (!engine->program_events_only && !mr_events_wanted(engine, predicate->name))
+        return;
+    for (uint32_t row = 0; row < tuples->n; row++) {
+        begin(event, exec, predicate->name, tuples->origins[row], tuples->flows[row], NULL);
+        mr_eve_object(event->eve, predicate->name);
+        for (uint32_t c = 0; c < predicate->arity; c++)
+            if (tuples->columns[c])
+                put_attribute(event->eve, &predicate->attributes[c], tuples->columns[c][row]);
+        mr_eve_end(event->eve);
+        finish(event);
+    }
+}
+
+void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
+                           const struct mr_flow *flow, bool alerted)
+{
+    struct mr_engine *engine = user;
+    struct mr_event *event = mr_exec_worker_state(exec);
+
+    if (!mr_events_wanted(engine, "flow"))
+        return;
+    begin(event, exec, "flow", origin, flow, flow->app_protocol ? flow->app_protocol : "failed");
+    mr_eve_flow(event->eve, flow, alerted);
+    finish(event);
+}
+
+void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
+                      const struct mr_record *records)
+{
+    struct mr_engine *engine = user;
+
+    (void)metrics;
+    for (; records; records = records->next)
+        mr_writer_record(engine->writer, records->bytes, records->len);
+    mr_burst_release(&token->burst);
+}
+
+void mr_events_stats(struct mr_engine *engine)
+{
+    struct mr_eve *eve = NULL;
+    struct mr_eve_config config = {0};
+    size_t len;
+
+    if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
+        return;
+    mr_eve_begin(eve, &(struct mr_eve_header){.type = "stats", .time_ns = engine->intake.last_ns});
+    mr_eve_object(eve, "stats");
+    mr_eve_int(eve, "uptime", (int64_t)((engine->ended_ns - engine->started_ns) / 1000000000u));
+    for (int i = 0; i < MR_N_COUNTERS; i++) {
+        char name[64];
+        uint64_t v = atomic_load_explicit(&engine->metrics.counters[i], memory_order_relaxed);
+        mr_eve_int(eve, lower(mr_counter_name((enum mr_counter)i), name, sizeof name), (int64_t)v);
+    }
+    mr_eve_object(eve, "drops");
+    for (int i = 1; i < MR_N_DROPS; i++) {
+        char name[64];
+        uint64_t v = atomic_load_explicit(&engine->metrics.drops[i], memory_order_relaxed);
+        mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)i), name, sizeof name), (int64_t)v);
+    }
+    mr_eve_end(eve);
+    mr_eve_end(eve);
+    const char *bytes = mr_eve_finish(eve, &len);
+    if (bytes)
+        mr_writer_record(engine->writer, bytes, len);
+    mr_eve_free(eve);
+}

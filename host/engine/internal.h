@@ -1,0 +1,86 @@
+/* What the parts of the engine share. */
+#ifndef MR_ENGINE_INTERNAL_H
+#define MR_ENGINE_INTERNAL_H
+
+#include "analog/analog.h"
+#include "base/buffers.h"
+#include "capture/source.h"
+#include "millrace/engine.h"
+#include "output/eve.h"
+#include "output/writer.h"
+#include "packet/decode.h"
+#include "runtime/runtime.h"
+#include "stream/fragment.h"
+
+#include <stdatomic.h>
+
+#define MR_MAX_EVENT_TYPES 64
+
+/* Reads the inputs one after the other. Used in the runtime's intake turn only. */
+struct mr_intake {
+    struct mr_engine *engine;
+    struct mr_source *source;
+    struct mr_decoder decoder;
+    struct mr_fragments *fragments;
+    uint32_t next_input;
+    uint64_t packets, bytes;    /* received */
+    uint64_t decoded;           /* of the current input: not refused for its link type */
+    uint64_t input_packets;     /* of the current input */
+    uint16_t link_type;         /* of its last packet */
+    uint64_t finished_bytes;    /* of inputs read to their end */
+    uint64_t total_bytes;       /* of all inputs; 0: not known */
+    uint64_t first_ns, last_ns; /* packet time */
+    uint64_t next_progress_ns;
+};
+
+/* An event under construction: each worker has one. */
+struct mr_event {
+    struct mr_engine *engine;
+    struct mr_exec *exec;
+    struct mr_eve *eve;
+    const struct mr_packet *origin;
+};
+
+struct mr_engine {
+    struct mr_engine_config config;
+    struct mr_plan *plan;
+    struct mr_buffers *buffers;
+    struct mr_runtime *runtime;
+    struct mr_writer *writer;
+    struct mr_intake intake;
+    struct mr_secret secret; /* of tables */
+    struct mr_secret naming; /* of flow ids: the same in every run */
+    const char *event_types[MR_MAX_EVENT_TYPES];
+    uint32_t n_event_types;
+    bool program_events_only; /* nothing but what leaves the program */
+    char *event_type_text;
+    bool dpdk_started;
+    struct mr_error input_error;
+    struct mr_metrics metrics; /* sums, after the run */
+    uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
+    uint64_t cpu_ready_ns, cpu_ended_ns;
+    const char *stopped_by; /* NULL: the inputs ended */
+    _Atomic uint32_t stop_asked;
+};
+
+/* ---- intake.c ---- */
+enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error);
+void mr_intake_close(struct mr_engine *engine);
+enum mr_status mr_intake_read(void *user, struct mr_metrics *metrics, struct mr_token *token);
+
+/* ---- events.c ---- */
+enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state);
+void mr_events_worker_close(void *user, void *state);
+void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
+void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
+                           const struct mr_flow *flow, bool alerted);
+void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
+                      const struct mr_record *records);
+bool mr_events_wanted(const struct mr_engine *engine, const char *type);
+void mr_events_stats(struct mr_engine *engine);
+
+/* ---- programs.c ---- */
+enum mr_status mr_engine_compile(const char *path, const char *const *settings, uint32_t n_settings,
+                                 FILE *diagnostics, struct mr_plan **plan);
+
+#endif

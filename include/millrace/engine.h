@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Embed the engine: load a program, run it over inputs, read what it counted.
+ *
+ * One engine a process (DPDK's environment is process-wide). All functions are called from one
+ * thread, but mr_engine_stop(), which any thread or signal handler may call.
+ */
+#ifndef MILLRACE_ENGINE_H
+#define MILLRACE_ENGINE_H
+
+#include "millrace/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct mr_engine;
+
+enum mr_engine_checksum {
+    MR_ENGINE_CHECKSUM_AUTO,
+    MR_ENGINE_CHECKSUM_ALL,
+    MR_ENGINE_CHECKSUM_NONE
+};
+
+/* Strings are borrowed until mr_engine_free(). Zero means the default. */
+struct mr_engine_config {
+    const char *program;         /* file, "-" standard input */
+    const char *const *settings; /* "NAME=VALUE" each */
+    uint32_t n_settings;
+    const char *const *inputs; /* capture files, read one after the other; "-" standard input */
+    uint32_t n_inputs;
+    const char *log_folder;  /* eve.json goes here; NULL: events are counted only; "-": standard
+                                output */
+    const char *event_types; /* "alert,flow,..."; "program": nothing but the tuples that leave
+                                the program; NULL: all */
+    bool ordered;            /* leave out what differs from run to run (stats events) */
+    enum mr_engine_checksum checksum;
+    const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
+    uint32_t workers;          /* 0: one for each core */
+    uint32_t tokens;           /* 0: 1,000 */
+    uint32_t lanes;            /* 0: 64 a worker, at least 256 */
+    uint32_t burst;            /* packets a token; 0: 256 */
+    uint64_t max_flows;        /* 0: 1,048,576 */
+    uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
+    uint64_t seed;             /* of the hash secret; 0: drawn from the kernel */
+    uint64_t yield_seed;       /* tests: random scheduling; 0: none */
+    bool verbose;              /* let DPDK speak */
+    /* (optional) called about ten times a second while files are read */
+    void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total, uint64_t packets);
+    void *progress_user;
+    FILE *diagnostics; /* where the program's errors go; NULL: stderr */
+};
+
+/* Loads the program and starts what it needs. MR_ERR_PROGRAM: the reasons were printed to
+ * config->diagnostics. */
+enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_config *config,
+                             struct mr_error *error);
+void mr_engine_free(struct mr_engine *engine);
+
+/* Runs until the inputs end or mr_engine_stop(). A damaged input does not stop the others: what was
+ * read is processed and written, and the first such error is returned at the end. */
+enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error);
+
+/* Async-signal-safe. */
+void mr_engine_stop(struct mr_engine *engine);
+
+/* The memory and thread plan of -T. */
+void mr_engine_print_plan(const struct mr_engine *engine, FILE *to);
+
+/* What happened, for people and as one JSON object. After mr_engine_run(). */
+void mr_engine_print_summary(const struct mr_engine *engine, FILE *to);
+enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, const char *path,
+                                            struct mr_error *error);
+
+/* ---- programs without an engine ---- */
+
+enum mr_explain_format { MR_EXPLAIN_TEXT, MR_EXPLAIN_DOT, MR_EXPLAIN_SVG };
+
+/* Compiles and binds; errors go to `diagnostics`. */
+enum mr_status mr_program_check(const char *path, const char *const *settings, uint32_t n_settings,
+                                FILE *diagnostics);
+enum mr_status mr_program_explain(const char *path, const char *const *settings,
+                                  uint32_t n_settings, enum mr_explain_format format, FILE *to,
+                                  FILE *diagnostics);
+
+/* Every function with its signature, order class and back ends. */
+void mr_components_print(FILE *to);
+
+#endif
