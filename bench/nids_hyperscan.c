@@ -240,6 +240,11 @@ static void quiet(int type, int error, void *header, void *data)
     (void)type, (void)error, (void)header, (void)data;
 }
 
+static double between(const struct timespec *start, const struct timespec *end)
+{
+    return (double)(end->tv_sec - start->tv_sec) + (double)(end->tv_nsec - start->tv_nsec) / 1e9;
+}
+
 static double seconds(struct timeval time)
 {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
@@ -259,9 +264,10 @@ static void compile(const char *pattern)
 int main(int argc, char **argv)
 {
     struct nids_chksum_ctl no_checksums = {.action = NIDS_DONT_CHKSUM};
-    struct timespec start, end;
+    struct timespec started, start, end;
     struct rusage before, after;
 
+    clock_gettime(CLOCK_MONOTONIC, &started);
     bool checksums = argc == 4 && strcmp(argv[1], "--checksums") == 0;
     if (argc != 3 + checksums) {
         fprintf(stderr, "usage: nids_hyperscan [--checksums] CAPTURE PATTERN\n");
@@ -286,13 +292,14 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &end);
     getrusage(RUSAGE_SELF, &after);
 
-    double wall = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
     double cpu = seconds(after.ru_utime) - seconds(before.ru_utime) + seconds(after.ru_stime) -
                  seconds(before.ru_stime);
     fprintf(stderr,
             "{\"streams\": %" PRIu64 ", \"mails\": %" PRIu64 ", \"mail_bytes\": %" PRIu64
-            ", \"matches\": %" PRIu64 ", \"wall_seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
-            job.streams, job.mails, job.mail_bytes, job.matches, wall, cpu);
+            ", \"matches\": %" PRIu64
+            ", \"start_seconds\": %.6f, \"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
+            job.streams, job.mails, job.mail_bytes, job.matches, between(&started, &start),
+            between(&start, &end), cpu);
     hs_free_scratch(job.scratch);
     hs_free_database(job.database);
     while (job.spare) {

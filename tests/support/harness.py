@@ -1,0 +1,144 @@
+"""What the tests of the command line share: running millrace, reading its events, counting results.
+
+MILLRACE names the program (build/dev/millrace); MR_SHARED_DATA the folder of real captures.
+"""
+import collections
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+MILLRACE = os.environ.get("MILLRACE", os.path.join(ROOT, "build", "dev", "millrace"))
+SHARED_DATA = os.environ.get("MR_SHARED_DATA")
+PROGRAM = os.path.join(ROOT, "pipelines", "smtp_regex.analog")
+CAPTURES = os.path.join(ROOT, "tests", "golden", "captures")
+DEMO = os.path.join(CAPTURES, "smtp_demo.pcap")
+
+
+class Suite:
+    """Counts; main() of every suite ends with done()."""
+
+    def __init__(self, name):
+        self.name, self.passed, self.failed, self.skipped = name, 0, 0, 0
+
+    def ok(self, what, good, why=""):
+        if good:
+            self.passed += 1
+        else:
+            self.failed += 1
+            print(f"FAILED: {self.name}: {what}" + (f": {why}" if why else ""), flush=True)
+        return good
+
+    def skip(self, what, why):
+        self.skipped += 1
+        print(f"SKIP: {self.name}: {what}: {why}", flush=True)
+
+    def done(self):
+        print(f"{self.name}: {self.passed} passed, {self.failed} failed, {self.skipped} skipped")
+        sys.exit(1 if self.failed else 0)
+
+
+class Result:
+    def __init__(self, code, out, err, events, summary):
+        self.code, self.out, self.err, self.events, self.summary = code, out, err, events, summary
+
+    def complaint(self):
+        """Why this run is no good, whatever it was about; None if there is nothing."""
+        for sign in ("AddressSanitizer", "ThreadSanitizer", "LeakSanitizer", "runtime error:"):
+            if sign in self.err:
+                return self.err[self.err.index(sign):][:2000]
+        if self.code < 0 or self.code > 6:
+            return f"ended with {self.code}: {self.err[-500:]}"
+        return None
+
+
+def invoke(arguments, *, stdin=None, timeout=120, env=None, cwd=None):
+    """Any command line: exit code and what was printed."""
+    done = subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, timeout=timeout,
+                          check=False, cwd=cwd, env={**os.environ, **(env or {})})
+    return Result(done.returncode, done.stdout.decode(errors="replace"),
+                  done.stderr.decode(errors="replace"), None, None)
+
+
+def run(captures, *options, program=PROGRAM, stdin=None, timeout=120):
+    """millrace run on one or several captures: its events as Python objects, and its summary."""
+    if isinstance(captures, str):
+        captures = [captures]
+    with tempfile.TemporaryDirectory() as folder:
+        summary = os.path.join(folder, "summary.json")
+        arguments = ["run", "-p", program, "-l", folder, "--quiet", "--json-summary", summary]
+        for capture in captures:
+            arguments += ["-r", capture]
+        result = invoke([*arguments, *map(str, options)], stdin=stdin, timeout=timeout)
+        result.events = []
+        path = os.path.join(folder, "eve.json")
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                result.events = [json.loads(line) for line in file]
+        if os.path.exists(summary):
+            with open(summary, encoding="utf-8") as file:
+                result.summary = json.load(file)
+    return result
+
+
+# What differs from run to run by intent: the flow id is drawn with a secret, statistics tell times.
+VOLATILE = {"flow_id"}
+
+
+def canonical(event):
+    return json.dumps({key: value for key, value in event.items() if key not in VOLATILE},
+                      sort_keys=True)
+
+
+def multiset(events):
+    return collections.Counter(canonical(event) for event in events
+                               if event.get("event_type") != "stats")
+
+
+def per_flow(events):
+    """The sequence of every flow's events, by community id."""
+    flows = collections.defaultdict(list)
+    for event in events:
+        if "community_id" in event:
+            flows[event["community_id"]].append(canonical(event))
+    return flows
+
+
+def difference(expected, got, most=3):
+    lines = [f"  - {line[:400]}" for line in list((expected - got).elements())[:most]]
+    lines += [f"  + {line[:400]}" for line in list((got - expected).elements())[:most]]
+    return f"{sum((expected - got).values())} missing, {sum((got - expected).values())} too many\n" \
+        + "\n".join(lines)
+
+
+MAIL_ID = re.compile(r"<((?:mail|demo)-\d+)@mails\.example>")
+
+
+def matched_mails(events):
+    """How often each of our mails (scripts/make-mails) was reported as a match."""
+    found = collections.Counter()
+    for event in events:
+        if event.get("event_type") == "alert":
+            ids = set(MAIL_ID.findall(json.dumps(event)))
+            found.update(ids if ids else ["without an id"])
+    return found
+
+
+def wanted_mails(truth):
+    """What truth.tsv says ought to be reported."""
+    wanted = collections.Counter()
+    with open(truth, encoding="utf-8") as file:
+        next(file)
+        for line in file:
+            ident, carries, copies = line.split("\t")[:3]
+            if carries == "1":
+                wanted[ident] += int(copies)
+    return wanted
+
+
+def need_millrace():
+    if not os.access(MILLRACE, os.X_OK):
+        sys.exit(f"{MILLRACE} is not there; scripts/build builds it")
