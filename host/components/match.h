@@ -1,0 +1,70 @@
+/* Patterns of f_match: read from a constant or a file, compiled to Hyperscan databases. Start-up
+ * only; what comes out is immutable and shared by all workers. */
+#ifndef MR_COMPONENTS_MATCH_H
+#define MR_COMPONENTS_MATCH_H
+
+#include "millrace/component.h"
+
+#include <hs.h>
+
+#define MR_MATCH_MAX_PATTERNS   65536u
+#define MR_MATCH_MAX_FILE_BYTES ((size_t)16 << 20)
+
+struct mr_match_pattern {
+    uint32_t id;
+    uint32_t flags;         /* HS_FLAG_ */
+    const char *regex;      /* with a NUL */
+    uint32_t added;         /* bytes at the start of regex that nobody wrote, "(?x)" */
+    const char *text;       /* as it was written, for alerts, with a NUL */
+    uint32_t line, column;  /* where its regex begins: in the file from 1 on; in a constant line is
+                               0 and column the offset */
+    struct hs_expr_ext ext; /* flags 0: none */
+};
+
+/* The patterns of one call site, ids ascending. */
+struct mr_match_set {
+    struct mr_match_pattern *patterns;
+    uint32_t n;
+    const char *file; /* path, or NULL */
+    char *memory;     /* what regex, text and file point to */
+};
+
+/* Reads the patterns of the constant. MR_ERR_PROGRAM fills *error: offset for a constant,
+ * "file:line:column: " before the sentence for a file. mr_match_set_free() in any case. */
+enum mr_status mr_match_set_read(struct mr_match_set *set, const struct mr_constant *constant,
+                                 struct mr_bind_error *error);
+void mr_match_set_free(struct mr_match_set *set);
+
+/* Fills *error about a byte of a pattern (`offset` of its regex) and returns MR_ERR_PROGRAM. */
+enum mr_status mr_match_refuse(const struct mr_match_set *set,
+                               const struct mr_match_pattern *pattern, uint32_t offset,
+                               struct mr_bind_error *error, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* Patterns that are scanned for in one pass. A match reports the pattern's index in the set. */
+struct mr_match_group {
+    hs_database_t *database;
+    bool utf8; /* sees well-formed UTF-8 only: of other bytes Hyperscan makes what it likes */
+};
+
+struct mr_match_groups {
+    struct mr_match_group *groups;
+    uint32_t n;
+    hs_scratch_t *scratch; /* fits all of them; to be cloned */
+};
+
+/* How patterns are put together; the matches do not depend on it. */
+enum mr_match_grouping {
+    MR_MATCH_GROUP_FEW,  /* only what must be apart */
+    MR_MATCH_GROUP_FLAGS /* one group for each combination of flags */
+};
+
+/* Compiles a set; mr_match_groups_free() in any case. */
+enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_match_set *set,
+                                enum mr_match_grouping grouping, struct mr_bind_error *error);
+void mr_match_groups_free(struct mr_match_groups *groups);
+
+/* Whether bytes are well-formed UTF-8. */
+bool mr_match_utf8(const uint8_t *bytes, size_t len);
+
+#endif
