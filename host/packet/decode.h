@@ -1,9 +1,9 @@
 /* Decoding a frame, link layer to transport.
  *
  * Link types (LINKTYPE_ numbers): Ethernet 1, null 0, raw IP 101 (and 12, 14), IPv4 228, IPv6 229,
- * loop 108, Linux cooked v1 113 and v2 276. Encapsulations: 802.1Q and 802.1ad (three deep),
- * MPLS, GRE (versions 0 and 1, Ethernet and IP payloads), VXLAN (UDP 4789), IP in IP, at most
- * MR_DECODE_DEPTH of them; packets describe the innermost.
+ * loop 108, Linux cooked v1 113 and v2 276, PPP 9. Encapsulations: 802.1Q and 802.1ad (three deep
+ * in one frame), MPLS, PPPoE, GRE (versions 0 and 1, Ethernet, ERSPAN, PPP and IP payloads), VXLAN
+ * (UDP 4789), IP in IP, at most MR_DECODE_DEPTH of them; packets describe the innermost IP.
  * Transports: TCP, UDP, ICMP, ICMPv6; of others the IP payload. IPv6 extension headers are
  * walked (RFC 8200), bounded.
  */
@@ -15,9 +15,13 @@
 
 #define MR_DECODE_DEPTH 8
 
-/* As Suricata's -k: ALL drops packets with a wrong IPv4, TCP, UDP or ICMP checksum, AUTO does
- * so unless the first 1,000 checksums of the input tell that the capturing host offloaded them
- * (then it stops verifying), NONE does not look. */
+/* As Suricata's -k: ALL drops packets with a wrong IPv4, TCP, UDP or ICMP checksum, NONE does not
+ * look. AUTO samples the first MR_CHECKSUM_SAMPLE checksums of the input: when one in
+ * MR_CHECKSUM_SHARE of them is wrong, the capturing host left them to its network card, and AUTO
+ * stops looking; otherwise it drops as ALL. While it samples it keeps packets whose checksum is
+ * wrong just as such a host leaves it, with MR_PACKET_BAD_CHECKSUM set. */
+#define MR_CHECKSUM_SAMPLE 1000
+#define MR_CHECKSUM_SHARE  10
 enum mr_checksum_policy { MR_CHECKSUM_AUTO, MR_CHECKSUM_ALL, MR_CHECKSUM_NONE };
 
 /* One for each input; one thread at a time. */
@@ -39,9 +43,15 @@ struct mr_fragment_view {
                                     header bytes */
 };
 
-/* Fills what the source left open of `packet`. MR_DROP_NONE: the packet is usable (a fragment has
- * MR_PACKET_FRAGMENT set and *fragment filled). Otherwise the reason to drop it. Never reads
- * outside data[0..len). */
+/* Fills what the source left open of `packet` (but for its number). MR_DROP_NONE: the packet is
+ * usable (a fragment has MR_PACKET_FRAGMENT set and *fragment filled). Otherwise the reason to drop
+ * it. Never reads outside data[0..len).
+ *
+ * MR_PACKET_TRUNCATED is set when bytes of the datagram were not captured: payload_len is what is
+ * there, and the transport's checksum was not looked at. Where a datagram should be longer than
+ * its frame was on the wire it is dropped. An IPv4 length of 0 (or IPv6, of a host that leaves
+ * cutting segments up to its network card) stands for all that was captured. A tunnel without IP
+ * in it is described itself. */
 enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
                        struct mr_fragment_view *fragment);
 
@@ -49,5 +59,9 @@ enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
  * fragments, whose zone, times and numbers are already set. */
 enum mr_drop mr_decode_ip(struct mr_decoder *decoder, struct mr_packet *packet,
                           struct mr_fragment_view *fragment);
+
+/* For messages: "Ethernet", "IEEE 802.11 with radiotap"; "unknown" where we have no name. */
+const char *mr_link_type_name(uint16_t link_type);
+bool mr_link_type_supported(uint16_t link_type);
 
 #endif

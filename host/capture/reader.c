@@ -1,0 +1,94 @@
+/* Filling blocks. What straddles the end of a block is moved to the start of the next. */
+#include "capture/reader.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long a read from a pipe may keep its caller, who has a stop flag to look at. */
+#define POLL_MS 100
+
+enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks)
+{
+    *r = (struct mr_reader){.fd = fd, .regular = regular};
+    r->blocks = mr_blocks_new(max_blocks);
+    if (!r->blocks)
+        return MR_ERR_MEMORY;
+    r->block = mr_block_get(r->blocks);
+    return MR_OK;
+}
+
+void mr_reader_settle(struct mr_reader *r)
+{
+    if (r->packets)
+        mr_block_references(r->block, (int16_t)r->packets);
+    r->packets = 0;
+}
+
+void mr_reader_close(struct mr_reader *r)
+{
+    mr_reader_settle(r);
+    if (r->block)
+        mr_block_references(r->block, -1);
+    mr_blocks_close(r->blocks);
+    *r = (struct mr_reader){.fd = -1};
+}
+
+/* Goes on in a new block, which begins with what is not taken of the old one. */
+static enum mr_status change_block(struct mr_reader *r)
+{
+    struct mr_block *next = mr_block_get(r->blocks);
+    if (!next)
+        return MR_AGAIN;
+    uint32_t left = mr_reader_left(r);
+    memcpy(next->bytes, mr_reader_bytes(r), left);
+    mr_reader_settle(r);
+    mr_block_references(r->block, -1);
+    r->block = next;
+    r->base += r->at;
+    r->at = 0;
+    r->end = left;
+    return MR_OK;
+}
+
+/* Reads once, as much as the block has room for. */
+static enum mr_status read_once(struct mr_reader *r, int *error)
+{
+    struct pollfd ready = {.fd = r->fd, .events = POLLIN};
+    if (!r->regular && poll(&ready, 1, r->patient ? POLL_MS : 0) <= 0)
+        return MR_AGAIN; /* nothing there, or a signal */
+    ssize_t n = read(r->fd, r->block->bytes + r->end, MR_BLOCK_BYTES - r->end);
+    if (n > 0) {
+        r->end += (uint32_t)n;
+        return MR_OK;
+    }
+    if (n == 0)
+        return MR_EOF;
+    if (errno == EINTR || errno == EAGAIN)
+        return MR_AGAIN;
+    *error = errno;
+    return MR_ERR_INPUT;
+}
+
+/* Takes what is there of the bytes to be passed over. */
+static void pass_over(struct mr_reader *r)
+{
+    uint64_t n = mr_reader_left(r) < r->skip ? mr_reader_left(r) : r->skip;
+    r->at += (uint32_t)n;
+    r->skip -= n;
+}
+
+enum mr_status mr_reader_fill(struct mr_reader *r, uint32_t n, int *error)
+{
+    enum mr_status status = MR_OK;
+    pass_over(r);
+    while (status == MR_OK && (r->skip || mr_reader_left(r) < n)) {
+        if (r->end == MR_BLOCK_BYTES || MR_BLOCK_BYTES - r->at < n)
+            status = change_block(r);
+        if (status == MR_OK)
+            status = read_once(r, error);
+        pass_over(r);
+    }
+    return status;
+}

@@ -1,0 +1,71 @@
+/* Reading a file or a pipe into blocks, so that what is asked for lies in one piece. */
+#ifndef MR_CAPTURE_READER_H
+#define MR_CAPTURE_READER_H
+
+#include "capture/blocks.h"
+#include "millrace/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The bytes at block->bytes[at .. end) are read and not yet taken. */
+struct mr_reader {
+    int fd;
+    bool regular; /* a file on a disk: never blocks for long */
+    bool patient; /* of others: wait a little when nothing is there */
+    struct mr_blocks *blocks;
+    struct mr_block *block;
+    uint32_t at, end;
+    uint32_t packets; /* in `block`, not yet in its reference count */
+    uint64_t base;    /* offset in the file of block->bytes[0] */
+    uint64_t skip;    /* bytes still to be passed over */
+};
+
+enum mr_status mr_reader_fill(struct mr_reader *r, uint32_t n, int *error);
+
+/* Makes n bytes (at most MR_BLOCK_BYTES) stand at mr_reader_bytes(). MR_AGAIN: nothing to read
+ * for the moment, a signal came, or all blocks are held by packets. MR_EOF: fewer than n are
+ * left. MR_ERR_INPUT: reading failed, *error is the errno. */
+static inline enum mr_status mr_reader_need(struct mr_reader *r, uint32_t n, int *error)
+{
+    if (__builtin_expect(r->end - r->at >= n && !r->skip, 1))
+        return MR_OK;
+    return mr_reader_fill(r, n, error);
+}
+
+static inline const uint8_t *mr_reader_bytes(const struct mr_reader *r)
+{
+    return r->block->bytes + r->at;
+}
+
+/* What is read and not taken. */
+static inline uint32_t mr_reader_left(const struct mr_reader *r)
+{
+    return r->end - r->at;
+}
+
+static inline uint64_t mr_reader_offset(const struct mr_reader *r)
+{
+    return r->base + r->at;
+}
+
+/* Takes n bytes that stand there. */
+static inline void mr_reader_take(struct mr_reader *r, uint32_t n)
+{
+    r->at += n;
+}
+
+/* Passes over n bytes, however many, when the next ones are needed. */
+static inline void mr_reader_skip(struct mr_reader *r, uint64_t n)
+{
+    r->skip += n;
+}
+
+/* Counts the packets that were made in the current block: before a burst is given away. */
+void mr_reader_settle(struct mr_reader *r);
+
+/* Takes the descriptor; MR_ERR_MEMORY closes nothing. */
+enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks);
+void mr_reader_close(struct mr_reader *r); /* not the descriptor */
+
+#endif

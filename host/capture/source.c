@@ -1,0 +1,228 @@
+/* A capture file as a source of packets. */
+#include "capture/dpdk.h"
+#include "capture/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <rte_mbuf.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Blocks for the packets that may be held at a time, were they of a kilobyte each; within limits,
+ * because who holds longer packets gets MR_AGAIN until he lets some go, and is no slower for it. */
+#define BYTES_PER_PACKET 1024ull
+#define BLOCKS_MIN       16u
+#define BLOCKS_MAX       256u
+
+static struct mr_file *file_of(const struct mr_source *source)
+{
+    return (struct mr_file *)((char *)(uintptr_t)source - offsetof(struct mr_file, source));
+}
+
+enum mr_status mr_file_damaged(const struct mr_file *file, struct mr_error *error,
+                               const char *reason, ...)
+{
+    char text[256];
+    va_list arguments;
+    va_start(arguments, reason);
+    vsnprintf(text, sizeof text, reason, arguments);
+    va_end(arguments);
+    return mr_fail(error, MR_ERR_INPUT,
+                   "%s is damaged at packet %llu (byte %llu): %s; the %llu packets before it were "
+                   "read, and nothing behind it can be",
+                   file->name, (unsigned long long)file->packets + 1,
+                   (unsigned long long)mr_reader_offset(&file->reader), text,
+                   (unsigned long long)file->packets);
+}
+
+enum mr_status mr_file_status(struct mr_file *file, enum mr_status status, int error_number,
+                              const char *what, struct mr_error *error)
+{
+    const struct mr_reader *reader = &file->reader;
+    unsigned long long at = mr_reader_offset(reader);
+    if (status == MR_EOF && (mr_reader_left(reader) || reader->skip))
+        return mr_fail(error, MR_ERR_INPUT,
+                       "%s ends in the middle of %s (packet %llu, byte %llu), as a recording does "
+                       "that was cut short; the %llu packets before it were read",
+                       file->name, what, (unsigned long long)file->packets + 1, at,
+                       (unsigned long long)file->packets);
+    if (status == MR_ERR_INPUT)
+        return mr_fail(error, MR_ERR_INPUT, "cannot read %s at byte %llu: %s", file->name, at,
+                       strerror(error_number));
+    return status;
+}
+
+/* As many packet buffers as there are, up to n. */
+static uint32_t take_buffers(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t n)
+{
+    while (n && rte_mempool_get_bulk(pool, (void **)mbufs, n))
+        n /= 2;
+    return n;
+}
+
+/* Ties the record to a packet buffer. Its length there is cut to the 16 bits that DPDK has for it;
+ * the engine goes by struct mr_packet. */
+static inline void attach(struct mr_file *file, struct rte_mbuf *mbuf,
+                          const struct mr_record *record)
+{
+    uint16_t len = record->len < UINT16_MAX ? (uint16_t)record->len : UINT16_MAX;
+    void *data = (void *)(uintptr_t)record->data;
+    rte_pktmbuf_reset(mbuf);
+    rte_pktmbuf_attach_extbuf(mbuf, data, RTE_BAD_IOVA, len, &file->reader.block->shared);
+    mbuf->pkt_len = len;
+    mbuf->data_len = len;
+    file->reader.packets++;
+}
+
+static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burst, uint32_t max,
+                                 struct mr_error *error)
+{
+    struct mr_file *file = file_of(source);
+    struct rte_mempool *pool = mr_dpdk_pool();
+    enum mr_status status = MR_AGAIN;
+    uint32_t n = 0;
+    uint32_t room = take_buffers(pool, burst->mbufs, max < MR_BURST_MAX ? max : MR_BURST_MAX);
+
+    while (n < room) {
+        struct mr_record record;
+        file->reader.patient = n == 0;
+        /* what ends a burst that has packets is met again, and told, by the next call */
+        status = file->format->next(file, &record, n ? NULL : error);
+        if (status)
+            break;
+        attach(file, burst->mbufs[n], &record);
+        struct mr_packet *packet = &burst->packets[n++];
+        packet->data = record.data;
+        packet->time_ns = record.time_ns;
+        packet->number = ++file->packets;
+        packet->len = record.len;
+        packet->wire_len = record.wire_len < record.len ? record.len : record.wire_len;
+        packet->interface = file->interface;
+        packet->link_type = record.link_type;
+    }
+    mr_reader_settle(&file->reader);
+    if (n < room)
+        rte_mempool_put_bulk(pool, (void **)burst->mbufs + n, room - n);
+    burst->n = n;
+    return n ? MR_OK : status;
+}
+
+static void tell_progress(const struct mr_source *source, struct mr_source_progress *progress)
+{
+    const struct mr_file *file = file_of(source);
+    *progress = (struct mr_source_progress){.bytes_done = mr_reader_offset(&file->reader),
+                                            .bytes_total = file->bytes_total,
+                                            .packets = file->packets,
+                                            .name = file->name};
+}
+
+static void close_file(struct mr_source *source)
+{
+    struct mr_file *file = file_of(source);
+    if (file->format)
+        file->format->close(file);
+    if (file->reader.fd > STDIN_FILENO)
+        close(file->reader.fd);
+    mr_reader_close(&file->reader);
+    free(file->name);
+    free(file);
+}
+
+static const struct mr_source_ops file_ops = {read_burst, tell_progress, close_file};
+
+static enum mr_status open_descriptor(const char *path, int *fd, struct stat *status,
+                                      struct mr_error *error)
+{
+    if (strcmp(path, "-") == 0) {
+        *fd = STDIN_FILENO;
+        if (isatty(STDIN_FILENO))
+            return mr_fail(error, MR_ERR_INPUT,
+                           "standard input is a terminal: pipe a capture into it, or name a file");
+    } else {
+        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    }
+    if (*fd < 0 || fstat(*fd, status))
+        return mr_fail(error, MR_ERR_INPUT, "cannot open %s: %s", path, strerror(errno));
+    if (S_ISDIR(status->st_mode))
+        return mr_fail(error, MR_ERR_INPUT,
+                       "%s is a folder: name the capture files in it, one -r each", path);
+    return MR_OK;
+}
+
+/* Waits for the first bytes and tells the format by them. */
+static enum mr_status detect(struct mr_file *file, struct mr_error *error)
+{
+    struct mr_reader *reader = &file->reader;
+    int number = 0;
+    enum mr_status status;
+    reader->patient = true;
+    do {
+        errno = 0;
+        status = mr_reader_need(reader, 4, &number);
+    } while (status == MR_AGAIN && errno != EINTR);
+    if (status == MR_AGAIN)
+        return mr_fail(error, MR_ERR_INPUT, "interrupted while waiting for %s", file->name);
+    if (status == MR_ERR_INPUT)
+        return mr_file_status(file, status, number, "its header", error);
+    uint32_t magic = status == MR_OK ? mr_file_u32(mr_reader_bytes(reader), false) : 0;
+    switch (magic) {
+    case 0xa1b2c3d4:
+    case 0xd4c3b2a1:
+    case 0xa1b23c4d:
+    case 0x4d3cb2a1:
+    case 0xa1b2cd34:
+    case 0x34cdb2a1:
+        file->format = &mr_format_pcap;
+        return mr_pcap_open(file, error);
+    case 0x0a0d0d0a:
+        file->format = &mr_format_pcapng;
+        return MR_OK;
+    default:
+        mr_reader_need(reader, 64, &number); /* as much as there is, for a closer look */
+        return mr_file_refuse(file, mr_reader_bytes(reader), mr_reader_left(reader), error);
+    }
+}
+
+enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
+                                   struct mr_error *error)
+{
+    enum mr_status status;
+    struct stat about = {0};
+    int fd = -1;
+    uint64_t blocks = mr_dpdk_pool()->size * BYTES_PER_PACKET / MR_BLOCK_BYTES;
+    struct mr_file *file = calloc(1, sizeof *file);
+
+    if (!file)
+        return mr_fail(error, MR_ERR_MEMORY, "no memory to open %s", path);
+    file->source.ops = &file_ops;
+    file->interface = interface;
+    file->reader.fd = -1;
+    status = open_descriptor(path, &fd, &about, error);
+    if (status)
+        goto out;
+    file->name = strdup(fd == STDIN_FILENO ? "standard input" : path);
+    blocks = blocks < BLOCKS_MIN ? BLOCKS_MIN : blocks > BLOCKS_MAX ? BLOCKS_MAX : blocks;
+    if (!file->name ||
+        mr_reader_open(&file->reader, fd, S_ISREG(about.st_mode), (uint32_t)blocks)) {
+        status = mr_fail(error, MR_ERR_MEMORY, "no memory to read %s", path);
+        goto out;
+    }
+    if (S_ISREG(about.st_mode)) {
+        file->bytes_total = (uint64_t)about.st_size;
+        posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    }
+    status = detect(file, error);
+out:
+    if (status) {
+        file->reader.fd = fd;
+        close_file(&file->source);
+    } else {
+        *out = &file->source;
+    }
+    return status;
+}
