@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define MR_MAX_REGISTERS 256
+#define MR_MAX_KEYS 8 /* of one component */
 #define MR_NO_REGISTER   UINT32_MAX
 #define MR_NO_PREDICATE  UINT32_MAX
 

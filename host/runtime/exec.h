@@ -10,6 +10,16 @@
 #include "runtime/context.h"
 #include "runtime/runtime.h"
 
+/* Tuples of some predicate stand under several keys at the same time. */
+static inline bool mr_group_has_several_keys(const struct mr_plan_group *group)
+{
+    for (uint32_t i = 0; i < group->n_keys; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (group->keys[i].predicate == group->keys[j].predicate)
+                return true;
+    return false;
+}
+
 #define MR_CHUNK_BYTES     (64u * 1024)
 #define MR_MAX_COUNTERS    32    /* of one function */
 #define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */

@@ -357,7 +357,7 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
         attach_single(exec, t);
         return;
     }
-    if (g->kind == MR_STAGE_SERIAL || g->n_keys > 1 || column == MR_NO_REGISTER) {
+    if (g->kind == MR_STAGE_SERIAL || column == MR_NO_REGISTER || mr_group_has_several_keys(g)) {
         t->contexts = NULL; /* no state, or (no key) passing through */
         return;
     }

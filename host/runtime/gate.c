@@ -23,17 +23,23 @@ void mr_gate_free(struct mr_gate *gate)
 
 static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work)
 {
-    struct mr_lane *lane = &phase->lanes[work->lane];
+    /* read before the last ticket is out: from then on the work may be done and gone */
+    uint32_t n = work->n_tickets;
+    struct mr_ticket *tickets = work->tickets;
 
     atomic_fetch_add_explicit(&work->token->pending, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&lane->outstanding, 1, memory_order_relaxed);
-    struct mr_work *head = atomic_load_explicit(&lane->inbox, memory_order_relaxed);
-    do {
-        work->next_in_lane = head;
-    } while (!atomic_compare_exchange_weak_explicit(&lane->inbox, &head, work, memory_order_seq_cst,
-                                                    memory_order_relaxed));
-    if (!atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
-        mr_worker_push(worker, &lane->task);
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_ticket *ticket = &tickets[i];
+        struct mr_lane *lane = &phase->lanes[ticket->lane];
+        atomic_fetch_add_explicit(&lane->outstanding, 1, memory_order_relaxed);
+        struct mr_ticket *head = atomic_load_explicit(&lane->inbox, memory_order_relaxed);
+        do {
+            ticket->next = head;
+        } while (!atomic_compare_exchange_weak_explicit(
+            &lane->inbox, &head, ticket, memory_order_seq_cst, memory_order_relaxed));
+        if (!atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
+            mr_worker_push(worker, &lane->task);
+    }
 }
 
 /* Tells a tick or the shutdown to the lanes that may have to do with it. Lanes without work under
@@ -51,8 +57,9 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
         struct mr_work *copy = mr_exec_alloc(&worker->exec, sizeof *copy);
         if (!copy)
             continue; /* counted there; the next tick makes good for it */
-        *copy = *work;
-        copy->lane = i;
+        mr_work_init(copy, work->token, work->kind, i);
+        copy->time_ns = work->time_ns;
+        copy->packet = work->packet;
         deliver(worker, phase, copy);
     }
 }

@@ -24,25 +24,37 @@ struct mr_task {
 
 enum mr_work_kind { MR_WORK_TUPLES, MR_WORK_TICK, MR_WORK_SHUTDOWN };
 
-/* What a token brings to one lane. In the token's memory. */
+/* A work's place in the queue of one lane. */
+struct mr_ticket {
+    struct mr_ticket *next; /* in the lane */
+    struct mr_work *work;
+    uint32_t lane;
+};
+
+/* What a token brings to a lane. A tuple that stands under several keys is a work of its own with a
+ * ticket in the lane of each, and runs when it heads all of them; the lanes that came to it first
+ * wait for it. In the token's memory. */
 struct mr_work {
-    struct mr_work *next_in_lane;
     struct mr_work *next; /* of the token */
     struct mr_token *token;
     struct mr_tuples *tuples;
     uint64_t time_ns, packet; /* ticks: packet time, number of the packet that rang */
-    uint32_t lane;
     enum mr_work_kind kind;
+    uint32_t n_tickets;
+    _Atomic uint32_t not_headed; /* lanes that it does not head yet */
+    struct mr_ticket *tickets;   /* [n_tickets] */
+    struct mr_ticket ticket;     /* the only one, mostly */
 };
 
 /* The unit of order and of stealing. */
 struct mr_lane {
     _Alignas(64) struct mr_task task;
     uint32_t phase;
-    _Atomic(struct mr_work *) inbox;  /* newest first; filled in the gate's turn */
-    _Atomic uint32_t scheduled;       /* in a deque, or being run */
-    _Atomic uint32_t outstanding;     /* works not finished: 0 makes next_deadline_ns readable */
-    struct mr_context_table contexts; /* whoever runs the lane */
+    _Atomic(struct mr_ticket *) inbox; /* newest first; filled in the gate's turn */
+    struct mr_ticket *todo;            /* oldest first; whoever runs the lane */
+    _Atomic uint32_t scheduled;        /* in a deque, being run, or waiting for a work */
+    _Atomic uint32_t outstanding;      /* works not finished: 0 makes next_deadline_ns readable */
+    struct mr_context_table contexts;  /* whoever runs the lane */
 };
 
 /* A batch of tuples for parallel groups: any worker, any order. In the token's memory. */
@@ -103,6 +115,14 @@ struct mr_runtime {
     _Alignas(64) _Atomic uint32_t sleepers;
     _Atomic uint32_t epoch; /* futex */
 };
+
+static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
+                                enum mr_work_kind kind, uint32_t lane)
+{
+    *work = (struct mr_work){.token = token, .kind = kind, .n_tickets = 1};
+    work->ticket = (struct mr_ticket){.work = work, .lane = lane};
+    work->tickets = &work->ticket;
+}
 
 /* ---- worker.c ---- */
 void mr_worker_run(struct mr_worker *worker);

@@ -166,34 +166,53 @@ static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_w
         break;
     }
     /* before the task ends: from then on the token, and `work` with it, may be gone */
-    atomic_fetch_sub_explicit(&lane->outstanding, 1, memory_order_release);
+    uint32_t n = 0;
+    struct mr_lane *waiting[MR_MAX_KEYS];
+    for (uint32_t i = 0; i < work->n_tickets; i++) {
+        struct mr_lane *other = &worker->runtime->phases[lane->phase].lanes[work->tickets[i].lane];
+        atomic_fetch_sub_explicit(&other->outstanding, 1, memory_order_release);
+        if (other != lane)
+            waiting[n++] = other;
+    }
     mr_phase_end_task(worker, token, lane->phase, p->first_parallel);
+    for (uint32_t i = 0; i < n; i++)
+        mr_worker_push(worker, &waiting[i]->task);
+}
+
+/* Moves what came in meanwhile to the end of the queue (which is empty). */
+static void empty_inbox(struct mr_lane *lane)
+{
+    struct mr_ticket *list = atomic_exchange_explicit(&lane->inbox, NULL, memory_order_seq_cst);
+    while (list) {
+        struct mr_ticket *next = list->next;
+        list->next = lane->todo;
+        lane->todo = list;
+        list = next;
+    }
 }
 
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 {
     for (;;) {
-        struct mr_work *list = atomic_exchange_explicit(&lane->inbox, NULL, memory_order_seq_cst);
-        if (!list) {
+        if (!lane->todo)
+            empty_inbox(lane);
+        struct mr_ticket *ticket = lane->todo;
+        if (!ticket) {
             atomic_store_explicit(&lane->scheduled, 0, memory_order_seq_cst);
             if (!atomic_load_explicit(&lane->inbox, memory_order_seq_cst) ||
                 atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
                 return;
             continue;
         }
-        struct mr_work *oldest = NULL;
-        while (list) {
-            struct mr_work *next = list->next_in_lane;
-            list->next_in_lane = oldest;
-            oldest = list;
-            list = next;
-        }
-        while (oldest) {
-            struct mr_work *next = oldest->next_in_lane;
-            mr_worker_maybe_yield(worker);
-            run_work(worker, lane, oldest);
-            oldest = next;
-        }
+        struct mr_work *work = ticket->work;
+        lane->todo = ticket->next;
+        mr_worker_maybe_yield(worker);
+        /* not first in its other lanes yet: this lane waits, and who runs the work goes on with
+         * it. From here on that may happen at any moment. */
+        if (work->n_tickets > 1 &&
+            atomic_fetch_sub_explicit(&work->not_headed, 1, memory_order_acq_rel) != 1)
+            return;
+        run_work(worker, lane, work);
     }
 }
 
@@ -213,6 +232,12 @@ static uint64_t key_hash(struct mr_exec *exec, enum mr_type type, union mr_value
     }
 }
 
+static uint32_t lane_of(struct mr_exec *exec, const struct mr_phase *phase, enum mr_type type,
+                        union mr_value key)
+{
+    return (uint32_t)key_hash(exec, type, key) & (phase->n_lanes - 1);
+}
+
 /* Which lane each row belongs to. */
 static void lanes_of(struct mr_exec *exec, const struct mr_phase *phase, const struct mr_tuples *t,
                      uint32_t *lanes)
@@ -224,10 +249,14 @@ static void lanes_of(struct mr_exec *exec, const struct mr_phase *phase, const s
         for (uint32_t k = 0; k < g->n_keys; k++)
             if (g->keys[k].predicate == t->predicate)
                 keys = t->columns[g->keys[k].column];
+    if (keys) {
+        for (uint32_t row = 0; row < t->n; row++)
+            lanes[row] = lane_of(exec, phase, g->key_type, keys[row]);
+        return;
+    }
     for (uint32_t row = 0; row < t->n; row++) {
         /* without a key no order is asked for: spread by origin */
-        uint64_t hash = keys ? key_hash(exec, g->key_type, keys[row])
-                             : t->origins[row]->number * 0x9e3779b97f4a7c15u >> 20;
+        uint64_t hash = t->origins[row]->number * 0x9e3779b97f4a7c15u >> 20;
         lanes[row] = (uint32_t)hash & (phase->n_lanes - 1);
     }
 }
@@ -235,7 +264,6 @@ static void lanes_of(struct mr_exec *exec, const struct mr_phase *phase, const s
 static void add_work(struct mr_token *token, struct mr_work *work)
 {
     work->next = NULL;
-    work->token = token;
     if (token->last_work)
         token->last_work->next = work;
     else
@@ -254,7 +282,7 @@ static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token
     struct mr_work *work = mr_exec_alloc(&worker->exec, sizeof *work);
     if (!work)
         return NULL;
-    *work = (struct mr_work){.kind = MR_WORK_TUPLES, .lane = lane};
+    mr_work_init(work, token, MR_WORK_TUPLES, lane);
     add_work(token, work);
     open[(*n_open)++] = work;
     worker->lane_slots[lane] = *n_open;
@@ -303,6 +331,43 @@ static void split_rows(struct mr_worker *worker, struct mr_token *token,
     }
 }
 
+/* A row that stands under several keys: a work of its own, with a ticket for each lane. */
+static void split_row(struct mr_worker *worker, struct mr_token *token,
+                      const struct mr_phase *phase, const struct mr_tuples *t, uint32_t row)
+{
+    struct mr_exec *exec = &worker->exec;
+    const struct mr_plan_group *g = &exec->plan->groups[phase->lane_group];
+    struct mr_work *work = mr_exec_alloc(exec, sizeof *work);
+    struct mr_ticket *tickets = mr_exec_alloc(exec, MR_MAX_KEYS * sizeof *tickets);
+    struct mr_tuples *part = mr_tuples_new(exec, t->predicate, 1, true);
+    uint32_t n = 0;
+
+    if (!work || !tickets || !part) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+        return;
+    }
+    for (uint32_t k = 0; k < g->n_keys && n < MR_MAX_KEYS; k++) {
+        if (g->keys[k].predicate != t->predicate)
+            continue;
+        uint32_t column = g->keys[k].column, other = 0;
+        enum mr_type type = exec->plan->predicates[t->predicate].attributes[column].type;
+        uint32_t lane = lane_of(exec, phase, type, t->columns[column][row]);
+        while (other < n && tickets[other].lane != lane)
+            other++;
+        if (other == n)
+            tickets[n++] = (struct mr_ticket){.work = work, .lane = lane};
+    }
+    mr_work_init(work, token, MR_WORK_TUPLES, n ? tickets[0].lane : 0);
+    mr_tuples_append(exec->plan, part, t, row);
+    work->tuples = part;
+    if (n > 1) {
+        work->tickets = tickets;
+        work->n_tickets = n;
+        atomic_store_explicit(&work->not_headed, n, memory_order_relaxed);
+    }
+    add_work(token, work);
+}
+
 /* All rows that come before `end` in the order of the run, as one segment. */
 static void split_segment(struct mr_worker *worker, struct mr_token *token,
                           const struct mr_phase *phase, struct mr_order_key end)
@@ -325,11 +390,15 @@ static void split_segment(struct mr_worker *worker, struct mr_token *token,
             n++;
         if (!n)
             continue;
-        split_rows(worker, token, phase, t, n, open, &n_open);
+        if (mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
+            for (uint32_t row = 0; row < n; row++)
+                split_row(worker, token, phase, t, row);
+        else
+            split_rows(worker, token, phase, t, n, open, &n_open);
         mr_tuples_drop(exec->plan, t, n);
     }
     for (uint32_t i = 0; i < n_open; i++)
-        worker->lane_slots[open[i]->lane] = 0;
+        worker->lane_slots[open[i]->ticket.lane] = 0;
 }
 
 static void add_mark(struct mr_worker *worker, struct mr_token *token, enum mr_work_kind kind,
@@ -338,7 +407,9 @@ static void add_mark(struct mr_worker *worker, struct mr_token *token, enum mr_w
     struct mr_work *work = mr_exec_alloc(&worker->exec, sizeof *work);
     if (!work)
         return;
-    *work = (struct mr_work){.kind = kind, .time_ns = time_ns, .packet = packet};
+    mr_work_init(work, token, kind, 0);
+    work->time_ns = time_ns;
+    work->packet = packet;
     add_work(token, work);
 }
 

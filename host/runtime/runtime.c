@@ -70,7 +70,7 @@ static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
 {
     struct mr_phase *phase = &runtime->phases[index];
     const struct mr_plan_group *g = &runtime->config.plan->groups[phase->lane_group];
-    bool one = g->kind == MR_STAGE_SERIAL || g->one_at_a_time || g->n_keys != 1;
+    bool one = g->kind == MR_STAGE_SERIAL || g->one_at_a_time || !g->n_keys;
     uint64_t contexts = runtime->config.max_contexts;
 
     phase->n_lanes = one ? 1 : runtime->config.lanes;
