@@ -14,10 +14,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MR_MAX_REGISTERS 256
-#define MR_MAX_KEYS 8 /* of one component */
-#define MR_NO_REGISTER   UINT32_MAX
-#define MR_NO_PREDICATE  UINT32_MAX
+#define MR_MAX_REGISTERS  256
+#define MR_DEFAULT_TOKENS 1000 /* in flight, unless --tokens says otherwise */
+#define MR_MAX_KEYS       8    /* of one component */
+#define MR_NO_REGISTER    UINT32_MAX
+#define MR_NO_PREDICATE   UINT32_MAX
 
 /* Where in which file; for messages. */
 struct mr_where {

@@ -1,0 +1,236 @@
+/* The chain of components: which predicates arrive where, which rules can ever be triggered, in
+ * which order those of a component stand. A tuple that triggers no rule passes on; one that does
+ * is used up, so a later component that waits for it as well would need a fork of the chain.
+ */
+#include "analog/diagnostic.h"
+
+#include <string.h>
+
+static bool triggers(const struct component *component, uint32_t predicate)
+{
+    for (const struct rule *rule = component->rules; rule; rule = rule->next)
+        if (rule->trigger && rule->trigger->atom.predicate &&
+            rule->trigger->atom.predicate->index == predicate)
+            return true;
+    return false;
+}
+
+static bool usable(const struct rule *rule)
+{
+    return rule->trigger && rule->trigger->atom.predicate && rule->head.predicate;
+}
+
+/* Marks the rules that what arrives can trigger; gives all predicates that there are then. */
+static struct predicate_set reach(struct component *component)
+{
+    struct predicate_set present = component->arriving;
+
+    for (bool progress = true; progress;) {
+        progress = false;
+        for (struct rule *rule = component->rules; rule; rule = rule->next) {
+            if (rule->reached || !usable(rule) ||
+                !in_set(&present, rule->trigger->atom.predicate->index))
+                continue;
+            rule->reached = progress = true;
+            component->n_order++;
+            add_to_set(&present, rule->head.predicate->index);
+        }
+    }
+    return present;
+}
+
+/* What is in the set and triggers nothing here. */
+static struct predicate_set leaving(const struct component *component,
+                                    const struct predicate_set *present, uint32_t n_predicates)
+{
+    struct predicate_set out = {{0}};
+    for (uint32_t p = 0; p < n_predicates; p++)
+        if (in_set(present, p) && !triggers(component, p))
+            add_to_set(&out, p);
+    return out;
+}
+
+/* Deriving rules before those they trigger. Where every rule waits for another one the component
+ * is recursive, and the first in the text goes first. */
+static void order_rules(struct compile *compile, struct component *component)
+{
+    uint32_t pending[MAX_PREDICATES] = {0};
+    uint32_t n = 0;
+
+    component->order = analog_scratch(compile, (component->n_order + 1) * sizeof *component->order);
+    bool *placed = analog_scratch(compile, component->n_rules + 1);
+    if (!component->order || !placed)
+        return;
+    for (struct rule *rule = component->rules; rule; rule = rule->next)
+        if (rule->reached)
+            pending[rule->head.predicate->index]++;
+    while (n < component->n_order) {
+        struct rule *chosen = NULL, *waiting = NULL;
+        uint32_t i = 0, at = 0, waiting_at = 0;
+        for (struct rule *rule = component->rules; rule && !chosen; rule = rule->next, i++) {
+            if (!rule->reached || placed[i])
+                continue;
+            if (!pending[rule->trigger->atom.predicate->index]) {
+                chosen = rule;
+                at = i;
+            } else if (!waiting) {
+                waiting = rule;
+                waiting_at = i;
+            }
+        }
+        if (!chosen) {
+            component->recursive = true;
+            chosen = waiting;
+            at = waiting_at;
+        }
+        placed[at] = true;
+        pending[chosen->head.predicate->index]--;
+        component->order[n++] = chosen;
+    }
+}
+
+/* ---- what is reported ---- */
+
+static const struct key *key_of(const struct component *component,
+                                const struct predicate *predicate)
+{
+    const struct key *key = component->keys;
+    while (key && key->predicate != predicate)
+        key = key->next;
+    return key;
+}
+
+static bool has_unknown_key(const struct component *component)
+{
+    for (const struct key *key = component->keys; key; key = key->next)
+        if (!key->predicate)
+            return true;
+    return false;
+}
+
+/* Every predicate that arrives and triggers a rule has a key; every key is of use. */
+static void check_keys(struct compile *compile, struct component *component)
+{
+    if (component->kind != MR_STAGE_CONTEXT || component->broken || !component->keys ||
+        has_unknown_key(component))
+        return;
+    for (const struct rule *rule = component->rules; rule; rule = rule->next) {
+        const struct predicate *p = rule->trigger ? rule->trigger->atom.predicate : NULL;
+        if (!rule->reached || !in_set(&component->arriving, p->index) || key_of(component, p))
+            continue;
+        analog_error(compile, &rule->trigger->atom.where,
+                     "%s comes into %s without a key, but triggers a rule", p->name,
+                     component->name);
+        analog_hint(compile, "add %s(NUMBER OF THE ATTRIBUTE) to context_keys in line %u", p->name,
+                    component->where.line);
+    }
+    if (compile->incomplete)
+        return;
+    for (const struct key *key = component->keys; key; key = key->next) {
+        if (triggers(component, key->predicate->index))
+            continue;
+        analog_warning(compile, &key->where, "this key is of no use: %s triggers no rule of %s",
+                       key->name, component->name);
+    }
+}
+
+/* The component, before `end`, whose rules use the predicate up. */
+static const struct component *consumer(const struct compile *compile, const struct component *end,
+                                        uint32_t predicate)
+{
+    for (const struct component *c = compile->program.components; c != end; c = c->next)
+        for (const struct rule *rule = c->rules; rule; rule = rule->next)
+            if (rule->reached && rule->trigger->atom.predicate->index == predicate)
+                return c;
+    return NULL;
+}
+
+/* The component behind `from` that derives the predicate. */
+static const struct component *deriver(const struct component *from, uint32_t predicate)
+{
+    for (const struct component *c = from->next; c; c = c->next)
+        for (const struct rule *rule = c->rules; rule; rule = rule->next)
+            if (rule->head.predicate && rule->head.predicate->index == predicate)
+                return c;
+    return NULL;
+}
+
+static bool is_table(const struct compile *compile, const char *name)
+{
+    const struct table *table = compile->program.tables;
+    while (table && strcmp(table->name, name) != 0)
+        table = table->next;
+    return table != NULL;
+}
+
+/* Why nothing triggers a rule. What only follows from another rule's fault is not reported. */
+static void explain_unreached(struct compile *compile, const struct component *component,
+                              const struct rule *rule)
+{
+    const struct atom *atom = &rule->trigger->atom;
+    const struct predicate *predicate = atom->predicate;
+    const struct component *used = consumer(compile, component, predicate->index);
+    const struct component *late = deriver(component, predicate->index);
+
+    if (used) {
+        analog_error(compile, &atom->where,
+                     "not yet: this version does not run forks of the chain (%s is used up by %s)",
+                     predicate->name, used->name);
+        analog_hint(compile, "move the rule into %s, or let %s derive another predicate for it",
+                    used->name, used->name);
+        return;
+    }
+    if (!predicate->derived) {
+        struct nearest nearest = {.wanted = predicate->name};
+        for (const struct predicate *p = compile->program.predicates; p; p = p->next)
+            if (p->derived)
+                analog_nearest(&nearest, p->name);
+        analog_warning(compile, &atom->where, "no rule derives %s: this rule never fires",
+                       predicate->name);
+        if (nearest.name)
+            analog_hint(compile, "did you mean %s?", nearest.name);
+        return;
+    }
+    if (late) {
+        analog_warning(compile, &atom->where,
+                       "%s is derived only later, by %s: this rule never fires", predicate->name,
+                       late->name);
+        analog_hint(compile, "components run in the order in which they are written");
+    }
+}
+
+static void check_reached(struct compile *compile)
+{
+    for (struct component *c = compile->program.components; c; c = c->next) {
+        for (struct rule *rule = c->rules; rule; rule = rule->next) {
+            if (!rule->reached && usable(rule) && !is_table(compile, rule->trigger->atom.name))
+                explain_unreached(compile, c, rule);
+        }
+        if (c->n_rules && !c->n_order) {
+            analog_warning(compile, &c->where, "no tuple triggers a rule of %s", c->name);
+            analog_hint(compile, "everything passes through it unchanged");
+        }
+    }
+    if (compile->program.components && in_set(&compile->program.leaving, 0)) {
+        analog_warning(compile, &compile->program.components->where,
+                       "input triggers no rule: every packet becomes an event");
+        analog_hint(compile, "a rule for packets is written p(@N, PKT) :- input(@N, PKT, _, _).");
+    }
+}
+
+void analog_chain(struct compile *compile)
+{
+    struct predicate_set arriving = {{0}};
+
+    add_to_set(&arriving, 0); /* input */
+    for (struct component *c = compile->program.components; c; c = c->next) {
+        c->arriving = arriving;
+        struct predicate_set present = reach(c);
+        arriving = leaving(c, &present, compile->program.n_predicates);
+        order_rules(compile, c);
+        check_keys(compile, c);
+    }
+    compile->program.leaving = arriving;
+    if (!compile->incomplete)
+        check_reached(compile);
+}

@@ -1,0 +1,100 @@
+/* What the passes of one compilation share: memory, sources, the program so far.
+ * Errors are reported and remembered; a pass goes on as far as it makes sense.
+ */
+#ifndef MR_ANALOG_COMPILE_H
+#define MR_ANALOG_COMPILE_H
+
+#include "analog/analog.h"
+#include "analog/ast.h"
+#include "base/arena.h"
+
+#include <sys/types.h>
+
+#define MAX_SOURCE_BYTES ((size_t)1024 * 1024) /* all files of a program together */
+#define MAX_SOURCES      64u
+#define MAX_DEPTH        16u /* of includes */
+#define MAX_COMPONENTS   256u
+#define MAX_RULES        4096u
+#define MAX_ARITY        64u
+#define MAX_PARAMETERS   256u
+#define MAX_TERMS        512u   /* of a rule */
+#define MAX_OPS          65536u /* of a program */
+#define MAX_NAME_BYTES   128u
+
+/* One file. Name and folder live as long as the plan; the text until the compilation ends. */
+struct source {
+    const char *name;   /* as messages call it */
+    const char *folder; /* "" or ending in '/': what relative paths in it count from */
+    const char *text;
+    size_t len;
+    uint32_t index; /* order in messages */
+    uint32_t depth;
+    bool open; /* being parsed: including it again is a cycle */
+    dev_t device;
+    ino_t inode; /* 0: not a file */
+    struct source *next;
+};
+
+struct compile {
+    const struct mr_analog_config *config;
+    struct mr_diagnostics *diagnostics;
+    struct mr_arena scratch; /* gone when the plan stands */
+    struct mr_arena *memory; /* the plan's */
+    struct source *sources;
+    uint32_t n_sources;
+    size_t source_bytes;
+    struct ast_program program;
+    uint32_t n_ops;
+    bool no_memory;
+    bool incomplete; /* syntax errors: what is missing may stand in what was not understood */
+};
+
+/* Zeroed memory; NULL after reporting that there is none left (once). */
+void *analog_scratch(struct compile *compile, size_t bytes);
+void *analog_keep(struct compile *compile, size_t bytes);
+char *analog_keep_text(struct compile *compile, const char *text, size_t len);
+
+/* printf into the plan's memory; NULL as above. */
+char *analog_keep_format(struct compile *compile, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- source.c ---- */
+
+/* The text of a file ("-": standard input), registered; `from` names the include statement, NULL
+ * for the program itself. NULL: reported; or, with *known set, included before. */
+struct source *analog_source_open(struct compile *compile, const char *path,
+                                  const struct mr_where *from, bool *known);
+
+/* The same for text in memory, which is borrowed. */
+struct source *analog_source_text(struct compile *compile, const char *name, const char *text,
+                                  size_t len);
+
+/* A relative path counts from the folder of the file it stands in. In the plan's memory. */
+char *analog_path(struct compile *compile, const char *folder, const char *path, size_t len);
+
+/* ---- resolve.c ---- */
+
+/* NULL: there is no parameter of this name. */
+struct parameter *analog_parameter(struct compile *compile, const char *name);
+
+/* "f_match(string, constant string) -> string" */
+void analog_signature(const struct mr_function *function, char *text, size_t bytes);
+
+/* The literal that an expression is, directly or as a parameter; NULL: it is none. */
+const struct literal *analog_literal(struct compile *compile, const struct expr *expr);
+
+/* ---- the passes, in their order ---- */
+
+void analog_parse(struct compile *compile, struct source *source);
+void analog_parameters(struct compile *compile); /* --set */
+void analog_resolve(struct compile *compile);    /* predicates, functions, keys */
+void analog_types(struct compile *compile);      /* rules -> operations over registers */
+void analog_chain(struct compile *compile);      /* which tuple reaches which component */
+void analog_orders(struct compile *compile);     /* functions with state stand where they may */
+void analog_bind(struct compile *compile);       /* constant arguments -> configurations */
+void analog_unbind(struct compile *compile);     /* of all rules; after errors */
+struct mr_plan *analog_plan(struct compile *compile, const char *path); /* NULL: reported */
+void analog_fuse(struct compile *compile, struct mr_plan *plan);        /* stages -> groups */
+bool analog_live(struct compile *compile, struct mr_plan *plan);        /* false: reported */
+
+#endif

@@ -1,0 +1,29 @@
+/* Which predicates stand before each stage of a plan; which stages share a group, and why not. */
+#ifndef MR_ANALOG_FLOW_H
+#define MR_ANALOG_FLOW_H
+
+#include "analog/compile.h"
+
+struct flow {
+    struct predicate_set before[MAX_COMPONENTS + 1]; /* [n_stages]: what leaves the last one */
+};
+
+void analog_flow(const struct mr_plan *plan, struct flow *flow);
+
+bool analog_stage_triggers(const struct mr_plan_stage *stage, uint32_t predicate);
+
+enum join {
+    JOIN_YES,
+    JOIN_KIND,    /* parallel, context-ordered, serial do not mix */
+    JOIN_ONE,     /* one of them runs for one key at a time only */
+    JOIN_SEVERAL, /* a predicate has several keys */
+    JOIN_KEY      /* the key is not the same value */
+};
+
+/* Whether the stage behind the group may be part of it; `keys` (room for all keys of its stages and
+ * of this one) are then those at the entry. */
+enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
+                      const struct mr_plan_group *group, uint32_t stage, struct mr_plan_key *keys,
+                      uint32_t *n_keys);
+
+#endif

@@ -1,0 +1,55 @@
+/* One rule on its way to operations over registers. */
+#ifndef MR_ANALOG_LOWER_H
+#define MR_ANALOG_LOWER_H
+
+#include "analog/diagnostic.h"
+
+struct variable {
+    const char *name;
+    struct mr_operand value;
+};
+
+struct lowering {
+    struct compile *compile;
+    struct rule *rule;
+    struct mr_op *ops; /* growing; scratch */
+    struct expr **sources;
+    uint32_t n_ops, capacity;
+    uint32_t n_registers;
+    struct variable variables[MR_MAX_REGISTERS];
+    uint32_t n_variables;
+    uint32_t bytes_of[MR_MAX_REGISTERS]; /* register of a stream -> that of its bytes; 0: none */
+    bool failed;                         /* reported */
+};
+
+/* A value of type ANY stands for one whose error was reported: it fits everywhere. */
+static inline struct mr_operand analog_poison(void)
+{
+    return (struct mr_operand){.reg = MR_NO_REGISTER, .type = MR_TYPE_ANY};
+}
+
+/* ---- lower_expr.c ---- */
+
+/* The value of an expression; null becomes a value of type `wanted`. */
+struct mr_operand analog_lower(struct lowering *lowering, struct expr *expr, enum mr_type wanted);
+
+/* The value as one of another type, where one is read as the other; false: it is not. */
+bool analog_convert(struct lowering *lowering, struct mr_operand *value, enum mr_type wanted,
+                    const struct mr_where *where);
+
+/* Rows for which the expression is not true vanish. */
+void analog_lower_condition(struct lowering *lowering, struct expr *expr);
+
+/* Rows for which the comparison fails vanish. */
+void analog_lower_test(struct lowering *lowering, enum mr_compare compare, struct mr_operand left,
+                       struct mr_operand right, const struct mr_where *where);
+
+/* Both sides of a comparison; null takes the type of the other side. */
+void analog_lower_sides(struct lowering *lowering, struct expr *left, struct expr *right,
+                        struct mr_operand *a, struct mr_operand *b);
+
+struct variable *analog_variable(struct lowering *lowering, const char *name);
+
+void analog_fail(struct lowering *lowering);
+
+#endif

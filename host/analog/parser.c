@@ -1,0 +1,320 @@
+/* Parsing statements: parameters, includes, and the superset that is not run yet. */
+#include "analog/parser.h"
+
+#include <string.h>
+
+static void parse_file(struct compile *compile, struct source *source);
+
+void analog_advance(struct parser *parser)
+{
+    parser->last = parser->token.where;
+    if (parser->token.kind == TOK_LPAREN)
+        parser->parens++;
+    if (parser->token.kind == TOK_RPAREN && parser->parens)
+        parser->parens--;
+    parser->token = analog_lex(&parser->lexer);
+}
+
+bool analog_accept(struct parser *parser, enum token_kind kind)
+{
+    if (parser->token.kind != kind)
+        return false;
+    analog_advance(parser);
+    return true;
+}
+
+bool analog_token_is(const struct parser *parser, const char *name)
+{
+    return parser->token.len == strlen(name) && !memcmp(parser->token.text, name, strlen(name));
+}
+
+char *analog_token_copy(struct parser *parser)
+{
+    return analog_keep_text(parser->compile, parser->token.text, parser->token.len);
+}
+
+void analog_unexpected(struct parser *parser, const char *what, const char *hint)
+{
+    const struct token *token = &parser->token;
+
+    parser->compile->incomplete = true;
+    if (token->kind == TOK_BAD) /* reported by the lexer */
+        return;
+    if (token->kind == TOK_NAME || token->kind == TOK_VARIABLE || token->kind == TOK_DIRECTIVE)
+        analog_error(parser->compile, &token->where, "expected %s, found %.*s", what,
+                     (int)(token->len < 60 ? token->len : 60), token->text);
+    else
+        analog_error(parser->compile, &token->where, "expected %s, found %s", what,
+                     analog_token_text(token->kind));
+    if (hint)
+        analog_hint(parser->compile, "%s", hint);
+}
+
+bool analog_expect(struct parser *parser, enum token_kind kind, const char *what, const char *hint)
+{
+    if (analog_accept(parser, kind))
+        return true;
+    analog_unexpected(parser, what, hint);
+    return false;
+}
+
+/* To the end of a statement: behind its full stop, or before what can only begin another one. */
+void analog_skip_statement(struct parser *parser)
+{
+    while (parser->token.kind != TOK_END && !analog_accept(parser, TOK_DOT)) {
+        if (parser->token.first_in_line &&
+            (parser->token.kind == TOK_DIRECTIVE || analog_token_is(parser, "component") ||
+             analog_token_is(parser, "param") || analog_token_is(parser, "include")))
+            return;
+        analog_advance(parser);
+    }
+}
+
+static void end_statement(struct parser *parser, const char *what)
+{
+    struct mr_where behind = parser->last;
+
+    if (analog_accept(parser, TOK_DOT))
+        return;
+    behind.column += behind.length;
+    behind.length = 1;
+    if (parser->token.kind != TOK_BAD)
+        analog_error(parser->compile, &behind, "expected . at the end of %s", what);
+    parser->compile->incomplete = true;
+    if (!parser->token.first_in_line)
+        analog_skip_statement(parser);
+}
+
+void analog_fact_error(struct parser *parser, const struct rule *rule)
+{
+    analog_not_yet(parser->compile, &rule->where, "facts");
+    analog_hint(parser->compile, "a rule has a body: %s(...) :- input(@N, PKT, SRC, DST), ...",
+                rule->head.name);
+}
+
+static void parse_param(struct parser *parser, bool directive)
+{
+    struct parameter *parameter = analog_scratch(parser->compile, sizeof *parameter);
+    struct parameter **next = &parser->compile->program.parameters;
+
+    analog_advance(parser);
+    if (!parameter)
+        return;
+    parameter->where = parser->token.where;
+    if (parser->token.kind != TOK_NAME && parser->token.kind != TOK_VARIABLE) {
+        analog_unexpected(parser, "the name of the parameter", "write param NAME = VALUE.");
+        analog_skip_statement(parser);
+        return;
+    }
+    parameter->name = analog_token_copy(parser);
+    analog_advance(parser);
+    if (!parameter->name ||
+        (!directive && !analog_accept(parser, TOK_ASSIGN) &&
+         !analog_expect(parser, TOK_SINGLE, "= and the value of the parameter",
+                        "write param NAME = VALUE.")) ||
+        !analog_parse_literal(parser, &parameter->value)) {
+        parser->compile->incomplete = true;
+        analog_skip_statement(parser);
+        return;
+    }
+    uint32_t n = 0;
+    for (; *next; next = &(*next)->next, n++) {
+        if (strcmp((*next)->name, parameter->name) != 0)
+            continue;
+        analog_error(parser->compile, &parameter->where,
+                     "there is a parameter %s already, in line %u", parameter->name,
+                     (*next)->where.line);
+    }
+    if (n < MAX_PARAMETERS)
+        *next = parameter;
+    else
+        analog_error(parser->compile, &parameter->where, "a program has at most %u parameters",
+                     MAX_PARAMETERS);
+    if (!directive)
+        end_statement(parser, "param");
+}
+
+static void parse_include(struct parser *parser, bool directive)
+{
+    struct compile *compile = parser->compile;
+    struct mr_where where = parser->token.where;
+    struct source *source = NULL;
+    bool known = false;
+    uint32_t len;
+
+    analog_advance(parser);
+    if (parser->token.kind != TOK_STRING) {
+        analog_unexpected(parser, "the file to include", "write include \"file\".");
+        compile->incomplete = true;
+        analog_skip_statement(parser);
+        return;
+    }
+    where = analog_span(&where, &parser->token.where);
+    char *name = analog_unescape(compile, parser->token.text + 1, parser->token.len - 2, &len);
+    char *path = name ? analog_path(compile, parser->source->folder, name, strlen(name)) : NULL;
+    analog_advance(parser);
+    if (!directive)
+        end_statement(parser, "include");
+    if (!path)
+        return;
+    if (parser->source->depth + 1 >= MAX_DEPTH || compile->n_sources >= MAX_SOURCES)
+        analog_error(compile, &where, "too many includes (at most %u deep, %u files)", MAX_DEPTH,
+                     MAX_SOURCES);
+    else
+        source = analog_source_open(compile, path, &where, &known);
+    if (!source && !known)
+        compile->incomplete = true;
+    if (!source)
+        return;
+    source->depth = parser->source->depth + 1;
+    parse_file(compile, source);
+}
+
+/* materialize, watch, watchmod: NAME(TABLE, ...). */
+static void parse_superset(struct parser *parser, const char *what, bool table)
+{
+    struct mr_where where = parser->token.where;
+    uint32_t parens = parser->parens;
+
+    analog_advance(parser);
+    if (!analog_expect(parser, TOK_LPAREN, "(", NULL)) {
+        analog_skip_statement(parser);
+        return;
+    }
+    if (parser->token.kind != TOK_NAME) {
+        analog_unexpected(parser, "the name of a predicate", NULL);
+        analog_skip_statement(parser);
+        return;
+    }
+    struct table *entry = analog_scratch(parser->compile, sizeof *entry);
+    if (!entry)
+        return;
+    entry->where = parser->token.where;
+    entry->name = analog_token_copy(parser);
+    if (table && entry->name) {
+        entry->next = parser->compile->program.tables;
+        parser->compile->program.tables = entry;
+    }
+    analog_not_yet(parser->compile, &where, what);
+    while (parser->token.kind != TOK_END && parser->token.kind != TOK_DOT) {
+        analog_advance(parser);
+        if (parser->parens <= parens)
+            break;
+    }
+    parser->parens = parens;
+    end_statement(parser, what);
+}
+
+/* #define NAME value and #include "file", as preprocessed programs have them. */
+static void parse_directive(struct parser *parser)
+{
+    if (analog_token_is(parser, "#define")) {
+        parse_param(parser, true);
+        return;
+    }
+    if (analog_token_is(parser, "#include")) {
+        parse_include(parser, true);
+        return;
+    }
+    analog_error(parser->compile, &parser->token.where, "there is no directive %.*s",
+                 (int)(parser->token.len < 60 ? parser->token.len : 60), parser->token.text);
+    analog_hint(parser->compile, "known are #define NAME value and #include \"file\"");
+    parser->compile->incomplete = true;
+    uint32_t line = parser->token.where.line;
+    while (parser->token.kind != TOK_END && parser->token.where.line == line)
+        analog_advance(parser);
+}
+
+/* A rule or a fact outside of every component. */
+static void parse_stray(struct parser *parser)
+{
+    bool fact;
+    struct rule *rule = analog_parse_rule(parser, &fact);
+
+    if (!rule)
+        return;
+    if (fact) {
+        analog_fact_error(parser, rule);
+        return;
+    }
+    analog_error(parser->compile, &rule->where, "this rule stands outside of a component");
+    analog_hint(parser->compile, "write component NAME(parallel) { ... } around it");
+    parser->compile->incomplete = true;
+}
+
+/* A keyword that is misspelt: a statement begins with a name and goes on with another one, or with
+ * a string. Says so and puts the right keyword into the token. */
+static void mend_keyword(struct parser *parser)
+{
+    static const char *const keywords[] = {"component", "param", "include"};
+    struct lexer ahead = parser->lexer;
+    char name[16] = "";
+
+    if (parser->token.len >= sizeof name)
+        return;
+    memcpy(name, parser->token.text, parser->token.len);
+    struct nearest nearest = {.wanted = name};
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+        analog_nearest(&nearest, keywords[i]);
+    ahead.muted = true;
+    enum token_kind behind = analog_lex(&ahead).kind;
+    enum token_kind then = analog_lex(&ahead).kind;
+    bool fits = nearest.name && nearest.distance &&
+                ((nearest.name == keywords[0] && then == TOK_LPAREN && behind == TOK_NAME) ||
+                 (nearest.name == keywords[1] && then == TOK_SINGLE) ||
+                 (nearest.name == keywords[2] && behind == TOK_STRING));
+    if (!fits)
+        return;
+    analog_error(parser->compile, &parser->token.where, "there is no statement %s", name);
+    analog_hint(parser->compile, "did you mean %s?", nearest.name);
+    parser->token.text = nearest.name;
+    parser->token.len = (uint32_t)strlen(nearest.name);
+}
+
+static void parse_statement(struct parser *parser)
+{
+    parser->parens = 0;
+    if (parser->token.kind == TOK_NAME || parser->token.kind == TOK_VARIABLE)
+        mend_keyword(parser);
+    if (parser->token.kind == TOK_DIRECTIVE) {
+        parse_directive(parser);
+    } else if (parser->token.kind != TOK_NAME && parser->token.kind != TOK_VARIABLE) {
+        analog_unexpected(parser, "component, param or include",
+                          parser->token.kind == TOK_RBRACE ? "there is a } too many" : NULL);
+        analog_advance(parser);
+        if (parser->token.kind != TOK_NAME)
+            analog_skip_statement(parser);
+    } else if (analog_token_is(parser, "component")) {
+        analog_parse_component(parser);
+    } else if (analog_token_is(parser, "param")) {
+        parse_param(parser, false);
+    } else if (analog_token_is(parser, "include")) {
+        parse_include(parser, false);
+    } else if (analog_token_is(parser, "materialize")) {
+        parse_superset(parser, "tables (materialize)", true);
+    } else if (analog_token_is(parser, "watch")) {
+        parse_superset(parser, "watch", false);
+    } else if (analog_token_is(parser, "watchmod")) {
+        parse_superset(parser, "watchmod", false);
+    } else {
+        parse_stray(parser);
+    }
+}
+
+static void parse_file(struct compile *compile, struct source *source)
+{
+    struct parser parser = {.compile = compile, .source = source};
+
+    source->open = true;
+    analog_lex_start(&parser.lexer, compile, source);
+    analog_advance(&parser);
+    parser.last = parser.token.where;
+    while (parser.token.kind != TOK_END)
+        parse_statement(&parser);
+    source->open = false;
+}
+
+void analog_parse(struct compile *compile, struct source *source)
+{
+    parse_file(compile, source);
+}

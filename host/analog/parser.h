@@ -1,0 +1,59 @@
+/* What the files of the parser share. Recursive descent, one token of lookahead; copying the
+ * parser's lexer looks further. A function that cannot go on has reported why and returns NULL or
+ * false; whoever can recover skips to a safe place and goes on.
+ */
+#ifndef MR_ANALOG_PARSER_H
+#define MR_ANALOG_PARSER_H
+
+#include "analog/diagnostic.h"
+#include "analog/lexer.h"
+
+struct parser {
+    struct compile *compile;
+    struct source *source;
+    struct lexer lexer;
+    struct token token;   /* not yet taken */
+    struct mr_where last; /* of the token taken last */
+    uint32_t parens;      /* open ones, up to `token` */
+    uint32_t depth;       /* of nested expressions */
+};
+
+/* ---- parser.c ---- */
+void analog_advance(struct parser *parser);
+bool analog_accept(struct parser *parser, enum token_kind kind);
+
+/* Takes the token, or reports that `what` was expected; the hint may be NULL. */
+bool analog_expect(struct parser *parser, enum token_kind kind, const char *what, const char *hint);
+
+/* "expected WHAT, found ...", at the token. */
+void analog_unexpected(struct parser *parser, const char *what, const char *hint);
+
+/* To the end of a statement: behind its full stop, or before what can only begin another one. */
+void analog_skip_statement(struct parser *parser);
+
+/* "not yet", for a rule without a body. */
+void analog_fact_error(struct parser *parser, const struct rule *rule);
+
+bool analog_token_is(const struct parser *parser, const char *name);
+char *analog_token_copy(struct parser *parser);
+
+/* ---- parse_component.c ---- */
+
+/* The current token is `component`. */
+void analog_parse_component(struct parser *parser);
+
+/* ---- parse_rule.c ---- */
+
+/* Label, head, body, full stop. NULL: out of memory, or nothing usable. *fact: it has no body. */
+struct rule *analog_parse_rule(struct parser *parser, bool *fact);
+
+/* ---- parse_expr.c ---- */
+struct expr *analog_parse_expr(struct parser *parser);
+
+/* What may stand between the parentheses of an atom. */
+struct expr *analog_parse_attribute(struct parser *parser);
+
+/* The value of a param: literals, with a sign, or a file. */
+bool analog_parse_literal(struct parser *parser, struct literal *literal);
+
+#endif

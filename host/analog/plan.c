@@ -1,0 +1,122 @@
+/* The plan, put together from what the passes found out. */
+#include "analog/diagnostic.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The name by which the program goes: its file's, without folder and suffix. */
+static const char *short_name(struct compile *compile, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+
+    if (!strcmp(path, "-"))
+        return "stdin";
+    return analog_keep_text(compile, name,
+                            dot && dot != name ? (size_t)(dot - name) : strlen(name));
+}
+
+/* What the first rule that is triggered by it calls the attribute. */
+static const char *name_by_use(const struct compile *compile, const struct predicate *predicate,
+                               uint32_t column)
+{
+    for (const struct component *c = compile->program.components; c; c = c->next) {
+        for (const struct rule *rule = c->rules; rule; rule = rule->next) {
+            if (rule->trigger->atom.predicate != predicate)
+                continue;
+            const struct expr *arg = rule->trigger->atom.args;
+            for (uint32_t i = 0; i < column; i++)
+                arg = arg->next;
+            if (arg->kind == EXPR_NAME)
+                return arg->u.name;
+        }
+    }
+    return NULL;
+}
+
+/* Attributes of one predicate have different names: events are made of them. */
+static const char *unique_name(struct compile *compile, const struct mr_plan_predicate *predicate,
+                               uint32_t column, const char *name)
+{
+    const char *unique = name;
+
+    for (uint32_t suffix = 2; unique; suffix++) {
+        uint32_t i = 0;
+        while (i < column && strcasecmp(predicate->attributes[i].name, unique) != 0)
+            i++;
+        if (i == column)
+            break;
+        unique = analog_keep_format(compile, "%s_%u", name, suffix);
+    }
+    return unique;
+}
+
+static bool make_predicate(struct compile *compile, const struct predicate *from,
+                           struct mr_plan_predicate *to)
+{
+    to->name = from->name;
+    to->arity = from->arity;
+    to->leaves = in_set(&compile->program.leaving, from->index);
+    to->attributes = analog_keep(compile, from->arity * sizeof *to->attributes);
+    if (!to->attributes)
+        return false;
+    for (uint32_t i = 0; i < from->arity; i++) {
+        const char *name = from->names[i] ? from->names[i] : name_by_use(compile, from, i);
+        if (!name)
+            name = analog_keep_format(compile, "ATTRIBUTE%u", i + 1);
+        name = name ? unique_name(compile, to, i, name) : NULL;
+        if (!name)
+            return false;
+        to->attributes[i] = (struct mr_plan_attribute){.name = name, .type = from->types[i]};
+    }
+    return true;
+}
+
+static bool make_stage(struct compile *compile, const struct component *from,
+                       struct mr_plan_stage *to)
+{
+    to->name = from->name;
+    to->kind = from->kind;
+    to->one_at_a_time = from->one_at_a_time;
+    to->where = from->where;
+    to->recursive = from->recursive;
+    to->keys = analog_keep(compile, (from->n_keys + 1) * sizeof *to->keys);
+    to->rules = analog_keep(compile, (from->n_order + 1) * sizeof *to->rules);
+    if (!to->keys || !to->rules)
+        return false;
+    for (const struct key *key = from->keys; key; key = key->next)
+        to->keys[to->n_keys++] = (struct mr_plan_key){.predicate = key->predicate->index,
+                                                      .column = (uint32_t)key->index - 1};
+    for (uint32_t i = 0; i < from->n_order; i++)
+        to->rules[to->n_rules++] = from->order[i]->code;
+    return true;
+}
+
+struct mr_plan *analog_plan(struct compile *compile, const char *path)
+{
+    const struct ast_program *program = &compile->program;
+    struct mr_plan *plan = analog_keep(compile, sizeof *plan);
+    uint32_t i = 0;
+
+    if (!plan)
+        return NULL;
+    plan->memory = compile->memory;
+    plan->name = short_name(compile, path);
+    plan->path = analog_keep_text(compile, path, strlen(path));
+    plan->n_rules = program->n_rules;
+    plan->n_components = program->n_components + 1;
+    plan->input = 0;
+    plan->predicates = analog_keep(compile, program->n_predicates * sizeof *plan->predicates);
+    plan->stages = analog_keep(compile, program->n_components * sizeof *plan->stages);
+    if (!plan->name || !plan->path || !plan->predicates || !plan->stages)
+        return NULL;
+    plan->n_predicates = program->n_predicates;
+    for (const struct predicate *p = program->predicates; p; p = p->next)
+        if (!make_predicate(compile, p, &plan->predicates[i++]))
+            return NULL;
+    for (const struct component *c = program->components; c; c = c->next)
+        if (!make_stage(compile, c, &plan->stages[plan->n_stages++]))
+            return NULL;
+    return plan;
+}
