@@ -84,7 +84,7 @@ static bool room(struct mr_eve *eve, size_t bytes)
 {
     if (eve->full || eve->skipped)
         return false;
-    if (bytes > eve->limit - eve->len) {
+    if (eve->len + bytes > eve->limit) { /* ends of objects may have passed the limit */
         eve->full = eve->mark = true;
         return false;
     }
@@ -340,10 +340,19 @@ static void endpoints(struct mr_eve *eve, const struct mr_endpoint *src,
         size_t len = mr_text_uint(digits + 2, protocol);
         text_field(eve, "proto", digits + len - 1, 3);
     }
-    if (protocol == ICMP || protocol == ICMPV6) {
-        uint_field(eve, "icmp_type", src->port);
-        uint_field(eve, "icmp_code", dst->port);
+}
+
+/* The ports of ICMP are its type and code. */
+static void compute_id(char id[MR_COMMUNITY_ID_BYTES], const struct mr_eve_header *header,
+                       bool icmp, uint16_t seed)
+{
+    struct mr_endpoint src = *header->src, dst = *header->dst;
+
+    if (icmp) {
+        src.port = header->icmp[0];
+        dst.port = header->icmp[1];
     }
+    mr_community_id(&src, &dst, seed, id);
 }
 
 void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
@@ -364,9 +373,14 @@ void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
         uint_field(eve, "pcap_cnt", header->packet_number);
     mr_eve_string(eve, "event_type", header->type, strlen(header->type));
     if (header->src && header->dst) {
+        bool icmp = header->src->protocol == ICMP || header->src->protocol == ICMPV6;
         endpoints(eve, header->src, header->dst);
-        if (!community_id) {
-            mr_community_id(header->src, header->dst, eve->config.community_id_seed, id);
+        if (icmp && header->icmp) {
+            uint_field(eve, "icmp_type", header->icmp[0]);
+            uint_field(eve, "icmp_code", header->icmp[1]);
+        }
+        if (!community_id && (!icmp || header->icmp)) {
+            compute_id(id, header, icmp, eve->config.community_id_seed);
             community_id = id;
         }
     }

@@ -31,8 +31,10 @@ struct mr_eve_header {
     uint64_t time_ns;                    /* timestamp, ISO 8601 with microseconds, UTC "+0000" */
     uint64_t flow_id;                    /* 0: left out */
     const struct mr_endpoint *src, *dst; /* NULL: left out (stats). IPv6 as Suricata writes it, all
-                                            eight groups; vlan when the zone is not 0; for ICMP
-                                            icmp_type and icmp_code, from src's and dst's port */
+                                            eight groups; vlan when the zone is not 0 */
+    const uint8_t *icmp;                 /* ICMP and ICMPv6: the type and code (2 bytes) of a packet
+                                            from src to dst; NULL: not known, and then there is no
+                                            icmp_type, icmp_code, nor a community_id computed */
     uint64_t packet_number;              /* pcap_cnt; 0: left out */
     const char *app_proto;               /* NULL: left out */
     const char *community_id;            /* NULL: computed from src and dst if they are given */

@@ -100,12 +100,12 @@ static void other_protocols(void **state)
     (void)state;
     struct mr_eve *eve = new_eve(0, 0);
     struct mr_endpoint src = {.address = {0x20, 0x01, [12] = 0xb9, 0xc8, 0x28, 0x15},
-                              .port = 128,
                               .family = 6,
                               .protocol = 58,
                               .zone = 1 | 10 << 12};
     struct mr_endpoint dst = src;
-    struct mr_eve_header header = {.type = "flow", .src = &src, .dst = &dst, .community_id = "c"};
+    static const uint8_t echo[] = {128, 0};
+    struct mr_eve_header header = {.type = "flow", .src = &src, .dst = &dst, .icmp = echo};
     static const struct {
         uint8_t protocol;
         const char *text;
@@ -115,13 +115,18 @@ static void other_protocols(void **state)
                  {99, "\"proto\":\"099\""},
                  {255, "\"proto\":\"255\""}};
 
-    dst.port = 0;
     mr_eve_begin(eve, &header);
     expect(eve, "{\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"flow\","
                 "\"vlan\":[1,10],\"src_ip\":\"2001:0000:0000:0000:0000:0000:b9c8:2815\","
                 "\"dest_ip\":\"2001:0000:0000:0000:0000:0000:b9c8:2815\","
                 "\"proto\":\"IPv6-ICMP\",\"icmp_type\":128,\"icmp_code\":0,"
-                "\"community_id\":\"c\"}\n");
+                "\"community_id\":\"1:uoN5ZuxUBT4WnFNdfjmNCRXjVPo=\"}\n");
+    header.icmp = NULL;
+    mr_eve_begin(eve, &header);
+    expect(eve, "{\"timestamp\":\"1970-01-01T00:00:00.000000+0000\",\"event_type\":\"flow\","
+                "\"vlan\":[1,10],\"src_ip\":\"2001:0000:0000:0000:0000:0000:b9c8:2815\","
+                "\"dest_ip\":\"2001:0000:0000:0000:0000:0000:b9c8:2815\","
+                "\"proto\":\"IPv6-ICMP\"}\n");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         size_t len;
         src.protocol = names[i].protocol;
