@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
@@ -118,36 +119,58 @@ static bool sleeping(int thread)
     return call == SYS_clock_nanosleep;
 }
 
+/* Now and half a millisecond. */
+static struct timespec soon(void)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 500000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    return until;
+}
+
 /* Waits until the starter is through. Where the processor does not tell the frequency of its time
- * stamp counter (AMD, most virtual machines) the EAL measures it across a sleep of 0.1 s, which is
- * eight tenths of its whole start. It measures the time it really slept, so a signal that ends the
- * sleep after some milliseconds costs no more than precision, of which there is plenty. */
+ * stamp counter (AMD, most virtual machines) the EAL measures it across a sleep of 0.1 s, most of
+ * its whole start. It goes by the time that it really slept, so a signal that ends the sleep after
+ * two milliseconds costs no more than precision, of which there is plenty. Its other sleeps are of
+ * microseconds, in loops. */
 static void wait_for_start(struct environment *e)
 {
     struct sigaction wake = {.sa_handler = nothing, .sa_flags = SA_RESTART}, before;
     bool watching = sigaction(SIGURG, &wake, &before) == 0, restore = watching;
-    int seen_asleep = 0;
+    int asleep = 0, wakes = 0;
 
     for (;;) {
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_nsec -= 1000000000;
-            until.tv_sec++;
-        }
+        struct timespec until = soon();
         if ((watching ? sem_timedwait(&e->done, &until) : sem_wait(&e->done)) == 0)
             break;
         int thread = atomic_load(&e->thread);
-        if (!watching || !thread || !sleeping(thread))
-            continue;
-        if (++seen_asleep == 4) {
+        asleep = watching && thread && sleeping(thread) ? asleep + 1 : 0;
+        if (asleep == 4) {
             syscall(SYS_tgkill, getpid(), thread, SIGURG);
-            watching = false;
+            asleep = 0;
+            watching = ++wakes < 8;
         }
     }
     if (restore)
         sigaction(SIGURG, &before, NULL);
+}
+
+/* The EAL made it, and it is empty since nothing is shared with other processes. The one above it
+ * may be in /tmp, where it would be in the way of other users. */
+static void remove_runtime_folder(void)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", rte_eal_get_runtime_dir());
+    rmdir(path);
+    char *slash = strrchr(path, '/');
+    if (slash && geteuid() != 0) {
+        *slash = 0;
+        rmdir(path);
+    }
 }
 
 enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_error *error)
@@ -173,8 +196,7 @@ enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_erro
                        "%s cannot start on this machine: %s (its own messages "
                        "stand above)",
                        rte_version(), rte_strerror(e->error));
-    /* made by the EAL and empty, since nothing is shared with other processes */
-    rmdir(rte_eal_get_runtime_dir());
+    remove_runtime_folder();
     enum mr_status status = mr_pool_new(&e->pool, config->max_packets, error);
     if (status)
         rte_eal_cleanup();
