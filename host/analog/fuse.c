@@ -36,7 +36,7 @@ static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
             struct mr_plan_rule *rule = &stage->rules[r];
             for (uint32_t i = 0; i < rule->n_ops; i++) {
                 struct mr_op *op = &rule->ops[i];
-                if (op->kind != MR_OP_CALL || op->function->order != MR_ORDER_CONTEXT)
+                if (op->kind != MR_OP_CALL || op->function->order == MR_ORDER_NONE)
                     continue;
                 op->context_offset = bytes;
                 bytes += (op->function->context_bytes + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);

@@ -39,6 +39,11 @@ void mr_hash128_bytes(const struct mr_secret *secret, const void *bytes, size_t 
     memcpy(hash, canonical.digest, 16);
 }
 
+uint64_t mr_hash_public(const void *bytes, size_t len)
+{
+    return XXH3_64bits(bytes, len);
+}
+
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
                       const struct mr_endpoint *y, struct mr_flow_key *key)
 {

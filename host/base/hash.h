@@ -22,6 +22,9 @@ uint64_t mr_hash_bytes(const struct mr_secret *secret, const void *bytes, size_t
 void mr_hash128_bytes(const struct mr_secret *secret, const void *bytes, size_t len,
                       uint8_t hash[16]);
 
+/* Not keyed: the same in every run. Only where nobody gains by choosing its input. */
+uint64_t mr_hash_public(const void *bytes, size_t len);
+
 /* Fills the key of the flow between two endpoints: a <= b, hash over both. */
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
                       const struct mr_endpoint *y, struct mr_flow_key *key);

@@ -100,7 +100,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     };
     enum mr_status status;
 
-    if (mr_secret_draw(&engine->secret, config->seed) || mr_secret_draw(&engine->naming, 1))
+    if (mr_secret_draw(&engine->secret, config->seed))
         return mr_fail(error, MR_ERR_START, "the kernel gives no random numbers (getrandom)");
     runtime.secret = engine->secret;
     if ((status = mr_buffers_new(&engine->buffers, config->memory_bytes)))

@@ -53,18 +53,18 @@ void mr_events_worker_close(void *user, void *state)
 }
 
 /* The same in every run, whatever the secret of the tables. */
-static uint64_t flow_id_of(const struct mr_engine *engine, const struct mr_flow *flow)
+static uint64_t flow_id_of(const struct mr_flow *flow)
 {
     struct {
         struct mr_endpoint a, b;
         uint64_t first_ns;
     } name = {flow->key->a, flow->key->b, flow->first_ns};
-    uint64_t id = mr_hash_bytes(&engine->naming, &name, sizeof name) & FLOW_ID_MASK;
+    uint64_t id = mr_hash_public(&name, sizeof name) & FLOW_ID_MASK;
     return id ? id : 1;
 }
 
 static void begin(struct mr_event *event, struct mr_exec *exec, const char *type,
-                  const struct mr_packet *origin, const struct mr_flow *flow,
+                  const struct mr_packet *origin, uint32_t ordinal, const struct mr_flow *flow,
                   const char *app_protocol)
 {
     bool tick = origin->flags & MR_PACKET_TICK;
@@ -75,7 +75,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
         .app_proto = app_protocol,
     };
     if (flow) {
-        header.flow_id = flow_id_of(event->engine, flow);
+        header.flow_id = flow_id_of(flow);
         header.src = &flow->client;
         header.dst = &flow->server;
     } else if (!tick) {
@@ -84,6 +84,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     }
     event->exec = exec;
     event->origin = origin;
+    event->ordinal = ordinal;
     mr_eve_begin(event->eve, &header);
 }
 
@@ -93,7 +94,7 @@ static void finish(struct mr_event *event)
     const char *bytes = mr_eve_finish(event->eve, &len);
     struct mr_metrics *metrics = mr_exec_metrics(event->exec);
 
-    if (bytes && mr_exec_record(event->exec, event->origin, bytes, len))
+    if (bytes && mr_exec_record(event->exec, event->origin, event->ordinal, bytes, len))
         mr_metrics_add(metrics, MR_COUNT_EVENTS, 1);
     else
         mr_metrics_add(metrics, MR_COUNT_EVENTS_LOST, 1);
@@ -111,7 +112,7 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
         mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ALERTS, 1);
     if (!mr_events_wanted(event->engine, type))
         return NULL;
-    begin(event, exec, type, call->packets[row], flow,
+    begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
           flow && !strcmp(type, "alert") ? flow->app_protocol : NULL);
     return event;
 }
@@ -259,7 +260,8 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
     if (!engine->program_events_only && !mr_events_wanted(engine, predicate->name))
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
-        begin(event, exec, predicate->name, tuples->origins[row], tuples->flows[row], NULL);
+        begin(event, exec, predicate->name, tuples->origins[row],
+              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL);
         mr_eve_object(event->eve, predicate->name);
         for (uint32_t c = 0; c < predicate->arity; c++)
             if (tuples->columns[c])
@@ -270,15 +272,16 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
 }
 
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                           const struct mr_flow *flow, bool alerted)
+                           uint32_t ordinal, const struct mr_flow *flow)
 {
     struct mr_engine *engine = user;
     struct mr_event *event = mr_exec_worker_state(exec);
 
     if (!mr_events_wanted(engine, "flow"))
         return;
-    begin(event, exec, "flow", origin, flow, flow->app_protocol ? flow->app_protocol : "failed");
-    mr_eve_flow(event->eve, flow, alerted);
+    begin(event, exec, "flow", origin, ordinal, flow,
+          flow->app_protocol ? flow->app_protocol : "failed");
+    mr_eve_flow(event->eve, flow, false);
     finish(event);
 }
 

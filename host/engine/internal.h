@@ -39,6 +39,7 @@ struct mr_event {
     struct mr_exec *exec;
     struct mr_eve *eve;
     const struct mr_packet *origin;
+    uint32_t ordinal;
 };
 
 struct mr_engine {
@@ -49,7 +50,6 @@ struct mr_engine {
     struct mr_writer *writer;
     struct mr_intake intake;
     struct mr_secret secret; /* of tables */
-    struct mr_secret naming; /* of flow ids: the same in every run */
     const char *event_types[MR_MAX_EVENT_TYPES];
     uint32_t n_event_types;
     bool program_events_only; /* nothing but what leaves the program */
@@ -73,7 +73,7 @@ enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state);
 void mr_events_worker_close(void *user, void *state);
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                           const struct mr_flow *flow, bool alerted);
+                           uint32_t ordinal, const struct mr_flow *flow);
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
                       const struct mr_record *records);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);

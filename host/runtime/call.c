@@ -70,7 +70,8 @@ void mr_context_renew(struct mr_call *call, uint32_t row)
 {
     struct mr_exec *exec = exec_of(call);
     struct mr_context *old = mr_context_of_slots(call->contexts[row]);
-    struct mr_context *fresh = mr_exec_renew_context(exec, old, call->packets[row]);
+    struct mr_context *fresh =
+        mr_exec_renew_context(exec, old, call->packets[row], mr_exec_call_ordinal(exec, row));
 
     if (fresh == old)
         return;
@@ -82,8 +83,9 @@ void mr_context_renew(struct mr_call *call, uint32_t row)
 
 void mr_context_end(struct mr_call *call, uint32_t row)
 {
-    mr_exec_end_context(exec_of(call), mr_context_of_slots(call->contexts[row]),
-                        call->packets[row]);
+    struct mr_exec *exec = exec_of(call);
+    mr_exec_end_context(exec, mr_context_of_slots(call->contexts[row]), call->packets[row],
+                        mr_exec_call_ordinal(exec, row));
 }
 
 void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns)

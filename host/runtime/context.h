@@ -24,15 +24,16 @@ struct mr_context {
     uint64_t deadline_ns;  /* 0: none */
     uint64_t armed_second; /* slot that holds its timer */
     uint64_t first_packet;
+    uint64_t sub;           /* its place among contexts that a tick calls: see exec_lane.c */
     struct mr_flow_key key; /* key type flow */
     struct mr_flow flow;
     uint8_t key_bytes[MR_CONTEXT_KEY_BYTES]; /* key of another type */
     uint32_t key_len;
     uint64_t batch;               /* the task that used it last */
     struct mr_packet *end_origin; /* of that task: what ended it */
+    uint32_t end_ordinal;
     bool is_flow, in_table, ended;
-    uint8_t anomalies; /* written so far */
-    bool alerted;
+    uint8_t anomalies;     /* written so far */
     struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the
                               context when a timer rings */
     uint8_t *row_memory;

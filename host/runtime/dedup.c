@@ -97,7 +97,7 @@ struct mr_tuples *mr_dedup_fresh(struct mr_exec *exec, struct mr_dedup *seen,
                                  struct mr_tuples *derived)
 {
     struct mr_tuples *fresh =
-        mr_tuples_new(exec, derived->predicate, derived->n, derived->contexts != NULL);
+        mr_tuples_new(exec, derived->predicate, derived->n, mr_tuples_with(derived));
     if (!fresh)
         return NULL;
     for (uint32_t row = 0; row < derived->n; row++)

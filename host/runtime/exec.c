@@ -160,7 +160,7 @@ static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *li
             n++;
         if (!n)
             continue;
-        struct mr_tuples *part = mr_tuples_new(exec, t->predicate, n, t->contexts != NULL);
+        struct mr_tuples *part = mr_tuples_new(exec, t->predicate, n, mr_tuples_with(t));
         for (uint32_t row = 0; part && row < n; row++)
             mr_tuples_append(exec->plan, part, t, row);
         mr_tuples_drop(exec->plan, t, n);

@@ -68,6 +68,7 @@ struct mr_exec {
     /* scratch, reused */
     struct mr_yields yields;
     struct mr_flow **call_flows; /* flows of the rows of the call under way */
+    uint32_t *call_ordinals;
     uint32_t call_binding;
     struct mr_tuples **stage_lists; /* [n_predicates] */
     struct mr_dedup *dedup;         /* NULL unless a stage is recursive */
@@ -103,13 +104,13 @@ void mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_conte
 uint32_t mr_exec_row_bytes(const struct mr_plan *plan);
 
 /* The context ends with the task under way; `origin` is what ended it. */
-void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context,
-                         struct mr_packet *origin);
+void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
+                         uint32_t ordinal);
 
 /* Ends a flow's context and puts a new one under its key, which is returned; the old one when there
  * is no memory for another. */
 struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
-                                         struct mr_packet *origin);
+                                         struct mr_packet *origin, uint32_t ordinal);
 
 /* One rule over one batch: the batch of its head, or NULL when no row is left. */
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,

@@ -87,19 +87,22 @@ static void close_ended(struct mr_exec *exec)
         close_slots(exec, c);
         if (c->is_flow && exec->hooks->flow_closed) {
             mr_metrics_add(exec->metrics, MR_COUNT_FLOWS, 1);
-            exec->hooks->flow_closed(exec->hooks->user, exec, c->end_origin, &c->flow, c->alerted);
+            exec->hooks->flow_closed(exec->hooks->user, exec, c->end_origin, c->end_ordinal,
+                                     &c->flow);
         }
         mr_contexts_release(exec->contexts, c);
     }
     exec->last_ended = NULL;
 }
 
-void mr_exec_end_context(struct mr_exec *exec, struct mr_context *c, struct mr_packet *origin)
+void mr_exec_end_context(struct mr_exec *exec, struct mr_context *c, struct mr_packet *origin,
+                         uint32_t ordinal)
 {
     if (c->ended)
         return;
     c->ended = true;
     c->end_origin = origin;
+    c->end_ordinal = ordinal;
     c->next_ended = NULL;
     if (exec->last_ended)
         exec->last_ended->next_ended = c;
@@ -169,7 +172,7 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
                     uint64_t number)
 {
     static const struct mr_chunk no_chunk = {.kind = MR_CHUNK_GAP, .data = (const uint8_t *)""};
-    struct mr_packet *origin = tick_origin(exec, number, c->first_packet);
+    struct mr_packet *origin = tick_origin(exec, number, c->sub);
     struct mr_tuples *t = c->row;
     uint64_t deadline_ns = c->deadline_ns;
 
@@ -189,7 +192,7 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
             else if (p->attributes[i].type == MR_TYPE_STREAM)
                 *t->columns[i] = mr_value_bytes(&no_chunk, sizeof no_chunk);
         }
-        struct mr_tuples *row = mr_tuples_new(exec, t->predicate, 1, true);
+        struct mr_tuples *row = mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS);
         if (row) {
             t->origins[0] = origin;
             t->contexts[0] = c->slots;
@@ -208,7 +211,7 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
         c->flow.end = cause == MR_CAUSE_EXPIRE  ? MR_FLOW_END_TIMEOUT
                       : cause == MR_CAUSE_EVICT ? MR_FLOW_END_FORCED
                                                 : MR_FLOW_END_SHUTDOWN;
-    mr_exec_end_context(exec, c, origin);
+    mr_exec_end_context(exec, c, origin, 0);
 }
 
 /* ---- contexts for rows ---- */
@@ -246,11 +249,21 @@ static struct mr_context *make(struct mr_exec *exec, enum mr_type type, const un
                                 : mr_contexts_add(exec->contexts, hash, bytes, len);
 }
 
+/* Contexts that ring at the same tick stand in an order that is the same in every run: by group, by
+ * age, and those of one age by key. */
+static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
+{
+    uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
+                              : mr_hash_public(c->key_bytes, c->key_len);
+    return (uint64_t)exec->group << 56 | (c->first_packet & 0xffffffff) << 24 | (key & 0xffffff);
+}
+
 static void begin(struct mr_exec *exec, struct mr_context *c, const struct mr_tuples *in,
                   uint32_t row)
 {
     const struct mr_packet *origin = in->origins[row];
     c->first_packet = origin->number;
+    c->sub = place_of(exec, c);
     c->flow.first_ns = c->flow.last_ns = origin->time_ns;
     c->flow.first_packet = origin->number;
     save_row(exec, c, in, row);
@@ -292,12 +305,12 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
 }
 
 struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
-                                         struct mr_packet *origin)
+                                         struct mr_packet *origin, uint32_t ordinal)
 {
     if (!old->is_flow || !old->in_table)
         return old;
     mr_contexts_unlink(exec->contexts, old);
-    mr_exec_end_context(exec, old, origin);
+    mr_exec_end_context(exec, old, origin, ordinal);
     struct mr_context *c = mr_contexts_add_flow(exec->contexts, &old->key);
     if (!c) {
         mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, 1);

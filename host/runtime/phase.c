@@ -299,6 +299,7 @@ static void split_rows(struct mr_worker *worker, struct mr_token *token,
     uint32_t *counts = mr_exec_alloc(exec, (n + *n_open + 1) * sizeof *counts);
     struct mr_tuples **parts = mr_exec_alloc(exec, (n + *n_open + 1) * sizeof(struct mr_tuples *));
     uint32_t all = t->n;
+    unsigned with = MR_WITH_CONTEXTS | mr_tuples_with(t);
 
     if (!lanes || !counts || !parts) {
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
@@ -318,7 +319,7 @@ static void split_rows(struct mr_worker *worker, struct mr_token *token,
             continue;
         struct mr_tuples *part = parts[slot];
         if (!part) {
-            part = mr_tuples_new(exec, t->predicate, counts[slot], true);
+            part = mr_tuples_new(exec, t->predicate, counts[slot], with);
             if (!part) {
                 mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
                 continue;
@@ -339,7 +340,8 @@ static void split_row(struct mr_worker *worker, struct mr_token *token,
     const struct mr_plan_group *g = &exec->plan->groups[phase->lane_group];
     struct mr_work *work = mr_exec_alloc(exec, sizeof *work);
     struct mr_ticket *tickets = mr_exec_alloc(exec, MR_MAX_KEYS * sizeof *tickets);
-    struct mr_tuples *part = mr_tuples_new(exec, t->predicate, 1, true);
+    struct mr_tuples *part =
+        mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS | mr_tuples_with(t));
     uint32_t n = 0;
 
     if (!work || !tickets || !part) {
@@ -420,7 +422,7 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
 
     worker->exec.token = token;
     token->works = token->last_work = NULL;
-    token->arrived = mr_tuples_merge(&worker->exec, list);
+    token->arrived = mr_tuples_settle(&worker->exec, list);
     for (uint32_t i = 0; i < token->n_ticks; i++) {
         const struct mr_tick *tick = &token->ticks[i];
         split_segment(worker, token, p, (struct mr_order_key){2 * tick->number, 0});

@@ -10,6 +10,7 @@ struct frame {
     struct mr_packet **origins;
     struct mr_flow **flows;
     uint8_t **contexts;
+    uint32_t *ordinals;
     union mr_value *registers[MR_MAX_REGISTERS];
 };
 
@@ -74,7 +75,13 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
     struct mr_packet **origins = mr_exec_alloc(exec, n * sizeof *origins);
     struct mr_flow **flows = mr_exec_alloc(exec, n * sizeof *flows);
     uint8_t **new_contexts = NULL;
+    uint32_t *ordinals = NULL;
 
+    if (frame->ordinals) {
+        ordinals = mr_exec_alloc(exec, n * sizeof *ordinals);
+        for (uint32_t i = 0; ordinals && i < n; i++)
+            ordinals[i] = frame->ordinals[rows[i]];
+    }
     if (frame->contexts)
         new_contexts = mr_exec_alloc(exec, n * sizeof *new_contexts);
     if (!origins || !flows || (frame->contexts && !new_contexts))
@@ -103,6 +110,7 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
     frame->origins = origins;
     frame->flows = flows;
     frame->contexts = new_contexts;
+    frame->ordinals = ordinals;
     frame->n = n;
     return true;
 }
@@ -134,6 +142,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
             return false;
     }
     exec->call_flows = frame->flows;
+    exec->call_ordinals = frame->ordinals;
     exec->call_binding = op->binding;
     if (function->shape == MR_SHAPE_MAP) {
         call.out = new_column(exec, frame->n);
@@ -395,6 +404,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         .origins = frame->origins,
         .contexts = frame->contexts,
         .flows = frame->flows,
+        .ordinals = frame->ordinals,
         .columns = mr_exec_alloc(exec, (head->arity + 1) * sizeof(union mr_value *)),
     };
     if (!t->columns)
@@ -428,6 +438,7 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
     rows.origins = in->origins;
     rows.flows = in->flows;
     rows.contexts = in->contexts;
+    rows.ordinals = in->ordinals;
     for (uint32_t c = 0; c < arity; c++)
         frame->registers[c] = in->columns[c];
     for (uint32_t r = arity; r < rule->n_registers; r++)

@@ -338,14 +338,20 @@ uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t 
     return sum;
 }
 
-bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, const char *bytes,
-                    size_t len)
+uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row)
+{
+    return exec->call_ordinals ? exec->call_ordinals[row] : 0;
+}
+
+bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32_t ordinal,
+                    const char *bytes, size_t len)
 {
     struct mr_record *record = mr_exec_alloc(exec, sizeof *record + len);
     if (!record)
         return false;
     record->next = NULL;
     record->order = mr_order_of(origin);
+    record->ordinal = ordinal;
     /* groups have their own range, so that who ran what when does not show */
     record->sequence = exec->group << 24 | (exec->n_records++ & 0xffffff);
     record->len = (uint32_t)len;

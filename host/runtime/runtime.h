@@ -38,7 +38,7 @@ struct mr_runtime_hooks {
 
     /* A flow's context is closed. Any worker, in the flow's order. */
     void (*flow_closed)(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                        const struct mr_flow *flow, bool alerted);
+                        uint32_t ordinal, const struct mr_flow *flow);
 
     /* The token passes the last gate: records in order, then the packets are to be freed. One
      * worker at a time, tokens in order. */
@@ -87,9 +87,12 @@ uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t 
 
 /* ---- for hooks ---- */
 
-/* Adds a record about `origin` to the token under way; false when memory is out (counted). */
-bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, const char *bytes,
-                    size_t len);
+/* Adds a record about `origin` (and which of its tuples) to the token under way; false when memory
+ * is out (counted). */
+bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32_t ordinal,
+                    const char *bytes, size_t len);
+/* The ordinal of a row of the call under way. */
+uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
 void *mr_exec_worker_state(const struct mr_exec *exec);
 struct mr_metrics *mr_exec_metrics(struct mr_exec *exec);
 

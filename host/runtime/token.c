@@ -33,7 +33,9 @@ void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer)
 static bool before(const struct mr_record *x, const struct mr_record *y)
 {
     int order = mr_order_compare(x->order, y->order);
-    return order ? order < 0 : x->sequence < y->sequence;
+    if (order)
+        return order < 0;
+    return x->ordinal != y->ordinal ? x->ordinal < y->ordinal : x->sequence < y->sequence;
 }
 
 /* Merges two sorted lists; equal records of x come first. */

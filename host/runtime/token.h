@@ -25,6 +25,7 @@ struct mr_tick {
 struct mr_record {
     struct mr_record *next;
     struct mr_order_key order;
+    uint32_t ordinal;  /* which of the tuples of its origin */
     uint32_t sequence; /* among records of one task */
     uint32_t len;
     char bytes[];

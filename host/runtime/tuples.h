@@ -17,11 +17,20 @@ struct mr_tuples {
     struct mr_packet **origins;
     uint8_t **contexts; /* NULL outside context-ordered groups */
     struct mr_flow **flows;
+    uint32_t *ordinals; /* which of the tuples with its origin at the last gate; NULL: all 0 */
 };
+
+enum { MR_WITH_CONTEXTS = 1, MR_WITH_ORDINALS = 2 };
+
+/* The hidden columns that a batch has. */
+static inline unsigned mr_tuples_with(const struct mr_tuples *tuples)
+{
+    return (tuples->contexts ? MR_WITH_CONTEXTS : 0u) | (tuples->ordinals ? MR_WITH_ORDINALS : 0u);
+}
 
 /* An empty batch with room for `n` rows in all live columns; NULL when memory is out. */
 struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32_t n,
-                                bool with_contexts);
+                                unsigned with);
 
 /* Copies row `from_row` of `from` to the end of `to` (same predicate, room enough). */
 void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
@@ -40,7 +49,7 @@ struct mr_order_key {
 /* The origin of rows that a timer or the shutdown brings forth; packet.flags has TICK. */
 struct mr_tick_origin {
     struct mr_packet packet;
-    uint64_t sub; /* number of the packet that opened the context */
+    uint64_t sub; /* the context: group, packet that opened it, key */
 };
 
 struct mr_order_key mr_order_of(const struct mr_packet *origin);
@@ -52,8 +61,12 @@ static inline int mr_order_compare(struct mr_order_key x, struct mr_order_key y)
     return x.sub < y.sub ? -1 : x.sub > y.sub;
 }
 
-/* A list of batches merged into one batch per predicate, rows in origin order (stable). Batches of
- * different predicates keep the order of their first appearance. */
+/* A list of batches merged into one batch per predicate, rows by origin and ordinal (stable).
+ * Batches of different predicates keep the order of their first appearance. */
 struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list);
+
+/* Merges, puts the batches in the order of their predicates, and numbers the tuples of each origin
+ * anew. After this the order of rows no longer depends on who derived them when. */
+struct mr_tuples *mr_tuples_settle(struct mr_exec *exec, struct mr_tuples *list);
 
 #endif
