@@ -91,7 +91,49 @@ static void call_total(struct mr_call *call)
     }
 }
 
+/* No lock: the runtime must see to it that a source and a destination are never seen twice at
+ * once (ThreadSanitizer would tell), and in order. Results depend on both histories. */
+static struct {
+    uint64_t last, sum;
+} by_source[8], by_destination[8];
+
+static void call_pair(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        uint64_t number = packet_of(call, row)->number;
+        uint64_t s = (uint64_t)call->args[1][row].i, d = (uint64_t)call->args[2][row].i;
+        if (by_source[s].last >= number || by_destination[d].last >= number)
+            atomic_fetch_add(&faults, 1);
+        by_source[s].last = by_destination[d].last = number;
+        by_source[s].sum = mix(by_source[s].sum + by_destination[d].sum + number);
+        by_destination[d].sum = mix(by_destination[d].sum ^ by_source[s].sum);
+        call->out[row] = mr_value_int((int64_t)(by_destination[d].sum >> 1));
+    }
+}
+
+static void call_part(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++)
+        call->out[row] = mr_value_int(
+            (int64_t)(mix(packet_of(call, row)->number * 2 + (uint64_t)call->args[1][row].i) % 5));
+}
+
 static const struct mr_function functions[] = {
+    {.name = "f_pair",
+     .summary = "two histories",
+     .args = {MR_TYPE_PACKET, MR_TYPE_INT, MR_TYPE_INT},
+     .n_args = 3,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_MAP,
+     .call = call_pair},
+    {.name = "f_part",
+     .summary = "a key",
+     .args = {MR_TYPE_PACKET, MR_TYPE_INT},
+     .n_args = 2,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_MAP,
+     .pure = true,
+     .call = call_part},
     {.name = "f_key",
      .summary = "a key",
      .args = {MR_TYPE_PACKET},
@@ -264,6 +306,8 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
     struct mr_error error = {0};
     assert_int_equal(mr_runtime_new(&runtime, &config, &error), MR_OK);
     atomic_store(&faults, 0);
+    memset(by_source, 0, sizeof by_source);
+    memset(by_destination, 0, sizeof by_destination);
     assert_int_equal(mr_runtime_run(runtime, &error), MR_OK);
     assert_int_equal(atomic_load(&faults), 0);
     assert_true(rig.tokens > 0);
@@ -356,6 +400,16 @@ static void exchange_to_another_key(void **state)
         N_PACKETS / 3);
 }
 
+static void two_keys_at_once(void **state)
+{
+    (void)state;
+    same_everywhere("component ends(parallel) { e1 conn(@N,PKT,SRC,DST) :- input(@N,PKT,S,D),"
+                    " SRC = f_part(PKT, 0), DST = f_part(PKT, 1). }\n"
+                    "component both(parallel_context_order, context_keys(conn(3), conn(4))) {\n"
+                    "b1 pair(@N,SRC,DST,H) :- conn(@N,PKT,SRC,DST), H = f_pair(PKT, SRC, DST). }\n",
+                    N_PACKETS);
+}
+
 static void serial_sees_everything_in_order(void **state)
 {
     (void)state;
@@ -420,6 +474,7 @@ int main(void)
         cmocka_unit_test(context_order),
         cmocka_unit_test(parallel_tail_and_filter),
         cmocka_unit_test(exchange_to_another_key),
+        cmocka_unit_test(two_keys_at_once),
         cmocka_unit_test(serial_sees_everything_in_order),
         cmocka_unit_test(serial_first_and_pass_through),
         cmocka_unit_test(recursion_reaches_its_fixpoint),
