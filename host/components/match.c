@@ -50,7 +50,7 @@ static enum mr_status bind(const struct mr_constant *constants, uint32_t n_const
     if (!status)
         status = mr_match_set_read(&config->set, &constants[0], error);
     if (!status)
-        status = mr_match_compile(&config->groups, &config->set, MR_MATCH_GROUP_FEW, error);
+        status = mr_match_compile(&config->groups, &config->set, error);
     if (status) {
         unbind(config);
         return status;

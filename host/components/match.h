@@ -48,20 +48,14 @@ struct mr_match_group {
 };
 
 struct mr_match_groups {
-    struct mr_match_group *groups;
+    struct mr_match_group groups[2];
     uint32_t n;
     hs_scratch_t *scratch; /* fits all of them; to be cloned */
 };
 
-/* How patterns are put together; the matches do not depend on it. */
-enum mr_match_grouping {
-    MR_MATCH_GROUP_FEW,  /* only what must be apart */
-    MR_MATCH_GROUP_FLAGS /* one group for each combination of flags */
-};
-
-/* Compiles a set; mr_match_groups_free() in any case. */
+/* Compiles a set; mr_match_groups_free() in any case. Says in *error why not. */
 enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_match_set *set,
-                                enum mr_match_grouping grouping, struct mr_bind_error *error);
+                                struct mr_bind_error *error);
 void mr_match_groups_free(struct mr_match_groups *groups);
 
 /* Whether bytes are well-formed UTF-8. */
