@@ -177,16 +177,6 @@ static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
                                               .functions = functions,
                                               .n_functions = sizeof functions / sizeof *functions};
 
-/* ---- events are not part of the runtime; the mock functions make none ---- */
-
-struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type)
-{
-    (void)call;
-    (void)row;
-    (void)type;
-    return NULL;
-}
-
 /* ---- the machine around the runtime ---- */
 
 struct rig {

@@ -1,0 +1,165 @@
+/* Arenas, the buffer pool, keyed hashing, counters' names. */
+// layers: base metrics
+#include "base/arena.h"
+#include "base/buffers.h"
+#include "base/hash.h"
+#include "metrics/metrics.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void arena_aligns_reuses_and_keeps_its_cap(void **state)
+{
+    struct mr_arena arena;
+    (void)state;
+    mr_arena_init(&arena, 256 * 1024);
+    for (int round = 0; round < 3; round++) {
+        size_t held = arena.held_bytes;
+        for (size_t n = 1; n < 300; n++) {
+            uint8_t *p = mr_arena_alloc(&arena, n);
+            assert_non_null(p);
+            assert_int_equal((uintptr_t)p % 16, 0);
+            memset(p, 0xa5, n);
+        }
+        if (round)
+            assert_int_equal(arena.held_bytes, held); /* after the first round no heap */
+        mr_arena_reset(&arena);
+    }
+    assert_null(mr_arena_alloc(&arena, 1 << 20));
+    assert_null(mr_arena_alloc(&arena, SIZE_MAX));
+    assert_string_equal(mr_arena_string(&arena, "abcdef", 3), "abc");
+    uint8_t *zeroed = mr_arena_zalloc(&arena, 100);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(zeroed[i], 0);
+    mr_arena_free(&arena);
+    assert_int_equal(arena.held_bytes, 0);
+}
+
+static void pool_hands_out_what_was_asked_for_up_to_its_cap(void **state)
+{
+    struct mr_buffers *pool = NULL;
+    struct mr_buffers_usage usage;
+    (void)state;
+    assert_int_equal(mr_buffers_new(&pool, 1 << 20), MR_OK);
+    struct mr_buffer *small = mr_buffers_get(pool, 1), *large = mr_buffers_get(pool, 500000);
+    assert_non_null(small);
+    assert_non_null(large);
+    assert_true(small->capacity >= 1 && large->capacity >= 500000);
+    assert_int_equal(small->len, 0);
+    memset(large->data, 1, large->capacity);
+    assert_null(mr_buffers_get(pool, 600000)); /* over the cap */
+    assert_null(mr_buffers_get(pool, (size_t)65 << 20));
+    mr_buffers_usage(pool, &usage);
+    assert_int_equal(usage.refused, 2);
+    mr_buffers_put(pool, large);
+    /* what is listed in one class makes room for another */
+    struct mr_buffer *largest = mr_buffers_get(pool, 600000);
+    assert_null(largest); /* 1 MiB and the small one do not fit */
+    mr_buffers_put(pool, small);
+    largest = mr_buffers_get(pool, 600000);
+    assert_non_null(largest);
+    mr_buffers_usage(pool, &usage);
+    assert_int_equal(usage.used_bytes, largest->capacity);
+    mr_buffers_put(pool, largest);
+    mr_buffers_put(pool, NULL);
+    mr_buffers_usage(pool, &usage);
+    assert_int_equal(usage.used_bytes, 0);
+    assert_true(usage.peak_bytes <= usage.cap_bytes);
+    mr_buffers_free(pool);
+}
+
+static void *churn(void *argument)
+{
+    struct mr_buffers *pool = argument;
+    struct mr_buffer *held[8] = {0};
+    uint64_t random = (uintptr_t)&pool | 1;
+    for (int i = 0; i < 20000; i++) {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        struct mr_buffer **slot = &held[random % 8];
+        mr_buffers_put(pool, *slot);
+        *slot = mr_buffers_get(pool, random >> 20 & 0x3fff);
+        if (*slot)
+            (*slot)->data[0] = (uint8_t)i;
+    }
+    for (int i = 0; i < 8; i++)
+        mr_buffers_put(pool, held[i]);
+    return NULL;
+}
+
+static void pool_is_thread_safe(void **state)
+{
+    struct mr_buffers *pool = NULL;
+    struct mr_buffers_usage usage;
+    pthread_t threads[4];
+    (void)state;
+    assert_int_equal(mr_buffers_new(&pool, 200000), MR_OK);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, churn, pool), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    mr_buffers_usage(pool, &usage);
+    assert_int_equal(usage.used_bytes, 0);
+    assert_true(usage.peak_bytes <= 200000);
+    mr_buffers_free(pool);
+}
+
+static void hashes_are_keyed_and_flow_keys_symmetric(void **state)
+{
+    struct mr_secret one, same, other, drawn;
+    (void)state;
+    assert_int_equal(mr_secret_draw(&one, 1), MR_OK);
+    assert_int_equal(mr_secret_draw(&same, 1), MR_OK);
+    assert_int_equal(mr_secret_draw(&other, 2), MR_OK);
+    assert_int_equal(mr_secret_draw(&drawn, 0), MR_OK);
+    assert_true(mr_hash_bytes(&one, "abc", 3) == mr_hash_bytes(&same, "abc", 3));
+    assert_true(mr_hash_bytes(&one, "abc", 3) != mr_hash_bytes(&other, "abc", 3));
+    assert_true(mr_hash_bytes(&one, "abc", 3) != mr_hash_bytes(&drawn, "abc", 3));
+
+    struct mr_endpoint x = {{192, 0, 2, 1}, 25, 4, 6, 0}, y = {{192, 0, 2, 2}, 4711, 4, 6, 0};
+    struct mr_flow_key there, back;
+    mr_flow_key_make(&one, &x, &y, &there);
+    mr_flow_key_make(&one, &y, &x, &back);
+    assert_memory_equal(&there, &back, sizeof there);
+    y.zone = 7;
+    mr_flow_key_make(&one, &x, &y, &back);
+    assert_true(there.hash != back.hash);
+}
+
+static void counters_have_names_and_add_up(void **state)
+{
+    struct mr_metrics a = {0}, b = {0}, sum = {0};
+    (void)state;
+    for (int i = 0; i < MR_N_COUNTERS; i++) {
+        assert_true(strlen(mr_counter_name((enum mr_counter)i)) > 0);
+        assert_true(strlen(mr_counter_text((enum mr_counter)i)) > 0);
+    }
+    for (int i = 0; i < MR_N_DROPS; i++)
+        assert_true(strlen(mr_drop_name((enum mr_drop)i)) && strlen(mr_drop_text((enum mr_drop)i)));
+    mr_metrics_drop(&a, MR_DROP_CHECKSUM, 3);
+    mr_metrics_drop(&b, MR_DROP_CHECKSUM, 4);
+    mr_metrics_drop(&b, MR_DROP_NOT_IP, 1);
+    mr_metrics_sum(&sum, &a);
+    mr_metrics_sum(&sum, &b);
+    assert_int_equal(sum.drops[MR_DROP_CHECKSUM], 7);
+    assert_int_equal(sum.counters[MR_COUNT_PACKETS_DROPPED], 8);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arena_aligns_reuses_and_keeps_its_cap),
+        cmocka_unit_test(pool_hands_out_what_was_asked_for_up_to_its_cap),
+        cmocka_unit_test(pool_is_thread_safe),
+        cmocka_unit_test(hashes_are_keyed_and_flow_keys_symmetric),
+        cmocka_unit_test(counters_have_names_and_add_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

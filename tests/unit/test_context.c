@@ -1,0 +1,139 @@
+/* Context tables against a plain model: finding, adding, evicting in order of use, deadlines that
+ * ring once and in time, whatever leaps packet time makes. */
+// layers: runtime base
+#include "runtime/context.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NS   1000000000ull
+#define MOST 300
+
+static uint64_t random_state;
+
+static uint64_t next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+static void finds_what_was_added_and_recycles(void **state)
+{
+    struct mr_context_table table;
+    (void)state;
+    assert_int_equal(mr_contexts_init(&table, 1000, 64, 256), MR_OK);
+    assert_null(mr_contexts_find(&table, 1, "a", 1));
+    struct mr_context *a = mr_contexts_add(&table, 1, "a", 1);
+    struct mr_context *b = mr_contexts_add(&table, 1, "b", 1); /* same hash, other key */
+    assert_ptr_equal(mr_contexts_find(&table, 1, "a", 1), a);
+    assert_ptr_equal(mr_contexts_find(&table, 1, "b", 1), b);
+    memset(a->slots, 0xff, 64);
+    mr_contexts_unlink(&table, a);
+    assert_null(mr_contexts_find(&table, 1, "a", 1));
+    mr_contexts_release(&table, a);
+    struct mr_context *c = mr_contexts_add(&table, 2, "c", 1);
+    assert_ptr_equal(c, a); /* the memory again, clean */
+    for (int i = 0; i < 64; i++)
+        assert_int_equal(c->slots[i], 0);
+    char key[16];
+    for (uint64_t i = 0; i < 998; i++) { /* grows */
+        int len = snprintf(key, sizeof key, "k%llu", (unsigned long long)i);
+        assert_non_null(mr_contexts_add(&table, i * 0x9e3779b97f4a7c15u, key, (uint32_t)len));
+    }
+    assert_true(mr_contexts_full(&table));
+    assert_null(mr_contexts_add(&table, 77, "over", 4));
+    for (uint64_t i = 0; i < 998; i++) {
+        int len = snprintf(key, sizeof key, "k%llu", (unsigned long long)i);
+        assert_non_null(mr_contexts_find(&table, i * 0x9e3779b97f4a7c15u, key, (uint32_t)len));
+    }
+    mr_contexts_free(&table);
+}
+
+static void oldest_is_the_least_recently_used(void **state)
+{
+    struct mr_context_table table;
+    (void)state;
+    mr_contexts_init(&table, 10, 0, 0);
+    struct mr_context *a = mr_contexts_add(&table, 1, "a", 1);
+    struct mr_context *b = mr_contexts_add(&table, 2, "b", 1);
+    struct mr_context *c = mr_contexts_add(&table, 3, "c", 1);
+    assert_ptr_equal(table.oldest, a);
+    mr_contexts_touch(&table, a);
+    assert_ptr_equal(table.oldest, b);
+    mr_contexts_unlink(&table, b);
+    assert_ptr_equal(table.oldest, c);
+    mr_contexts_touch(&table, c);
+    assert_ptr_equal(table.oldest, a);
+    mr_contexts_free(&table);
+}
+
+/* Each key's deadline as a model, beside the table; time leaps by fractions of a second to hours.
+ */
+static void deadlines_ring_once_and_in_time(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct mr_context_table table;
+        struct mr_context *contexts[MOST] = {0};
+        uint64_t deadline[MOST] = {0}, now = 1700000000ull * NS, rung = 0;
+        struct mr_context **expired = NULL;
+        uint32_t capacity = 0;
+
+        random_state = seed * 0x9e3779b97f4a7c15u;
+        mr_contexts_init(&table, MOST, 8, 0);
+        for (int step = 0; step < 2000; step++) {
+            uint32_t i = (uint32_t)(next_random() % MOST);
+            if (!contexts[i]) {
+                contexts[i] = mr_contexts_add(&table, i, &i, sizeof i);
+                contexts[i]->first_packet = i;
+            }
+            uint64_t r = next_random();
+            deadline[i] = r % 10 ? now + (r >> 8) % (r & 64 ? 3 * NS : 4000 * NS) : 0;
+            mr_contexts_deadline(&table, contexts[i], deadline[i]);
+            if (step % 3)
+                continue;
+            r = next_random();
+            now += (r >> 8) % (r % 50 ? NS * 2 : 5000 * NS);
+            bool due = false; /* a table that says it has nothing to do must have nothing */
+            for (uint32_t k = 0; k < MOST; k++)
+                due |= deadline[k] && deadline[k] / NS + 1 <= now / NS;
+            if (due)
+                assert_true(table.next_deadline_ns <= now);
+            uint32_t n = mr_contexts_expire(&table, now, &expired, &capacity);
+            for (uint32_t k = 0; k < n; k++) {
+                uint64_t key = expired[k]->first_packet;
+                assert_true(deadline[key] && deadline[key] / NS + 1 <= now / NS);
+                if (k)
+                    assert_true(expired[k - 1]->first_packet < key);
+                deadline[key] = 0;
+                contexts[key] = NULL;
+                mr_contexts_unlink(&table, expired[k]);
+                mr_contexts_release(&table, expired[k]);
+                rung++;
+            }
+            for (uint32_t k = 0; k < MOST; k++) /* none was forgotten */
+                assert_false(deadline[k] && deadline[k] / NS + 1 <= now / NS);
+        }
+        assert_true(rung > 50);
+        free(expired);
+        mr_contexts_free(&table);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_what_was_added_and_recycles),
+        cmocka_unit_test(oldest_is_the_least_recently_used),
+        cmocka_unit_test(deadlines_ring_once_and_in_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
