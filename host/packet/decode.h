@@ -16,7 +16,7 @@
 #define MR_DECODE_DEPTH 8
 
 /* As Suricata's -k: ALL drops packets with a wrong IPv4, TCP, UDP or ICMP checksum, NONE does not
- * look. AUTO samples the first MR_CHECKSUM_SAMPLE checksums of the input: when one in
+ * look. AUTO samples the first MR_CHECKSUM_SAMPLE transport checksums of the input: when one in
  * MR_CHECKSUM_SHARE of them is wrong, the capturing host left them to its network card, and AUTO
  * stops looking; otherwise it drops as ALL. While it samples it keeps packets whose checksum is
  * wrong just as such a host leaves it, with MR_PACKET_BAD_CHECKSUM set. */

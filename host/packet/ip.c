@@ -76,7 +76,7 @@ enum mr_drop mr_decode_ipv4(struct mr_walk *w)
         uint64_t sum = mr_sum_20(header);
         if (header_len > IPV4_HEADER)
             sum += mr_sum(header + IPV4_HEADER, header_len - IPV4_HEADER);
-        if (!mr_checksum_judge(w, mr_sum_fold(sum) == 0xffff, mr_be16(header + 10) == 0))
+        if (mr_sum_fold(sum) != 0xffff && !mr_checksum_pardon(w, mr_be16(header + 10) == 0))
             return MR_DROP_CHECKSUM;
     }
     w->at += header_len;

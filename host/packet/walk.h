@@ -49,17 +49,12 @@ static inline bool mr_checksum_wanted(const struct mr_decoder *decoder)
     return decoder->checksum == MR_CHECKSUM_ALL;
 }
 
-/* A checksum was looked at. `offloaded`: it is wrong in the way of one that the capturing host left
- * to its network card. False: the packet is to be dropped. */
-static inline bool mr_checksum_judge(struct mr_walk *w, bool good, bool offloaded)
+/* A checksum is wrong. `offloaded`: in the way of one that the capturing host left to its network
+ * card. False: the packet is to be dropped. */
+static inline bool mr_checksum_pardon(struct mr_walk *w, bool offloaded)
 {
-    struct mr_decoder *decoder = w->decoder;
-    bool sampling = decoder->seen < MR_CHECKSUM_SAMPLE;
-    decoder->seen += sampling;
-    if (good)
-        return true;
-    decoder->bad += sampling;
-    if (decoder->checksum != MR_CHECKSUM_AUTO || !sampling || !offloaded)
+    const struct mr_decoder *decoder = w->decoder;
+    if (decoder->checksum != MR_CHECKSUM_AUTO || decoder->seen >= MR_CHECKSUM_SAMPLE || !offloaded)
         return false;
     w->packet->flags |= MR_PACKET_BAD_CHECKSUM;
     return true;

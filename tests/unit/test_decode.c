@@ -1,0 +1,610 @@
+// layers: base metrics packet
+/* Decoding: link types, VLAN tags, IPv4 and IPv6, transports, what is cut or padded. Tunnels are in
+ * test_decode_tunnels.c. */
+#include "packet/decode.h"
+#include "packets.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct pk_frame frame;
+static struct mr_packet packet;
+static struct mr_fragment_view view;
+
+/* Decodes the first `len` bytes of the frame, from a copy that ends there, so that a sanitizer sees
+ * each byte read behind. What the decoder must fill is rubbish before. */
+static enum mr_drop decode_cut(uint16_t link_type, uint32_t len)
+{
+    struct mr_decoder decoder = {.checksum = MR_CHECKSUM_ALL};
+    uint8_t *copy = malloc(len ? len : 1);
+    assert_non_null(copy);
+    memcpy(copy, frame.data, len);
+    memset(&packet, 0xa5, sizeof packet);
+    packet.data = copy;
+    packet.len = len;
+    packet.wire_len = frame.len;
+    packet.link_type = link_type;
+    enum mr_drop drop = mr_decode(&decoder, &packet, &view);
+    free(copy);
+    packet.data = frame.data;
+    return drop;
+}
+
+static enum mr_drop decode(uint16_t link_type)
+{
+    return decode_cut(link_type, frame.len);
+}
+
+static struct mr_endpoint endpoint(const void *address, uint8_t family, uint16_t port,
+                                   uint8_t protocol, uint32_t zone)
+{
+    struct mr_endpoint e;
+    memset(&e, 0, sizeof e);
+    memcpy(e.address, address, family == 4 ? 4 : 16);
+    e.family = family;
+    e.port = port;
+    e.protocol = protocol;
+    e.zone = zone;
+    return e;
+}
+
+#define V6_A "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1"
+#define V6_B "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\2"
+
+/* Both endpoints, byte for byte: 10.0.0.1:1025 -> 10.0.0.2:25, or 2001:db8::1 -> ::2. */
+static void expect_endpoints(uint8_t family, uint8_t protocol, uint32_t zone)
+{
+    bool ports = protocol == 6 || protocol == 17;
+    struct mr_endpoint src =
+        endpoint(family == 4 ? "\x0a\0\0\1" : V6_A, family, ports ? 1025 : 0, protocol, zone);
+    struct mr_endpoint dst =
+        endpoint(family == 4 ? "\x0a\0\0\2" : V6_B, family, ports ? 25 : 0, protocol, zone);
+    assert_memory_equal(&packet.src, &src, sizeof src);
+    assert_memory_equal(&packet.dst, &dst, sizeof dst);
+}
+
+static void expect_payload(const char *text)
+{
+    assert_int_equal(packet.payload_len, strlen(text));
+    assert_memory_equal(packet.data + packet.payload_offset, text, strlen(text));
+}
+
+static void v4(void)
+{
+    pk_ipv4(&frame, "10.0.0.1", "10.0.0.2");
+}
+
+static void v6(void)
+{
+    pk_ipv6(&frame, "2001:db8::1", "2001:db8::2");
+}
+
+static void tcp(const char *payload)
+{
+    pk_tcp(&frame, 1025, 25, 0x01020304, 0xfffffffe, MR_TCP_PSH | MR_TCP_ACK);
+    pk_payload(&frame, payload, (uint32_t)strlen(payload));
+    pk_finish(&frame);
+}
+
+static void begin_ethernet(void)
+{
+    pk_start(&frame);
+    pk_ethernet(&frame);
+}
+
+static void plain_tcp(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v4();
+    tcp("EHLO there\r\n");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(4, 6, 0);
+    expect_payload("EHLO there\r\n");
+    assert_int_equal(packet.l3_offset, 14);
+    assert_int_equal(packet.l4_offset, 34);
+    assert_int_equal(packet.payload_offset, 54);
+    assert_int_equal(packet.tcp_seq, 0x01020304);
+    assert_int_equal(packet.tcp_ack, 0xfffffffe);
+    assert_int_equal(packet.tcp_flags, MR_TCP_PSH | MR_TCP_ACK);
+    assert_int_equal(packet.tcp_window, 8192);
+    assert_int_equal(packet.tcp_urgent, 0);
+    assert_int_equal(packet.ttl, 64);
+    assert_int_equal(packet.n_vlan, 0);
+    assert_int_equal(packet.flags, 0);
+}
+
+static void every_link_type(void **state)
+{
+    (void)state;
+    for (int family = 4; family <= 6; family += 2) {
+        static const uint16_t types[] = {1, 0, 0, 12, 14, 101, 108, 113, 228, 229, 276, 9};
+        for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
+            pk_start(&frame);
+            if (types[i] == 1)
+                pk_ethernet(&frame);
+            else if (types[i] == 0)
+                pk_null(&frame, i == 1, family == 4 ? 2 : 30);
+            else if (types[i] == 108)
+                pk_loop(&frame);
+            else if (types[i] == 113)
+                pk_sll(&frame);
+            else if (types[i] == 276)
+                pk_sll2(&frame);
+            else if (types[i] == 9)
+                pk_payload(&frame, family == 4 ? "\xff\x03\0\x21" : "\xff\x03\0\x57", 4);
+            uint32_t network = frame.len;
+            family == 4 ? v4() : v6();
+            tcp("x");
+            assert_int_equal(decode(types[i]), MR_DROP_NONE);
+            assert_int_equal(packet.l3_offset, network);
+            expect_endpoints((uint8_t)family, 6, 0);
+            expect_payload("x");
+            assert_true(mr_link_type_supported(types[i]));
+            assert_string_not_equal(mr_link_type_name(types[i]), "unknown");
+        }
+    }
+}
+
+static void foreign_link_types(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v4();
+    tcp("");
+    assert_int_equal(decode(105), MR_DROP_LINK_TYPE);
+    assert_int_equal(decode(65535), MR_DROP_LINK_TYPE);
+    assert_false(mr_link_type_supported(127));
+    assert_string_equal(mr_link_type_name(105), "IEEE 802.11");
+    assert_string_equal(mr_link_type_name(9999), "unknown");
+}
+
+static void null_families(void **state)
+{
+    (void)state;
+    static const uint8_t v6_numbers[] = {10, 24, 28, 30};
+    for (size_t i = 0; i < 8; i++) {
+        pk_start(&frame);
+        pk_null(&frame, i & 1, v6_numbers[i / 2]);
+        v6();
+        tcp("");
+        assert_int_equal(decode(0), MR_DROP_NONE);
+        assert_int_equal(packet.src.family, 6);
+    }
+    pk_start(&frame);
+    pk_null(&frame, false, 7);
+    v4();
+    tcp("");
+    assert_int_equal(decode(0), MR_DROP_NOT_IP);
+}
+
+static void vlan_tags(void **state)
+{
+    (void)state;
+    for (uint16_t tags = 1; tags <= 4; tags++) {
+        begin_ethernet();
+        for (uint16_t i = 0; i < tags; i++) {
+            uint16_t id = (uint16_t)(0xe000 | (100 + i)); /* the priority does not count */
+            i + 1 < tags ? pk_vlan_service(&frame, id) : pk_vlan(&frame, id);
+        }
+        v4();
+        tcp("x");
+        if (tags == 4) {
+            assert_int_equal(decode(1), MR_DROP_TUNNEL_DEPTH);
+            continue;
+        }
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        assert_int_equal(packet.n_vlan, tags);
+        for (uint16_t i = 0; i < 3; i++)
+            assert_int_equal(packet.vlan[i], i < tags ? 100 + i : 0);
+        expect_endpoints(4, 6, tags == 1 ? 100 : 100 | 101 << 12);
+    }
+    pk_start(&frame);
+    pk_sll2(&frame);
+    pk_vlan(&frame, 9);
+    v4();
+    tcp("x");
+    assert_int_equal(decode(276), MR_DROP_NONE);
+    expect_endpoints(4, 6, 9);
+}
+
+static void llc_snap(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    pk_payload(&frame, "\xaa\xaa\3\0\0\0\x08\0", 8);
+    v4();
+    tcp("x");
+    frame.data[12] = 0; /* the length of an 802.3 frame */
+    frame.data[13] = 60;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(4, 6, 0);
+    frame.data[14] = 0x42; /* spanning tree */
+    assert_int_equal(decode(1), MR_DROP_NOT_IP);
+}
+
+static void mpls_labels(void **state)
+{
+    (void)state;
+    for (uint32_t labels = 1; labels <= MR_DECODE_DEPTH + 1; labels++) {
+        begin_ethernet();
+        for (uint32_t i = 0; i < labels; i++)
+            pk_mpls(&frame, 16 + i);
+        labels & 1 ? v4() : v6();
+        tcp("x");
+        for (uint32_t i = 0; i < labels; i++)
+            frame.data[14 + i * 4 + 2] = i + 1 == labels;
+        assert_int_equal(decode(1), labels > MR_DECODE_DEPTH ? MR_DROP_TUNNEL_DEPTH : MR_DROP_NONE);
+    }
+}
+
+static void not_ip(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    pk_fill(&frame, 46);
+    pk_finish(&frame);
+    frame.data[12] = 0x08;
+    frame.data[13] = 0x06; /* ARP */
+    assert_int_equal(decode(1), MR_DROP_NOT_IP);
+    assert_int_equal(decode(101), MR_DROP_NOT_IP);
+    frame.data[13] = 0x00;
+    assert_int_equal(decode(1), MR_DROP_BAD_HEADER); /* no version 4 */
+}
+
+static void padding_is_no_payload(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v4();
+    tcp("");
+    pk_pad(&frame, 6);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    assert_int_equal(packet.payload_len, 0);
+    begin_ethernet();
+    v6();
+    tcp("ab");
+    pk_pad(&frame, 100);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_payload("ab");
+    /* cut in the padding: the datagram is whole */
+    assert_int_equal(decode_cut(1, frame.len - 50), MR_DROP_NONE);
+    assert_int_equal(packet.flags, 0);
+}
+
+static void options_are_no_payload(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    pk_ipv4_options(&frame, "10.0.0.1", "10.0.0.2", "\1\1\1\0", 4);
+    pk_tcp_options(&frame, 1025, 25, 1, 0, MR_TCP_SYN, "\2\4\5\xb4\1\1\1\0", 8);
+    pk_payload(&frame, "fast", 4);
+    pk_finish(&frame);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(4, 6, 0);
+    expect_payload("fast");
+    assert_int_equal(packet.l4_offset, 38);
+    assert_int_equal(packet.payload_offset, 66);
+}
+
+/* Each shorter capture of a frame: the headers have to be there, the payload may be cut. */
+static void captured_short(void **state)
+{
+    (void)state;
+    for (int family = 4; family <= 6; family += 2) {
+        begin_ethernet();
+        pk_vlan(&frame, 5);
+        family == 4 ? v4() : v6();
+        tcp("0123456789");
+        uint32_t headers = frame.len - 10;
+        for (uint32_t len = 0; len < frame.len; len++) {
+            enum mr_drop drop = decode_cut(1, len);
+            if (len < headers) {
+                assert_int_equal(drop, MR_DROP_TRUNCATED);
+            } else {
+                assert_int_equal(drop, MR_DROP_NONE);
+                assert_int_equal(packet.payload_len, len - headers);
+                assert_int_equal(packet.flags, MR_PACKET_TRUNCATED);
+            }
+        }
+    }
+    begin_ethernet();
+    v4();
+    pk_tcp_options(&frame, 1025, 25, 1, 0, MR_TCP_SYN, "\2\4\5\xb4\1\1\1\0", 8);
+    pk_finish(&frame);
+    assert_int_equal(decode_cut(1, 14 + 20 + 20), MR_DROP_NONE); /* tcpdump -s 54 */
+    assert_int_equal(packet.payload_len, 0);
+    assert_int_equal(packet.payload_offset, 54);
+    expect_endpoints(4, 6, 0);
+}
+
+static void longer_than_its_frame(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v4();
+    tcp("0123456789");
+    frame.len -= 4; /* on the wire, too */
+    assert_int_equal(decode(1), MR_DROP_TRUNCATED);
+    begin_ethernet();
+    v6();
+    tcp("0123456789");
+    frame.len -= 4;
+    assert_int_equal(decode(1), MR_DROP_TRUNCATED);
+}
+
+static void segments_left_to_the_card(void **state)
+{
+    (void)state;
+    struct mr_decoder decoder = {.checksum = MR_CHECKSUM_NONE};
+    for (int family = 4; family <= 6; family += 2) {
+        begin_ethernet();
+        family == 4 ? v4() : v6();
+        pk_tcp(&frame, 1025, 25, 1, 0, MR_TCP_ACK);
+        pk_fill(&frame, 66000);
+        pk_finish(&frame);
+        frame.data[family == 4 ? 16 : 18] = frame.data[family == 4 ? 17 : 19] = 0;
+        packet = (struct mr_packet){
+            .data = frame.data, .len = frame.len, .wire_len = frame.len, .link_type = 1};
+        assert_int_equal(mr_decode(&decoder, &packet, &view), MR_DROP_NONE);
+        assert_int_equal(packet.payload_len, 66000);
+        expect_endpoints((uint8_t)family, 6, 0);
+    }
+}
+
+static void bad_headers(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t at;
+        uint8_t value;
+        enum mr_drop drop;
+    } cases[] = {
+        {14, 0x44, MR_DROP_BAD_HEADER}, /* IPv4 header of 16 bytes */
+        {14, 0x65, MR_DROP_BAD_HEADER}, /* version 6 */
+        {17, 19, MR_DROP_BAD_HEADER},   /* shorter than its header */
+        {14, 0x4f, MR_DROP_CHECKSUM},   /* header of 60 bytes */
+        {46, 0x40, MR_DROP_BAD_HEADER}, /* TCP header of 16 bytes */
+        {46, 0xf0, MR_DROP_BAD_HEADER}, /* of 60, which are not there */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        begin_ethernet();
+        v4();
+        tcp("0123456789012345678901234567");
+        frame.data[cases[i].at] = cases[i].value;
+        assert_int_equal(decode(1), cases[i].drop);
+    }
+}
+
+static void udp_lengths(void **state)
+{
+    (void)state;
+    struct mr_decoder decoder = {.checksum = MR_CHECKSUM_NONE};
+    static const struct {
+        uint8_t len;
+        uint32_t payload;
+        enum mr_drop drop;
+    } cases[] = {{18, 10, MR_DROP_NONE},      {12, 4, MR_DROP_NONE},     {8, 0, MR_DROP_NONE},
+                 {7, 0, MR_DROP_BAD_HEADER},  {0, 10, MR_DROP_NONE}, /* a jumbogram, or left */
+                 {19, 0, MR_DROP_BAD_HEADER}, {1, 0, MR_DROP_BAD_HEADER}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pk_udp4(&frame, "10.0.0.1", 1025, "10.0.0.2", 25, "0123456789", 10);
+        frame.data[14 + 20 + 5] = cases[i].len;
+        packet = (struct mr_packet){
+            .data = frame.data, .len = frame.len, .wire_len = frame.len, .link_type = 1};
+        assert_int_equal(mr_decode(&decoder, &packet, &view), cases[i].drop);
+        if (cases[i].drop == MR_DROP_NONE) {
+            assert_int_equal(packet.payload_len, cases[i].payload);
+            expect_endpoints(4, 17, 0);
+        }
+    }
+}
+
+static void other_transports(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v4();
+    pk_icmp(&frame, 8, 0);
+    pk_payload(&frame, "ping", 4);
+    pk_finish(&frame);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(4, 1, 0);
+    expect_payload("ping");
+    begin_ethernet();
+    v6();
+    pk_icmpv6(&frame, 128, 0);
+    pk_payload(&frame, "ping", 4);
+    pk_finish(&frame);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(6, 58, 0);
+    expect_payload("ping");
+    begin_ethernet();
+    v4();
+    pk_payload(&frame, "whatever", 8);
+    pk_finish(&frame);
+    frame.data[14 + 9] = 132;
+    frame.data[14 + 10] = frame.data[14 + 11] = 0;
+    uint16_t sum = pk_checksum(frame.data + 14, 20, 0);
+    frame.data[14 + 10] = (uint8_t)(sum >> 8);
+    frame.data[14 + 11] = (uint8_t)sum;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(4, 132, 0);
+    expect_payload("whatever");
+    assert_int_equal(packet.l4_offset, packet.payload_offset);
+}
+
+static void ipv4_fragments(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t offset;
+        bool more;
+    } parts[] = {{0, true}, {1480, true}, {65528, false}, {8, false}};
+    for (size_t i = 0; i < 4; i++) {
+        begin_ethernet();
+        pk_vlan(&frame, 77);
+        pk_ipv4_options(&frame, "10.0.0.1", "10.0.0.2", "\1\1\1\0", 4);
+        pk_fragment(&frame, 0xbeef, parts[i].offset, parts[i].more);
+        pk_udp(&frame, 1025, 25);
+        pk_fill(&frame, 16);
+        pk_finish(&frame);
+        pk_pad(&frame, 20);
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        assert_int_equal(packet.flags, MR_PACKET_FRAGMENT);
+        assert_int_equal(packet.payload_len, 0);
+        assert_int_equal(packet.src.port, 0);
+        assert_int_equal(packet.src.protocol, 17);
+        assert_int_equal(packet.dst.zone, 77);
+        assert_int_equal(view.id, 0xbeef);
+        assert_int_equal(view.offset, parts[i].offset);
+        assert_int_equal(view.more, parts[i].more);
+        assert_int_equal(view.payload_offset, 14 + 4 + 24);
+        assert_int_equal(view.payload_len, 24);
+        assert_int_equal(view.next_protocol, 17);
+        assert_int_equal(view.unfragmentable_len, 24);
+        /* nothing whole can be made of a part that was not captured as a whole */
+        assert_int_equal(decode_cut(1, frame.len - 21), MR_DROP_TRUNCATED);
+    }
+}
+
+static void ipv6_extension_headers(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v6();
+    pk_extension(&frame, 0, 8);
+    pk_extension(&frame, 60, 24);
+    pk_extension(&frame, 43, 8);
+    pk_extension(&frame, 44, 8); /* an atomic fragment */
+    pk_extension(&frame, 51, 24);
+    pk_extension(&frame, 60, 16);
+    tcp("deep");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_endpoints(6, 6, 0);
+    expect_payload("deep");
+    assert_int_equal(packet.l4_offset, 14 + 40 + 8 + 24 + 8 + 8 + 24 + 16);
+    /* rerouted: the final destination is not known, nothing can be summed */
+    begin_ethernet();
+    v6();
+    uint32_t routing = pk_extension(&frame, 43, 24);
+    tcp("x");
+    frame.data[routing + 3] = 1;
+    frame.data[frame.len - 1]++;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    /* hop-by-hop options come first or not at all */
+    begin_ethernet();
+    v6();
+    pk_extension(&frame, 60, 8);
+    pk_extension(&frame, 0, 8);
+    tcp("x");
+    assert_int_equal(decode(1), MR_DROP_BAD_HEADER);
+    /* no end of them */
+    begin_ethernet();
+    v6();
+    for (int i = 0; i < 20; i++)
+        pk_extension(&frame, 60, 8);
+    tcp("x");
+    assert_int_equal(decode(1), MR_DROP_BAD_HEADER);
+    /* one that is longer than the rest */
+    begin_ethernet();
+    v6();
+    uint32_t at = pk_extension(&frame, 60, 8);
+    tcp("x");
+    frame.data[at + 1] = 200;
+    assert_int_equal(decode(1), MR_DROP_TRUNCATED);
+}
+
+static void ipv6_fragments(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v6();
+    pk_extension(&frame, 0, 8);
+    pk_extension(&frame, 44, 8);
+    pk_fragment(&frame, 0xdeadbeef, 1280, true);
+    pk_udp(&frame, 1025, 25);
+    pk_fill(&frame, 32);
+    pk_finish(&frame);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    assert_int_equal(packet.flags, MR_PACKET_FRAGMENT);
+    assert_int_equal(packet.src.protocol, 17);
+    assert_int_equal(view.id, 0xdeadbeef);
+    assert_int_equal(view.offset, 1280);
+    assert_true(view.more);
+    assert_int_equal(view.payload_offset, 14 + 40 + 8 + 8);
+    assert_int_equal(view.payload_len, 40);
+    assert_int_equal(view.next_protocol, 17);
+    assert_int_equal(view.unfragmentable_len, 48);
+}
+
+static void ipv6_no_next_header(void **state)
+{
+    (void)state;
+    begin_ethernet();
+    v6();
+    pk_payload(&frame, "", 0);
+    pk_finish(&frame);
+    frame.data[14 + 6] = 59;
+    pk_pad(&frame, 6);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    assert_int_equal(packet.payload_len, 0);
+    expect_endpoints(6, 59, 0);
+}
+
+static void reassembled_datagrams(void **state)
+{
+    (void)state;
+    struct mr_decoder decoder = {.checksum = MR_CHECKSUM_ALL};
+    for (int family = 4; family <= 6; family += 2) {
+        pk_start(&frame);
+        family == 4 ? v4() : v6();
+        tcp("whole");
+        packet = (struct mr_packet){.data = frame.data,
+                                    .len = frame.len,
+                                    .wire_len = frame.len,
+                                    .n_vlan = 1,
+                                    .vlan = {12},
+                                    .flags = MR_PACKET_REASSEMBLED};
+        assert_int_equal(mr_decode_ip(&decoder, &packet, &view), MR_DROP_NONE);
+        assert_int_equal(packet.flags, MR_PACKET_REASSEMBLED);
+        expect_endpoints((uint8_t)family, 6, 12);
+        expect_payload("whole");
+    }
+    packet.len = 0;
+    assert_int_equal(mr_decode_ip(&decoder, &packet, &view), MR_DROP_TRUNCATED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_tcp),
+        cmocka_unit_test(every_link_type),
+        cmocka_unit_test(foreign_link_types),
+        cmocka_unit_test(null_families),
+        cmocka_unit_test(vlan_tags),
+        cmocka_unit_test(llc_snap),
+        cmocka_unit_test(mpls_labels),
+        cmocka_unit_test(not_ip),
+        cmocka_unit_test(padding_is_no_payload),
+        cmocka_unit_test(options_are_no_payload),
+        cmocka_unit_test(captured_short),
+        cmocka_unit_test(longer_than_its_frame),
+        cmocka_unit_test(segments_left_to_the_card),
+        cmocka_unit_test(bad_headers),
+        cmocka_unit_test(udp_lengths),
+        cmocka_unit_test(other_transports),
+        cmocka_unit_test(ipv4_fragments),
+        cmocka_unit_test(ipv6_extension_headers),
+        cmocka_unit_test(ipv6_fragments),
+        cmocka_unit_test(ipv6_no_next_header),
+        cmocka_unit_test(reassembled_datagrams),
+    };
+    return cmocka_run_group_tests_name("decode", tests, NULL, NULL);
+}
