@@ -458,9 +458,49 @@ static void full_tables_evict_the_oldest(void **state)
     free(text);
 }
 
+static void first_line(const char *body, const char *expected)
+{
+    char program[1024], line[256];
+    size_t len = 0;
+    struct setting s = {.workers = 1, .lanes = 1, .burst = 3, .secret_seed = 1};
+
+    snprintf(program, sizeof program, "component c(parallel) { c1 %s }\n", body);
+    char *text = run(program, s, &len, NULL);
+    size_t n = 0;
+    while (n < len && text[n] != '\n')
+        n++;
+    snprintf(line, sizeof line, "%.*s", (int)n, text);
+    assert_string_equal(line, expected);
+    free(text);
+}
+
+#define INPUT "input(@N,PKT,S,D), "
+
+static void expressions(void **state)
+{
+    (void)state;
+    first_line("r(@N,A,B,C,D1) :- " INPUT "X = 7, A = X / 2, B = -X % 3, C = X * -3, D1 = X - 8.",
+               "1 r 3 -1 -21 -1");
+    first_line("r(@N,A,B,C,D1,E) :- " INPUT
+               "X = 6, A = X << 2, B = X >> 1, C = X & 3, D1 = X | 9, E = X ^ 5.",
+               "1 r 24 3 2 15 3");
+    first_line("r(@N,A,B,C) :- " INPUT "X = 2, A = 1 + X * 3, B = (1 + X) * 3, C = 10 - X - 3.",
+               "1 r 7 9 5");
+    first_line("r(@N,A,B,C) :- " INPUT "X = 2, A = X > 1 && X < 3, B = X == 3 || X != 2, C = !X.",
+               "1 r 1 0 0");
+    first_line("r(@N,A) :- " INPUT "X = 0x10, A = 1 << 64, X == 16.", "1 r 0");
+    first_line("r(@N,A) :- " INPUT "X = 2.5, Y = X * 2, Y == 5.0, A = 1.", "1 r 1");
+    first_line("r(@N,A) :- " INPUT "X = \"ab\", Y = X + \"c\", Y == \"abc\", Y > \"abb\", A = 1.",
+               "1 r 1");
+    /* the quotient does not exist: the row vanishes, the others stay */
+    first_line("r(@N,K,A) :- " INPUT "K = f_key(PKT), A = 100 / K, A > 0.", "2 r 10 10");
+    first_line("r(@N,A) :- " INPUT "S == S, D != S, A = 1.", "1 r 1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(expressions),
         cmocka_unit_test(context_order),
         cmocka_unit_test(parallel_tail_and_filter),
         cmocka_unit_test(exchange_to_another_key),
