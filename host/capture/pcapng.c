@@ -42,10 +42,12 @@ static void set_resolution(struct mr_interface *interface, uint8_t resolution)
         interface->shift = exponent;
         return;
     }
-    for (uint32_t i = 0; i < exponent; i++) {
-        if (interface->multiply > 1)
-            interface->multiply /= 10;
-        else if (interface->divide < UINT64_MAX / 10)
+    for (uint32_t i = 0; i < exponent && i < 9; i++)
+        interface->multiply /= 10;
+    for (uint32_t i = 9; i < exponent && interface->multiply; i++) {
+        if (interface->divide > UINT64_MAX / 10)
+            interface->multiply = 0; /* all that 64 bits can hold is less than a nanosecond */
+        else
             interface->divide *= 10;
     }
 }

@@ -24,13 +24,17 @@ static const struct {
     {"TRSNIFF data", 12, "Sniffer", NULL},
 };
 
+/* No control characters, and for the most part ASCII. */
 static bool is_text(const uint8_t *bytes, uint32_t len)
 {
+    uint32_t ascii = 0;
     for (uint32_t i = 0; i < len; i++) {
-        if (bytes[i] == 0x7f || (bytes[i] < ' ' && !strchr("\t\n\r\f", bytes[i])) || !bytes[i])
+        bool blank = bytes[i] == '\t' || bytes[i] == '\n' || bytes[i] == '\r';
+        if ((bytes[i] < ' ' && !blank) || bytes[i] == 0x7f)
             return false;
+        ascii += bytes[i] < 0x80;
     }
-    return true;
+    return ascii >= len / 2 + 1;
 }
 
 enum mr_status mr_file_refuse(const struct mr_file *file, const uint8_t *bytes, uint32_t len,

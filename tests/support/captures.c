@@ -168,7 +168,7 @@ bool pk_save(const struct pk_capture *c, const char *path)
     FILE *file = fopen(path, "wb");
     if (!file)
         return false;
-    bool whole = fwrite(c->bytes, 1, c->len, file) == c->len;
+    bool whole = !c->len || fwrite(c->bytes, 1, c->len, file) == c->len;
     return fclose(file) == 0 && whole;
 }
 
