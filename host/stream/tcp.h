@@ -1,10 +1,30 @@
 /* TCP assembly of one flow, seen from the middle.
  *
  * Both ends' states are inferred from the packets that pass (as mOS does). Each direction delivers
- * its bytes in order, exactly once, as chunks; a hole that can no longer be filled (the
- * receiver acknowledged past it and the data does not come, or a limit is reached) is a GAP chunk.
- * What is delivered does not depend on how the bytes were cut into segments nor on their order
- * within the window. Knows no tables and no threads: the caller brings the state and the sink.
+ * its bytes in order, exactly once, as chunks. What is delivered does not depend on how the bytes
+ * were cut into segments nor on their order within the window. Knows no tables and no threads: the
+ * caller brings the state and the sink.
+ *
+ * Holes. Segments behind a hole are held. The hole is told as a GAP and delivery goes on
+ *  - when the receiver has acknowledged it, and since that was first seen more than 64 KiB (an
+ *    unscaled window) of new data came behind it, or 32 packets and 3 s passed: a packet that the
+ *    capture misplaced by less than that still finds its place;
+ *  - when a limit on held bytes or segments is reached, or the buffer pool is empty;
+ *  - when the flow ends.
+ * A flow without any acknowledgment in sight waits for the last two.
+ *
+ * Windows. Data beyond the window that the receiver granted (as far as seen) is held apart: an
+ * acknowledgment that shows it was taken lets it in, data that comes within the window displaces
+ * it. So neither a lost nor a late acknowledgment loses data, and nobody plants bytes that the
+ * receiver throws away. Data in a SYN is treated the same until the SYN is answered.
+ *
+ * Reset. A valid RST makes the flow "closed" at once but the END chunk is told when the flow
+ * expires (timeout_closed_ns), is reused or finished: what was under way is still delivered, and a
+ * sender that goes on after "its" RST shows that somebody else sent it.
+ *
+ * Reuse. A SYN with another number opens a new flow (sink->renew) when the old one is closed,
+ * reset, or half closed and silent for a second. On an established one it is an anomaly until the
+ * other side answers it with a SYN-ACK: then it was real, and the old flow is over (tcp_reuse).
  */
 #ifndef MR_STREAM_TCP_H
 #define MR_STREAM_TCP_H
@@ -26,26 +46,65 @@ struct mr_tcp_config {
 
 void mr_tcp_config_default(struct mr_tcp_config *config);
 
-/* The state of one flow: all zero is a new one. Defined here so that tables can embed it. */
+/* The first bytes of what was delivered last, to tell a retransmission from an injection. */
+#define MR_TCP_SAMPLES      4
+#define MR_TCP_SAMPLE_BYTES 16
+
+struct mr_tcp_sample {
+    uint32_t seq;
+    uint32_t len; /* 0: unused */
+    uint8_t bytes[MR_TCP_SAMPLE_BYTES];
+};
+
+/* The state of one flow: all zero is a new one. Defined here so that tables can embed it. All
+ * numbers are sequence numbers unless they say otherwise. */
 struct mr_tcp_direction {
-    uint32_t isn;      /* sequence number of the first byte of the stream */
-    uint32_t next_seq; /* next byte to deliver */
-    uint32_t acked;    /* highest acknowledgment by the other side */
-    uint32_t fin_seq;
+    uint32_t flags;         /* tcp_parts.h */
+    uint32_t next_seq;      /* next byte to deliver */
+    uint32_t acked;         /* highest acknowledgment by the other side */
+    uint32_t edge;          /* end of the window that the other side has granted */
     uint64_t delivered;     /* stream offset of next_seq */
-    struct mr_buffer *held; /* segments out of order, by sequence */
-    uint32_t held_bytes, held_segments;
-    uint16_t window;
+    struct mr_buffer *held; /* index of the segments out of order; NULL: none */
+    uint32_t held_bytes;
+    uint32_t isn;        /* first byte of the stream: the SYN's number + 1 */
+    uint32_t alternate;  /* the same of a SYN that did not fit, until somebody answers it */
+    uint32_t fin_seq;    /* of the FIN: end of the data */
+    uint32_t urgent_seq; /* the byte announced as urgent, when it is taken out of the stream */
+    uint32_t window;     /* bytes, as last advertised by this side */
     uint8_t window_shift;
-    uint8_t state; /* enum of tcp.c */
-    uint8_t flags;
+    uint8_t next_sample;
+    struct mr_tcp_sample samples[MR_TCP_SAMPLES];
 };
 
 struct mr_tcp {
     struct mr_tcp_direction side[2]; /* [MR_TO_SERVER]: what the client sends */
-    uint8_t state;
-    uint8_t flags;
+    uint32_t flags;
+    uint32_t rst_seq;
 };
+
+/* An endpoint's state as RFC 9293 names them, inferred from what has passed. */
+#define MR_TCP_STATE_LIST(X)                                                                       \
+    X(MR_TCP_CLOSED, "closed")                                                                     \
+    X(MR_TCP_LISTEN, "listen")                                                                     \
+    X(MR_TCP_SYN_SENT, "syn_sent")                                                                 \
+    X(MR_TCP_SYN_RECEIVED, "syn_recv")                                                             \
+    X(MR_TCP_ESTABLISHED, "established")                                                           \
+    X(MR_TCP_FIN_WAIT_1, "fin_wait1")                                                              \
+    X(MR_TCP_FIN_WAIT_2, "fin_wait2")                                                              \
+    X(MR_TCP_CLOSE_WAIT, "close_wait")                                                             \
+    X(MR_TCP_CLOSING, "closing")                                                                   \
+    X(MR_TCP_LAST_ACK, "last_ack")                                                                 \
+    X(MR_TCP_TIME_WAIT, "time_wait")
+
+enum mr_tcp_state {
+#define X(name, text) name,
+    MR_TCP_STATE_LIST(X)
+#undef X
+};
+
+/* The state of the end that sends in this direction: [MR_TO_SERVER] is the client. */
+enum mr_tcp_state mr_tcp_endpoint_state(const struct mr_tcp *tcp, enum mr_direction sender);
+const char *mr_tcp_state_name(enum mr_tcp_state state);
 
 /* What happens to a flow, told while mr_tcp_packet() runs. All pointers borrowed. */
 struct mr_tcp_sink {

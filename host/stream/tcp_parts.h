@@ -1,0 +1,207 @@
+/* What the files of the TCP assembler share, and nobody else sees:
+ *   tcp.c         one packet: who sent it, accounts, the fast path, the end of the flow
+ *   tcp_open.c    SYN: handshakes, pick-up in the middle, reuse of the 5-tuple
+ *   tcp_control.c acknowledgments and windows, FIN, RST, endpoint states
+ *   tcp_stream.c  data: delivery in order, holes
+ *   tcp_held.c    segments out of order and their overlaps
+ */
+#ifndef MR_STREAM_TCP_PARTS_H
+#define MR_STREAM_TCP_PARTS_H
+
+#include "stream/tcp.h"
+
+#define LIKELY(x)   __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* mr_tcp_direction.flags */
+enum {
+    SIDE_BASE = 1 << 0,       /* isn and next_seq are known */
+    SIDE_SYN = 1 << 1,        /* its SYN was seen */
+    SIDE_SYN_ACKED = 1 << 2,  /* and the other side acknowledged it */
+    SIDE_SCALE = 1 << 3,      /* its SYN offered window scaling: window_shift */
+    SIDE_ACKED = 1 << 4,      /* `acked` is known */
+    SIDE_EDGE = 1 << 5,       /* `edge` is known */
+    SIDE_FIN = 1 << 6,        /* fin_seq is known */
+    SIDE_FIN_DONE = 1 << 7,   /* all bytes before the FIN are delivered */
+    SIDE_FIN_ACKED = 1 << 8,  /* the other side acknowledged the FIN */
+    SIDE_FIN_FIRST = 1 << 9,  /* it closed before the other side did */
+    SIDE_ALTERNATE = 1 << 10, /* `alternate` is known */
+    SIDE_SYN_DATA = 1 << 11,  /* data of its SYN is held until the SYN is answered */
+    SIDE_URGENT = 1 << 12     /* urgent_seq is known */
+};
+
+/* mr_tcp.flags */
+enum {
+    TCP_PICKED_UP = 1 << 0,   /* seen a packet that means something */
+    TCP_ESTABLISHED = 1 << 1, /* handshake complete, or picked up in the middle */
+    TCP_ENDED = 1 << 2,       /* the END chunk was told */
+    TCP_RESET = 1 << 3,       /* a valid RST passed */
+    TCP_RESET_BY_SERVER = 1 << 4,
+    TCP_FAST = 1 << 5 /* established and none of the above: packets may take the fast path */
+};
+
+/* One call: the flow and what it is called with. */
+struct pass {
+    struct mr_tcp *tcp;
+    struct mr_flow *flow;
+    const struct mr_packet *packet; /* NULL: the flow is finished without one */
+    const struct mr_tcp_config *config;
+    const struct mr_tcp_sink *sink;
+    uint8_t from; /* enum mr_direction: who sent the packet */
+};
+
+/* A segment, or what is left of it. */
+struct piece {
+    uint32_t seq;
+    uint32_t len;
+    const uint8_t *data;
+    bool beyond;   /* out of the window: held apart (tcp.h) */
+    bool far_away; /* so far out that only an acknowledgment lets it in */
+    bool skipped;  /* an urgent byte taken out of the stream */
+};
+
+/* A held segment. */
+struct held_entry {
+    uint32_t seq, len;
+    uint32_t skip; /* bytes at buffer->data that were cut off in front */
+    bool beyond, far_away, skipped;
+    struct mr_buffer *buffer;
+};
+
+/* The index of a direction's held segments, in a pool buffer: entries[first..n), by number, without
+ * overlaps. */
+struct held_index {
+    uint32_t first, n, room;
+    uint32_t n_beyond;
+    uint32_t received; /* bytes that were ever added */
+    /* what is acknowledged up to settle_seq has come, or never will, when enough has passed since:
+     */
+    bool settling;
+    uint32_t settle_seq, settle_received;
+    uint64_t settle_ns, settle_packets;
+    struct held_entry entries[];
+};
+
+static inline bool seq_lt(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) < 0;
+}
+
+static inline bool seq_le(uint32_t a, uint32_t b)
+{
+    return (int32_t)(a - b) <= 0;
+}
+
+static inline struct held_index *held_index(const struct mr_tcp_direction *side)
+{
+    return (struct held_index *)(void *)side->held->data;
+}
+
+static inline struct held_entry *held_front(const struct mr_tcp_direction *side)
+{
+    if (!side->held)
+        return NULL;
+    struct held_index *index = held_index(side);
+    return &index->entries[index->first];
+}
+
+static inline void anomaly(const struct pass *p, const char *name)
+{
+    p->sink->anomaly(p->sink->user, name);
+}
+
+static inline void tcp_put_buffer(const struct mr_tcp_sink *sink, struct mr_buffer *buffer)
+{
+    if (buffer)
+        sink->buffer_put(sink->user, buffer);
+}
+
+/* tcp.c */
+void tcp_tell_end(struct pass *p, enum mr_flow_end reason);
+void tcp_update_state(struct pass *p);
+
+/* tcp_open.c */
+/* A SYN, or a SYN-ACK, without FIN and RST. */
+void tcp_on_syn(struct pass *p);
+/* Does this packet open a new flow on an old one's 5-tuple? Then the old one was ended and *p is
+ * about the new one. */
+void tcp_check_reuse(struct pass *p);
+/* Makes sure that the sender's first byte is known, if it can be known; false: not yet. */
+bool tcp_pick_up(struct pass *p);
+/* Sets the first byte of a direction. */
+void tcp_set_base(struct pass *p, uint8_t d, uint32_t base);
+
+/* tcp_control.c */
+/* The packet's acknowledgment and window; false when the packet is to be ignored. */
+bool tcp_on_ack(struct pass *p);
+void tcp_on_fin(struct pass *p, uint32_t fin_seq);
+void tcp_on_rst(struct pass *p);
+/* Its sender went on after a RST: then the RST was not his. */
+void tcp_check_reset(struct pass *p);
+
+/* tcp_stream.c */
+void tcp_on_data(struct pass *p, uint8_t d, struct piece piece);
+/* Delivers what is held and in order now; then the FIN, when it is reached. */
+void tcp_drain(struct pass *p, uint8_t d);
+/* Gives up holes that cannot be filled any more. */
+void tcp_settle(struct pass *p, uint8_t d);
+/* The capture has cut off `len` bytes that begin at seq: a gap, if they are the next ones. */
+void tcp_cut_off(struct pass *p, uint32_t seq, uint32_t len);
+/* Delivers everything held, with gaps. */
+void tcp_flush(struct pass *p, uint8_t d);
+/* The window's edge moved: lets in what lay beyond it, and delivers. */
+void tcp_edge_moved(struct pass *p, uint8_t d);
+
+static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const uint8_t *data,
+                              uint32_t len)
+{
+    struct mr_tcp_sample *sample = &side->samples[side->next_sample];
+
+    side->next_sample = (uint8_t)((side->next_sample + 1) % MR_TCP_SAMPLES);
+    sample->seq = seq;
+    if (LIKELY(len >= MR_TCP_SAMPLE_BYTES)) {
+        sample->len = MR_TCP_SAMPLE_BYTES;
+        __builtin_memcpy(sample->bytes, data, MR_TCP_SAMPLE_BYTES);
+    } else {
+        sample->len = len;
+        __builtin_memcpy(sample->bytes, data, len);
+    }
+}
+
+/* Delivers bytes at next_seq; takes `buffer`. */
+static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
+                               struct mr_buffer *buffer)
+{
+    struct mr_tcp_direction *side = &p->tcp->side[d];
+    struct mr_chunk chunk = {.data = data,
+                             .len = len,
+                             .kind = MR_CHUNK_DATA,
+                             .direction = d,
+                             .offset = side->delivered,
+                             .flow = p->flow};
+
+    tcp_sample(side, side->next_seq, data, len);
+    side->next_seq += len;
+    side->delivered += len;
+    p->sink->chunk(p->sink->user, &chunk, buffer);
+}
+
+/* tcp_held.c */
+/* Puts a piece among the held ones by the overlap policy, copying it; false: no room or no buffer,
+ * then a part of it may be in. All of it lies behind next_seq. */
+bool tcp_hold(struct pass *p, uint8_t d, struct piece piece);
+/* Takes the first or last entry out; its buffer is the caller's. */
+struct held_entry tcp_held_shift(struct pass *p, uint8_t d);
+struct held_entry tcp_held_pop(struct pass *p, uint8_t d);
+/* Drops what is held before `base`. */
+void tcp_held_trim(struct pass *p, uint8_t d, uint32_t base);
+/* Drops everything held. */
+void tcp_held_clear(const struct mr_tcp_sink *sink, struct mr_tcp_direction *side);
+/* Entries before `edge` are no longer beyond the window; all of them when `all`. */
+void tcp_held_admit(struct mr_tcp_direction *side, uint32_t edge, bool all);
+/* Does an entry end at `seq`, or have it inside? */
+bool tcp_held_covers(const struct mr_tcp_direction *side, uint32_t seq);
+/* Joins neighbours, so that fewer entries remain; true when some could be joined. */
+bool tcp_held_join(struct pass *p, uint8_t d);
+
+#endif
