@@ -163,8 +163,8 @@ static bool is_table(const struct compile *compile, const char *name)
     return table != NULL;
 }
 
-/* Why nothing triggers a rule. What only follows from another rule's fault is not reported. */
-static void explain_unreached(struct compile *compile, const struct component *component,
+/* Why nothing triggers a rule; false: that only follows from another rule's fault. */
+static bool explain_unreached(struct compile *compile, const struct component *component,
                               const struct rule *rule)
 {
     const struct atom *atom = &rule->trigger->atom;
@@ -178,7 +178,7 @@ static void explain_unreached(struct compile *compile, const struct component *c
                      predicate->name, used->name);
         analog_hint(compile, "move the rule into %s, or let %s derive another predicate for it",
                     used->name, used->name);
-        return;
+        return true;
     }
     if (!predicate->derived) {
         struct nearest nearest = {.wanted = predicate->name};
@@ -189,7 +189,7 @@ static void explain_unreached(struct compile *compile, const struct component *c
                        predicate->name);
         if (nearest.name)
             analog_hint(compile, "did you mean %s?", nearest.name);
-        return;
+        return true;
     }
     if (late) {
         analog_warning(compile, &atom->where,
@@ -197,16 +197,22 @@ static void explain_unreached(struct compile *compile, const struct component *c
                        late->name);
         analog_hint(compile, "components run in the order in which they are written");
     }
+    return late != NULL;
 }
 
 static void check_reached(struct compile *compile)
 {
+    for (const struct component *c = compile->program.components; c; c = c->next)
+        for (const struct rule *rule = c->rules; rule; rule = rule->next)
+            if (!usable(rule))
+                return; /* reported; who knows what it would do */
     for (struct component *c = compile->program.components; c; c = c->next) {
+        bool explained = false;
         for (struct rule *rule = c->rules; rule; rule = rule->next) {
-            if (!rule->reached && usable(rule) && !is_table(compile, rule->trigger->atom.name))
-                explain_unreached(compile, c, rule);
+            if (!rule->reached && !is_table(compile, rule->trigger->atom.name))
+                explained |= explain_unreached(compile, c, rule);
         }
-        if (c->n_rules && !c->n_order) {
+        if (c->n_rules && !c->n_order && !explained) {
             analog_warning(compile, &c->where, "no tuple triggers a rule of %s", c->name);
             analog_hint(compile, "everything passes through it unchanged");
         }

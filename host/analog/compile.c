@@ -75,35 +75,31 @@ static enum mr_status compile_source(const char *path, const char *text, size_t 
                                      struct mr_diagnostics *diagnostics, struct mr_plan **plan)
 {
     uint32_t errors_before = mr_diagnostics_errors(diagnostics);
-    struct compile *compile = calloc(1, sizeof *compile);
-    struct mr_arena *memory = calloc(1, sizeof *memory);
+    struct compile compile = {.config = config, .diagnostics = diagnostics};
     enum mr_status status = MR_ERR_MEMORY;
     struct source *source;
     bool known;
 
     *plan = NULL;
-    if (!compile || !memory)
-        goto done;
-    mr_arena_init(&compile->scratch, SCRATCH_BYTES);
-    mr_arena_init(memory, PLAN_BYTES);
-    compile->config = config;
-    compile->diagnostics = diagnostics;
-    compile->memory = memory;
-    source = text ? analog_source_text(compile, path, text, len)
-                  : analog_source_open(compile, path, NULL, &known);
+    compile.memory = calloc(1, sizeof *compile.memory);
+    if (!compile.memory) {
+        analog_error(&compile, &(struct mr_where){0}, "out of memory while compiling");
+        return status;
+    }
+    mr_arena_init(&compile.scratch, SCRATCH_BYTES);
+    mr_arena_init(compile.memory, PLAN_BYTES);
+    source = text ? analog_source_text(&compile, path, text, len)
+                  : analog_source_open(&compile, path, NULL, &known);
     if (source) {
-        analog_parse(compile, source);
-        *plan = make_plan(compile, path, errors_before);
+        analog_parse(&compile, source);
+        *plan = make_plan(&compile, path, errors_before);
     }
-    status = *plan ? MR_OK : compile->no_memory ? MR_ERR_MEMORY : MR_ERR_PROGRAM;
-done:
-    if (compile)
-        mr_arena_free(&compile->scratch);
-    if (memory && !*plan) {
-        mr_arena_free(memory);
-        free(memory);
+    status = *plan ? MR_OK : compile.no_memory ? MR_ERR_MEMORY : MR_ERR_PROGRAM;
+    mr_arena_free(&compile.scratch);
+    if (!*plan) {
+        mr_arena_free(compile.memory);
+        free(compile.memory);
     }
-    free(compile);
     return status;
 }
 

@@ -162,6 +162,10 @@ static void make_excerpt(struct mr_diagnostics *d, struct message *message, stru
     }
     if (from >= line.len)
         message->caret = columns;
+    if (i < line.len) {
+        memcpy(shown + used, "...", 3);
+        used += 3;
+    }
     if (!message->width)
         message->width = 1;
     message->shown_column = characters + 1;
@@ -179,7 +183,8 @@ static const struct source *find_source(const struct compile *compile, const cha
 static bool same_message(const struct message *a, const struct message *b)
 {
     return a->source == b->source && a->line == b->line && a->column == b->column &&
-           !strcmp(a->text, b->text);
+           !strcmp(a->text, b->text) &&
+           (a->file && b->file ? !strcmp(a->file, b->file) : a->file == b->file);
 }
 
 static void __attribute__((format(printf, 4, 0)))

@@ -356,6 +356,19 @@ static struct token lex_bad(struct lexer *lexer)
     return token_of(lexer, TOK_BAD, from);
 }
 
+/* 'text' up to the second quote, if it stands in the same line. */
+static struct token lex_quote(struct lexer *lexer)
+{
+    size_t from = lexer->at, end = 1;
+
+    while (look(lexer, end) >= 0 && look(lexer, end) != '\'' && look(lexer, end) != '\n')
+        end++;
+    lexer->at += look(lexer, end) == '\'' ? end + 1 : 1;
+    fault(lexer, from, lexer->at, "this does not belong to the language",
+          "strings are written with double quotes");
+    return token_of(lexer, TOK_BAD, from);
+}
+
 static struct token lex_mark(struct lexer *lexer)
 {
     static const struct {
@@ -398,6 +411,8 @@ struct token analog_lex(struct lexer *lexer)
         return lex_number(lexer);
     if (c == '"')
         return lex_string(lexer);
+    if (c == '\'')
+        return lex_quote(lexer);
     if (c == '#' && !lexer->line_begun) {
         size_t from = lexer->at++;
         while (is_name(look(lexer, 0)))

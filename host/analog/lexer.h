@@ -81,7 +81,7 @@ struct token analog_lex(struct lexer *lexer);
 /* Right behind a TOK_AT: the path that a file constant names without quotes. TOK_BAD: none. */
 struct token analog_lex_path(struct lexer *lexer);
 
-/* The rest of the line is skipped; true when there was a token in it. */
+/* Is there another token in this line? */
 bool analog_lex_same_line(const struct lexer *lexer);
 
 const char *analog_token_text(enum token_kind kind);

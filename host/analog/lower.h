@@ -20,6 +20,7 @@ struct lowering {
     uint32_t n_variables;
     uint32_t bytes_of[MR_MAX_REGISTERS]; /* register of a stream -> that of its bytes; 0: none */
     bool failed;                         /* reported */
+    bool unsure; /* parts of the rule were not understood: a name may have a value after all */
 };
 
 /* A value of type ANY stands for one whose error was reported: it fits everywhere. */

@@ -203,13 +203,18 @@ static const char *operator_text(enum mr_compute op)
     return texts[op];
 }
 
-/* What somebody who compares a boolean as a number may have meant. */
-static void boolean_hint(struct lowering *l, enum mr_type a, enum mr_type b)
+/* What somebody who compares these may have meant. */
+static void comparison_hint(struct lowering *l, const struct mr_operand *a,
+                            const struct mr_operand *b)
 {
-    if ((a == MR_TYPE_ADDRESS && b == MR_TYPE_STRING) ||
-        (b == MR_TYPE_ADDRESS && a == MR_TYPE_STRING))
+    const struct mr_operand *other = a->type == MR_TYPE_STRING ? b : a;
+
+    if (a->type != MR_TYPE_STRING && b->type != MR_TYPE_STRING)
+        return;
+    if (other->type == MR_TYPE_ADDRESS)
         analog_hint(l->compile, "f_IPtoSTR makes a string of an address");
-    else if (a == MR_TYPE_STRING || b == MR_TYPE_STRING)
+    else if (other->type == MR_TYPE_INT && other->reg == MR_NO_REGISTER &&
+             (uint64_t)other->constant.i < 2)
         analog_hint(l->compile, "truth is told by strings: compare with \"true\"");
 }
 
@@ -222,9 +227,9 @@ static bool unify(struct lowering *l, struct mr_operand *a, struct mr_operand *b
     if (analog_convert(l, a, b->type, where) || analog_convert(l, b, a->type, where))
         return true;
     analog_fail(l);
-    analog_error(l->compile, where, "%s between %s and %s", operator, mr_type_name(a->type),
-                 mr_type_name(b->type));
-    boolean_hint(l, a->type, b->type);
+    analog_error(l->compile, where, "%s cannot be applied to %s and %s", operator,
+                 mr_type_name(a->type), mr_type_name(b->type));
+    comparison_hint(l, a, b);
     return false;
 }
 
@@ -321,7 +326,8 @@ static struct mr_operand lower_operator(struct lowering *l, struct expr *expr)
         analog_fail(l);
         analog_error(l->compile, where, "%s takes %s, this is %s", operator_text(op),
                      arithmetic ? "numbers" : "integers", mr_type_name(type));
-        boolean_hint(l, type, type);
+        if (type == MR_TYPE_STRING && !arithmetic)
+            analog_hint(l->compile, "truth is told by strings: compare with \"true\"");
         return analog_poison();
     }
     return compute(l, op, type, args, unary ? 1 : 2, where);
@@ -350,11 +356,13 @@ static void unknown_name(struct lowering *l, const struct expr *expr)
     struct nearest nearest = {.wanted = name};
     bool upper = (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
 
+    analog_fail(l);
+    if (upper && l->unsure)
+        return;
     for (uint32_t i = 0; i < l->n_variables; i++)
         analog_nearest(&nearest, l->variables[i].name);
     for (struct parameter *p = l->compile->program.parameters; p; p = p->next)
         analog_nearest(&nearest, p->name);
-    analog_fail(l);
     analog_error(l->compile, &expr->where,
                  upper ? "%s has no value here" : "there is no parameter %s", name);
     if (!strcasecmp(name, "true") || !strcasecmp(name, "false"))
@@ -439,7 +447,8 @@ void analog_lower_condition(struct lowering *l, struct expr *expr)
         analog_fail(l);
         analog_error(l->compile, &expr->where,
                      "a condition is expected, this is a value of type %s", mr_type_name(a.type));
-        boolean_hint(l, a.type, a.type);
+        if (a.type == MR_TYPE_STRING)
+            analog_hint(l->compile, "truth is told by strings: compare with \"true\"");
         return;
     }
     b = constant_operand(MR_TYPE_INT, mr_value_int(0));

@@ -44,7 +44,7 @@ void analog_nearest(struct nearest *nearest, const char *candidate)
     if (n > LONGEST || m > LONGEST || !m)
         return;
     uint32_t longer = (uint32_t)(n > m ? n : m);
-    uint32_t allowed = longer <= 3 ? 1 : longer / 3;
+    uint32_t allowed = longer <= 2 ? 0 : longer <= 3 ? 1 : longer / 3;
     uint32_t d = distance(nearest->wanted, (uint32_t)n, candidate, (uint32_t)m);
     if (d > allowed || (nearest->name && d >= nearest->distance))
         return;

@@ -30,8 +30,9 @@ static void hint_header(struct compile *compile, const struct component *compone
     char key[MAX_NAME_BYTES + 16];
 
     if (propose_key(component, wanted, key, sizeof key))
-        analog_hint(compile, "write component %s(parallel_context_order, context_keys(%s))",
-                    component->name, key);
+        analog_hint(compile, "write component %s(%s, context_keys(%s))", component->name,
+                    component->one_at_a_time ? "serial_context_order" : "parallel_context_order",
+                    key);
     else if (wanted != MR_TYPE_ANY)
         analog_hint(compile,
                     "its tuples need an attribute of type %s; name it in "
@@ -90,6 +91,23 @@ static void check_context(struct compile *compile, const struct component *compo
     }
 }
 
+/* Names an attribute that may well be meant, a flow before an address before anything else. */
+static void check_key_named(struct compile *compile, const struct component *component)
+{
+    static const enum mr_type likely[] = {MR_TYPE_FLOW, MR_TYPE_ADDRESS, MR_TYPE_STRING};
+    char key[MAX_NAME_BYTES + 16];
+    enum mr_type type = MR_TYPE_ANY;
+
+    if (component->kind != MR_STAGE_CONTEXT || component->keys)
+        return;
+    for (size_t i = 0; i < sizeof likely / sizeof *likely && type == MR_TYPE_ANY; i++)
+        if (propose_key(component, likely[i], key, sizeof key))
+            type = likely[i];
+    analog_error(compile, &component->where, "%s keeps order by a key but names none",
+                 component->name);
+    hint_header(compile, component, type);
+}
+
 static void check_expr(struct compile *compile, const struct component *component,
                        const struct expr *expr)
 {
@@ -120,6 +138,7 @@ void analog_orders(struct compile *compile)
     for (struct component *c = compile->program.components; c; c = c->next) {
         if (c->broken)
             continue;
+        check_key_named(compile, c);
         for (struct rule *rule = c->rules; rule && !analog_enough(compile); rule = rule->next) {
             for (const struct expr *arg = rule->head.args; arg; arg = arg->next)
                 check_expr(compile, c, arg);

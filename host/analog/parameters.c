@@ -49,7 +49,7 @@ static void apply(struct compile *compile, const char *setting)
 
     if (!place || !name)
         return;
-    if (!equals) {
+    if (!equals || !len) {
         analog_error(compile, &where, "expected NAME=VALUE");
         return;
     }

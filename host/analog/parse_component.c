@@ -129,6 +129,7 @@ static void add_component(struct parser *parser, struct component *component)
     if (program->n_components == MAX_COMPONENTS) {
         analog_error(parser->compile, &component->where, "a program has at most %u components",
                      MAX_COMPONENTS);
+        parser->compile->incomplete = true;
         return;
     }
     program->n_components++;
@@ -159,6 +160,7 @@ static void parse_rules(struct parser *parser, struct component *component)
         if (program->n_rules == MAX_RULES) {
             analog_error(parser->compile, &rule->where, "a program has at most %u rules",
                          MAX_RULES);
+            parser->compile->incomplete = true;
             analog_skip_statement(parser);
             continue;
         }
@@ -192,11 +194,14 @@ void analog_parse_component(struct parser *parser)
         if (!component->broken)
             analog_unexpected(parser, "{ and the rules of the component", NULL);
         component->broken = true;
-        return;
+        if (parser->token.kind != TOK_NAME || analog_token_is(parser, "component"))
+            return; /* otherwise a rule begins, and only the brace is missing */
     }
     parse_rules(parser, component);
     if (!analog_accept(parser, TOK_RBRACE)) {
         analog_unexpected(parser, "} at the end of a component", NULL);
+        analog_hint(parser->compile, "the component %s begins in line %u", component->name,
+                    component->where.line);
         component->broken = true;
     }
     analog_accept(parser, TOK_DOT);

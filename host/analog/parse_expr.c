@@ -351,8 +351,8 @@ static struct expr *parse_aggregate(struct parser *parser)
         return NULL;
     expr->u.name = analog_token_copy(parser);
     analog_advance(parser);
-    analog_advance(parser); /* < */
-    if (parser->token.kind != TOK_STAR && parser->token.kind != TOK_VARIABLE) {
+    if (!analog_accept(parser, TOK_LT) ||
+        (parser->token.kind != TOK_STAR && parser->token.kind != TOK_VARIABLE)) {
         analog_unexpected(parser, "a variable or * in an aggregate",
                           "write a_COUNT<*> or a_MIN<C>");
         return NULL;
@@ -372,7 +372,8 @@ static bool is_aggregate(const struct parser *parser)
         memcmp(parser->token.text, "a_", 2) != 0)
         return false;
     ahead.muted = true;
-    return analog_lex(&ahead).kind == TOK_LT;
+    enum token_kind kind = analog_lex(&ahead).kind;
+    return kind == TOK_LT || kind == TOK_NE; /* a_COUNT<> */
 }
 
 struct expr *analog_parse_attribute(struct parser *parser)

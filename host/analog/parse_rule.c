@@ -187,6 +187,8 @@ static bool next_term(struct parser *parser, struct rule *rule)
     behind.length = 1;
     rule->broken = true;
     parser->compile->incomplete = true;
+    if (parser->token.kind == TOK_BAD) /* reported */
+        goto skip;
     if (parser->token.kind == TOK_RBRACE || parser->token.kind == TOK_END || rule_begins(parser)) {
         analog_error(parser->compile, &behind, "expected . at the end of the rule");
         return false;
@@ -199,11 +201,13 @@ static bool next_term(struct parser *parser, struct rule *rule)
     case TOK_INT:
         return true;
     default:
-        if (!skip_term(parser, parser->parens))
-            return false;
-        analog_advance(parser);
-        return true;
+        break;
     }
+skip:
+    if (!skip_term(parser, parser->parens))
+        return false;
+    analog_advance(parser);
+    return true;
 }
 
 static void parse_body(struct parser *parser, struct rule *rule)

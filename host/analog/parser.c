@@ -40,7 +40,7 @@ void analog_unexpected(struct parser *parser, const char *what, const char *hint
     parser->compile->incomplete = true;
     if (token->kind == TOK_BAD) /* reported by the lexer */
         return;
-    if (token->kind == TOK_NAME || token->kind == TOK_VARIABLE || token->kind == TOK_DIRECTIVE)
+    if (token->kind != TOK_END && token->kind != TOK_STRING && token->kind != TOK_FILE)
         analog_error(parser->compile, &token->where, "expected %s, found %.*s", what,
                      (int)(token->len < 60 ? token->len : 60), token->text);
     else
@@ -92,6 +92,16 @@ void analog_fact_error(struct parser *parser, const struct rule *rule)
                 rule->head.name);
 }
 
+/* A directive ends with its line. */
+static void end_line(struct parser *parser)
+{
+    if (parser->token.first_in_line || parser->token.kind == TOK_END)
+        return;
+    analog_unexpected(parser, "the end of the line", NULL);
+    while (!parser->token.first_in_line && parser->token.kind != TOK_END)
+        analog_advance(parser);
+}
+
 static void parse_param(struct parser *parser, bool directive)
 {
     struct parameter *parameter = analog_scratch(parser->compile, sizeof *parameter);
@@ -101,12 +111,23 @@ static void parse_param(struct parser *parser, bool directive)
     if (!parameter)
         return;
     parameter->where = parser->token.where;
-    if (parser->token.kind != TOK_NAME && parser->token.kind != TOK_VARIABLE) {
-        analog_unexpected(parser, "the name of the parameter", "write param NAME = VALUE.");
-        analog_skip_statement(parser);
+    if ((parser->token.kind != TOK_NAME && parser->token.kind != TOK_VARIABLE) ||
+        (directive && parser->token.first_in_line)) {
+        analog_unexpected(parser, "the name of the parameter",
+                          directive ? "#define makes a parameter: #define NAME VALUE"
+                                    : "write param NAME = VALUE.");
+        if (!directive)
+            analog_skip_statement(parser);
         return;
     }
     parameter->name = analog_token_copy(parser);
+    if (directive && !analog_lex_same_line(&parser->lexer)) {
+        analog_error(parser->compile, &parameter->where, "expected a value behind the name");
+        analog_hint(parser->compile, "#define makes a parameter: #define NAME VALUE");
+        parser->compile->incomplete = true;
+        analog_advance(parser);
+        return;
+    }
     analog_advance(parser);
     if (!parameter->name ||
         (!directive && !analog_accept(parser, TOK_ASSIGN) &&
@@ -130,7 +151,9 @@ static void parse_param(struct parser *parser, bool directive)
     else
         analog_error(parser->compile, &parameter->where, "a program has at most %u parameters",
                      MAX_PARAMETERS);
-    if (!directive)
+    if (directive)
+        end_line(parser);
+    else
         end_statement(parser, "param");
 }
 
@@ -153,7 +176,9 @@ static void parse_include(struct parser *parser, bool directive)
     char *name = analog_unescape(compile, parser->token.text + 1, parser->token.len - 2, &len);
     char *path = name ? analog_path(compile, parser->source->folder, name, strlen(name)) : NULL;
     analog_advance(parser);
-    if (!directive)
+    if (directive)
+        end_line(parser);
+    else
         end_statement(parser, "include");
     if (!path)
         return;
@@ -170,39 +195,90 @@ static void parse_include(struct parser *parser, bool directive)
     parse_file(compile, source);
 }
 
-/* materialize, watch, watchmod: NAME(TABLE, ...). */
-static void parse_superset(struct parser *parser, const char *what, bool table)
+/* A number of seconds or of tuples, or infinity. */
+static bool parse_amount(struct parser *parser, const char *what)
 {
-    struct mr_where where = parser->token.where;
-    uint32_t parens = parser->parens;
-
+    if (parser->token.kind == TOK_NAME && analog_token_is(parser, "infinity")) {
+        analog_advance(parser);
+        return true;
+    }
+    if (parser->token.kind != TOK_REAL)
+        return analog_expect(parser, TOK_INT, what, "write a number or infinity");
     analog_advance(parser);
-    if (!analog_expect(parser, TOK_LPAREN, "(", NULL)) {
-        analog_skip_statement(parser);
-        return;
+    return true;
+}
+
+/* materialize(TABLE, LIFETIME, SIZE, keys(1, 2:str)): behind the name of the table. */
+static bool parse_table(struct parser *parser)
+{
+    static const char usage[] = "write materialize(TABLE, LIFETIME, SIZE, keys(1, 2)).";
+
+    if (!analog_expect(parser, TOK_COMMA, ", and the lifetime of its tuples", usage) ||
+        !parse_amount(parser, "the lifetime of its tuples") ||
+        !analog_expect(parser, TOK_COMMA, ", and the size of the table", usage) ||
+        !parse_amount(parser, "the size of the table") ||
+        !analog_expect(parser, TOK_COMMA, ", and the keys of the table", usage))
+        return false;
+    if (!analog_token_is(parser, "keys")) {
+        analog_unexpected(parser, "keys(...)", usage);
+        return false;
     }
-    if (parser->token.kind != TOK_NAME) {
-        analog_unexpected(parser, "the name of a predicate", NULL);
-        analog_skip_statement(parser);
-        return;
-    }
+    analog_advance(parser);
+    if (!analog_expect(parser, TOK_LPAREN, "( behind keys", usage))
+        return false;
+    do {
+        if (!analog_expect(parser, TOK_INT, "the number of an attribute", usage))
+            return false;
+        if (analog_accept(parser, TOK_COLON) &&
+            !analog_expect(parser, TOK_NAME, "the type of the attribute", usage))
+            return false;
+    } while (analog_accept(parser, TOK_COMMA));
+    return analog_expect(parser, TOK_RPAREN, ") or , in the keys of the table", usage);
+}
+
+enum superset { SUPERSET_TABLE, SUPERSET_WATCH, SUPERSET_WATCHMOD };
+
+static bool parse_superset_body(struct parser *parser, enum superset which, struct table *entry)
+{
+    analog_advance(parser);
+    if (!analog_expect(parser, TOK_LPAREN, "(", NULL))
+        return false;
+    entry->where = parser->token.where;
+    entry->name = parser->token.kind == TOK_NAME ? analog_token_copy(parser) : NULL;
+    if (!analog_expect(parser, TOK_NAME, "the name of a predicate", NULL) || !entry->name)
+        return false;
+    if (which == SUPERSET_TABLE && !parse_table(parser))
+        return false;
+    if (which == SUPERSET_WATCHMOD &&
+        (!analog_expect(parser, TOK_COMMA, ", and what to watch", NULL) ||
+         !analog_expect(parser, TOK_STRING, "a string", "write watchmod(PREDICATE, \"a\").")))
+        return false;
+    return analog_expect(parser, TOK_RPAREN, ")", NULL);
+}
+
+/* Statements that are understood, but not run. */
+static void parse_superset(struct parser *parser, enum superset which)
+{
+    static const char *const names[] = {[SUPERSET_TABLE] = "tables (materialize)",
+                                        [SUPERSET_WATCH] = "watch",
+                                        [SUPERSET_WATCHMOD] = "watchmod"};
+    struct ast_program *program = &parser->compile->program;
+    struct mr_where where = parser->token.where;
     struct table *entry = analog_scratch(parser->compile, sizeof *entry);
+
     if (!entry)
         return;
-    entry->where = parser->token.where;
-    entry->name = analog_token_copy(parser);
-    if (table && entry->name) {
-        entry->next = parser->compile->program.tables;
-        parser->compile->program.tables = entry;
+    if (!parse_superset_body(parser, which, entry)) {
+        parser->compile->incomplete = true;
+        analog_skip_statement(parser);
+        return;
     }
-    analog_not_yet(parser->compile, &where, what);
-    while (parser->token.kind != TOK_END && parser->token.kind != TOK_DOT) {
-        analog_advance(parser);
-        if (parser->parens <= parens)
-            break;
+    if (which == SUPERSET_TABLE) {
+        entry->next = program->tables;
+        program->tables = entry;
     }
-    parser->parens = parens;
-    end_statement(parser, what);
+    analog_not_yet(parser->compile, &where, names[which]);
+    end_statement(parser, names[which]);
 }
 
 /* #define NAME value and #include "file", as preprocessed programs have them. */
@@ -220,8 +296,8 @@ static void parse_directive(struct parser *parser)
                  (int)(parser->token.len < 60 ? parser->token.len : 60), parser->token.text);
     analog_hint(parser->compile, "known are #define NAME value and #include \"file\"");
     parser->compile->incomplete = true;
-    uint32_t line = parser->token.where.line;
-    while (parser->token.kind != TOK_END && parser->token.where.line == line)
+    analog_advance(parser);
+    while (!parser->token.first_in_line && parser->token.kind != TOK_END)
         analog_advance(parser);
 }
 
@@ -291,11 +367,11 @@ static void parse_statement(struct parser *parser)
     } else if (analog_token_is(parser, "include")) {
         parse_include(parser, false);
     } else if (analog_token_is(parser, "materialize")) {
-        parse_superset(parser, "tables (materialize)", true);
+        parse_superset(parser, SUPERSET_TABLE);
     } else if (analog_token_is(parser, "watch")) {
-        parse_superset(parser, "watch", false);
+        parse_superset(parser, SUPERSET_WATCH);
     } else if (analog_token_is(parser, "watchmod")) {
-        parse_superset(parser, "watchmod", false);
+        parse_superset(parser, SUPERSET_WATCHMOD);
     } else {
         parse_stray(parser);
     }

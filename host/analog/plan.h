@@ -16,7 +16,7 @@
 
 #define MR_MAX_REGISTERS  256
 #define MR_DEFAULT_TOKENS 1000 /* in flight, unless --tokens says otherwise */
-#define MR_MAX_KEYS       8    /* of one component */
+#define MR_MAX_KEYS       8    /* of one predicate in one component */
 #define MR_NO_REGISTER    UINT32_MAX
 #define MR_NO_PREDICATE   UINT32_MAX
 
@@ -120,8 +120,8 @@ struct mr_plan_key {
 struct mr_plan_stage {
     const char *name;
     enum mr_stage_kind kind;
-    bool one_at_a_time; /* serial_context_order: at most one execution over all keys */
-    struct mr_plan_key *keys;
+    bool one_at_a_time;       /* serial_context_order: at most one execution over all keys */
+    struct mr_plan_key *keys; /* as the program has them; the runtime goes by the group's */
     uint32_t n_keys;
     /* Rules such that who derives a predicate stands before who is triggered by it; where that is
      * impossible, `recursive`, and the runtime iterates to the fixpoint with set semantics. */
@@ -136,7 +136,10 @@ struct mr_plan_group {
     uint32_t first_stage, n_stages;
     enum mr_stage_kind kind;
     bool one_at_a_time;
-    struct mr_plan_key *keys; /* at its entry; n_keys > 1 only when a stage has several keys */
+    /* At its entry: one for each predicate that comes in and triggers a rule, several for one that
+     * stands under several keys (then the group has one stage). What has no key here triggers
+     * nothing in the group and passes on. */
+    struct mr_plan_key *keys;
     uint32_t n_keys;
     enum mr_type key_type;
     uint32_t context_bytes; /* all slots of its functions */

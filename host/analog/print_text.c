@@ -85,7 +85,8 @@ static void print_group(const struct mr_plan *plan, const struct flow *flow, uin
     if (group->one_at_a_time)
         fputs(", one key at a time", to);
     if (group->n_stages > 1)
-        fprintf(to, ", %u components fused", group->n_stages);
+        fprintf(to, ", %u components fused%s", group->n_stages,
+                group->n_keys ? " (the key stays the same)" : "");
     if (group->context_bytes)
         fprintf(to, ", %u bytes of state per key", group->context_bytes);
     fputc('\n', to);

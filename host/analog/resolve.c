@@ -290,12 +290,22 @@ static void resolve_key(struct compile *compile, struct component *component, st
     if (key->index < 1 || key->index > predicate->arity) {
         analog_error(compile, &key->index_where, "%s has no attribute %lld", key->name,
                      (long long)key->index);
-        analog_hint(compile, "it has %u (line %u), counted from 1; the location is attribute 1",
-                    predicate->arity, predicate->where.line);
+        if (predicate->index)
+            analog_hint(compile, "it has %u (line %u), counted from 1; the location is attribute 1",
+                        predicate->arity, predicate->where.line);
+        else
+            analog_hint(compile, "they are counted from 1: input(@N, PKT, SRC, DST)");
         return;
     }
+    uint32_t n = 0;
     for (struct key *other = component->keys; other != key; other = other->next) {
-        if (other->predicate != predicate || other->index != key->index)
+        if (other->predicate != predicate)
+            continue;
+        if (++n == MR_MAX_KEYS) {
+            analog_error(compile, &key->where, "%s has more than %d keys", key->name, MR_MAX_KEYS);
+            return;
+        }
+        if (other->index != key->index)
             continue;
         analog_error(compile, &key->where, "the key %s(%lld) is named twice", key->name,
                      (long long)key->index);
@@ -310,15 +320,6 @@ static void resolve_keys(struct compile *compile, struct component *component)
         return;
     for (struct key *key = component->keys; key; key = key->next)
         resolve_key(compile, component, key);
-    if (component->kind == MR_STAGE_CONTEXT && !component->keys) {
-        analog_error(compile, &component->where, "%s keeps order by a key but names none",
-                     component->name);
-        analog_hint(compile, "write component %s(parallel_context_order, context_keys(%s(6)))",
-                    component->name,
-                    component->rules && component->rules->trigger
-                        ? component->rules->trigger->atom.name
-                        : "tcp_pkt");
-    }
     if (component->kind != MR_STAGE_CONTEXT && component->keys) {
         analog_error(compile, &component->keys->where, "%s is %s: it has no keys", component->name,
                      component->kind == MR_STAGE_SERIAL ? "serial" : "parallel");

@@ -156,6 +156,8 @@ static void head_error(struct lowering *l, const struct expr *arg, uint32_t i,
     analog_error(l->compile, &arg->where, "attribute %u of %s is %s here, but %s in line %u", i + 1,
                  predicate->name, mr_type_name(found), mr_type_name(predicate->types[i]),
                  predicate->typed_by ? predicate->typed_by->where.line : 0);
+    if (found == MR_TYPE_REAL && predicate->types[i] == MR_TYPE_INT)
+        analog_hint(l->compile, "make it real there as well: 1.0 instead of 1");
 }
 
 static void lower_head(struct lowering *l)
@@ -170,9 +172,13 @@ static void lower_head(struct lowering *l)
         return;
     }
     for (struct expr *arg = rule->head.args; arg; arg = arg->next, i++) {
-        args[i] = analog_lower(l, arg, predicate->typed ? predicate->types[i] : MR_TYPE_STRING);
-        check_location(l, arg, args[i].type);
-        if (args[i].type != MR_TYPE_ANY && ships(l, arg)) {
+        args[i] =
+            arg->kind == EXPR_AGGREGATE
+                ? analog_poison() /* reported */
+                : analog_lower(l, arg, predicate->typed ? predicate->types[i] : MR_TYPE_STRING);
+        if (!ships(l, arg)) {
+            check_location(l, arg, args[i].type);
+        } else if (args[i].type != MR_TYPE_ANY) {
             analog_fail(l);
             analog_not_yet(l->compile, &arg->where, "rules that ship tuples to another node");
             analog_hint(l->compile, "the head's location must be the body's");
@@ -192,7 +198,8 @@ static void lower_head(struct lowering *l)
 
 static void lower_rule(struct compile *compile, struct lowering *l, struct rule *rule)
 {
-    *l = (struct lowering){.compile = compile, .rule = rule};
+    *l = (struct lowering){
+        .compile = compile, .rule = rule, .failed = rule->broken, .unsure = rule->broken};
     lower_trigger(l);
     lower_terms(l);
     lower_head(l);
@@ -213,6 +220,13 @@ static void lower_rule(struct compile *compile, struct lowering *l, struct rule 
     rule->code.where = rule->where;
 }
 
+/* Also a rule with faults is looked at, for more of them. */
+static bool can_be_lowered(const struct rule *rule)
+{
+    return !rule->typed && rule->head.predicate && rule->trigger && rule->trigger->atom.predicate &&
+           rule->trigger->atom.predicate->typed;
+}
+
 /* Does every rule whose trigger has types, until there is none left. */
 static void lower_known(struct compile *compile, struct lowering *l)
 {
@@ -220,7 +234,7 @@ static void lower_known(struct compile *compile, struct lowering *l)
         progress = false;
         for (struct component *c = compile->program.components; c; c = c->next) {
             for (struct rule *rule = c->rules; rule; rule = rule->next) {
-                if (rule->typed || rule->broken || !rule->trigger->atom.predicate->typed)
+                if (!can_be_lowered(rule))
                     continue;
                 lower_rule(compile, l, rule);
                 progress = true;
@@ -229,7 +243,7 @@ static void lower_known(struct compile *compile, struct lowering *l)
     }
 }
 
-/* The head of a broken rule: its attributes could be anything. */
+/* The head of a rule that could not be looked at: its attributes could be anything. */
 static void type_broken(struct compile *compile)
 {
     for (struct component *c = compile->program.components; c; c = c->next)
@@ -243,6 +257,8 @@ static void check_keys(struct compile *compile, const struct component *componen
 {
     enum mr_type common = MR_TYPE_ANY;
 
+    if (component->kind != MR_STAGE_CONTEXT)
+        return;
     for (const struct key *key = component->keys; key; key = key->next) {
         if (!key->predicate || !key->predicate->typed)
             continue;
