@@ -13,8 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define MAX_INPUT (1u << 16)
-#define MAX_SEEDS 4096
+#define INPUT_MAX_BYTES (1u << 16)
+#define MAX_SEEDS       4096
 
 struct seed {
     uint8_t *bytes;
@@ -41,9 +41,9 @@ static void add_file(const char *path)
             fclose(file);
         return;
     }
-    uint8_t *bytes = malloc(MAX_INPUT);
+    uint8_t *bytes = malloc(INPUT_MAX_BYTES);
     if (bytes) {
-        size_t len = fread(bytes, 1, MAX_INPUT, file);
+        size_t len = fread(bytes, 1, INPUT_MAX_BYTES, file);
         seeds[n_seeds++] = (struct seed){bytes, len};
     }
     fclose(file);
@@ -99,7 +99,7 @@ static size_t mutate(uint8_t *to)
         case 3:
             if (count > len - at)
                 count = len - at;
-            if (len + count <= MAX_INPUT) {
+            if (len + count <= INPUT_MAX_BYTES) {
                 memmove(to + at + count, to + at, len - at);
                 len += count;
             }
@@ -111,7 +111,7 @@ static size_t mutate(uint8_t *to)
                 count *= 8;
             if (count > other->len - start)
                 count = other->len - start;
-            if (at + count <= MAX_INPUT && at + count <= len)
+            if (at + count <= INPUT_MAX_BYTES && at + count <= len)
                 memcpy(to + at, other->bytes + start, count);
             break;
         }
@@ -152,7 +152,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < n_seeds; i++)
         run(seeds[i].bytes, seeds[i].len);
-    static uint8_t input[MAX_INPUT];
+    static uint8_t input[INPUT_MAX_BYTES];
     time_t end = time(NULL) + seconds;
     unsigned long runs = 0;
     while (seconds && time(NULL) < end) {
