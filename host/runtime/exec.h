@@ -20,7 +20,7 @@ static inline bool mr_group_has_several_keys(const struct mr_plan_group *group)
     return false;
 }
 
-#define MR_CHUNK_BYTES     (64u * 1024)
+#define MR_CHUNK_BYTES     (256u * 1024)
 #define MR_MAX_COUNTERS    32    /* of one function */
 #define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */
 

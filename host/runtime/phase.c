@@ -289,24 +289,51 @@ static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token
     return work;
 }
 
-/* Splits rows [from, to) of a batch onto the works of the segment. */
+/* Where a row goes: which batch, which place in it. */
+struct place {
+    struct mr_tuples *part;
+    uint32_t row;
+};
+
+/* Copies rows [0, n) to their places, column by column. */
+static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
+                    const struct place *places)
+{
+    uint32_t arity = plan->predicates[t->predicate].arity;
+
+    for (uint32_t c = 0; c < arity; c++)
+        for (uint32_t row = 0; t->columns[c] && row < n; row++)
+            if (places[row].part)
+                places[row].part->columns[c][places[row].row] = t->columns[c][row];
+    for (uint32_t row = 0; row < n; row++) {
+        struct mr_tuples *part = places[row].part;
+        if (!part)
+            continue;
+        part->origins[places[row].row] = t->origins[row];
+        part->flows[places[row].row] = t->flows[row];
+        if (part->ordinals)
+            part->ordinals[places[row].row] = t->ordinals[row];
+    }
+}
+
+/* Splits the first n rows of a batch onto the works of the segment. */
 static void split_rows(struct mr_worker *worker, struct mr_token *token,
                        const struct mr_phase *phase, struct mr_tuples *t, uint32_t n,
                        struct mr_work **open, uint32_t *n_open)
 {
     struct mr_exec *exec = &worker->exec;
+    uint32_t most = n + *n_open + 1, all = t->n;
     uint32_t *lanes = mr_exec_alloc(exec, n * sizeof *lanes);
-    uint32_t *counts = mr_exec_alloc(exec, (n + *n_open + 1) * sizeof *counts);
-    struct mr_tuples **parts = mr_exec_alloc(exec, (n + *n_open + 1) * sizeof(struct mr_tuples *));
-    uint32_t all = t->n;
-    unsigned with = MR_WITH_CONTEXTS | mr_tuples_with(t);
+    struct place *places = mr_exec_alloc(exec, n * sizeof *places);
+    uint32_t *counts = mr_exec_alloc(exec, most * sizeof *counts);
+    struct mr_tuples **parts = mr_exec_alloc(exec, most * sizeof(struct mr_tuples *));
 
-    if (!lanes || !counts || !parts) {
+    if (!lanes || !places || !counts || !parts) {
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
         return;
     }
-    memset(counts, 0, (n + *n_open + 1) * sizeof *counts);
-    memset(parts, 0, (n + *n_open + 1) * sizeof(struct mr_tuples *));
+    memset(counts, 0, most * sizeof *counts);
+    memset(parts, 0, most * sizeof(struct mr_tuples *));
     t->n = n;
     lanes_of(exec, phase, t, lanes);
     t->n = all;
@@ -315,21 +342,21 @@ static void split_rows(struct mr_worker *worker, struct mr_token *token,
             counts[worker->lane_slots[lanes[row]]]++;
     for (uint32_t row = 0; row < n; row++) {
         uint32_t slot = worker->lane_slots[lanes[row]];
-        if (!slot)
-            continue;
         struct mr_tuples *part = parts[slot];
-        if (!part) {
-            part = mr_tuples_new(exec, t->predicate, counts[slot], with);
-            if (!part) {
-                mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
-                continue;
+        if (slot && !part) {
+            part = mr_tuples_new(exec, t->predicate, counts[slot],
+                                 MR_WITH_CONTEXTS | mr_tuples_with(t));
+            if (part) {
+                part->next = open[slot - 1]->tuples;
+                open[slot - 1]->tuples = part;
+                parts[slot] = part;
             }
-            parts[slot] = part;
-            part->next = open[slot - 1]->tuples;
-            open[slot - 1]->tuples = part;
         }
-        mr_tuples_append(exec->plan, part, t, row);
+        places[row] = (struct place){part, part ? part->n++ : 0};
+        if (!part)
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
     }
+    scatter(exec->plan, t, n, places);
 }
 
 /* A row that stands under several keys: a work of its own, with a ticket for each lane. */

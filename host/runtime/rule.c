@@ -115,6 +115,18 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
     return true;
 }
 
+/* Every row yielded once, in its own context: nothing has to move. */
+static bool unchanged(const struct frame *frame, const struct mr_yields *yields)
+{
+    if (yields->n != frame->n)
+        return false;
+    for (uint32_t i = 0; i < yields->n; i++)
+        if (yields->rows[i] != i)
+            return false;
+    return !frame->contexts ||
+           !memcmp(yields->contexts, frame->contexts, yields->n * sizeof *yields->contexts);
+}
+
 static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                      uint32_t n_registers)
 {
@@ -169,7 +181,8 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
         memcpy(out, yields->values, n * sizeof *out);
         frame->registers[op->result] = NULL;
     }
-    if (!gather(exec, frame, yields->rows, n, op->live_after, n_registers,
+    if (!unchanged(frame, yields) &&
+        !gather(exec, frame, yields->rows, n, op->live_after, n_registers,
                 frame->contexts ? yields->contexts : NULL))
         return false;
     if (out)
