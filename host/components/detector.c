@@ -1,0 +1,284 @@
+/* The component "detector": f_processTCPDetector(stream, flow) -> string.
+ *
+ * The protocol of a flow by the first bytes of both directions (detector_probes.h), up to 1,024 a
+ * side; the port only decides between those that are still possible then. "" while nothing is
+ * known, "UNKNOWN" when given up.
+ *
+ * A program drops the rows of other protocols, and a row that was dropped is gone. So the answer is
+ * "SMTP" as long as the flow can still turn out to be SMTP and nothing else is certain: the SMTP
+ * processor tells nothing before it is certain itself, and loses no byte, wherever a greeting is
+ * cut. Rows without bytes (gaps, the end) are answered with what was known last.
+ *
+ * "TLS" follows on "SMTP" when the server, after a reply 220, goes on in TLS; the end of such a
+ * flow is still told to SMTP, which has books to close.
+ */
+#include "detector_probes.h"
+
+#include <string.h>
+
+#define PREFIX_BYTES 1024u
+
+enum { SMTP = 0, TLS = 2, UNKNOWN = 0xfe, UNDECIDED = 0xff };
+
+/* Where the watch for TLS behind a reply stands in the server's bytes. */
+enum watch { LINE_START, IN_LINE, LINE_2, LINE_22, IN_220, BEHIND_220, TLS_1, TLS_2, TLS_SEEN };
+
+/* What a flow keeps. All zero: a new one. */
+struct slot {
+    struct mr_buffer *prefix[2]; /* while undecided */
+    bool decided;
+    bool excluded; /* undecided, but not SMTP */
+    uint8_t protocol;
+    uint8_t watch;
+};
+
+enum counter { DECIDED, GIVEN_UP, UPGRADED, NO_MEMORY };
+static const char *const counters[] = {"decided", "given_up", "upgraded_to_tls", "no_memory", NULL};
+
+/* The protocol that says yes, or UNDECIDED. Of several, the one that said so first. */
+static uint8_t first_yes(const struct mr_prefix side[2], enum mr_direction grown, uint32_t before)
+{
+    uint8_t yes[8];
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < mr_n_protocols && n < sizeof yes; i++)
+        if (mr_probe(&mr_protocols[i], side) == MR_YES)
+            yes[n++] = (uint8_t)i;
+    if (n <= 1)
+        return n ? yes[0] : UNDECIDED;
+    struct mr_prefix shorter[2] = {side[0], side[1]};
+    for (uint32_t len = before + 1; len <= side[grown].n; len++) {
+        shorter[grown].n = len;
+        for (uint32_t i = 0; i < n; i++)
+            if (mr_probe(&mr_protocols[yes[i]], shorter) == MR_YES)
+                return yes[i];
+    }
+    return yes[0];
+}
+
+static bool has_port(const struct mr_protocol *protocol, uint16_t port)
+{
+    for (size_t i = 0; i < sizeof protocol->ports / sizeof *protocol->ports; i++)
+        if (port && protocol->ports[i] == port)
+            return true;
+    return false;
+}
+
+/* Nothing more will be learnt: the port decides between those that are possible. */
+static uint8_t by_port(const struct mr_prefix side[2], const struct mr_flow *flow)
+{
+    for (uint32_t i = 0; flow && i < mr_n_protocols; i++)
+        if (has_port(&mr_protocols[i], flow->server.port) &&
+            mr_probe(&mr_protocols[i], side) != MR_NO)
+            return (uint8_t)i;
+    return UNKNOWN;
+}
+
+static bool all_excluded(const struct mr_prefix side[2])
+{
+    for (uint32_t i = 0; i < mr_n_protocols; i++)
+        if (mr_probe(&mr_protocols[i], side) != MR_NO)
+            return false;
+    return true;
+}
+
+static void decide(struct mr_call *call, struct slot *slot, struct mr_flow *flow, uint8_t protocol)
+{
+    mr_count(call, protocol == UNKNOWN ? GIVEN_UP : DECIDED, 1);
+    slot->decided = true;
+    slot->protocol = protocol;
+    for (int i = 0; i < 2; i++) {
+        mr_buffer_put(call->runtime, slot->prefix[i]);
+        slot->prefix[i] = NULL;
+    }
+    if (flow)
+        flow->app_protocol = protocol == UNKNOWN ? "failed" : mr_protocols[protocol].app_protocol;
+}
+
+static struct mr_prefix known(const struct slot *slot, int direction)
+{
+    const struct mr_buffer *b = slot->prefix[direction];
+    return (struct mr_prefix){b ? b->data : NULL, b ? b->len : 0};
+}
+
+/* Adds bytes to what is known of a direction; false: no memory. */
+static bool keep(struct mr_call *call, struct slot *slot, enum mr_direction direction,
+                 const uint8_t *p, uint32_t n)
+{
+    struct mr_buffer **prefix = &slot->prefix[direction];
+    uint32_t have = *prefix ? (*prefix)->len : 0;
+
+    if (!*prefix || (*prefix)->capacity - have < n) {
+        struct mr_buffer *larger =
+            mr_buffer_get(call->runtime, have + n > 512 ? PREFIX_BYTES : 512);
+        if (!larger)
+            return false;
+        if (have)
+            memcpy(larger->data, (*prefix)->data, have);
+        mr_buffer_put(call->runtime, *prefix);
+        *prefix = larger;
+    }
+    memcpy((*prefix)->data + have, p, n);
+    (*prefix)->len = have + n;
+    return true;
+}
+
+/* Bytes of a flow that is not decided. */
+static void learn(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
+                  const struct mr_chunk *chunk)
+{
+    enum mr_direction direction = (enum mr_direction)(chunk->direction & 1);
+    struct mr_prefix side[2] = {known(slot, 0), known(slot, 1)};
+    uint32_t before = side[direction].n, room = PREFIX_BYTES - before;
+    uint32_t n = chunk->len < room ? chunk->len : room;
+
+    if (before && !keep(call, slot, direction, chunk->data, n)) {
+        mr_count(call, NO_MEMORY, 1);
+        decide(call, slot, flow, by_port(side, flow));
+        return;
+    }
+    side[direction] = before ? known(slot, (int)direction) : (struct mr_prefix){chunk->data, n};
+    uint8_t protocol = first_yes(side, direction, before);
+    if (protocol == UNDECIDED && n == room)
+        protocol = by_port(side, flow);
+    else if (protocol == UNDECIDED && all_excluded(side))
+        protocol = UNKNOWN;
+    slot->excluded = mr_probe(&mr_protocols[SMTP], side) == MR_NO;
+    if (protocol == UNDECIDED && !before && !keep(call, slot, direction, chunk->data, n)) {
+        mr_count(call, NO_MEMORY, 1);
+        protocol = by_port(side, flow);
+    }
+    if (protocol != UNDECIDED)
+        decide(call, slot, flow, protocol);
+}
+
+/* One byte of the server at the beginning of a line or behind one that began with 220. */
+static uint8_t watch_byte(uint8_t watch, uint8_t c)
+{
+    switch (watch) {
+    case LINE_START:
+    case BEHIND_220:
+        if (watch == BEHIND_220 && c == 0x16)
+            return TLS_1;
+        return c == '2' ? LINE_2 : c == '\n' ? LINE_START : IN_LINE;
+    case LINE_2:
+        return c == '2' ? LINE_22 : c == '\n' ? LINE_START : IN_LINE;
+    case LINE_22:
+        return c == '0' ? IN_220 : c == '\n' ? LINE_START : IN_LINE;
+    case TLS_1:
+        return c == 3 ? TLS_2 : c == '\n' ? LINE_START : IN_LINE;
+    case TLS_2:
+        return c <= 4 ? TLS_SEEN : c == '\n' ? LINE_START : IN_LINE;
+    default:
+        return watch;
+    }
+}
+
+/* Has the server of an SMTP session gone over to TLS? */
+static bool watch_server(struct slot *slot, const uint8_t *p, uint32_t n)
+{
+    for (uint32_t i = 0; i < n && slot->watch != TLS_SEEN; i++) {
+        if (slot->watch == IN_LINE || slot->watch == IN_220) {
+            const uint8_t *lf = memchr(p + i, '\n', n - i);
+            if (!lf)
+                break;
+            i = (uint32_t)(lf - p);
+            slot->watch = slot->watch == IN_220 ? BEHIND_220 : LINE_START;
+        } else {
+            slot->watch = watch_byte(slot->watch, p[i]);
+        }
+    }
+    return slot->watch == TLS_SEEN;
+}
+
+static union mr_value answer(const struct slot *slot)
+{
+    uint8_t protocol = slot->decided ? slot->protocol : UNDECIDED;
+
+    if (protocol == UNKNOWN)
+        return MR_VALUE_TEXT("UNKNOWN");
+    if (protocol == UNDECIDED)
+        return slot->excluded ? MR_VALUE_TEXT("") : MR_VALUE_TEXT("SMTP");
+    const char *name = mr_protocols[protocol].name;
+    return mr_value_bytes(name, (uint32_t)strlen(name));
+}
+
+static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
+                               const struct mr_chunk *chunk)
+{
+    struct mr_prefix side[2] = {known(slot, 0), known(slot, 1)};
+    bool to_client = chunk->direction == MR_TO_CLIENT;
+
+    switch (chunk->kind) {
+    case MR_CHUNK_DATA:
+        if (!chunk->len)
+            break;
+        if (to_client && slot->watch != TLS_SEEN && (!slot->decided || slot->protocol == SMTP) &&
+            watch_server(slot, chunk->data, chunk->len))
+            mr_count(call, UPGRADED, 1);
+        if (!slot->decided)
+            learn(call, slot, flow, chunk);
+        break;
+    case MR_CHUNK_GAP:
+        /* What comes now does not follow on what is known. */
+        if (!slot->decided && chunk->gap && side[chunk->direction & 1].n)
+            decide(call, slot, flow, by_port(side, flow));
+        break;
+    default:
+        if (!slot->decided && side[0].n + side[1].n)
+            decide(call, slot, flow, by_port(side, flow));
+        return answer(slot);
+    }
+    if (slot->decided && slot->protocol == SMTP && slot->watch == TLS_SEEN)
+        return mr_value_bytes(mr_protocols[TLS].name, (uint32_t)strlen(mr_protocols[TLS].name));
+    return answer(slot);
+}
+
+static void call_function(struct mr_call *call)
+{
+    for (uint32_t i = 0; i < call->n; i++) {
+        const struct mr_chunk *chunk = call->args[0][i].b.ptr;
+        struct slot *slot = mr_context(call, i);
+        if (chunk)
+            call->out[i] =
+                on_chunk(call, slot, chunk->flow ? chunk->flow : mr_flow_of(call, i), chunk);
+        else
+            call->out[i] = answer(slot);
+    }
+}
+
+static void context_close(void *slot_memory, void *runtime)
+{
+    struct slot *slot = slot_memory;
+
+    for (int i = 0; i < 2; i++) {
+        mr_buffer_put(runtime, slot->prefix[i]);
+        slot->prefix[i] = NULL;
+    }
+}
+
+static const struct mr_function functions[] = {{
+    .name = "f_processTCPDetector",
+    .summary = "the protocol of a TCP stream: \"SMTP\", \"HTTP\", ...; \"UNKNOWN\" when given up",
+    .args = {MR_TYPE_STREAM, MR_TYPE_FLOW},
+    .n_args = 2,
+    .result = MR_TYPE_STRING,
+    .order = MR_ORDER_CONTEXT,
+    .shape = MR_SHAPE_MAP,
+    .context_key = MR_TYPE_FLOW,
+    .context_bytes = sizeof(struct slot),
+    .backends = "cpu",
+    .counters = counters,
+    .context_close = context_close,
+    .call = call_function,
+}};
+
+extern const struct mr_component mr_component_detector;
+const struct mr_component mr_component_detector = {
+    .abi = MR_COMPONENT_ABI,
+    .bytes = sizeof(struct mr_component),
+    .name = "detector",
+    .summary = "which protocol a flow speaks, by its first bytes",
+    .functions = functions,
+    .n_functions = sizeof functions / sizeof *functions,
+};

@@ -1,0 +1,340 @@
+/* The component "smtp": f_processSMTPSegment(stream, flow) -> string.
+ *
+ * One string for each mail when its data ends, also for one that stays incomplete; an event `smtp`
+ * for each transaction when its final reply is known; anomalies. The parser is smtp_parser.h.
+ */
+#include "smtp_header.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* What a flow keeps: the session is in pool memory, since most flows have none. */
+struct slot {
+    struct mr_smtp_session *session;
+    bool refused; /* there was no memory: the flow is not inspected */
+};
+
+/* What a worker keeps: only capacities of buffers depend on it, never a result. */
+struct worker {
+    uint32_t typical_mail_bytes;
+};
+
+enum counter {
+    MAILS,
+    MAIL_BYTES,
+    INCOMPLETE,
+    TRUNCATED,
+    TRANSACTIONS,
+    COMMANDS, /* from here as enum mr_smtp_count */
+    REPLIES,
+    GAPS,
+    NO_MEMORY,
+    UNKNOWN_COMMANDS
+};
+
+static const char *const counters[] = {"mails",
+                                       "mail_bytes",
+                                       "mails_incomplete",
+                                       "mails_truncated",
+                                       "transactions",
+                                       "commands",
+                                       "replies",
+                                       "gaps",
+                                       "no_memory",
+                                       "unknown_commands",
+                                       NULL};
+
+static const struct mr_smtp_limits limits = MR_SMTP_DEFAULT_LIMITS;
+
+/* A row being worked on. */
+struct row {
+    struct mr_call *call;
+    uint32_t number;
+    struct mr_flow *flow;
+    struct worker *worker;
+    struct mr_smtp_memory memory;
+};
+
+static struct mr_buffer *get(void *user, size_t capacity)
+{
+    return mr_buffer_get(user, capacity);
+}
+
+static void put(void *user, struct mr_buffer *buffer)
+{
+    mr_buffer_put(user, buffer);
+}
+
+static void on_certain(void *user)
+{
+    struct row *row = user;
+    if (row->flow)
+        row->flow->app_protocol = "smtp";
+}
+
+static void on_tls(void *user)
+{
+    struct row *row = user;
+    if (row->flow)
+        row->flow->app_protocol = "tls";
+}
+
+static void on_anomaly(void *user, enum mr_smtp_anomaly anomaly)
+{
+    struct row *row = user;
+    mr_anomaly(row->call, row->number, "applayer", mr_smtp_anomaly_text(anomaly));
+}
+
+static void on_count(void *user, enum mr_smtp_count what, uint64_t n)
+{
+    struct row *row = user;
+    mr_count(row->call, COMMANDS + (uint32_t)what, n);
+}
+
+static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
+                                 struct mr_buffer *bytes)
+{
+    struct row *row = user;
+    uint32_t len = bytes ? bytes->len : 0;
+
+    mr_count(row->call, MAILS, 1);
+    mr_count(row->call, MAIL_BYTES, mail->bytes);
+    mr_count(row->call, INCOMPLETE, mail->flags & MR_SMTP_MAIL_INCOMPLETE ? 1 : 0);
+    mr_count(row->call, TRUNCATED, mail->flags & MR_SMTP_MAIL_TRUNCATED ? 1 : 0);
+    if (row->worker) {
+        /* Towards the larger ones: growing costs a copy, room to spare costs nothing yet. */
+        uint32_t old = row->worker->typical_mail_bytes, aim = len + len / 4;
+        row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
+    }
+    struct mr_buffer *note =
+        mr_smtp_header_scan(bytes ? bytes->data : (const uint8_t *)"", len, &row->memory);
+    if (len) {
+        mr_yield(row->call, row->number, mr_value_bytes(bytes->data, len));
+        mr_keep(row->call, bytes);
+    } else {
+        put(row->memory.user, bytes);
+    }
+    return note;
+}
+
+static void string_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
+                         enum mr_smtp_field field)
+{
+    struct mr_smtp_text value;
+    uint32_t cursor = 0;
+
+    if (mr_smtp_header_next(note, field, &cursor, &value))
+        mr_event_string(event, key, value.ptr, value.len);
+}
+
+static void array_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
+                        enum mr_smtp_field field)
+{
+    struct mr_smtp_text value;
+    uint32_t cursor = 0;
+    bool any = false;
+
+    while (mr_smtp_header_next(note, field, &cursor, &value)) {
+        if (!any)
+            mr_event_array(event, key);
+        any = true;
+        mr_event_string(event, NULL, value.ptr, value.len);
+    }
+    if (any)
+        mr_event_end(event);
+}
+
+static void write_email(struct mr_event *event, const struct mr_smtp_mail *mail)
+{
+    const char *status = "PARSE_DONE";
+
+    mr_event_object(event, "email");
+    if (mail->flags & MR_SMTP_MAIL_INCOMPLETE)
+        status =
+            mail->note && mr_smtp_header_complete(mail->note) ? "BODY_STARTED" : "HEADER_STARTED";
+    mr_event_string(event, "status", status, strlen(status));
+    if (mail->note) {
+        string_field(event, "from", mail->note, MR_SMTP_FIELD_FROM);
+        array_field(event, "to", mail->note, MR_SMTP_FIELD_TO);
+        array_field(event, "cc", mail->note, MR_SMTP_FIELD_CC);
+        string_field(event, "subject", mail->note, MR_SMTP_FIELD_SUBJECT);
+        string_field(event, "date", mail->note, MR_SMTP_FIELD_DATE);
+        string_field(event, "message_id", mail->note, MR_SMTP_FIELD_MESSAGE_ID);
+    }
+    mr_event_end(event);
+}
+
+static void write_recipients(struct mr_event *event, const char *key, bool wanted,
+                             const struct mr_smtp_transaction *transaction)
+{
+    struct mr_smtp_text path;
+    uint32_t cursor = 0;
+    bool any = false, accepted;
+
+    while (mr_smtp_next_recipient(transaction, &cursor, &path, &accepted)) {
+        if (accepted != wanted)
+            continue;
+        if (!any)
+            mr_event_array(event, key);
+        any = true;
+        mr_event_string(event, NULL, path.ptr, path.len);
+    }
+    if (any)
+        mr_event_end(event);
+}
+
+static void on_transaction(void *user, const struct mr_smtp_transaction *transaction)
+{
+    struct row *row = user;
+    const char *status = mr_smtp_status_text(transaction->status);
+    struct mr_event *event = mr_event_open(row->call, row->number, "smtp");
+
+    mr_count(row->call, TRANSACTIONS, 1);
+    mr_event_int(event, "tx_id", transaction->number);
+    mr_event_object(event, "smtp");
+    if (transaction->has_helo)
+        mr_event_string(event, "helo", transaction->helo.ptr, transaction->helo.len);
+    if (transaction->has_mail_from)
+        mr_event_string(event, "mail_from", transaction->mail_from.ptr, transaction->mail_from.len);
+    write_recipients(event, "rcpt_to", true, transaction);
+    write_recipients(event, "rcpt_rejected", false, transaction);
+    mr_event_string(event, "status", status, strlen(status));
+    if (transaction->reply)
+        mr_event_int(event, "reply", transaction->reply);
+    if (transaction->utf8)
+        mr_event_bool(event, "smtputf8", true);
+    if (transaction->has_mail) {
+        const struct mr_smtp_mail *mail = &transaction->mail;
+        mr_event_int(event, "bytes", (int64_t)mail->bytes);
+        if (mail->flags & MR_SMTP_MAIL_BDAT)
+            mr_event_bool(event, "bdat", true);
+        if (mail->flags & MR_SMTP_MAIL_INCOMPLETE)
+            mr_event_bool(event, "incomplete", true);
+        if (mail->flags & MR_SMTP_MAIL_TRUNCATED)
+            mr_event_bool(event, "truncated", true);
+    }
+    mr_event_end(event);
+    if (transaction->has_mail)
+        write_email(event, &transaction->mail);
+    mr_event_close(event);
+    if (transaction->has_mail)
+        put(row->memory.user, transaction->mail.note);
+}
+
+static bool usual_port(uint16_t port)
+{
+    return port == 25 || port == 465 || port == 587 || port == 2525;
+}
+
+static struct mr_smtp_session *open_session(struct slot *slot, const struct row *row)
+{
+    unsigned flags = 0;
+
+    if (slot->session || slot->refused)
+        return slot->session;
+    if (row->flow && row->flow->midstream)
+        flags |= MR_SMTP_MIDSTREAM;
+    if (row->flow && usual_port(row->flow->server.port))
+        flags |= MR_SMTP_USUAL_PORT;
+    slot->session = mr_smtp_open(&row->memory, &limits, flags);
+    slot->refused = !slot->session;
+    mr_count(row->call, NO_MEMORY, slot->refused ? 1 : 0);
+    return slot->session;
+}
+
+static void process(struct row *row, const struct mr_smtp_host *host, struct slot *slot,
+                    const struct mr_chunk *chunk)
+{
+    struct mr_smtp_session *session;
+
+    switch (chunk->kind) {
+    case MR_CHUNK_DATA:
+        if (chunk->len && (session = open_session(slot, row)))
+            mr_smtp_data(session, host, (enum mr_direction)(chunk->direction & 1), chunk->data,
+                         chunk->len);
+        break;
+    case MR_CHUNK_GAP:
+        if (chunk->gap && (session = open_session(slot, row)))
+            mr_smtp_gap(session, host, (enum mr_direction)(chunk->direction & 1), chunk->gap);
+        break;
+    default:
+        if (slot->session)
+            mr_smtp_end(slot->session, host);
+        break;
+    }
+}
+
+static void call_function(struct mr_call *call)
+{
+    struct row row = {.call = call, .worker = call->thread, .memory = {call->runtime, get, put}};
+    struct mr_smtp_host host = {
+        .memory = row.memory,
+        .user = &row,
+        .certain = on_certain,
+        .mail = on_mail,
+        .transaction = on_transaction,
+        .anomaly = on_anomaly,
+        .tls = on_tls,
+        .count = on_count,
+    };
+
+    for (uint32_t i = 0; i < call->n; i++) {
+        const struct mr_chunk *chunk = call->args[0][i].b.ptr;
+        struct slot *slot = mr_context(call, i);
+        row.number = i;
+        row.flow = chunk && chunk->flow ? chunk->flow : mr_flow_of(call, i);
+        host.typical_mail_bytes = row.worker ? row.worker->typical_mail_bytes : 0;
+        /* A context that goes without an END chunk: the runtime's row has none. */
+        bool goes = call->cause != MR_CAUSE_DATA &&
+                    (!chunk || (chunk->kind == MR_CHUNK_GAP && !chunk->gap));
+        if (goes && slot->session)
+            mr_smtp_end(slot->session, &host);
+        else if (chunk && !goes)
+            process(&row, &host, slot, chunk);
+    }
+}
+
+static enum mr_status thread_open(const void *config, void **thread)
+{
+    (void)config;
+    *thread = calloc(1, sizeof(struct worker));
+    return *thread ? MR_OK : MR_ERR_MEMORY;
+}
+
+static void context_close(void *slot_memory, void *runtime)
+{
+    struct slot *slot = slot_memory;
+    struct mr_smtp_memory memory = {runtime, get, put};
+
+    if (slot->session)
+        mr_smtp_close(slot->session, &memory);
+    *slot = (struct slot){0};
+}
+
+static const struct mr_function functions[] = {{
+    .name = "f_processSMTPSegment",
+    .summary = "the mails of an SMTP stream, each when its data ends",
+    .args = {MR_TYPE_STREAM, MR_TYPE_FLOW},
+    .n_args = 2,
+    .result = MR_TYPE_STRING,
+    .order = MR_ORDER_CONTEXT,
+    .shape = MR_SHAPE_EXPAND,
+    .context_key = MR_TYPE_FLOW,
+    .context_bytes = sizeof(struct slot),
+    .backends = "cpu",
+    .counters = counters,
+    .thread_open = thread_open,
+    .thread_close = free,
+    .context_close = context_close,
+    .call = call_function,
+}};
+
+extern const struct mr_component mr_component_smtp;
+const struct mr_component mr_component_smtp = {
+    .abi = MR_COMPONENT_ABI,
+    .bytes = sizeof(struct mr_component),
+    .name = "smtp",
+    .summary = "mails, transactions and anomalies of SMTP sessions",
+    .functions = functions,
+    .n_functions = sizeof functions / sizeof *functions,
+};

@@ -1,0 +1,350 @@
+/* The client's machine: commands, mail data, BDAT chunks, and where it has to wait. */
+#include "smtp_session.h"
+
+#include <string.h>
+
+#define FIRST_CAPACITY_MIN (4u << 10)
+#define FIRST_CAPACITY_MAX (256u << 10) /* an announced size is only a claim */
+
+static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host, bool bdat,
+                       uint64_t announced)
+{
+    uint64_t capacity = announced ? announced + 1024 : host->typical_mail_bytes;
+
+    if (capacity < FIRST_CAPACITY_MIN)
+        capacity = FIRST_CAPACITY_MIN;
+    if (capacity > FIRST_CAPACITY_MAX)
+        capacity = FIRST_CAPACITY_MAX;
+    if (capacity > s->limits->mail_bytes)
+        capacity = s->limits->mail_bytes;
+    smtp_certain(s, host);
+    mr_smtp_body_begin(&s->body, s->limits->mail_bytes, (uint32_t)capacity);
+    s->raised &= ~(((uint64_t)1 << (MR_SMTP_ANOMALY_MAIL_TRUNCATED + 1)) - 1);
+    s->mail_open = true;
+    s->mail_bdat = bdat;
+    s->mode = bdat ? SMTP_CHUNK : SMTP_BODY;
+}
+
+void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host, bool complete)
+{
+    struct mr_smtp_body *body = &s->body;
+    struct mr_smtp_mail mail = {.bytes = body->bytes};
+
+    if (!complete || body->holed)
+        mail.flags |= MR_SMTP_MAIL_INCOMPLETE;
+    if (body->truncated)
+        mail.flags |= MR_SMTP_MAIL_TRUNCATED;
+    if (s->mail_bdat)
+        mail.flags |= MR_SMTP_MAIL_BDAT;
+    if (body->no_memory)
+        smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, 1);
+    for (unsigned i = 0; i < MR_SMTP_N_ODDITIES; i++)
+        if (body->oddities >> i & 1)
+            smtp_raise(s, host, (enum mr_smtp_anomaly)i);
+    if (body->truncated)
+        smtp_raise(s, host, MR_SMTP_ANOMALY_MAIL_TRUNCATED);
+    mail.note = host->mail(host->user, &mail, body->buffer);
+    body->buffer = NULL;
+    s->mail_open = false;
+    s->mode = SMTP_COMMANDS;
+    if (s->mail_queued) {
+        struct smtp_record *record = smtp_queue_at(s, s->mail_record);
+        record->has_mail = true;
+        record->mail = mail;
+        s->mail_queued = false;
+    } else if (s->tx.answered) {
+        smtp_transaction_mail(s, host, &mail);
+    } else {
+        if (s->has_aborted)
+            host->memory.put(host->memory.user, s->aborted.note);
+        s->has_aborted = true;
+        s->aborted = mail;
+    }
+}
+
+static void end_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    s->mode = SMTP_COMMANDS;
+    if (s->chunk_last)
+        smtp_client_end_mail(s, host, true);
+}
+
+static void begin_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                        const struct mr_smtp_command *command, bool queued)
+{
+    s->chunk_last = command->verb == MR_SMTP_BDAT_LAST;
+    if (!s->mail_open)
+        begin_mail(s, host, true, s->chunk_last ? command->size : s->announced);
+    s->mode = SMTP_CHUNK;
+    s->chunk_left = command->size;
+    if (s->chunk_last && queued) {
+        s->mail_record = s->queue.tail;
+        s->mail_queued = true;
+    }
+    if (!command->size)
+        end_chunk(s, host);
+}
+
+/* Puts a command into the queue, whatever it costs the ones before it. False: there is no memory;
+ * it is done with, as if granted. */
+static bool push(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                 const struct mr_smtp_command *command)
+{
+    struct smtp_record record = {.verb = (uint8_t)command->verb,
+                                 .utf8 = command->utf8,
+                                 .has_mail = s->has_aborted,
+                                 .text_len = command->text.len};
+
+    if (record.text_len > s->limits->path_bytes) {
+        record.text_len = s->limits->path_bytes;
+        record.long_path = true;
+    }
+    if (s->has_aborted)
+        record.mail = s->aborted;
+    s->has_aborted = false;
+    if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
+        return true;
+    if (s->queue.count >= s->limits->outstanding) {
+        smtp_raise(s, host, MR_SMTP_ANOMALY_TOO_MANY_OUTSTANDING_COMMANDS);
+        smtp_server_assume(s, host, 1, true);
+    } else {
+        smtp_server_assume(s, host, s->queue.count, true);
+    }
+    if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
+        return true;
+    smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, 1);
+    if (record.verb == MR_SMTP_DATA || record.verb == MR_SMTP_BDAT_LAST)
+        record.verb = MR_SMTP_OTHER;
+    smtp_transact(s, host, &record, command->text.ptr, 0);
+    s->owed++;
+    return false;
+}
+
+static bool ends_chunks(enum mr_smtp_verb verb)
+{
+    return verb == MR_SMTP_RSET || verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO ||
+           verb == MR_SMTP_MAIL || verb == MR_SMTP_QUIT || verb == MR_SMTP_STARTTLS ||
+           verb == MR_SMTP_DATA;
+}
+
+/* Nothing but SMTP has it. */
+static bool is_evidence(enum mr_smtp_verb verb)
+{
+    return verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO || verb == MR_SMTP_MAIL ||
+           verb == MR_SMTP_RCPT || verb == MR_SMTP_DATA || verb == MR_SMTP_BDAT ||
+           verb == MR_SMTP_BDAT_LAST;
+}
+
+static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                       const struct mr_smtp_text *line)
+{
+    struct mr_smtp_command command;
+
+    mr_smtp_parse_command(line->ptr, line->len, &command);
+    smtp_count(host, MR_SMTP_COUNT_COMMANDS, 1);
+    if (command.verb == MR_SMTP_UNKNOWN)
+        smtp_count(host, MR_SMTP_COUNT_UNKNOWN_COMMANDS, 1);
+    if (s->unsure && !command.well_formed)
+        return;
+    if (s->refused_data && command.verb == MR_SMTP_UNKNOWN)
+        smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_PIPELINED_SEQUENCE);
+    s->unsure = false;
+    s->refused_data = false;
+    if (command.well_formed && is_evidence(command.verb))
+        smtp_certain(s, host);
+    if (command.verb == MR_SMTP_BDAT_BAD)
+        smtp_raise(s, host,
+                   command.huge ? MR_SMTP_ANOMALY_BDAT_CHUNK_LEN_EXCEEDED
+                                : MR_SMTP_ANOMALY_INVALID_BDAT);
+    if (s->mail_open && ends_chunks(command.verb)) {
+        if (command.verb == MR_SMTP_DATA)
+            smtp_raise(s, host, MR_SMTP_ANOMALY_UNPARSABLE_CONTENT);
+        smtp_client_end_mail(s, host, false);
+    }
+    bool queued = push(s, host, &command);
+    switch (command.verb) {
+    case MR_SMTP_MAIL:
+        s->announced = command.size;
+        break;
+    case MR_SMTP_DATA:
+        if (queued)
+            s->wait = SMTP_WAIT_DATA;
+        else
+            begin_mail(s, host, false, s->announced);
+        break;
+    case MR_SMTP_STARTTLS:
+        s->wait = queued ? SMTP_WAIT_STARTTLS : SMTP_NO_WAIT;
+        break;
+    case MR_SMTP_AUTH:
+        s->wait = queued ? SMTP_WAIT_AUTH : SMTP_NO_WAIT;
+        break;
+    case MR_SMTP_BDAT:
+    case MR_SMTP_BDAT_LAST:
+        begin_chunk(s, host, &command, queued);
+        break;
+    default:
+        break;
+    }
+}
+
+static size_t commands(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
+                       size_t n)
+{
+    struct mr_smtp_text line = {NULL, 0};
+    bool cut;
+    size_t used = smtp_take_line(s, host, MR_TO_SERVER, p, n, &line, &cut);
+
+    if (!line.ptr)
+        return used;
+    if (cut)
+        smtp_raise(s, host, MR_SMTP_ANOMALY_TRUNCATED_LINE);
+    on_command(s, host, &line);
+    smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
+    return used;
+}
+
+/* A line of credentials: passed over, never kept. */
+static size_t auth_line(struct mr_smtp_session *s, const uint8_t *p, size_t n)
+{
+    const uint8_t *lf = memchr(p, '\n', n);
+
+    if (!lf)
+        return n;
+    s->mode = SMTP_COMMANDS;
+    s->wait = SMTP_WAIT_AUTH;
+    return (size_t)(lf - p) + 1;
+}
+
+size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
+                       size_t n)
+{
+    size_t used = 0;
+    bool ended;
+
+    while (used < n && s->wait == SMTP_NO_WAIT && !s->over) {
+        size_t left = n - used;
+        switch (s->mode) {
+        case SMTP_BODY:
+            used += mr_smtp_body_data(&s->body, &host->memory, p + used, left, &ended);
+            if (ended)
+                smtp_client_end_mail(s, host, true);
+            break;
+        case SMTP_CHUNK:
+            if (left > s->chunk_left)
+                left = (size_t)s->chunk_left;
+            mr_smtp_body_chunk(&s->body, &host->memory, p + used, left);
+            s->chunk_left -= left;
+            used += left;
+            if (!s->chunk_left)
+                end_chunk(s, host);
+            break;
+        case SMTP_AUTH_LINE:
+            used += auth_line(s, p + used, left);
+            break;
+        default:
+            used += commands(s, host, p + used, left);
+            break;
+        }
+    }
+    return used;
+}
+
+void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap)
+{
+    if (s->mode == SMTP_BODY) {
+        mr_smtp_body_gap(&s->body, gap);
+        return;
+    }
+    if (s->mode == SMTP_CHUNK) {
+        uint64_t of_chunk = gap < s->chunk_left ? gap : s->chunk_left;
+        mr_smtp_body_gap(&s->body, of_chunk);
+        s->chunk_left -= of_chunk;
+        gap -= of_chunk;
+        if (!s->chunk_left)
+            end_chunk(s, host);
+    }
+    if (!gap)
+        return;
+    smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
+    s->mode = SMTP_COMMANDS;
+    s->unsure = true;
+    s->unsynced = true;
+    s->doubt = true;
+}
+
+/* A mail that the command aborted belongs to what was before the command. */
+static void hand_on_aborted(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                            struct smtp_record *record)
+{
+    struct smtp_record before = {
+        .verb = MR_SMTP_OTHER, .has_mail = record->has_mail, .mail = record->mail};
+
+    record->has_mail = false;
+    record->mail = (struct mr_smtp_mail){0};
+    smtp_transact(s, host, &before, NULL, 0);
+}
+
+void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    uint8_t wait = s->wait;
+
+    s->wait = SMTP_NO_WAIT;
+    hand_on_aborted(s, host, smtp_queue_at(s, s->queue.tail));
+    if (wait == SMTP_WAIT_AUTH) {
+        s->mode = SMTP_AUTH_LINE;
+    } else if (wait == SMTP_WAIT_DATA) {
+        smtp_queue_at(s, s->queue.tail)->verb = MR_SMTP_FINAL;
+        s->mail_record = s->queue.tail;
+        s->mail_queued = true;
+        begin_mail(s, host, false, s->announced);
+    } else if (wait == SMTP_WAIT_STARTTLS) {
+        smtp_transaction_tls(s, host);
+        s->tls = true;
+        s->over = true;
+        host->tls(host->user);
+    }
+}
+
+void smtp_client_refused(struct mr_smtp_session *s)
+{
+    s->refused_data = s->wait == SMTP_WAIT_DATA;
+    s->wait = SMTP_NO_WAIT;
+}
+
+/* Where no reply tells whether the client's next line is a command. */
+static bool looks_like_command(const uint8_t *p, size_t n)
+{
+    const uint8_t *lf = memchr(p, '\n', n);
+    struct mr_smtp_command command;
+
+    if (lf)
+        n = (size_t)(lf - p);
+    if (n && p[n - 1] == '\r')
+        n--;
+    mr_smtp_parse_command(p, (uint32_t)n, &command);
+    return command.well_formed && command.verb != MR_SMTP_OTHER;
+}
+
+void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
+    uint8_t next[16];
+    size_t n = smtp_peek(held, next, sizeof next);
+    bool granted = !looks_like_command(next, n), will_come = !s->lost;
+
+    if (s->wait == SMTP_WAIT_STARTTLS)
+        granted = n > 0 && next[0] == 0x16;
+    smtp_server_assume(s, host, s->queue.count - 1, will_come);
+    s->owed += will_come;
+    if (granted && held->buffer) {
+        smtp_client_granted(s, host);
+        return;
+    }
+    struct smtp_record *record = smtp_queue_at(s, s->queue.head);
+    hand_on_aborted(s, host, record);
+    if (record->verb == MR_SMTP_DATA)
+        s->tx.open = true;
+    s->tx.refused |= record->verb == MR_SMTP_DATA && held->buffer;
+    s->wait = SMTP_NO_WAIT;
+    smtp_queue_pop(s, &host->memory);
+}

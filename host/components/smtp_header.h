@@ -1,0 +1,30 @@
+/* What an event tells of a mail: a few header fields, unfolded, within bounds. The full reading of
+ * headers and MIME is not here. */
+#ifndef MR_COMPONENTS_SMTP_HEADER_H
+#define MR_COMPONENTS_SMTP_HEADER_H
+
+#include "smtp_parser.h"
+
+enum mr_smtp_field {
+    MR_SMTP_FIELD_FROM, /* the order in which mr_smtp_header_next() is asked for them */
+    MR_SMTP_FIELD_TO,   /* one value for each address */
+    MR_SMTP_FIELD_CC,
+    MR_SMTP_FIELD_SUBJECT,
+    MR_SMTP_FIELD_DATE,
+    MR_SMTP_FIELD_MESSAGE_ID,
+    MR_SMTP_N_FIELDS
+};
+
+/* Scans the header section at the beginning of a mail. Gives a buffer with what was found, also
+ * when nothing was; NULL: no memory. */
+struct mr_buffer *mr_smtp_header_scan(const uint8_t *mail, size_t len,
+                                      const struct mr_smtp_memory *memory);
+
+/* The next value of a field; *cursor is 0 at first. False: no more. */
+bool mr_smtp_header_next(const struct mr_buffer *found, enum mr_smtp_field field, uint32_t *cursor,
+                         struct mr_smtp_text *value);
+
+/* The empty line behind the header section was seen. */
+bool mr_smtp_header_complete(const struct mr_buffer *found);
+
+#endif

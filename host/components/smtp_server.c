@@ -1,0 +1,205 @@
+/* The server's machine: replies, and the commands they belong to. */
+#include "smtp_session.h"
+
+#include <string.h>
+#include <strings.h>
+
+void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t n,
+                        bool reply_will_come)
+{
+    for (; n && s->queue.count; n--) {
+        struct smtp_record *record = smtp_queue_at(s, s->queue.head);
+        struct smtp_record copy = *record;
+        if (reply_will_come && s->owed < UINT32_MAX)
+            s->owed++;
+        smtp_transact(s, host, &copy, (const uint8_t *)(record + 1), 0);
+        smtp_queue_pop(s, &host->memory);
+    }
+}
+
+/* A reply that only one kind of command can have, which is always the last of the queue: whatever
+ * stands before it was answered unseen. */
+static bool belongs_to_last(struct mr_smtp_session *s, int code)
+{
+    uint8_t last = smtp_queue_at(s, s->queue.tail)->verb;
+
+    return (code == 354 && last == MR_SMTP_DATA) || (code == 334 && last == MR_SMTP_AUTH) ||
+           (code == 221 && last == MR_SMTP_QUIT);
+}
+
+/* One reply to the first command of the queue. */
+static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, int code)
+{
+    struct smtp_record *record = smtp_queue_at(s, s->queue.head);
+    struct smtp_record copy = *record;
+
+    switch (record->verb) {
+    case MR_SMTP_DATA:
+    case MR_SMTP_AUTH:
+    case MR_SMTP_STARTTLS:
+        if ((record->verb == MR_SMTP_DATA && code == 354) ||
+            (record->verb == MR_SMTP_AUTH && code == 334) ||
+            (record->verb == MR_SMTP_STARTTLS && code == 220)) {
+            smtp_client_granted(s, host);
+            return;
+        }
+        if (record->verb == MR_SMTP_STARTTLS)
+            smtp_raise(s, host, MR_SMTP_ANOMALY_TLS_REJECTED);
+        smtp_client_refused(s);
+        break;
+    case MR_SMTP_BDAT_LAST:
+    case MR_SMTP_FINAL:
+        if (s->lmtp && !s->lmtp_left)
+            s->lmtp_left = s->tx.n_accepted ? s->tx.n_accepted : 1;
+        if (s->lmtp && (s->lmtp_best == 0 || code < s->lmtp_best))
+            s->lmtp_best = (uint16_t)code;
+        if (s->lmtp && --s->lmtp_left)
+            return;
+        if (s->lmtp)
+            code = s->lmtp_best;
+        s->lmtp_best = 0;
+        /* The reply tells that the end of the data was lost. */
+        if (s->mail_queued && s->mail_record == s->queue.head && s->mode == SMTP_BODY &&
+            s->body.holed) {
+            smtp_client_end_mail(s, host, false);
+            s->unsure = true;
+            copy = *record;
+        }
+        break;
+    default:
+        break;
+    }
+    smtp_transact(s, host, &copy, (const uint8_t *)(record + 1), code);
+    smtp_queue_pop(s, &host->memory);
+}
+
+bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    int code = s->reply;
+
+    if (s->owed) {
+        s->owed--;
+    } else if (s->queue.count) {
+        /* An answer to a line of AUTH that the client has not said yet, as far as we see. */
+        if (s->mode == SMTP_AUTH_LINE && smtp_queue_at(s, s->queue.head)->verb == MR_SMTP_AUTH)
+            return false;
+        if (s->queue.count > 1 && belongs_to_last(s, code)) {
+            if (!s->doubt)
+                smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
+            smtp_server_assume(s, host, s->queue.count - 1, false);
+        } else if (s->optional && s->queue.count > s->optional) {
+            smtp_server_assume(s, host, s->optional, false);
+        }
+        uint8_t verb = smtp_queue_at(s, s->queue.head)->verb;
+        bool stray = (code == 354 && verb != MR_SMTP_DATA) ||
+                     (s->unsynced && verb == MR_SMTP_DATA && code < 300);
+        if (!stray) {
+            s->optional = s->lost ? s->optional : 0;
+            answer(s, host, code);
+            s->lost = false;
+            s->unsynced = false;
+        } else if (!s->doubt) {
+            smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
+        }
+    } else if (!s->unsynced) {
+        return false;
+    }
+    smtp_count(host, MR_SMTP_COUNT_REPLIES, 1);
+    s->reply = 0;
+    s->reply_pending = false;
+    return true;
+}
+
+static bool mentions_smtp(const struct mr_smtp_text *line)
+{
+    for (uint32_t i = 0; i + 3 < line->len; i++)
+        if ((line->ptr[i] | 0x20) != 'l' ? !strncasecmp((const char *)line->ptr + i, "SMTP", 4)
+                                         : !strncasecmp((const char *)line->ptr + i, "LMTP", 4))
+            return true;
+    return false;
+}
+
+/* The first reply: usually nobody asked for it. True: done with it. */
+static bool greeting(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    int code = s->reply;
+
+    s->greeted = true;
+    if (code == 220) {
+        if (s->midstream && s->queue.count &&
+            smtp_queue_at(s, s->queue.head)->verb == MR_SMTP_STARTTLS)
+            return false;
+        if (s->usual_port || s->greeting_evidence)
+            smtp_certain(s, host);
+        return true;
+    }
+    s->owed = 0; /* whoever came first, it was not a client in a hurry */
+    if (s->midstream || s->lost)
+        return false;
+    if (code >= 400)
+        return true;
+    smtp_raise(s, host, MR_SMTP_ANOMALY_NO_SERVER_WELCOME_MESSAGE);
+    return false;
+}
+
+/* Replies to what is outstanding now may be missing. */
+static void replies_lost(struct mr_smtp_session *s)
+{
+    s->lost = true;
+    s->doubt = true;
+    s->optional = s->queue.count;
+}
+
+static void on_line(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                    const struct mr_smtp_text *line, bool cut)
+{
+    bool more;
+    int code = mr_smtp_parse_reply(line->ptr, line->len, &more);
+
+    if (cut)
+        smtp_raise(s, host, MR_SMTP_ANOMALY_MAX_REPLY_LINE_LEN_EXCEEDED);
+    if (code < 0 || !mr_smtp_known_code(code) || (s->reply && code != s->reply))
+        if (!s->unsynced && !s->lost)
+            smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_REPLY);
+    if (code < 0) { /* it may stand for a reply, or for nothing */
+        if (!s->reply)
+            replies_lost(s);
+        return;
+    }
+    s->reply = (uint16_t)code;
+    if (!s->greeted && mentions_smtp(line))
+        s->greeting_evidence = true;
+    if (more)
+        return;
+    if (!s->greeted && greeting(s, host)) {
+        s->reply = 0;
+        smtp_count(host, MR_SMTP_COUNT_REPLIES, 1);
+        return;
+    }
+    s->reply_pending = true;
+    smtp_server_match(s, host);
+}
+
+size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
+                       size_t n)
+{
+    size_t used = 0;
+
+    while (used < n && !s->over && (!s->reply_pending || smtp_server_match(s, host))) {
+        struct mr_smtp_text line = {NULL, 0};
+        bool cut;
+        used += smtp_take_line(s, host, MR_TO_CLIENT, p + used, n - used, &line, &cut);
+        if (line.ptr)
+            on_line(s, host, &line, cut);
+        if (line.ptr)
+            smtp_line_done(&s->in[MR_TO_CLIENT], &host->memory);
+    }
+    return used;
+}
+
+void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    smtp_line_done(&s->in[MR_TO_CLIENT], &host->memory);
+    s->reply = 0;
+    replies_lost(s);
+}

@@ -1,0 +1,556 @@
+/* The sessions that the tests of the SMTP parser share: what passes, and what must come of it. */
+#ifndef MR_TESTS_SMTP_SESSIONS_H
+#define MR_TESTS_SMTP_SESSIONS_H
+
+#include "smtp_script.h"
+
+struct smtp_session_case {
+    const char *name;
+    const char *script;
+    const char *expected;
+    unsigned flags; /* enum mr_smtp_open_flag */
+    bool timing;    /* has gaps, or one side only: how the directions interleave matters */
+    bool no_cuts;   /* long: not every single cut is tried */
+    struct mr_smtp_limits limits; /* all zero: the defaults */
+};
+
+#define HELLO                                                                                      \
+    "S: 220 mx.example ESMTP\n"                                                                    \
+    "C: EHLO client.example\n"                                                                     \
+    "S: 250-mx.example\n"                                                                          \
+    "S: 250-PIPELINING\n"                                                                          \
+    "S: 250 CHUNKING\n"
+#define ENVELOPE                                                                                   \
+    "C: MAIL FROM:<a@x>\n"                                                                         \
+    "S: 250 2.1.0 Ok\n"                                                                            \
+    "C: RCPT TO:<b@y>\n"                                                                           \
+    "S: 250 2.1.5 Ok\n"
+#define DATA                                                                                       \
+    "C: DATA\n"                                                                                    \
+    "S: 354 go\n"
+#define BYE                                                                                        \
+    "C: QUIT\n"                                                                                    \
+    "S: 221 bye\n"
+#define TX "helo=client.example from=<a@x> to=<b@y>"
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* what is left out is zero */
+static const struct smtp_session_case smtp_sessions[] = {
+    {
+        "one mail",
+        HELLO ENVELOPE DATA "C: Subject: x\nC: \nC: hello\nC: .\nS: 250 queued\n" BYE,
+        "mail 21: Subject: x\\r\\n\\r\\nhello\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=21 mail=1\n",
+    },
+    {
+        "two mails in one session",
+        HELLO ENVELOPE DATA
+        "C: one\nC: .\nS: 250 queued\nC: mail from: <c@x> size=99\nS: 250 ok\n"
+        "C: rcpt to:<d@y>\nS: 250 ok\nC: rcpt to:<e@y> NOTIFY=NEVER\nS: 251 ok\n" DATA
+        "C: two\nC: .\nS: 250 queued\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=5 mail=1\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> to=<e@y> reply=250 bytes=5 mail=2\n",
+    },
+    {
+        "empty mail",
+        HELLO ENVELOPE DATA "C: .\nS: 250 queued\n",
+        "mail 0: \n"
+        "tx 0 accepted " TX " reply=250 bytes=0 mail=1\n",
+    },
+    {
+        "dots are unstuffed, only at the beginning of lines",
+        HELLO ENVELOPE DATA "C: ..\nC: ..a\nC: .b\nC: c..d\nC: ...\nC: .\nS: 250 ok\n",
+        "mail 20: .\\r\\n.a\\r\\nb\\r\\nc..d\\r\\n..\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=20 mail=1\n",
+    },
+    {
+        "pipelined envelope, all answers at once",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nRCPT TO:<c@y>\\r\\nDATA\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n550 no\\r\\n354 go\\r\\n\n"
+              "C! hi\\r\\n.\\r\\nQUIT\\r\\n\n"
+              "S! 250 ok\\r\\n221 bye\\r\\n\n",
+        "mail 4: hi\\r\\n\n"
+        "tx 0 accepted " TX " no=<c@y> reply=250 bytes=4 mail=1\n",
+    },
+    {
+        "the client does not wait for the 354",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nDATA\\r\\nhi\\r\\n.\\r\\nQUIT\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n354 go\\r\\n250 ok\\r\\n221 bye\\r\\n\n",
+        "mail 4: hi\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
+    },
+    {
+        "the client does not wait for anything, the server refuses DATA",
+        "C! EHLO client.example\\r\\nMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nDATA\\r\\n\n"
+        "C! Subject: x\\r\\n.\\r\\nQUIT\\r\\n\n"
+        "S! 220 mx ESMTP\\r\\n250 mx\\r\\n250 ok\\r\\n550 no\\r\\n554 no valid recipients\\r\\n\n"
+        "S! 500 what\\r\\n500 what\\r\\n221 bye\\r\\n\n",
+        "tx 0 rejected helo=client.example from=<a@x> no=<b@y> reply=554\n"
+        "anomaly DATA_COMMAND_REJECTED\n"
+        "anomaly INVALID_PIPELINED_SEQUENCE\n",
+    },
+    {
+        "DATA is refused, then tried again",
+        HELLO ENVELOPE "C: DATA\nS: 451 later\nC: DATA\nS: 354 go\nC: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly DATA_COMMAND_REJECTED\n",
+    },
+    {
+        "DATA without an envelope, then EHLO and a mail",
+        HELLO "C: DATA\nS: 503 need RCPT\nC: EHLO client.example\nS: 250 mx\n" ENVELOPE DATA
+              "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 rejected helo=client.example reply=503\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n"
+        "anomaly DATA_COMMAND_REJECTED\n",
+    },
+    {
+        "the sender is refused, the next one is not",
+        HELLO "C: MAIL FROM:<spam@x>\nS: 550 5.7.1 go away\n" ENVELOPE DATA
+              "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 rejected helo=client.example from=<spam@x> reply=550\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "all recipients are refused",
+        HELLO "C: MAIL FROM:<>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 550-no\nS: 550 such user\n"
+              "C: RSET\nS: 250 ok\n" BYE,
+        "tx 0 rejected helo=client.example from=<> no=<b@y> reply=550\n",
+    },
+    {
+        "the mail is refused after its data",
+        HELLO ENVELOPE DATA "C: spam\nC: .\nS: 554 5.7.1 spam\n" BYE,
+        "mail 6: spam\\r\\n\n"
+        "tx 0 rejected " TX " reply=554 bytes=6 mail=1\n",
+    },
+    {
+        "the mail is refused before its data end",
+        HELLO ENVELOPE DATA "C: big\nS: 552 too big\nC: bigger\nC: .\n" BYE,
+        "mail 13: big\\r\\nbigger\\r\\n\n"
+        "tx 0 rejected " TX " reply=552 bytes=13 mail=1\n",
+    },
+    {
+        "RSET, EHLO in the middle, NOOP and VRFY",
+        HELLO ENVELOPE "C: RSET\nS: 250 ok\nC: NOOP\nS: 250 ok\nC: VRFY x\nS: 252 maybe\n"
+                       "C: MAIL FROM:<c@x>\nS: 250 ok\nC: EHLO client.example\nS: 250 mx\n" BYE,
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 aborted helo=client.example from=<c@x> reply=250\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "an EHLO that is refused leaves the transaction alone",
+        HELLO
+        "C: MAIL FROM:<a@x>\nS: 250 ok\nC: EHLO\nS: 501 syntax\nC: RCPT TO:<b@y>\nS: 250 ok\n" DATA
+        "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "EHLO is not known, HELO is",
+        "S: 220 mx SMTP\nC: EHLO c\nS: 500 what\nC: HELO client.example\nS: 250 mx\n" ENVELOPE DATA
+        "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "MAIL twice",
+        HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nC: MAIL FROM:<c@x>\nS: 503 nested\n"
+              "C: RCPT TO:<b@y>\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "paths as people write them",
+        HELLO "C:   mail   from : bare@x SIZE=10\nS: 250 ok\n"
+              "C: RCPT TO:<\"a b> c\"@y> X=1\nS: 250 ok\nC: rcpt to:<@r,@s:u@z>\nS: 250 ok\n"
+              "C: RCPT TO:<open\nS: 501 no\nC: RCPT\nS: 501 no\n" DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted helo=client.example from=bare@x to=<\"a b> c\"@y> to=<@r,@s:u@z> no=<open "
+        "no= reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "SMTPUTF8",
+        HELLO "C! MAIL FROM:<\\xc3\\xa9@x> SMTPUTF8 BODY=8BITMIME\\r\\n\nS: 250 ok\n"
+              "C: RCPT TO:<b@y>\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted helo=client.example from=<\\xc3\\xa9@x> to=<b@y> utf8 reply=250 bytes=3 "
+        "mail=1\n",
+    },
+    {
+        "BDAT in one chunk with anything in it",
+        HELLO ENVELOPE "C! BDAT 14 LAST\\r\\n\\r\\n.\\r\\n\\n.\\n\\0MAIL\\xff\nS: 250 ok\n" BYE,
+        "mail bdat 14: \\r\\n.\\r\\n\\n.\\n\\x00MAIL\\xff\n"
+        "tx 0 accepted " TX " reply=250 bytes=14 mail=1\n",
+    },
+    {
+        "BDAT in chunks, two mails pipelined",
+        HELLO
+        "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 5\\r\\nQUIT\\nBDAT 4 LAST\\r\\nend\\n\n"
+        "C! MAIL FROM:<c@x>\\r\\nRCPT TO:<d@y>\\r\\nBDAT 2 last\\r\\nokQUIT\\r\\n\n"
+        "S! 250 ok\\r\\n250 ok\\r\\n250 5 bytes\\r\\n250 queued\\r\\n\n"
+        "S! 250 ok\\r\\n250 ok\\r\\n250 queued\\r\\n221 bye\\r\\n\n",
+        "mail bdat 9: QUIT\\nend\\n\n"
+        "mail bdat 2: ok\n"
+        "tx 0 accepted " TX " reply=250 bytes=9 mail=1\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=2 mail=2\n",
+    },
+    {
+        "BDAT 0 LAST alone, and behind a chunk",
+        HELLO ENVELOPE "C: BDAT 0 LAST\nS: 250 ok\n" ENVELOPE
+                       "C! BDAT 3\\r\\nabc\nS: 250 ok\nC: BDAT 0 LAST\nS: 250 ok\n",
+        "mail bdat 0: \n"
+        "mail bdat 3: abc\n"
+        "tx 0 accepted " TX " reply=250 bytes=0 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n",
+    },
+    {
+        "BDAT with junk is answered and has no chunk",
+        HELLO "C! BDAT 5 X\\r\\nMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nDATA\\r\\n\n"
+              "S! 501 syntax\\r\\n250 ok\\r\\n250 ok\\r\\n354 go\\r\\n\n"
+              "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly INVALID_BDAT\n",
+    },
+    {
+        "BDAT sizes that nobody means",
+        HELLO ENVELOPE "C: BDAT 15555555557777777777 LAST\nS: 521 no\n"
+                       "C: BDAT 184467440737095516150 LAST\nS: 521 no\n"
+                       "C: BDAT -1 LAST\nS: 521 no\nC: BDAT\nS: 521 no\n"
+                       "C: BDAT 1 LAST X\nS: 521 no\nC: BDAT 1LAST\nS: 521 no\n" BYE,
+        "tx 0 aborted " TX " reply=250\n"
+        "anomaly INVALID_BDAT\n"
+        "anomaly BDAT_CHUNK_LEN_EXCEEDED\n",
+    },
+    {
+        "BDAT is refused, its bytes are chunk nevertheless",
+        HELLO ENVELOPE "C! BDAT 6\\r\\nRSET\\r\\n\nS: 552 too big\nC: RSET\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 6: RSET\\r\\n\n"
+        "tx 0 rejected " TX " reply=552 bytes=6 mail=1\n",
+    },
+    {
+        "a BDAT mail that EHLO, MAIL or DATA cuts off",
+        HELLO ENVELOPE
+        "C! BDAT 2\\r\\nab\nS: 250 ok\nC: EHLO client.example\nS: 250 mx\n" ENVELOPE
+        "C! BDAT 2\\r\\ncd\nS: 250 ok\nC: DATA\nS: 503 BDAT before\nC: RSET\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat incomplete 2: cd\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 rejected " TX " reply=503 bytes=2 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n"
+        "anomaly DATA_COMMAND_REJECTED\n"
+        "anomaly UNPARSABLE_CONTENT\n",
+    },
+    {
+        "a BDAT mail, and DATA granted behind it",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=2\n"
+        "anomaly UNPARSABLE_CONTENT\n",
+    },
+    {
+        "AUTH LOGIN: credentials are no commands",
+        HELLO "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: QUIT\nS: 334 UGFzc3dvcmQ6\n"
+              "C: MAIL FROM:<evil@x>\nS: 235 2.7.0 ok\n" ENVELOPE DATA
+              "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "AUTH pipelined, AUTH refused, AUTH cancelled",
+        HELLO "C! AUTH PLAIN AGEAYg==\\r\\nMAIL FROM:<a@x>\\r\\n\nS! 235 ok\\r\\n250 ok\\r\\n\n"
+              "C! AUTH LOGIN\\r\\nQQ==\\r\\nQg==\\r\\nRCPT TO:<b@y>\\r\\n\n"
+              "S! 334 \\r\\n334 \\r\\n535 no\\r\\n250 ok\\r\\n\n"
+              "C: AUTH CRAM-MD5\nS: 334 PDEyMz4=\nC: *\nS: 501 cancelled\n" DATA
+              "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "STARTTLS",
+        HELLO
+        "C: STARTTLS\nS: 220 2.0.0 go\nC! \\x16\\x03\\x01\\0\\x05hello\\r\\nMAIL FROM:<a@x>\\r\\n\n"
+        "S! \\x16\\x03\\x01\\0\\x02\\x02250 ok\\r\\n\n",
+        "tx 0 tls helo=client.example\n"
+        "tls\n",
+    },
+    {
+        "STARTTLS with plain text behind it",
+        HELLO "C! STARTTLS\\r\\nMAIL FROM:<a@x>\\r\\n\nS: 220 2.0.0 go\nS! \\x16\\x03\\x01\n",
+        "tx 0 tls helo=client.example\n"
+        "anomaly STARTTLS_INJECTION\n"
+        "tls\n",
+    },
+    {
+        "STARTTLS is refused",
+        HELLO "C! STARTTLS\\r\\nMAIL FROM:<a@x>\\r\\n\nS! 454 later\\r\\n250 ok\\r\\n\n" BYE,
+        "tx 0 aborted helo=client.example from=<a@x> reply=250\n"
+        "anomaly TLS_REJECTED\n",
+    },
+    {
+        "smuggled ends of data, all of them",
+        HELLO ENVELOPE DATA
+        "C! 1\\n.\\n2\\n.\\rx3\\n.\\r\\n4\\r.\\n5\\r.\\r6\\r.\\r\\n7\\r\\n.\\n8\\r\\n.\\r9\n"
+        "C! \\r\\n\\0.\\r\\n\\r\\n.\\r\\r\\n\\r\\r\\n.\\r\\r\\nend\\r\\n.\\r\\n\n"
+        "S: 250 ok\n",
+        "mail 58: 1\\n.\\n2\\n.\\rx3\\n.\\r\\n4\\r.\\n5\\r.\\r6\\r.\\r\\n7\\r\\n\\n8\\r\\n\\r9"
+        "\\r\\n\\x00.\\r\\n\\r\\n\\r\\r\\n\\r\\r\\n\\r\\r\\nend\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=58 mail=1\n"
+        "anomaly BARE_CR\n"
+        "anomaly BARE_LF\n"
+        "anomaly SMUGGLING_LF_DOT_LF\n"
+        "anomaly SMUGGLING_LF_DOT_CR\n"
+        "anomaly SMUGGLING_LF_DOT_CRLF\n"
+        "anomaly SMUGGLING_CR_DOT_LF\n"
+        "anomaly SMUGGLING_CR_DOT_CR\n"
+        "anomaly SMUGGLING_CR_DOT_CRLF\n"
+        "anomaly SMUGGLING_CRLF_DOT_LF\n"
+        "anomaly SMUGGLING_CRLF_DOT_CR\n"
+        "anomaly SMUGGLING_NUL_DOT\n",
+    },
+    {
+        "a smuggled mail stays inside",
+        HELLO ENVELOPE DATA
+        "C! x\\r\\n\\n.\\nMAIL FROM:<evil@x>\\r\\nRCPT TO:<v@y>\\r\\nDATA\\r\\nboo\\r\\n.\\r\\n\n"
+        "S: 250 ok\n" BYE,
+        "mail 52: x\\r\\n\\n.\\nMAIL FROM:<evil@x>\\r\\nRCPT TO:<v@y>\\r\\nDATA\\r\\nboo\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=52 mail=1\n"
+        "anomaly BARE_LF\n"
+        "anomaly SMUGGLING_LF_DOT_LF\n",
+    },
+    {
+        "unknown commands are answered, too",
+        HELLO "C: FOO\nS: 500 what\nC: \nS: 500 what\nC! \\x00\\xff\\n\nS: 500 what\n" ENVELOPE DATA
+              "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "replies that are none, and codes that nobody knows",
+        HELLO "C: MAIL FROM:<a@x>\nS: huh\nS: 472 odd\nC: RCPT TO:<b@y>\nS: 25\n" BYE,
+        "tx 0 rejected helo=client.example from=<a@x> to=<b@y> reply=472\n"
+        "anomaly INVALID_REPLY\n",
+        .timing = true,
+    },
+    {
+        "a reply that nobody asked for",
+        HELLO "C: NOOP\nS: 250 ok\nS: 250 ok again\n",
+        "tx 0 none helo=client.example\n"
+        "anomaly UNABLE_TO_MATCH_REPLY_WITH_REQUEST\n",
+    },
+    {
+        "the server hangs up",
+        HELLO ENVELOPE "S: 421 idle for too long\n",
+        "tx 0 aborted " TX " reply=250\n",
+    },
+    {
+        "the greeting is a refusal",
+        "S: 554 no SMTP service here\nC: EHLO client.example\nS: 503 no\n" BYE,
+        "tx 0 none helo=client.example\n",
+    },
+    {
+        "no greeting",
+        "C: EHLO client.example\nS: 250 mx\n" ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly NO_SERVER_WELCOME_MESSAGE\n",
+    },
+    {
+        "bare line feeds end commands and replies",
+        "S! 220 mx SMTP\\n\nC! HELO client.example\\n\nS! 250\\n\nC! MAIL FROM:<a@x>\\n\nS! 250 "
+        "ok\\n\n"
+        "C! RCPT TO:<b@y>\\n\nS! 250 ok\\n\nC! DATA\\n\nS! 354 go\\n\nC: x\nC: .\nS! 250 ok\\n\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "LMTP: one reply for each recipient",
+        "S: 220 mx LMTP\nC: LHLO client.example\nS: 250 mx\nC: MAIL FROM:<a@x>\nS: 250 ok\n"
+        "C: RCPT TO:<b@y>\nS: 250 ok\nC: RCPT TO:<c@y>\nS: 250 ok\nC: RCPT TO:<d@y>\nS: 550 "
+        "no\n" DATA "C: x\nC: .\nS: 452 full\nS: 250 ok\nC: MAIL FROM:<e@x>\nS: 250 ok\nC: RCPT "
+        "TO:<f@y>\nS: 250 ok\n" DATA "C: y\nC: .\nS: 452 full\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "mail 3: y\\r\\n\n"
+        "tx 0 accepted helo=client.example from=<a@x> to=<b@y> to=<c@y> no=<d@y> reply=250 bytes=3 "
+        "mail=1\n"
+        "tx 1 rejected helo=client.example from=<e@x> to=<f@y> reply=452 bytes=3 mail=2\n",
+    },
+    {
+        "the session ends in the data",
+        HELLO ENVELOPE DATA "C! Subject: x\\r\\n\\r\\nhalf\\r\\n.\n",
+        "mail incomplete 20: Subject: x\\r\\n\\r\\nhalf\\r\\n\n"
+        "tx 0 aborted " TX " bytes=20 mail=1\n",
+    },
+    {
+        "the session ends before the final reply",
+        HELLO ENVELOPE DATA "C: x\nC: .\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=3 mail=1\n",
+    },
+    {
+        "the session ends behind DATA",
+        HELLO ENVELOPE "C: DATA\n",
+        "tx 0 aborted " TX " reply=250\n",
+    },
+    {
+        "the session ends in a chunk",
+        HELLO ENVELOPE "C! BDAT 10 LAST\\r\\nabc\n",
+        "mail bdat incomplete 3: abc\n"
+        "tx 0 aborted " TX " bytes=3 mail=1\n",
+    },
+    {
+        "the session ends between chunks",
+        HELLO ENVELOPE "C! BDAT 3\\r\\nabc\nS: 250 ok\n",
+        "mail bdat incomplete 3: abc\n"
+        "tx 0 aborted " TX " reply=250 bytes=3 mail=1\n",
+    },
+    {
+        "only the client is seen",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: one\nC: .\n"
+        "C: MAIL FROM:<c@x>\nC: RCPT TO:<d@y>\nC: DATA\nC: two\nC: .\nC: QUIT\n",
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n"
+        "tx 1 unanswered helo=client.example from=<c@x> to=<d@y> bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen: AUTH, a DATA that was refused, STARTTLS",
+        "C: EHLO client.example\nC: AUTH LOGIN\nC: dXNlcg==\nC: cGFzcw==\nC: MAIL FROM:<a@x>\n"
+        "C: RCPT TO:<b@y>\nC: DATA\nC: RSET\nC: STARTTLS\nC! \\x16\\x03\\x01\\0\\x01x\\n\n",
+        "tx 0 rejected " TX "\n"
+        "tx 1 tls helo=client.example\n"
+        "tls\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, from the middle of a mail",
+        "C: lost its beginning\nC: MAIL is a word\nC: .\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: "
+        "DATA\nC: x\nC: .\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 unanswered from=<a@x> to=<b@y> bytes=3 mail=1\n",
+        .flags = MR_SMTP_MIDSTREAM,
+        .timing = true,
+    },
+    {
+        "picked up in the middle of a mail, both sides",
+        "C: its end\nC: .\nS: 250 queued\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 550 "
+        "no\n"
+        "C: RCPT TO:<c@y>\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted from=<a@x> no=<b@y> to=<c@y> reply=250 bytes=3 mail=1\n",
+        .flags = MR_SMTP_MIDSTREAM,
+        .timing = true,
+    },
+    {
+        "picked up at the greeting",
+        HELLO ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+        .flags = MR_SMTP_MIDSTREAM,
+        .timing = true,
+    },
+    {
+        "only the server is seen",
+        "S: 220 mx ESMTP\nS: 250-mx\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\nS: 221 bye\n",
+        "",
+        .timing = true,
+    },
+    {
+        "a hole in the data",
+        HELLO ENVELOPE DATA "C! ab\nC~ 100\nC! yz\\r\\n.\\r\\n\nS: 250 ok\n" ENVELOPE DATA
+                            "C: x\nC: .\nS: 250 ok\n",
+        "mail incomplete 6: abyz\\r\\n\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=6 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "a hole over the end of the data",
+        HELLO ENVELOPE DATA "C! ab\nC~ 5\nS: 250 ok\n" ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n",
+        "mail incomplete 2: ab\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "a hole in a chunk, and over the end of one",
+        HELLO ENVELOPE "C! BDAT 10\\r\\nab\nC~ 7\nC! zBDAT 6 LAST\\r\\ncd\nS: 250 ok\nC~ 10\n"
+                       "C! LL\\r\\nNOOP\\r\\n\nS: 250 ok\nS: 500 what\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 5: abzcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
+        "a command is lost",
+        HELLO
+        "C: MAIL FROM:<a@x>\nS: 250 ok\nC~ 18\nS: 250 ok\nC! b@y>\\r\\nDATA\\r\\n\nS: 354 go\n"
+        "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted helo=client.example from=<a@x> reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
+        "replies are lost",
+        HELLO
+        "C: MAIL FROM:<a@x>\nS~ 14\nC: RCPT TO:<b@y>\nS: 250 ok\nC: RCPT TO:<c@y>\nS: 550 no\n"
+        "C: DATA\nS~ 8\nC: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " no=<c@y> reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
+        "a line that is too long",
+        HELLO "C* 90 0123456789\nC! x\\r\\n\nS: 500 too long\nC! EHLO \nC* 8 0123456789\nC! "
+              "\\r\\n\nS: 250 mx\n"
+              "C: NOOP\nS! 250-\nS* 20 0123456789\nS! \\r\\n250 x\\r\\n\n",
+        "tx 0 none helo=01234567890123456789\n"
+        "anomaly DUPLICATE_FIELDS\n"
+        "anomaly LONG_PATH\n"
+        "anomaly TRUNCATED_LINE\n"
+        "anomaly MAX_REPLY_LINE_LEN_EXCEEDED\n",
+        .limits = {1000, 64, 100, 3, 20, 6, 1000},
+    },
+    {
+        "more recipients than are kept",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<1@y>\\r\\nRCPT TO:<2@y>\\r\\nRCPT TO:<3@y>\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n"
+              "C! RCPT TO:<4@y>\\r\\nRCPT TO:<5@y>\\r\\n\nS! 250 ok\\r\\n550 no\\r\\n\n" BYE,
+        "tx 0 aborted helo=client.example from=<a@x> to=<1@y> to=<2@y> to=<3@y> reply=550\n"
+        "anomaly TOO_MANY_RECIPIENTS\n",
+        .limits = {1000, 64, 100, 3, 20, 6, 1000},
+    },
+    {
+        "a mail over the limit",
+        HELLO ENVELOPE DATA "C* 3 0123456789\nC! \\r\\n.\\r\\n\nS: 250 ok\n" BYE,
+        "mail truncated 32: 012345678901234567890123\n"
+        "tx 0 accepted " TX " reply=250 bytes=32 mail=1\n"
+        "anomaly MAIL_TRUNCATED\n",
+        .limits = {24, 64, 100, 3, 20, 6, 1000},
+    },
+    {
+        "more outstanding commands than are kept",
+        HELLO "C* 5 NOOP\\r\\n\nC! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nRCPT TO:<c@y>\\r\\n\n"
+              "S* 7 250 ok\\r\\n\nS! 550 no\\r\\n\n" BYE,
+        "tx 0 aborted " TX " no=<c@y> reply=550\n"
+        "anomaly TOO_MANY_OUTSTANDING_COMMANDS\n",
+        .timing = true,
+        .limits = {1000, 64, 100, 3, 20, 6, 1000},
+    },
+};
+
+#pragma GCC diagnostic pop
+
+#define N_SMTP_SESSIONS (sizeof smtp_sessions / sizeof *smtp_sessions)
+
+#endif
