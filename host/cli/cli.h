@@ -17,7 +17,7 @@ enum mr_exit {
 
 int mr_cli_exit_code(enum mr_status status);
 
-/* Prints "millrace: TEXT" and returns the exit code. */
+/* Prints "millrace: TEXT" (unless there is no text: then it was told) and returns the exit code. */
 int mr_cli_fail(const struct mr_error *error);
 
 /* Each command gets its own arguments, argv[0] its name. */

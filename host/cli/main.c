@@ -54,7 +54,8 @@ int mr_cli_exit_code(enum mr_status status)
 
 int mr_cli_fail(const struct mr_error *error)
 {
-    fprintf(stderr, "millrace: %s\n", error->text);
+    if (error->text[0])
+        fprintf(stderr, "millrace: %s\n", error->text);
     return mr_cli_exit_code(error->status);
 }
 

@@ -252,6 +252,18 @@ static void catch_signals(struct mr_engine *engine)
     signal(SIGPIPE, SIG_IGN);
 }
 
+/* -T: are the captures there? */
+static int check_inputs(const struct arguments *a)
+{
+    for (uint32_t i = 0; i < a->config.n_inputs; i++)
+        if (strcmp(a->inputs[i], "-") && access(a->inputs[i], R_OK)) {
+            struct mr_error error;
+            mr_fail(&error, MR_ERR_INPUT, "cannot open %s: %s", a->inputs[i], strerror(errno));
+            return mr_cli_fail(&error);
+        }
+    return MR_EXIT_OK;
+}
+
 static int run(struct arguments *a)
 {
     struct mr_engine *engine = NULL;
@@ -266,7 +278,7 @@ static int run(struct arguments *a)
     if (a->plan_only) {
         mr_engine_print_plan(engine, stdout);
         mr_engine_free(engine);
-        return MR_EXIT_OK;
+        return check_inputs(a);
     }
     catch_signals(engine);
     status = mr_engine_run(engine, &error);
@@ -276,7 +288,7 @@ static int run(struct arguments *a)
     int code = MR_EXIT_OK;
     if (status)
         code = mr_cli_fail(&error);
-    if (!a->quiet)
+    if (!a->quiet && (!status || mr_engine_packets(engine)))
         mr_engine_print_summary(engine, stderr);
     if (a->summary && mr_engine_write_summary_json(engine, a->summary, &error)) {
         int output = mr_cli_fail(&error);

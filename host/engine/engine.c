@@ -133,8 +133,8 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
     if (!status) {
         status = mr_engine_compile(config->program, config->settings, config->n_settings,
                                    engine->config.diagnostics, &engine->plan);
-        if (status)
-            mr_fail(error, status, "%s was not loaded", config->program);
+        if (status) /* what is wrong was printed, at its place in the program */
+            mr_fail(error, status, "%s", "");
     }
     if (!status)
         status = start(engine, error);

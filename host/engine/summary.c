@@ -51,6 +51,11 @@ static void collect(const struct mr_engine *engine, struct figures *f)
     mr_buffers_usage(engine->buffers, &f->buffers);
 }
 
+uint64_t mr_engine_packets(const struct mr_engine *engine)
+{
+    return counter(engine, MR_COUNT_PACKETS_RECEIVED);
+}
+
 /* ---- for people ---- */
 
 static void print_counters(const struct mr_engine *engine, FILE *to)
