@@ -93,10 +93,10 @@ static bool needed(const struct flow *flow, const struct mr_plan *plan, uint32_t
            analog_stage_triggers(&plan->stages[stage], key->predicate);
 }
 
-static bool several(const struct mr_plan_stage *stage)
+static bool several(const struct mr_plan_key *keys, uint32_t n_keys)
 {
-    for (uint32_t k = 0; k < stage->n_keys; k++)
-        if (has_key(stage->keys + k + 1, stage->n_keys - k - 1, stage->keys[k].predicate))
+    for (uint32_t k = 0; k < n_keys; k++)
+        if (has_key(keys + k + 1, n_keys - k - 1, keys[k].predicate))
             return true;
     return false;
 }
@@ -111,13 +111,15 @@ enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
     *n_keys = group->n_keys;
     if (group->n_keys)
         memcpy(keys, group->keys, group->n_keys * sizeof *keys);
+    if (!stage->n_rules)
+        return JOIN_YES; /* everything passes through it */
     if (stage->kind != group->kind)
         return JOIN_KIND;
     if (stage->kind != MR_STAGE_CONTEXT)
         return JOIN_YES;
     if (stage->one_at_a_time != group->one_at_a_time)
         return JOIN_ONE;
-    if (several(stage) || several(&plan->stages[index - 1]))
+    if (several(stage->keys, stage->n_keys) || several(group->keys, group->n_keys))
         return JOIN_SEVERAL;
     /* What goes through the group untouched may be ordered by its key from the group's entry on. */
     for (uint32_t k = 0; k < stage->n_keys; k++)

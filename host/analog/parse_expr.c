@@ -161,6 +161,10 @@ static struct expr *parse_arguments(struct parser *parser, struct expr *call)
             return NULL;
         *next = arg;
         next = &arg->next;
+        if (call->depth <= arg->depth)
+            call->depth = arg->depth + 1;
+        if (too_deep(parser, call->depth))
+            return NULL;
         if (++call->u.call.n_args > MAX_ARITY) {
             analog_error(parser->compile, &arg->where, "too many arguments");
             return NULL;

@@ -18,7 +18,8 @@ static bool rule_begins(const struct parser *parser)
         return false;
     ahead.muted = true;
     while (token.kind == TOK_NAME || token.kind == TOK_VARIABLE) {
-        if (++names > 3)
+        bool is_range = token.len == 2 && !memcmp(token.text, "in", 2);
+        if (++names > 3 || is_range)
             return false;
         token = analog_lex(&ahead);
     }

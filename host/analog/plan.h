@@ -131,7 +131,8 @@ struct mr_plan_stage {
     struct mr_where where;
 };
 
-/* Stages run by one worker in one go, on one context. */
+/* Stages run by one worker in one go, on one context. A stage without rules, through which
+ * everything passes, may stand in a group of any kind. */
 struct mr_plan_group {
     uint32_t first_stage, n_stages;
     enum mr_stage_kind kind;

@@ -54,7 +54,7 @@ static bool is_alias(const struct mr_function *function, const char *name)
 }
 
 static const struct mr_function *find_function(const struct mr_analog_config *config,
-                                               const char *name, struct nearest *nearest)
+                                               const char *name)
 {
     for (uint32_t i = 0; i < config->n_components; i++) {
         const struct mr_component *component = config->components[i];
@@ -62,30 +62,38 @@ static const struct mr_function *find_function(const struct mr_analog_config *co
             const struct mr_function *function = &component->functions[j];
             if (!strcasecmp(function->name, name) || is_alias(function, name))
                 return function;
-            analog_nearest(nearest, function->name);
         }
     }
     return NULL;
+}
+
+static void unknown_function(struct compile *compile, const struct expr *expr)
+{
+    const struct mr_analog_config *config = compile->config;
+    struct nearest nearest = {.wanted = expr->u.call.name};
+
+    for (uint32_t i = 0; i < config->n_components; i++)
+        for (uint32_t j = 0; j < config->components[i]->n_functions; j++)
+            analog_nearest(&nearest, config->components[i]->functions[j].name);
+    analog_error(compile, &expr->u.call.where, "there is no function %s", nearest.wanted);
+    if (nearest.name)
+        analog_hint(compile, "did you mean %s?", nearest.name);
+    else
+        analog_hint(compile, "millrace components lists all functions");
 }
 
 static void resolve_expr(struct compile *compile, struct expr *expr);
 
 static void resolve_call(struct compile *compile, struct expr *expr)
 {
-    const char *name = expr->u.call.name;
-    struct nearest nearest = {.wanted = name};
-    const struct mr_function *function = find_function(compile->config, name, &nearest);
+    const struct mr_function *function = find_function(compile->config, expr->u.call.name);
     uint32_t n = expr->u.call.n_args;
     char signature[256];
 
     for (struct expr *arg = expr->u.call.args; arg; arg = arg->next)
         resolve_expr(compile, arg);
     if (!function) {
-        analog_error(compile, &expr->u.call.where, "there is no function %s", name);
-        if (nearest.name)
-            analog_hint(compile, "did you mean %s?", nearest.name);
-        else
-            analog_hint(compile, "millrace components lists all functions");
+        unknown_function(compile, expr);
         return;
     }
     if (n > function->n_args || n + function->n_optional < function->n_args) {

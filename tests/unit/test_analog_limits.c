@@ -144,6 +144,27 @@ static void test_long_string(void **state)
     free(text);
 }
 
+/* Calls in sums in calls: depth is counted over both. */
+static void test_deep_and_wide(void **state)
+{
+    char *text = malloc(MEGABYTE);
+    size_t at =
+        (size_t)sprintf(text, "component a(parallel) { p(@N, X) :- input(@N, P, S, D), X = ");
+    (void)state;
+
+    for (int i = 0; i < 95; i++)
+        at += (size_t)sprintf(text + at, "f_any(");
+    at += (size_t)sprintf(text + at, "P");
+    for (int i = 0; i < 95; i++) {
+        at += (size_t)sprintf(text + at, ")");
+        for (int j = 0; j < 95; j++)
+            at += (size_t)sprintf(text + at, "+1");
+    }
+    at += (size_t)sprintf(text + at, ". }");
+    expect(messages("deep", text, at, MR_ERR_PROGRAM), "nested too deeply");
+    free(text);
+}
+
 /* A large program that is right: every limit at once, and it compiles. */
 static void test_large_and_right(void **state)
 {
@@ -267,11 +288,11 @@ static void test_several_programs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_too_large),          cmocka_unit_test(test_repeated),
-        cmocka_unit_test(test_long_string),        cmocka_unit_test(test_large_and_right),
-        cmocka_unit_test(test_shifting_recursion), cmocka_unit_test(test_not_text),
-        cmocka_unit_test(test_not_readable),       cmocka_unit_test(test_standard_input),
-        cmocka_unit_test(test_several_programs),
+        cmocka_unit_test(test_too_large),       cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_long_string),     cmocka_unit_test(test_deep_and_wide),
+        cmocka_unit_test(test_large_and_right), cmocka_unit_test(test_shifting_recursion),
+        cmocka_unit_test(test_not_text),        cmocka_unit_test(test_not_readable),
+        cmocka_unit_test(test_standard_input),  cmocka_unit_test(test_several_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -301,6 +301,24 @@ static void test_no_fusion_when_the_key_changes(void **state)
     discard(plan);
 }
 
+/* A component through which everything passes is no obstacle, whatever its type. */
+static void test_fusion_over_an_empty_component(void **state)
+{
+    struct mr_plan *plan =
+        compile(ASSEMBLE "component b(parallel_context_order, context_keys(p(3))) {\n"
+                         "q(@N, F, S) :- p(@N, PKT, F, T), S = f_processTCP(PKT). }\n"
+                         "component nothing(parallel) { }\n"
+                         "component neither(serial) { }\n"
+                         "component c(parallel_context_ordered, context_keys(q(2))) {\n"
+                         "r(@N, X) :- q(@N, F, S), X = f_processTCPDetector(S, F). }\n");
+    (void)state;
+
+    assert_int_equal(plan->n_groups, 2);
+    assert_int_equal(plan->groups[1].n_stages, 4);
+    assert_int_equal(plan->groups[1].kind, MR_STAGE_CONTEXT);
+    discard(plan);
+}
+
 static void test_several_keys(void **state)
 {
     struct mr_plan *plan = compile(
@@ -375,6 +393,7 @@ int main(void)
         cmocka_unit_test(test_pass_through_keeps_attributes),
         cmocka_unit_test(test_fusion),
         cmocka_unit_test(test_no_fusion_when_the_key_changes),
+        cmocka_unit_test(test_fusion_over_an_empty_component),
         cmocka_unit_test(test_several_keys),
         cmocka_unit_test(test_recursion),
         cmocka_unit_test(test_unreached_rules),
