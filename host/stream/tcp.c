@@ -101,8 +101,8 @@ void tcp_tell_end(struct pass *p, enum mr_flow_end reason)
     if (p->tcp->flags & TCP_ENDED)
         return;
     p->tcp->flags |= TCP_ENDED;
-    tcp_held_clear(p->sink, &p->tcp->side[0]);
-    tcp_held_clear(p->sink, &p->tcp->side[1]);
+    tcp_clear_held(p->sink, &p->tcp->side[0]);
+    tcp_clear_held(p->sink, &p->tcp->side[1]);
     p->flow->end = (uint8_t)reason;
     tcp_update_state(p);
     struct mr_chunk chunk = {.kind = MR_CHUNK_END, .flow = p->flow};
@@ -142,23 +142,23 @@ static void payload(struct pass *p)
 {
     const struct mr_packet *packet = p->packet;
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
-    struct piece piece = {.seq = packet->tcp_seq,
-                          .len = packet->payload_len,
-                          .data = packet->data + packet->payload_offset};
+    struct mr_piece piece = {.start = packet->tcp_seq,
+                             .len = packet->payload_len,
+                             .data = packet->data + packet->payload_offset};
 
     if (packet->tcp_flags & MR_TCP_URG && !p->config->urgent_inline) {
         side->urgent_seq = packet->tcp_seq + packet->tcp_urgent - (packet->tcp_urgent ? 1 : 0);
         side->flags |= SIDE_URGENT;
     }
-    uint32_t offset = side->urgent_seq - piece.seq;
+    uint32_t offset = side->urgent_seq - piece.start;
     if (UNLIKELY(side->flags & SIDE_URGENT) && offset < piece.len) {
-        struct piece before = piece, urgent = piece;
+        struct mr_piece before = piece, urgent = piece;
         before.len = offset;
-        urgent.seq += offset;
+        urgent.start += offset;
         urgent.data += offset;
         urgent.len = 1;
-        urgent.skipped = true;
-        piece.seq += offset + 1;
+        urgent.marks = MR_PIECE_VOID;
+        piece.start += offset + 1;
         piece.data += offset + 1;
         piece.len -= offset + 1;
         if (before.len)
@@ -167,7 +167,7 @@ static void payload(struct pass *p)
     }
     if (piece.len)
         tcp_on_data(p, p->from, piece);
-    if (side->flags & SIDE_BASE && seq_lt(side->urgent_seq, side->next_seq))
+    if (side->flags & SIDE_BASE && mr_before(side->urgent_seq, side->next_seq))
         side->flags &= ~(uint32_t)SIDE_URGENT;
 }
 
@@ -229,8 +229,8 @@ static inline bool fast(struct pass *p)
     if ((packet->tcp_flags & (MR_TCP_SYN | MR_TCP_FIN | MR_TCP_RST | MR_TCP_URG | MR_TCP_ACK)) !=
             MR_TCP_ACK ||
         !(p->tcp->flags & TCP_FAST) || (side->flags | other->flags) & odd ||
-        !(side->flags & SIDE_BASE) || (other->flags & usual) != usual || side->held ||
-        other->held || packet->flags & MR_PACKET_TRUNCATED)
+        !(side->flags & SIDE_BASE) || (other->flags & usual) != usual || side->held.index ||
+        other->held.index || packet->flags & MR_PACKET_TRUNCATED)
         return false;
     /* the acknowledgment repeats or advances, within what was delivered */
     if (ack - other->acked > other->next_seq - other->acked)
@@ -241,13 +241,14 @@ static inline bool fast(struct pass *p)
             side->flags & SIDE_SCALE && (!(other->flags & SIDE_SYN) || other->flags & SIDE_SCALE)
                 ? side->window_shift
                 : 0;
-    if (packet->payload_len && (packet->tcp_seq != side->next_seq ||
-                                (side->flags & SIDE_EDGE && !seq_lt(packet->tcp_seq, side->edge))))
+    if (packet->payload_len &&
+        (packet->tcp_seq != side->next_seq ||
+         (side->flags & SIDE_EDGE && !mr_before(packet->tcp_seq, side->edge))))
         return false;
     account(p);
     uint32_t edge = ack + ((uint32_t)packet->tcp_window << shift);
     other->acked = ack;
-    if (seq_lt(other->edge, edge))
+    if (mr_before(other->edge, edge))
         other->edge = edge;
     if (packet->payload_len)
         tcp_deliver(p, p->from, packet->data + packet->payload_offset, packet->payload_len, NULL);
@@ -272,7 +273,7 @@ uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr
     if (!(p->tcp->flags & TCP_ENDED)) {
         process(p);
         for (uint8_t d = 0; d < 2; d++) {
-            if (p->tcp->side[d].held)
+            if (p->tcp->side[d].held.index)
                 tcp_settle(p, d);
         }
         tcp_update_state(p);
@@ -298,6 +299,6 @@ void mr_tcp_finish(struct mr_tcp *tcp, struct mr_flow *flow, enum mr_flow_end re
 
 void mr_tcp_release(struct mr_tcp *tcp, const struct mr_tcp_sink *sink)
 {
-    tcp_held_clear(sink, &tcp->side[0]);
-    tcp_held_clear(sink, &tcp->side[1]);
+    tcp_clear_held(sink, &tcp->side[0]);
+    tcp_clear_held(sink, &tcp->side[1]);
 }

@@ -31,7 +31,7 @@
 
 #include "millrace/component.h"
 #include "millrace/packet.h"
-#include "stream/fragment.h"
+#include "stream/pieces.h"
 
 struct mr_tcp_config {
     enum mr_overlap_policy policy;   /* default MR_OVERLAP_BSD, as Suricata */
@@ -59,20 +59,21 @@ struct mr_tcp_sample {
 /* The state of one flow: all zero is a new one. Defined here so that tables can embed it. All
  * numbers are sequence numbers unless they say otherwise. */
 struct mr_tcp_direction {
-    uint32_t flags;         /* tcp_parts.h */
-    uint32_t next_seq;      /* next byte to deliver */
-    uint32_t acked;         /* highest acknowledgment by the other side */
-    uint32_t edge;          /* end of the window that the other side has granted */
-    uint64_t delivered;     /* stream offset of next_seq */
-    struct mr_buffer *held; /* index of the segments out of order; NULL: none */
-    uint32_t held_bytes;
-    uint32_t isn;        /* first byte of the stream: the SYN's number + 1 */
-    uint32_t alternate;  /* the same of a SYN that did not fit, until somebody answers it */
-    uint32_t fin_seq;    /* of the FIN: end of the data */
-    uint32_t urgent_seq; /* the byte announced as urgent, when it is taken out of the stream */
-    uint32_t window;     /* bytes, as last advertised by this side */
+    uint32_t flags;        /* tcp_parts.h */
+    uint32_t next_seq;     /* next byte to deliver */
+    uint32_t acked;        /* highest acknowledgment by the other side */
+    uint32_t edge;         /* end of the window that the other side has granted */
+    uint64_t delivered;    /* stream offset of next_seq */
+    struct mr_pieces held; /* segments out of order */
+    uint32_t isn;          /* first byte of the stream: the SYN's number + 1 */
+    uint32_t alternate;    /* the same of a SYN that did not fit, until somebody answers it */
+    uint32_t fin_seq;      /* of the FIN: end of the data */
+    uint32_t urgent_seq;   /* the byte announced as urgent, when it is taken out of the stream */
+    uint32_t window;       /* bytes, as last advertised by this side */
     uint8_t window_shift;
     uint8_t next_sample;
+    uint8_t odd_acks;   /* acknowledgments in a row of what was never sent, as far as seen, */
+    uint32_t odd_since; /* while the other side's packets stood at this number */
     struct mr_tcp_sample samples[MR_TCP_SAMPLES];
 };
 

@@ -1,6 +1,7 @@
 /* What moves without data: acknowledgments, windows, FIN, RST, and the states inferred. */
 #include "stream/tcp_parts.h"
 
+#define MAX_ODD_ACKS  16
 #define UNKNOWN_SHIFT 14 /* of a window whose scale was not seen: the widest */
 
 /* The window that a packet without SYN advertises, in bytes. */
@@ -25,13 +26,13 @@ static void settle_syn_data(struct pass *p)
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
 
     side->flags &= ~(uint32_t)SIDE_SYN_DATA;
-    if (!side->held)
+    if (!side->held.index)
         return;
-    if (tcp_held_covers(side, p->packet->tcp_seq)) {
-        tcp_held_admit(side, 0, true);
+    if (mr_pieces_cover(&side->held, p->packet->tcp_seq)) {
+        mr_pieces_strengthen(&side->held, 0, true);
         tcp_drain(p, p->from);
     } else {
-        tcp_held_clear(p->sink, side);
+        tcp_clear_held(p->sink, side);
     }
 }
 
@@ -40,20 +41,33 @@ static void ack_fin(struct pass *p, struct mr_tcp_direction *other, uint32_t ack
 {
     if (ack == other->fin_seq + 1) {
         other->flags |= SIDE_FIN_ACKED;
-    } else if (seq_lt(other->fin_seq + 1, ack) && tcp_held_covers(other, ack)) {
+    } else if (mr_before(other->fin_seq + 1, ack) && mr_pieces_cover(&other->held, ack)) {
         other->flags &= ~(uint32_t)(SIDE_FIN | SIDE_FIN_DONE | SIDE_FIN_ACKED | SIDE_FIN_FIRST);
         anomaly(p, "stream.fin_invalid_ack");
         tcp_drain(p, !p->from);
     }
 }
 
-/* Can the receiver have this much? It can when it granted the window for it, or when it was sent.
- */
-static bool plausible(const struct mr_tcp_direction *other, uint32_t ack)
+/* Can the sender of this acknowledgment have so much? It can when it granted the window for it, or
+ * when it was sent to it. When the other side is silent nothing can be said, and the acknowledgment
+ * is believed if many of its kind come: packets were lost on the way here. */
+static bool plausible(struct pass *p, uint32_t ack)
 {
-    return !(other->flags & SIDE_EDGE) || seq_le(ack, other->edge) ||
-           (other->flags & SIDE_FIN && ack == other->fin_seq + 1) || seq_le(ack, other->next_seq) ||
-           tcp_held_covers(other, ack);
+    struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
+    uint32_t packets = (uint32_t)p->flow->packets[!p->from];
+
+    if (!(other->flags & SIDE_EDGE) || mr_not_after(ack, other->edge) ||
+        (other->flags & SIDE_FIN && ack == other->fin_seq + 1) ||
+        mr_not_after(ack, other->next_seq) || mr_pieces_cover(&other->held, ack) || !packets) {
+        side->odd_acks = 0;
+        return true;
+    }
+    if (!side->odd_acks || side->odd_since != packets) {
+        side->odd_acks = 0;
+        side->odd_since = packets;
+    }
+    return ++side->odd_acks > MAX_ODD_ACKS;
 }
 
 bool tcp_on_ack(struct pass *p)
@@ -68,16 +82,16 @@ bool tcp_on_ack(struct pass *p)
     if (other->flags & SIDE_BASE) {
         if (other->flags & SIDE_ALTERNATE && ack == other->alternate && ack != other->isn &&
             !other->delivered && !(other->flags & SIDE_SYN_ACKED)) {
-            tcp_held_clear(p->sink, other);
+            tcp_clear_held(p->sink, other);
             other->flags &= ~(uint32_t)(SIDE_ALTERNATE | SIDE_ACKED | SIDE_EDGE);
             tcp_set_base(p, !p->from, ack);
         }
-        if (other->flags & SIDE_SYN && seq_lt(ack, other->isn)) {
+        if (other->flags & SIDE_SYN && mr_before(ack, other->isn)) {
             anomaly(p, p->tcp->flags & TCP_ESTABLISHED ? "stream.pkt_invalid_ack"
                                                        : "stream.3whs_wrong_seq_wrong_ack");
             return false;
         }
-        if (!plausible(other, ack)) {
+        if (!plausible(p, ack)) {
             anomaly(p, "stream.pkt_invalid_ack");
             return false;
         }
@@ -86,12 +100,12 @@ bool tcp_on_ack(struct pass *p)
         if (other->flags & SIDE_FIN)
             ack_fin(p, other, ack);
     }
-    if (!(other->flags & SIDE_ACKED) || seq_lt(other->acked, ack)) {
+    if (!(other->flags & SIDE_ACKED) || mr_before(other->acked, ack)) {
         other->acked = ack;
         other->flags |= SIDE_ACKED;
     }
     side->window = window;
-    if (!(other->flags & SIDE_EDGE) || seq_lt(other->edge, ack + window)) {
+    if (!(other->flags & SIDE_EDGE) || mr_before(other->edge, ack + window)) {
         other->edge = ack + window;
         other->flags |= SIDE_EDGE;
     }
@@ -116,8 +130,8 @@ void tcp_on_fin(struct pass *p, uint32_t fin_seq)
     if (side->flags & SIDE_BASE) {
         uint32_t limit =
             (side->flags & SIDE_EDGE ? side->edge : side->next_seq) + p->config->max_held_bytes;
-        if (seq_lt(fin_seq, side->next_seq) ||
-            (!seq_le(fin_seq, limit) && !tcp_held_covers(side, fin_seq))) {
+        if (mr_before(fin_seq, side->next_seq) ||
+            (!mr_not_after(fin_seq, limit) && !mr_pieces_cover(&side->held, fin_seq))) {
             anomaly(p, "stream.fin_out_of_window");
             return;
         }
@@ -142,26 +156,26 @@ static bool rst_valid(struct pass *p)
         /* the answer to a SYN, or to a side that alone is seen, must name its number */
         if (!(other->flags & SIDE_BASE))
             return false;
-        if (has_ack ? ack - other->isn <= other->next_seq - other->isn + other->held_bytes ||
+        if (has_ack ? ack - other->isn <= other->next_seq - other->isn + other->held.bytes ||
                           (other->flags & SIDE_ALTERNATE && ack == other->alternate)
                     : side->flags & SIDE_ACKED && seq == side->acked)
             return true;
         anomaly(p, "stream.rst_invalid_ack");
         return false;
     }
-    if (has_ack && other->flags & SIDE_SYN && seq_lt(ack, other->isn)) {
+    if (has_ack && other->flags & SIDE_SYN && mr_before(ack, other->isn)) {
         anomaly(p, "stream.rst_invalid_ack");
         return false;
     }
     uint32_t low = side->next_seq, high = side->next_seq + p->config->max_held_bytes;
-    if (side->flags & SIDE_ACKED && seq_lt(side->acked, low))
+    if (side->flags & SIDE_ACKED && mr_before(side->acked, low))
         low = side->acked;
     if (side->flags & SIDE_EDGE)
         high = side->edge;
     if (seq == side->next_seq || seq == side->next_seq + 1 ||
-        (seq_le(low, seq) && seq_le(seq, high)))
+        (mr_not_after(low, seq) && mr_not_after(seq, high)))
         return true;
-    if (!seq_lt(seq, low) || seq_lt(seq, side->isn - 1))
+    if (!mr_before(seq, low) || mr_before(seq, side->isn - 1))
         anomaly(p, "stream.est_packet_out_of_window");
     return false;
 }
@@ -193,7 +207,7 @@ void tcp_check_reset(struct pass *p)
     bool goes_on = !(side->flags & SIDE_BASE)
                        ? answers || packet->payload_len
                        : !(packet->tcp_flags & MR_TCP_SYN) && packet->payload_len &&
-                             seq_lt(p->tcp->rst_seq, packet->tcp_seq + packet->payload_len);
+                             mr_before(p->tcp->rst_seq, packet->tcp_seq + packet->payload_len);
     if (!goes_on)
         return;
     anomaly(p, "stream.suspected_rst_inject");

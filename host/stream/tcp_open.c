@@ -23,7 +23,8 @@ void tcp_set_base(struct pass *p, uint8_t d, uint32_t base)
         side->flags &= ~(uint32_t)SIDE_EDGE;
     if (side->flags & SIDE_FIN && side->fin_seq - base > ACK_RANGE)
         side->flags &= ~(uint32_t)SIDE_FIN;
-    tcp_held_trim(p, d, base);
+    const struct mr_piece_rules rules = tcp_rules(p->sink);
+    mr_pieces_trim(&side->held, &rules, base);
     tcp_drain(p, d);
 }
 
@@ -57,7 +58,7 @@ static void take_syn(struct pass *p, uint32_t base)
     int shift = window_scale(p->packet);
 
     if (side->flags & SIDE_SYN_DATA)
-        tcp_held_clear(p->sink, side);
+        tcp_clear_held(p->sink, side);
     side->flags &= ~(uint32_t)(SIDE_SCALE | SIDE_SYN_DATA);
     side->flags |= SIDE_SYN;
     if (shift >= 0) {
@@ -100,12 +101,13 @@ static bool answer_fits(struct pass *p)
         return true;
     if (other->flags & SIDE_ALTERNATE && ack == other->alternate &&
         !(p->tcp->flags & TCP_ESTABLISHED)) {
-        tcp_held_clear(p->sink, other);
+        tcp_clear_held(p->sink, other);
         other->flags &= ~(uint32_t)(SIDE_SYN_DATA | SIDE_ALTERNATE);
         tcp_set_base(p, !p->from, ack);
         return true;
     }
-    if (seq_lt(other->isn, ack) && (seq_le(ack, other->next_seq) || tcp_held_covers(other, ack)))
+    if (mr_before(other->isn, ack) &&
+        (mr_not_after(ack, other->next_seq) || mr_pieces_cover(&other->held, ack)))
         return true; /* data in the SYN, or a late repetition */
     anomaly(p, "stream.3whs_synack_with_wrong_ack");
     return false;
@@ -124,16 +126,16 @@ static void answered(struct pass *p)
     if (other->flags & SIDE_SYN_DATA) {
         other->flags &= ~(uint32_t)SIDE_SYN_DATA;
         if (ack == other->isn) {
-            tcp_held_clear(p->sink, other);
+            tcp_clear_held(p->sink, other);
             anomaly(p, "stream.3whs_synack_tfo_data_ignored");
         }
     }
-    if (!(other->flags & SIDE_ACKED) || seq_lt(other->acked, ack)) {
+    if (!(other->flags & SIDE_ACKED) || mr_before(other->acked, ack)) {
         other->acked = ack;
         other->flags |= SIDE_ACKED;
     }
     uint32_t edge = ack + p->packet->tcp_window;
-    if (!(other->flags & SIDE_EDGE) || seq_lt(other->edge, edge)) {
+    if (!(other->flags & SIDE_EDGE) || mr_before(other->edge, edge)) {
         other->edge = edge;
         other->flags |= SIDE_EDGE;
     }
@@ -151,7 +153,7 @@ void tcp_on_syn(struct pass *p)
     if (answers && !answer_fits(p))
         return;
     if (!(side->flags & SIDE_SYN)) {
-        if (side->flags & SIDE_BASE && base != side->isn && (side->delivered || side->held)) {
+        if (side->flags & SIDE_BASE && base != side->isn && (side->delivered || side->held.index)) {
             other_isn(p, base, answers);
             return;
         }
@@ -177,12 +179,12 @@ void tcp_on_syn(struct pass *p)
         answered(p);
     if (!packet->payload_len)
         return;
-    struct piece piece = {
-        .seq = base, .len = packet->payload_len, .data = packet->data + packet->payload_offset};
+    struct mr_piece piece = {
+        .start = base, .len = packet->payload_len, .data = packet->data + packet->payload_offset};
     if (answers || side->delivered || side->flags & SIDE_ACKED) {
         tcp_on_data(p, p->from, piece);
-    } else if (!side->held) {
-        piece.beyond = true;
+    } else if (!side->held.index) {
+        piece.marks = MR_PIECE_WEAK;
         if (tcp_hold(p, p->from, piece))
             side->flags |= SIDE_SYN_DATA;
     }

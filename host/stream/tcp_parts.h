@@ -2,8 +2,7 @@
  *   tcp.c         one packet: who sent it, accounts, the fast path, the end of the flow
  *   tcp_open.c    SYN: handshakes, pick-up in the middle, reuse of the 5-tuple
  *   tcp_control.c acknowledgments and windows, FIN, RST, endpoint states
- *   tcp_stream.c  data: delivery in order, holes
- *   tcp_held.c    segments out of order and their overlaps
+ *   tcp_stream.c  data: delivery in order, holes; pieces.c keeps what is out of order
  */
 #ifndef MR_STREAM_TCP_PARTS_H
 #define MR_STREAM_TCP_PARTS_H
@@ -50,70 +49,22 @@ struct pass {
     uint8_t from; /* enum mr_direction: who sent the packet */
 };
 
-/* A segment, or what is left of it. */
-struct piece {
-    uint32_t seq;
-    uint32_t len;
-    const uint8_t *data;
-    bool beyond;   /* out of the window: held apart (tcp.h) */
-    bool far_away; /* so far out that only an acknowledgment lets it in */
-    bool skipped;  /* an urgent byte taken out of the stream */
-};
-
-/* A held segment. */
-struct held_entry {
-    uint32_t seq, len;
-    uint32_t skip; /* bytes at buffer->data that were cut off in front */
-    bool beyond, far_away, skipped;
-    struct mr_buffer *buffer;
-};
-
-/* The index of a direction's held segments, in a pool buffer: entries[first..n), by number, without
- * overlaps. */
-struct held_index {
-    uint32_t first, n, room;
-    uint32_t n_beyond;
-    uint32_t received; /* bytes that were ever added */
-    /* what is acknowledged up to settle_seq has come, or never will, when enough has passed since:
-     */
-    bool settling;
-    uint32_t settle_seq, settle_received;
-    uint64_t settle_ns, settle_packets;
-    struct held_entry entries[];
-};
-
-static inline bool seq_lt(uint32_t a, uint32_t b)
-{
-    return (int32_t)(a - b) < 0;
-}
-
-static inline bool seq_le(uint32_t a, uint32_t b)
-{
-    return (int32_t)(a - b) <= 0;
-}
-
-static inline struct held_index *held_index(const struct mr_tcp_direction *side)
-{
-    return (struct held_index *)(void *)side->held->data;
-}
-
-static inline struct held_entry *held_front(const struct mr_tcp_direction *side)
-{
-    if (!side->held)
-        return NULL;
-    struct held_index *index = held_index(side);
-    return &index->entries[index->first];
-}
-
 static inline void anomaly(const struct pass *p, const char *name)
 {
     p->sink->anomaly(p->sink->user, name);
 }
 
-static inline void tcp_put_buffer(const struct mr_tcp_sink *sink, struct mr_buffer *buffer)
+/* How held pieces are kept. */
+static inline struct mr_piece_rules tcp_rules(const struct mr_tcp_sink *sink)
 {
-    if (buffer)
-        sink->buffer_put(sink->user, buffer);
+    return (struct mr_piece_rules){
+        .user = sink->user, .get = sink->buffer_get, .put = sink->buffer_put};
+}
+
+static inline void tcp_clear_held(const struct mr_tcp_sink *sink, struct mr_tcp_direction *side)
+{
+    const struct mr_piece_rules rules = tcp_rules(sink);
+    mr_pieces_clear(&side->held, &rules);
 }
 
 /* tcp.c */
@@ -140,7 +91,9 @@ void tcp_on_rst(struct pass *p);
 void tcp_check_reset(struct pass *p);
 
 /* tcp_stream.c */
-void tcp_on_data(struct pass *p, uint8_t d, struct piece piece);
+void tcp_on_data(struct pass *p, uint8_t d, struct mr_piece piece);
+/* Keeps a piece; false: no room or no buffer, then a part of it may be in. */
+bool tcp_hold(struct pass *p, uint8_t d, struct mr_piece piece);
 /* Delivers what is held and in order now; then the FIN, when it is reached. */
 void tcp_drain(struct pass *p, uint8_t d);
 /* Gives up holes that cannot be filled any more. */
@@ -185,23 +138,5 @@ static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, u
     side->delivered += len;
     p->sink->chunk(p->sink->user, &chunk, buffer);
 }
-
-/* tcp_held.c */
-/* Puts a piece among the held ones by the overlap policy, copying it; false: no room or no buffer,
- * then a part of it may be in. All of it lies behind next_seq. */
-bool tcp_hold(struct pass *p, uint8_t d, struct piece piece);
-/* Takes the first or last entry out; its buffer is the caller's. */
-struct held_entry tcp_held_shift(struct pass *p, uint8_t d);
-struct held_entry tcp_held_pop(struct pass *p, uint8_t d);
-/* Drops what is held before `base`. */
-void tcp_held_trim(struct pass *p, uint8_t d, uint32_t base);
-/* Drops everything held. */
-void tcp_held_clear(const struct mr_tcp_sink *sink, struct mr_tcp_direction *side);
-/* Entries before `edge` are no longer beyond the window; all of them when `all`. */
-void tcp_held_admit(struct mr_tcp_direction *side, uint32_t edge, bool all);
-/* Does an entry end at `seq`, or have it inside? */
-bool tcp_held_covers(const struct mr_tcp_direction *side, uint32_t seq);
-/* Joins neighbours, so that fewer entries remain; true when some could be joined. */
-bool tcp_held_join(struct pass *p, uint8_t d);
 
 #endif

@@ -28,31 +28,40 @@ static void gap(struct pass *p, uint8_t d, uint32_t len)
     p->sink->chunk(p->sink->user, &chunk, NULL);
 }
 
-static void drop_last(struct pass *p, uint8_t d)
-{
-    struct held_entry e = tcp_held_pop(p, d);
-    tcp_put_buffer(p->sink, e.buffer);
-}
-
 static bool behind_fin(const struct mr_tcp_direction *side, uint32_t seq)
 {
-    return side->flags & SIDE_FIN && !seq_lt(seq, side->fin_seq);
+    return side->flags & SIDE_FIN && !mr_before(seq, side->fin_seq);
+}
+
+bool tcp_hold(struct pass *p, uint8_t d, struct mr_piece piece)
+{
+    struct mr_piece_rules rules = tcp_rules(p->sink);
+
+    rules.new_wins = mr_overlap_new_wins_tcp;
+    rules.policy = p->config->policy;
+    rules.max_bytes = p->config->max_held_bytes;
+    rules.max_pieces = p->config->max_held_segments;
+    bool done = mr_pieces_insert(&p->tcp->side[d].held, &rules, piece);
+    if (rules.differed)
+        anomaly(p, "stream.reassembly_overlap_different_data");
+    return done;
 }
 
 void tcp_drain(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
-    struct held_entry *front;
+    const struct mr_piece_rules rules = tcp_rules(p->sink);
+    const struct mr_kept *front;
 
-    while ((front = held_front(side)) && front->seq == side->next_seq && !front->beyond &&
-           !behind_fin(side, front->seq)) {
-        struct held_entry e = tcp_held_shift(p, d);
-        if (side->flags & SIDE_FIN && seq_lt(side->fin_seq, e.seq + e.len))
-            e.len = side->fin_seq - e.seq;
-        if (e.skipped)
-            side->next_seq += e.len;
+    while ((front = mr_pieces_front(&side->held)) && front->start == side->next_seq &&
+           !(front->marks & MR_PIECE_WEAK) && !behind_fin(side, front->start)) {
+        struct mr_kept k = mr_pieces_shift(&side->held, &rules);
+        if (side->flags & SIDE_FIN && mr_before(side->fin_seq, k.start + k.len))
+            k.len = side->fin_seq - k.start;
+        if (k.marks & MR_PIECE_VOID)
+            side->next_seq += k.len;
         else
-            tcp_deliver(p, d, e.buffer->data + e.skip, e.len, e.buffer);
+            tcp_deliver(p, d, k.buffer->data + k.skip, k.len, k.buffer);
     }
     if (side->flags & SIDE_FIN && side->next_seq == side->fin_seq &&
         !(side->flags & SIDE_FIN_DONE)) {
@@ -66,7 +75,7 @@ void tcp_drain(struct pass *p, uint8_t d)
 static void give_up_hole(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
-    uint32_t len = held_front(side)->seq - side->next_seq;
+    uint32_t len = mr_pieces_front(&side->held)->start - side->next_seq;
 
     if (len)
         gap(p, d, len);
@@ -77,11 +86,11 @@ void tcp_settle(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
     uint64_t packets = p->flow->packets[0] + p->flow->packets[1];
-    struct held_entry *front = held_front(side);
+    const struct mr_kept *front = mr_pieces_front(&side->held);
 
     if (!front || !(side->flags & SIDE_BASE) || !(side->flags & SIDE_ACKED))
         return;
-    struct held_index *index = held_index(side);
+    struct mr_piece_index *index = mr_piece_index(&side->held);
     if (index->settling) {
         bool passed = index->received - index->settle_received > SETTLE_BYTES ||
                       (packets - index->settle_packets >= SETTLE_PACKETS &&
@@ -90,14 +99,14 @@ void tcp_settle(struct pass *p, uint8_t d)
             return;
         uint32_t settled = index->settle_seq;
         index->settling = false;
-        while ((front = held_front(side)) && !front->beyond && seq_le(front->seq, settled) &&
-               !behind_fin(side, front->seq))
+        while ((front = mr_pieces_front(&side->held)) && !(front->marks & MR_PIECE_WEAK) &&
+               mr_not_after(front->start, settled) && !behind_fin(side, front->start))
             give_up_hole(p, d);
         if (!front)
             return;
-        index = held_index(side);
+        index = mr_piece_index(&side->held);
     }
-    if (seq_le(front->seq, side->acked) && front->seq != side->next_seq) {
+    if (mr_not_after(front->start, side->acked) && front->start != side->next_seq) {
         index->settling = true;
         index->settle_seq = side->acked;
         index->settle_received = index->received;
@@ -110,44 +119,61 @@ void tcp_edge_moved(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
 
-    if (side->held && held_index(side)->n_beyond && !(side->flags & SIDE_SYN_DATA)) {
-        tcp_held_admit(side, side->edge, !(side->flags & SIDE_EDGE));
-        if (side->flags & SIDE_BASE)
-            tcp_drain(p, d);
-    }
+    if (!side->held.index || side->flags & SIDE_SYN_DATA)
+        return;
+    mr_pieces_strengthen(&side->held, side->edge, !(side->flags & SIDE_EDGE));
+    if (side->flags & SIDE_BASE)
+        tcp_drain(p, d);
 }
 
 /* The other side's acknowledgments have gone missing: goes on without a window until the next. */
-static void lift_edge(struct pass *p, uint8_t d)
+static void lift_edge(struct mr_tcp_direction *side)
 {
-    struct mr_tcp_direction *side = &p->tcp->side[d];
-
     side->flags &= ~(uint32_t)(SIDE_EDGE | SIDE_SYN_DATA);
-    tcp_held_admit(side, 0, true);
+    mr_pieces_strengthen(&side->held, 0, true);
+}
+
+static void drop_last(struct pass *p, uint8_t d)
+{
+    const struct mr_piece_rules rules = tcp_rules(p->sink);
+    struct mr_kept k = mr_pieces_pop(&p->tcp->side[d].held, &rules);
+
+    if (k.buffer)
+        p->sink->buffer_put(p->sink->user, k.buffer);
 }
 
 /* A limit is reached: makes room by giving up what is worth least. False: nothing is held. */
 static bool relieve(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
-    struct held_entry *front = held_front(side);
+    const struct mr_kept *front = mr_pieces_front(&side->held);
 
     if (!front)
         return false;
-    if (!(side->flags & SIDE_BASE)) {
-        tcp_set_base(p, d, front->seq);
-        return true;
-    }
-    struct held_index *index = held_index(side);
-    const struct held_entry *last = &index->entries[index->n - 1];
-    if (behind_fin(side, last->seq) || (last->far_away && !front->far_away)) {
+    const struct mr_kept *last = mr_pieces_last(&side->held);
+    if (behind_fin(side, last->start) ||
+        (last->marks & MR_PIECE_FAR && !(front->marks & MR_PIECE_FAR))) {
         drop_last(p, d);
         return true;
     }
-    if (front->beyond)
-        lift_edge(p, d);
+    if (front->marks & MR_PIECE_WEAK)
+        lift_edge(side);
     give_up_hole(p, d);
     return true;
+}
+
+/* Drops what nobody has acknowledged and nothing reaches. */
+static void drop_forlorn(struct pass *p, uint8_t d)
+{
+    struct mr_tcp_direction *side = &p->tcp->side[d];
+    const struct mr_kept *last;
+
+    while (
+        (last = mr_pieces_last(&side->held)) &&
+        (last->marks & MR_PIECE_FAR || (side->flags & SIDE_BASE && behind_fin(side, last->start))))
+        drop_last(p, d);
+    if (side->flags & SIDE_SYN_DATA && !(side->flags & SIDE_ACKED))
+        tcp_clear_held(p->sink, side); /* of a SYN that nobody answered */
 }
 
 void tcp_flush(struct pass *p, uint8_t d)
@@ -156,20 +182,11 @@ void tcp_flush(struct pass *p, uint8_t d)
 
     if (p->tcp->flags & TCP_ENDED)
         return;
-    while (side->held) {
-        const struct held_index *index = held_index(side);
-        const struct held_entry *last = &index->entries[index->n - 1];
-        if (!last->far_away && !(side->flags & SIDE_BASE && behind_fin(side, last->seq)))
-            break;
-        drop_last(p, d);
-    }
-    if (side->held && side->flags & SIDE_SYN_DATA && !(side->flags & SIDE_ACKED))
-        tcp_held_clear(p->sink, side); /* of a SYN that nobody answered */
-    if (side->held && !(side->flags & SIDE_BASE))
-        tcp_set_base(p, d, held_front(side)->seq);
-    if (side->held)
-        lift_edge(p, d);
-    while (side->held && !(p->tcp->flags & TCP_ENDED))
+    drop_forlorn(p, d);
+    if (side->held.index && !(side->flags & SIDE_BASE))
+        tcp_set_base(p, d, mr_pieces_front(&side->held)->start);
+    lift_edge(side);
+    while (side->held.index && !(p->tcp->flags & TCP_ENDED))
         give_up_hole(p, d);
     if (!(side->flags & SIDE_BASE) || p->tcp->flags & TCP_ENDED)
         return;
@@ -184,19 +201,19 @@ void tcp_flush(struct pass *p, uint8_t d)
 }
 
 /* Bytes that were delivered before come again: are they the same, as far as is remembered? */
-static void compare_delivered(struct pass *p, uint8_t d, const struct piece *piece)
+static void compare_delivered(struct pass *p, uint8_t d, const struct mr_piece *piece)
 {
     const struct mr_tcp_direction *side = &p->tcp->side[d];
 
-    if (piece->skipped || (piece->len == 1 && piece->seq + 1 == side->next_seq))
+    if (piece->marks & MR_PIECE_VOID || (piece->len == 1 && piece->start + 1 == side->next_seq))
         return; /* a keep-alive probe carries any byte */
-    if (side->delivered < INT32_MAX && seq_lt(piece->seq, side->isn)) {
+    if (side->delivered < INT32_MAX && mr_before(piece->start, side->isn)) {
         anomaly(p, "stream.reassembly_segment_before_base_seq");
         return;
     }
     for (int i = 0; i < MR_TCP_SAMPLES; i++) {
         const struct mr_tcp_sample *s = &side->samples[i];
-        int64_t offset = (int32_t)(s->seq - piece->seq);
+        int64_t offset = (int32_t)(s->seq - piece->start);
         int64_t from = offset > 0 ? offset : 0;
         int64_t to = offset + s->len < piece->len ? offset + s->len : piece->len;
         if (from < to &&
@@ -207,42 +224,75 @@ static void compare_delivered(struct pass *p, uint8_t d, const struct piece *pie
     }
 }
 
-static void hold_pending(struct pass *p, uint8_t d, struct piece piece)
+static void hold_pending(struct pass *p, uint8_t d, struct mr_piece piece)
 {
-    struct mr_tcp_direction *side = &p->tcp->side[d];
+    const struct mr_pieces *held = &p->tcp->side[d].held;
 
     if (!tcp_hold(p, d, piece)) {
-        tcp_set_base(p, d, side->held ? held_front(side)->seq : piece.seq);
+        tcp_set_base(p, d, held->index ? mr_pieces_front(held)->start : piece.start);
         tcp_on_data(p, d, piece);
         return;
     }
-    const struct held_index *index = held_index(side);
-    if (index->n - index->first >= PENDING_SEGMENTS || side->held_bytes > PENDING_BYTES)
-        tcp_set_base(p, d, held_front(side)->seq);
+    if (mr_pieces_count(held) >= PENDING_SEGMENTS || held->bytes > PENDING_BYTES)
+        tcp_set_base(p, d, mr_pieces_front(held)->start);
 }
 
 /* Where the piece stands to the window. False: so far from anything that it is ignored. */
-static bool place(struct pass *p, const struct mr_tcp_direction *side, struct piece *piece)
+static bool place(struct pass *p, const struct mr_tcp_direction *side, struct mr_piece *piece)
 {
-    bool was_far_away = piece->far_away;
+    bool was_far = piece->marks & MR_PIECE_FAR;
 
-    piece->beyond = piece->far_away = false;
+    piece->marks &= MR_PIECE_VOID;
     if (!(side->flags & SIDE_EDGE)) {
-        if ((int32_t)(piece->seq - side->next_seq) < FAR_FROM_ANYTHING)
+        if ((int32_t)(piece->start - side->next_seq) < FAR_FROM_ANYTHING)
             return true;
         anomaly(p, "stream.est_packet_out_of_window");
         return false;
     }
-    if (!seq_lt(piece->seq, side->edge)) {
-        piece->beyond = true;
-        piece->far_away = piece->seq - side->edge > p->config->max_held_bytes;
-        if (piece->far_away && !was_far_away)
+    if (mr_before(piece->start, side->edge))
+        return true;
+    piece->marks |= MR_PIECE_WEAK;
+    /* more than can be held: what reaches there without a hole has lifted the edge before */
+    if (piece->start - side->edge > 2 * (uint64_t)p->config->max_held_bytes) {
+        piece->marks |= MR_PIECE_FAR;
+        if (!was_far)
             anomaly(p, "stream.est_packet_out_of_window");
     }
     return true;
 }
 
-void tcp_on_data(struct pass *p, uint8_t d, struct piece piece)
+/* Can the piece be delivered as it lies in the packet? */
+static bool is_next(const struct mr_tcp_direction *side, const struct mr_piece *piece)
+{
+    const struct mr_kept *front = mr_pieces_front(&side->held);
+    uint32_t end = piece->start + piece->len;
+
+    return piece->start == side->next_seq && !(piece->marks & MR_PIECE_WEAK) &&
+           (!front || mr_not_after(end, front->start)) &&
+           (!(side->flags & SIDE_FIN) || mr_not_after(end, side->fin_seq));
+}
+
+/* There is no room for the piece. False: it is not worth what room would cost. */
+static bool force(struct pass *p, uint8_t d, struct mr_piece *piece)
+{
+    struct mr_tcp_direction *side = &p->tcp->side[d];
+    const struct mr_kept *front = mr_pieces_front(&side->held);
+
+    if (behind_fin(side, piece->start) ||
+        (piece->marks & MR_PIECE_FAR && front && !(front->marks & MR_PIECE_FAR)))
+        return false;
+    if (relieve(p, d))
+        return true;
+    if (piece->marks & MR_PIECE_WEAK)
+        return false;
+    if (piece->start != side->next_seq)
+        gap(p, d, piece->start - side->next_seq);
+    else if (side->flags & SIDE_FIN)
+        piece->len = side->fin_seq - piece->start;
+    return true;
+}
+
+void tcp_on_data(struct pass *p, uint8_t d, struct mr_piece piece)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
 
@@ -251,55 +301,41 @@ void tcp_on_data(struct pass *p, uint8_t d, struct piece piece)
         return;
     }
     while (!(p->tcp->flags & TCP_ENDED)) {
-        uint32_t old = side->next_seq - piece.seq;
+        uint32_t old = side->next_seq - piece.start;
         if ((int32_t)old > 0) {
             compare_delivered(p, d, &piece);
             if (old >= piece.len)
                 return;
-            piece.seq += old;
+            piece.start += old;
             piece.data += old;
             piece.len -= old;
         }
         if (!place(p, side, &piece))
             return;
-        struct held_entry *front = held_front(side);
-        uint32_t end = piece.seq + piece.len;
-        if (piece.seq == side->next_seq && !piece.beyond && (!front || seq_le(end, front->seq)) &&
-            (!(side->flags & SIDE_FIN) || seq_le(end, side->fin_seq))) {
-            if (piece.skipped)
+        if (is_next(side, &piece)) {
+            if (piece.marks & MR_PIECE_VOID)
                 side->next_seq += piece.len;
             else
                 tcp_deliver(p, d, piece.data, piece.len, NULL);
-            tcp_drain(p, d);
+            break;
+        }
+        if (tcp_hold(p, d, piece))
+            break;
+        if (!force(p, d, &piece))
             return;
-        }
-        if (tcp_hold(p, d, piece)) {
-            tcp_drain(p, d);
-            return;
-        }
-        front = held_front(side);
-        if (behind_fin(side, piece.seq) || (piece.far_away && front && !front->far_away))
-            return; /* nothing worth a hole */
-        if (!relieve(p, d)) {
-            if (piece.beyond)
-                return;
-            if (piece.seq != side->next_seq)
-                gap(p, d, piece.seq - side->next_seq);
-            else if (side->flags & SIDE_FIN && seq_lt(side->fin_seq, end))
-                piece.len = side->fin_seq - piece.seq;
-        }
     }
+    tcp_drain(p, d);
 }
 
 void tcp_cut_off(struct pass *p, uint32_t seq, uint32_t len)
 {
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_kept *front = mr_pieces_front(&side->held);
 
     if (seq != side->next_seq)
         return;
-    const struct held_entry *front = held_front(side);
-    if (front && seq_lt(front->seq, seq + len))
-        len = front->seq - seq;
+    if (front && mr_before(front->start, seq + len))
+        len = front->start - seq;
     if (len)
         gap(p, p->from, len);
     tcp_drain(p, p->from);

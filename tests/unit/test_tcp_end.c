@@ -1,0 +1,328 @@
+/* How TCP flows end: FIN in and out of order, RST and what is only said to be one, timeouts. */
+// layers: stream base
+#include "tcp_rig.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define A   MR_TCP_ACK
+#define FA  (MR_TCP_FIN | MR_TCP_ACK)
+#define SA  (MR_TCP_SYN | MR_TCP_ACK)
+#define SYN MR_TCP_SYN
+#define RST MR_TCP_RST
+#define RA  (MR_TCP_RST | MR_TCP_ACK)
+
+static void expect(struct rig *r, const char *c, const char *s)
+{
+    assert_string_equal(rig_text(r, C), c);
+    assert_string_equal(rig_text(r, S), s);
+    assert_false(r->broken);
+}
+
+static struct rig *opened(void)
+{
+    struct rig *r = rig_new();
+    rig_open(r, 100, 500);
+    return r;
+}
+
+/* Ends the rig; the flow must have ended once, for this reason. */
+static void done(struct rig *r, int reason)
+{
+    rig_finish(r, MR_FLOW_END_TIMEOUT);
+    assert_int_equal(rig_last(r)->ends, 1);
+    assert_int_equal(rig_last(r)->end_reason, reason);
+    assert_string_equal(rig_last(r)->flow.state, "closed");
+    rig_free(r);
+}
+
+static void fin_with_data(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, FA, "bye", 3);
+    rig_send(r, S, 501, 105, FA, "bye!", 4);
+    expect(r, "bye", "bye!");
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void fin_out_of_order(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, S, 501, 101, FA, "", 0);
+    rig_send(r, C, 104, 502, FA, "def", 3);
+    assert_int_equal(rig_last(r)->ends, 0);
+    rig_send(r, C, 101, 502, A, "abc", 3);
+    assert_int_equal(rig_last(r)->ends, 1);
+    expect(r, "abcdef", "");
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void half_closed_goes_on(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, FA, "request", 7);
+    rig_send(r, S, 501, 109, A, "long ", 5);
+    rig_send(r, C, 109, 506, A, "", 0);
+    rig_send(r, S, 506, 109, A, "answer", 6);
+    expect(r, "request", "long answer");
+    assert_string_equal(rig_last(r)->flow.state, "established");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void fins_over_a_hole(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, A, "ab", 2);
+    rig_send(r, C, 106, 501, FA, "", 0);
+    rig_send(r, S, 501, 107, FA, "", 0);
+    rig_send(r, C, 107, 502, A, "", 0);
+    assert_int_equal(rig_last(r)->ends, 0);
+    assert_string_equal(rig_last(r)->flow.state, "closed");
+    assert_int_equal(r->deadline_ns, rig_last(r)->flow.last_ns + 10000000000ull);
+    rig_finish(r, MR_FLOW_END_TIMEOUT);
+    expect(r, "ab___", "");
+    assert_int_equal(rig_last(r)->flow.gap_bytes[C], 3);
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void a_wrong_fin(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, A, "ab", 2);
+    rig_send(r, C, 103, 501, FA, "", 0); /* injected */
+    rig_send(r, C, 103, 501, A, "cd", 2);
+    expect(r, "ab", "");
+    rig_send(r, S, 501, 105, A, "", 0); /* the server took the data, not the FIN */
+    expect(r, "abcd", "");
+    assert_int_equal(rig_anomaly(r, "stream.fin_invalid_ack"), 1);
+    rig_send(r, C, 105, 501, FA, "e", 1);
+    rig_send(r, S, 501, 107, FA, "", 0);
+    expect(r, "abcde", "");
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void bytes_behind_a_fin(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, FA, "ab", 2);
+    rig_send(r, C, 103, 501, A, "cd", 2);
+    rig_send(r, S, 501, 104, FA, "", 0); /* takes the FIN: the bytes behind it are nobody's */
+    expect(r, "ab", "");
+    assert_int_equal(rig_last(r)->ends, 1);
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void fin_out_of_window(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101 + (200u << 20), 501, FA, "", 0);
+    rig_send(r, S, 501, 101, A, "", 0);
+    rig_send(r, S, 400, 101, FA, "", 0);
+    assert_int_equal(rig_anomaly(r, "stream.fin_out_of_window"), 2);
+    rig_send(r, C, 101, 501, A, "ok", 2);
+    rig_send(r, C, 103, 501, FA, "", 0);
+    rig_send(r, C, 104, 501, FA, "", 0);
+    assert_int_equal(rig_anomaly(r, "stream.fin1_fin_wrong_seq"), 1);
+    expect(r, "ok", "");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void refused_connection(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_send(r, C, 100, 0, SYN, "", 0);
+    rig_send(r, S, 0, 101, RA, "", 0);
+    assert_string_equal(rig_last(r)->flow.state, "closed");
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_END_RESET);
+    assert_int_equal(r->n_anomalies, 0);
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void reset_answers(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, A, "abc", 3);
+    rig_send(r, S, 501, 104, RA, "", 0);
+    assert_string_equal(rig_last(r)->flow.state, "closed");
+    rig_send(r, C, 104, 501, A, "under way", 9);
+    rig_send(r, S, 501, 0, RST, "", 0);
+    expect(r, "abcunder way", "");
+    assert_int_equal(r->n_anomalies, 0);
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void reset_with_data(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, S, 501, 101, A, "abc", 3);
+    rig_send(r, S, 504, 101, RA, "No cookie", 9);
+    expect(r, "", "abc");
+    assert_int_equal(r->n_anomalies, 0);
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void reset_over_a_hole(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, S, 501, 101, A, "abc", 3);
+    rig_send(r, S, 508, 101, A, "fgh", 3);
+    rig_send(r, C, 101, 504, RA, "", 0);
+    expect(r, "", "abc");
+    rig_send(r, S, 504, 101, A, "deXX", 4); /* captured late */
+    expect(r, "", "abcdeXXfgh");
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void reset_before_what_it_follows(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 106, 501, RA, "", 0); /* in the window, but not next */
+    rig_send(r, C, 101, 501, A, "abcde", 5);
+    expect(r, "abcde", "");
+    assert_int_equal(r->n_anomalies, 0);
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void injected_resets(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, A, "abc", 3);
+    rig_send(r, S, 501, 104, A, "def", 3);
+    rig_send(r, S, 9000000, 104, RA, "", 0); /* out of the window */
+    assert_int_equal(rig_anomaly(r, "stream.est_packet_out_of_window"), 1);
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_OPEN);
+    rig_send(r, S, 504, 20, RA, "", 0);
+    assert_int_equal(rig_anomaly(r, "stream.rst_invalid_ack"), 1);
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_OPEN);
+    rig_send(r, S, 504, 104, RA, "", 0); /* a good forgery */
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_END_RESET);
+    rig_send(r, C, 104, 504, A, "ghi", 3);
+    rig_send(r, S, 504, 107, A, "jkl", 3); /* the server knows nothing of it */
+    assert_int_equal(rig_anomaly(r, "stream.suspected_rst_inject"), 1);
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_OPEN);
+    assert_string_equal(rig_last(r)->flow.state, "established");
+    expect(r, "abcghi", "defjkl");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void injected_refusal(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_send(r, C, 100, 0, SYN, "", 0);
+    rig_send(r, S, 0, 100, RA, "", 0); /* wrong number */
+    assert_int_equal(rig_anomaly(r, "stream.rst_invalid_ack"), 1);
+    rig_send(r, S, 0, 101, RA, "", 0);
+    rig_send(r, S, 0, 101, FA, "", 0);
+    rig_send(r, S, 500, 101, SA, "", 0);
+    assert_int_equal(rig_anomaly(r, "stream.suspected_rst_inject"), 1);
+    rig_send(r, C, 101, 501, A, "GET", 3);
+    rig_send(r, S, 501, 104, A, "200", 3);
+    expect(r, "GET", "200");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void resets_after_the_end(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, FA, "", 0);
+    rig_send(r, S, 501, 102, FA, "x", 1);
+    rig_send(r, C, 101, 501, RST, "", 0);
+    rig_send(r, C, 102, 501, RST, "", 0);
+    assert_int_equal(rig_last(r)->flow.end, MR_FLOW_END_FIN);
+    done(r, MR_FLOW_END_FIN);
+}
+
+static void reset_one_sided(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_send(r, C, 100, 0, SYN, "", 0);
+    rig_send(r, C, 101, 501, A, "abc", 3);
+    rig_send(r, C, 104, 501, RA, "", 0);
+    expect(r, "abc", "");
+    done(r, MR_FLOW_END_RESET);
+}
+
+static void finished_while_open(void **state)
+{
+    (void)state;
+    const enum mr_flow_end reasons[] = {MR_FLOW_END_TIMEOUT, MR_FLOW_END_SHUTDOWN,
+                                        MR_FLOW_END_FORCED};
+    for (size_t i = 0; i < 3; i++) {
+        struct rig *r = opened();
+        rig_send(r, C, 104, 501, A, "def", 3);
+        rig_send(r, S, 502, 101, A, "b", 1);
+        rig_finish(r, reasons[i]);
+        expect(r, "___def", "_b");
+        rig_send(r, C, 107, 501, A, "ghi", 3); /* nothing comes behind the end */
+        expect(r, "___def", "_b");
+        done(r, (int)reasons[i]);
+    }
+}
+
+static void acknowledged_but_never_seen(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    rig_send(r, C, 101, 501, A, "abc", 3);
+    rig_send(r, S, 501, 114, A, "", 0);
+    rig_finish(r, MR_FLOW_END_SHUTDOWN);
+    expect(r, "abc__________", "");
+    done(r, MR_FLOW_END_SHUTDOWN);
+}
+
+static void nothing_but_an_end(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void time_goes_back(void **state)
+{
+    (void)state;
+    struct rig *r = opened();
+    uint64_t last = rig_last(r)->flow.last_ns;
+    r->now_ns -= 50000000000u;
+    rig_send(r, C, 101, 501, A, "abc", 3);
+    assert_int_equal(rig_last(r)->flow.last_ns, last);
+    assert_int_equal(r->deadline_ns, last + 600000000000ull);
+    expect(r, "abc", "");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(fin_with_data),        cmocka_unit_test(fin_out_of_order),
+        cmocka_unit_test(half_closed_goes_on),  cmocka_unit_test(fins_over_a_hole),
+        cmocka_unit_test(a_wrong_fin),          cmocka_unit_test(bytes_behind_a_fin),
+        cmocka_unit_test(fin_out_of_window),    cmocka_unit_test(refused_connection),
+        cmocka_unit_test(reset_answers),        cmocka_unit_test(reset_with_data),
+        cmocka_unit_test(reset_over_a_hole),    cmocka_unit_test(reset_before_what_it_follows),
+        cmocka_unit_test(injected_resets),      cmocka_unit_test(injected_refusal),
+        cmocka_unit_test(resets_after_the_end), cmocka_unit_test(reset_one_sided),
+        cmocka_unit_test(finished_while_open),  cmocka_unit_test(acknowledged_but_never_seen),
+        cmocka_unit_test(nothing_but_an_end),   cmocka_unit_test(time_goes_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
