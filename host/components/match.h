@@ -41,6 +41,9 @@ enum mr_status mr_match_refuse(const struct mr_match_set *set,
                                struct mr_bind_error *error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* The byte of a regex that Hyperscan's message is about; 0 when that cannot be told. */
+uint32_t mr_match_position(const char *message, const char *regex);
+
 /* Patterns that are scanned for in one pass. A match reports the pattern's index in the set. */
 struct mr_match_group {
     hs_database_t *database;

@@ -20,7 +20,7 @@ struct columns {
 
 static enum mr_status fail(struct mr_bind_error *error, enum mr_status status, const char *text)
 {
-    error->argument = 1;
+    error->argument = 0;
     error->offset = -1;
     snprintf(error->text, sizeof error->text, "%s", text);
     return status;
@@ -63,13 +63,6 @@ static void note(struct refusal *refusal, uint32_t which, const char *message)
     refusal->which = which;
     snprintf(refusal->message, sizeof refusal->message, "%.*s%s", (int)len, message,
              strstr(message, "HS_FLAG_ALLOWEMPTY") ? " (flag V)" : "");
-}
-
-/* Where in the regex Hyperscan saw it: its sentences say "... at index 12." */
-static uint32_t position(const char *message)
-{
-    const char *at = strstr(message, " index ");
-    return at ? (uint32_t)strtoul(at + strlen(" index "), NULL, 10) : 0;
 }
 
 static bool refused_alone(const struct mr_match_pattern *pattern, uint32_t which,
@@ -135,7 +128,8 @@ static enum mr_status refused(const struct mr_match_set *set, const struct colum
     note(&refusal, columns->ids[fault->expression], fault->message);
     if (set->file)
         find_others(set, &refusal, others, sizeof others);
-    return mr_match_refuse(set, &set->patterns[refusal.which], position(refusal.message), error,
+    const struct mr_match_pattern *pattern = &set->patterns[refusal.which];
+    return mr_match_refuse(set, pattern, mr_match_position(refusal.message, pattern->regex), error,
                            "Hyperscan refuses the pattern: %s%s", refusal.message, others);
 }
 

@@ -27,7 +27,7 @@ static enum mr_status refuse_at(const struct mr_match_set *set, uint32_t line, u
 {
     int head = 0;
 
-    error->argument = 1;
+    error->argument = 0;
     error->offset = line ? -1 : (int32_t)column;
     if (line)
         head = snprintf(error->text, sizeof error->text, "%.300s:%u:%u: ", set->file, line, column);
@@ -64,7 +64,7 @@ __attribute__((format(printf, 2, 3))) static enum mr_status refuse(const struct 
 
 static enum mr_status no_memory(struct mr_bind_error *error)
 {
-    error->argument = 1;
+    error->argument = 0;
     error->offset = -1;
     snprintf(error->text, sizeof error->text, "out of memory while patterns are read");
     return MR_ERR_MEMORY;
@@ -242,8 +242,10 @@ static enum mr_status delimited(struct reader *reader, struct mr_match_pattern *
         reader->at = nul;
         return refuse(reader, "a NUL byte; write \\x00");
     }
-    if (slash == regex)
+    if (slash == regex) {
+        reader->at = slash;
         return refuse(reader, "the regex is empty");
+    }
     for (reader->at = slash + 1; reader->at < reader->end && *reader->at != '{'; reader->at++)
         if ((status = flag(reader, pattern, &extended)))
             return status;
@@ -269,8 +271,9 @@ static void leading_verbs(struct mr_match_pattern *pattern)
         if (!strncmp(at, "(*UTF8)", 7) || !strncmp(at, "(*UTF)", 6))
             pattern->flags |= HS_FLAG_UTF8;
         at = strchr(at, ')');
-        if (!at++)
+        if (!at)
             break;
+        at++;
     }
 }
 
@@ -311,7 +314,7 @@ static enum mr_status read_constant(struct mr_match_set *set, const struct mr_co
 
 static enum mr_status refuse_file(struct mr_bind_error *error, const char *path, const char *reason)
 {
-    error->argument = 1;
+    error->argument = 0;
     error->offset = -1;
     snprintf(error->text, sizeof error->text, "pattern file %.300s: %s", path, reason);
     return MR_ERR_PROGRAM;
