@@ -54,7 +54,10 @@ static inline bool mr_checksum_wanted(const struct mr_decoder *decoder)
 static inline bool mr_checksum_pardon(struct mr_walk *w, bool offloaded)
 {
     const struct mr_decoder *decoder = w->decoder;
-    if (decoder->checksum != MR_CHECKSUM_AUTO || decoder->seen >= MR_CHECKSUM_SAMPLE || !offloaded)
+    if (decoder->checksum != MR_CHECKSUM_AUTO || decoder->seen >= MR_CHECKSUM_SAMPLE)
+        return false;
+    /* a recording without a single good one was rewritten (made anonymous) after the capture */
+    if (!offloaded && decoder->seen != decoder->bad)
         return false;
     w->packet->flags |= MR_PACKET_BAD_CHECKSUM;
     return true;
