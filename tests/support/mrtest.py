@@ -107,9 +107,9 @@ def per_flow(events):
     return flows
 
 
-def difference(expected, got, most=3):
-    lines = [f"  - {line[:400]}" for line in list((expected - got).elements())[:most]]
-    lines += [f"  + {line[:400]}" for line in list((got - expected).elements())[:most]]
+def difference(expected, got, most=2):
+    lines = [f"  - {line[:300]}" for line in list((expected - got).elements())[:most]]
+    lines += [f"  + {line[:300]}" for line in list((got - expected).elements())[:most]]
     return f"{sum((expected - got).values())} missing, {sum((got - expected).values())} too many\n" \
         + "\n".join(lines)
 

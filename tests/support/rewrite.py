@@ -13,12 +13,24 @@ def read_pcap(path):
         data = file.read()
     order = "<" if data[:1] in b"\xd4\x4d" else ">"
     scale = 1 if data[:4] in (b"\x4d\x3c\xb2\xa1", b"\xa1\xb2\x3c\x4d") else 1000
+    link = struct.unpack_from(order + "I", data, 20)[0] & 0xffff
     packets, at = [], 24
     while at + 16 <= len(data):
         seconds, fraction, length, _ = struct.unpack_from(order + "IIII", data, at)
-        packets.append((seconds * 10**9 + fraction * scale, data[at + 16:at + 16 + length]))
+        frame = as_ethernet(data[at + 16:at + 16 + length], link)
+        packets.append((seconds * 10**9 + fraction * scale, frame))
         at += 16 + length
     return packets
+
+
+def as_ethernet(frame, link):
+    """The frame with an Ethernet header; of link types, those that the test captures have."""
+    if link == 1:
+        return frame
+    ip = frame[4:] if link == 0 else frame
+    if link not in (0, 12, 101) or not ip:
+        raise ValueError(f"link type {link}")
+    return bytes(12) + (b"\x86\xdd" if ip[0] >> 4 == 6 else b"\x08\x00") + ip
 
 
 # ---- file formats ----
