@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #define MAX_ARGUMENTS 16
+#define HEAP_MIB      16 /* of DPDK's own; packets lie elsewhere (pool.c) */
 
 /* The EAL keeps pointers to its arguments. */
 struct environment {
@@ -69,8 +70,8 @@ static void set_arguments(struct environment *e, const struct mr_dpdk_config *co
     argument(e, "--no-telemetry");
     argument(e, "--no-shconf"); /* no files that another process could look into */
     argument(e, "--iova-mode=va");
-    argument(e, "-m"); /* MiB of DPDK's own heap; packets lie elsewhere (pool.c) */
-    argument(e, "16");
+    snprintf(text, sizeof text, "-m%d", HEAP_MIB);
+    argument(e, text);
     snprintf(text, sizeof text, "--lcores=0@%d", allowed_cpu());
     argument(e, text);
     snprintf(text, sizeof text, "--file-prefix=millrace-%d", (int)getpid());
@@ -233,6 +234,11 @@ struct rte_mempool *mr_dpdk_pool(void)
 uint32_t mr_dpdk_packets_in_use(void)
 {
     return environment.pool ? rte_mempool_in_use_count(environment.pool) : 0;
+}
+
+uint64_t mr_dpdk_memory_bytes(uint32_t max_packets)
+{
+    return ((uint64_t)HEAP_MIB << 20) + mr_pool_memory_bytes(max_packets);
 }
 
 const char *mr_dpdk_version(void)

@@ -18,19 +18,23 @@ struct mr_dpdk_config {
     bool verbose;         /* let DPDK log to standard error; otherwise only its errors */
 };
 
-/* Starts the EAL (--no-huge, no PCI, no telemetry, memory sized to the plan) and makes the pool.
- * MR_ERR_START with a sentence of ours when it fails. Once a process. */
+/* Starts the EAL (no hugepages, no PCI, no telemetry, no files) and makes the pool. The calling
+ * thread keeps its affinity and its signal mask; SIGURG is used meanwhile. MR_ERR_START with a
+ * sentence of ours when it fails. Once a process. */
 enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_error *error);
 void mr_dpdk_stop(void);
 
-/* Registers the calling thread with the EAL so that it gets a mempool cache; MR_ERR_LIMIT when
- * there are too many threads (RTE_MAX_LCORE). */
+/* Registers the calling thread with the EAL, which ports want of threads that use them (files do
+ * not: the pool keeps no caches per thread). MR_ERR_LIMIT when there are too many (RTE_MAX_LCORE).
+ */
 enum mr_status mr_dpdk_thread_register(void);
 void mr_dpdk_thread_unregister(void);
 
-/* The pool of packet buffers; packets in use and its size, for the summary. */
+/* The pool of packet buffers; packets in use, for the summary; and the most memory that DPDK takes
+ * for so many packets (it grows as they are used). */
 struct rte_mempool *mr_dpdk_pool(void);
 uint32_t mr_dpdk_packets_in_use(void);
+uint64_t mr_dpdk_memory_bytes(uint32_t max_packets);
 const char *mr_dpdk_version(void);
 
 #endif

@@ -5,6 +5,8 @@
 #include "capture/reader.h"
 #include "capture/source.h"
 
+#include <stdatomic.h>
+
 /* No capture holds longer frames; what claims to is damaged. (tcpdump and Wireshark agree.) */
 #define MR_RECORD_MAX 262144u
 
@@ -52,6 +54,8 @@ struct mr_file {
     char *name; /* for messages */
     uint64_t bytes_total, packets;
     uint16_t interface;
+    _Atomic uint64_t told_bytes, told_packets; /* for progress(), which any thread may call */
+    _Atomic int32_t told_link_type;
     union {
         struct mr_pcap pcap;
         struct mr_pcapng pcapng;

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #define GROW_PACKETS 4096u
+#define POOL_FLAGS   (RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG)
 
 /* What hangs at rte_mempool.pool_data. */
 struct stack {
@@ -184,6 +185,13 @@ enum mr_status mr_pool_new(struct rte_mempool **out, uint32_t packets, struct mr
     }
     *out = pool;
     return status;
+}
+
+uint64_t mr_pool_memory_bytes(uint32_t packets)
+{
+    struct rte_mempool_objsz size;
+    rte_mempool_calc_obj_size(sizeof(struct rte_mbuf), POOL_FLAGS, &size);
+    return packets * (uint64_t)(size.total_size + sizeof(void *));
 }
 
 void mr_pool_free(struct rte_mempool *pool)

@@ -14,6 +14,7 @@
 struct rte_mempool;
 
 enum mr_status mr_pool_new(struct rte_mempool **out, uint32_t packets, struct mr_error *error);
+uint64_t mr_pool_memory_bytes(uint32_t packets);
 void mr_pool_free(struct rte_mempool *pool); /* NULL is allowed; packets in use become invalid */
 
 #endif

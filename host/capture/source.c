@@ -19,6 +19,17 @@
 #define BLOCKS_MIN       16u
 #define BLOCKS_MAX       256u
 
+static uint32_t blocks_for(uint32_t max_packets)
+{
+    uint64_t blocks = max_packets * BYTES_PER_PACKET / MR_BLOCK_BYTES;
+    return blocks < BLOCKS_MIN ? BLOCKS_MIN : blocks > BLOCKS_MAX ? BLOCKS_MAX : (uint32_t)blocks;
+}
+
+uint64_t mr_source_memory_bytes(uint32_t max_packets)
+{
+    return blocks_for(max_packets) * sizeof(struct mr_block);
+}
+
 static struct mr_file *file_of(const struct mr_source *source)
 {
     return (struct mr_file *)((char *)(uintptr_t)source - offsetof(struct mr_file, source));
@@ -106,6 +117,11 @@ static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burs
         packet->link_type = record.link_type;
     }
     mr_reader_settle(&file->reader);
+    atomic_store_explicit(&file->told_bytes, mr_reader_offset(&file->reader), memory_order_relaxed);
+    atomic_store_explicit(&file->told_packets, file->packets, memory_order_relaxed);
+    if (n)
+        atomic_store_explicit(&file->told_link_type, burst->packets[n - 1].link_type,
+                              memory_order_relaxed);
     if (n < room)
         rte_mempool_put_bulk(pool, (void **)burst->mbufs + n, room - n);
     burst->n = n;
@@ -115,10 +131,12 @@ static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burs
 static void tell_progress(const struct mr_source *source, struct mr_source_progress *progress)
 {
     const struct mr_file *file = file_of(source);
-    *progress = (struct mr_source_progress){.bytes_done = mr_reader_offset(&file->reader),
-                                            .bytes_total = file->bytes_total,
-                                            .packets = file->packets,
-                                            .name = file->name};
+    *progress = (struct mr_source_progress){
+        .bytes_done = atomic_load_explicit(&file->told_bytes, memory_order_relaxed),
+        .bytes_total = file->bytes_total,
+        .packets = atomic_load_explicit(&file->told_packets, memory_order_relaxed),
+        .link_type = atomic_load_explicit(&file->told_link_type, memory_order_relaxed),
+        .name = file->name};
 }
 
 static void close_file(struct mr_source *source)
@@ -194,7 +212,7 @@ enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uin
     enum mr_status status;
     struct stat about = {0};
     int fd = -1;
-    uint64_t blocks = mr_dpdk_pool()->size * BYTES_PER_PACKET / MR_BLOCK_BYTES;
+    uint32_t blocks = blocks_for(mr_dpdk_pool()->size);
     struct mr_file *file = calloc(1, sizeof *file);
 
     if (!file)
@@ -202,13 +220,12 @@ enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uin
     file->source.ops = &file_ops;
     file->interface = interface;
     file->reader.fd = -1;
+    file->told_link_type = -1;
     status = open_descriptor(path, &fd, &about, error);
     if (status)
         goto out;
     file->name = strdup(fd == STDIN_FILENO ? "standard input" : path);
-    blocks = blocks < BLOCKS_MIN ? BLOCKS_MIN : blocks > BLOCKS_MAX ? BLOCKS_MAX : blocks;
-    if (!file->name ||
-        mr_reader_open(&file->reader, fd, S_ISREG(about.st_mode), (uint32_t)blocks)) {
+    if (!file->name || mr_reader_open(&file->reader, fd, S_ISREG(about.st_mode), blocks)) {
         status = mr_fail(error, MR_ERR_MEMORY, "no memory to read %s", path);
         goto out;
     }

@@ -14,21 +14,27 @@
 
 struct mr_source;
 
-/* What a source tells of itself for progress bars and summaries. */
+/* What a source tells of itself for progress bars and summaries, as of its last read. */
 struct mr_source_progress {
     uint64_t bytes_done, bytes_total; /* total 0: not known (a pipe, a port) */
     uint64_t packets;
+    int32_t link_type; /* of the last packet; -1 before the first. See mr_link_type_name(). */
     const char *name;
 };
 
 struct mr_source_ops {
-    /* Appends up to `max` packets to an empty burst. MR_OK: burst->n > 0. MR_AGAIN: nothing now
-     * (live only). MR_EOF: the end, burst->n is 0. MR_ERR_INPUT: the input is damaged from
-     * here on, burst->n is 0 and *error says what and at which packet and byte; packets before
-     * were delivered by earlier calls. */
+    /* Puts up to `max` packets into an empty burst. MR_OK: burst->n > 0. MR_AGAIN: nothing now,
+     * burst->n is 0: a pipe or a port is silent (after 0.1 s at most), a signal came, or so many
+     * packets are held that there is no buffer or no file block left (mr_source_memory_bytes());
+     * packets that are let go make it go on. It never says so while nobody holds packets of a
+     * file. MR_EOF: the end, burst->n is 0. MR_ERR_INPUT: the input is damaged from here on,
+     * burst->n is 0 and *error says what and at which packet and byte; packets before were
+     * delivered by earlier calls. Called again, the last two say the same again. */
     enum mr_status (*read)(struct mr_source *source, struct mr_burst *burst, uint32_t max,
                            struct mr_error *error);
+    /* From any thread. The name is the source's. */
     void (*progress)(const struct mr_source *source, struct mr_source_progress *progress);
+    /* Packets that are still held stay valid. */
     void (*close)(struct mr_source *source);
 };
 
@@ -43,7 +49,12 @@ struct mr_source {
 enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
                                    struct mr_error *error);
 
-/* Frees the packets of a burst (one mbuf each) and empties it. */
+/* The most that one file source takes for blocks of file bytes (address space at first; memory as
+ * packets in flight pin it, at most about a kilobyte each, 8 to 128 MiB). */
+uint64_t mr_source_memory_bytes(uint32_t max_packets);
+
+/* Frees the packets of a burst (one mbuf each) and empties it. From any thread. A single packet
+ * may also be freed with rte_pktmbuf_free(). */
 void mr_burst_release(struct mr_burst *burst);
 
 #endif

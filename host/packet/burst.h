@@ -1,8 +1,9 @@
 /* A burst: what a source reads at one go, before it gets a token.
  *
  * packets[i] describes the frame that mbufs[i] holds; the mbuf keeps the frame's memory alive and
- * is freed when the token closes. Sources fill data, len, wire_len, time_ns, link_type and
- * interface; mr_decode() the rest. One owner at a time.
+ * is freed when the token closes. Sources fill data, len, wire_len, time_ns, link_type, interface
+ * and number (counted from 1 in each source: the engine makes one count of all); mr_decode() the
+ * rest. One owner at a time.
  */
 #ifndef MR_PACKET_BURST_H
 #define MR_PACKET_BURST_H
