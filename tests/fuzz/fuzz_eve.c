@@ -46,7 +46,7 @@ static void string(struct mr_eve *eve, const char *key, struct input *input)
     for (size_t i = 0; i < repeat; i++)
         memcpy(bytes + i * len, input->at, len);
     input->at += len;
-    uint8_t *exact = realloc(bytes, len * repeat ? len * repeat : 1);
+    uint8_t *exact = realloc(bytes, len ? len * repeat : 1);
     mr_eve_string(eve, key, exact, len * repeat);
     free(exact);
 }
