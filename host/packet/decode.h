@@ -19,8 +19,8 @@
  * look. AUTO samples the first MR_CHECKSUM_SAMPLE transport checksums of the input: when one in
  * MR_CHECKSUM_SHARE of them is wrong, the capturing host left them to its network card, and AUTO
  * stops looking; otherwise it drops as ALL. While it samples it keeps packets whose checksum is
- * wrong just as such a host leaves it, and all of an input that has shown no right one so far (it was
- * rewritten after the capture), with MR_PACKET_BAD_CHECKSUM set. */
+ * wrong just as such a host leaves it, and all of an input that has shown no right one so far (it
+ * was rewritten after the capture), with MR_PACKET_BAD_CHECKSUM set. */
 #define MR_CHECKSUM_SAMPLE 1000
 #define MR_CHECKSUM_SHARE  10
 enum mr_checksum_policy { MR_CHECKSUM_AUTO, MR_CHECKSUM_ALL, MR_CHECKSUM_NONE };
