@@ -219,9 +219,9 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
                        size_t n)
 {
     size_t used = 0;
-    bool ended;
+    bool ended, told = false; /* something that the server's machine may be waiting for */
 
-    while (used < n && s->wait == SMTP_NO_WAIT && !s->over) {
+    while (used < n && s->wait == SMTP_NO_WAIT && !s->over && !(told && s->reply_pending)) {
         size_t left = n - used;
         switch (s->mode) {
         case SMTP_BODY:
@@ -240,9 +240,11 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
             break;
         case SMTP_AUTH_LINE:
             used += auth_line(s, p + used, left);
+            told = s->wait != SMTP_NO_WAIT;
             break;
         default:
             used += commands(s, host, p + used, left);
+            told = true;
             break;
         }
     }

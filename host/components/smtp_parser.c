@@ -176,8 +176,10 @@ static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, str
         memcpy(b->data + b->len, p, bytes);
     b->len += (uint32_t)bytes;
     held->bytes += (uint32_t)bytes;
-    if (!p)
+    if (!p) {
         held->last = UINT32_MAX;
+        held->gaps++;
+    }
     return true;
 }
 
@@ -206,54 +208,50 @@ static void gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         smtp_server_gap(s, host);
 }
 
-static bool waits(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                  enum mr_direction direction)
+/* Can the direction go on? */
+static bool waits(const struct mr_smtp_session *s, enum mr_direction direction)
 {
-    if (direction == MR_TO_SERVER)
-        return s->wait != SMTP_NO_WAIT;
-    return s->reply_pending && !smtp_server_match(s, host);
+    return direction == MR_TO_SERVER ? s->wait != SMTP_NO_WAIT : s->reply_pending;
 }
 
-/* Runs what is held of a direction as far as it goes. True: something moved. */
-static bool drain(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                  enum mr_direction direction)
+/* One step of what is held of a direction. False: there is none. */
+static bool step(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                 enum mr_direction direction)
 {
     struct smtp_held *held = &s->in[direction].held;
-    bool pending = s->reply_pending, moved = false;
 
-    while (!waits(s, host, direction) && held->buffer && !s->over) {
-        uint64_t head = held_head(held, held->at);
-        uint64_t n = head >> 1;
-        moved = true;
-        if (head & 1) {
-            held->at += (uint32_t)sizeof head;
-            gap(s, host, direction, n);
-        } else {
-            const uint8_t *p = held->buffer->data + held->at + sizeof head;
-            size_t used = run(s, host, direction, p + held->used, (size_t)n - held->used);
-            held->used += (uint32_t)used;
-            held->bytes -= (uint32_t)used;
-            if (held->used == n) {
-                held->at += (uint32_t)(sizeof head + n);
-                held->used = 0;
-                if (held->at == held->buffer->len)
-                    held->last = UINT32_MAX;
-            }
+    if (direction == MR_TO_CLIENT && s->reply_pending && smtp_server_match(s, host))
+        return true;
+    if (waits(s, direction) || !held->buffer)
+        return false;
+    uint64_t head = held_head(held, held->at);
+    uint64_t n = head >> 1;
+    if (head & 1) {
+        held->at += (uint32_t)sizeof head;
+        held->gaps--;
+        gap(s, host, direction, n);
+    } else {
+        const uint8_t *p = held->buffer->data + held->at + sizeof head;
+        size_t used = run(s, host, direction, p + held->used, (size_t)n - held->used);
+        held->used += (uint32_t)used;
+        held->bytes -= (uint32_t)used;
+        if (held->used == n) {
+            held->at += (uint32_t)(sizeof head + n);
+            held->used = 0;
         }
-        if (held->at == held->buffer->len)
-            drop_held(held, &host->memory);
     }
-    return moved || (direction == MR_TO_CLIENT && pending && !s->reply_pending);
+    if (held->at == held->buffer->len)
+        drop_held(held, &host->memory);
+    return true;
 }
 
+/* Runs what is held as far as it goes. The server's machine first, and the client's only one
+ * command at a time: so the order is the same as if every byte had come alone. */
 static void pump(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
-    bool moved = true;
-
-    while (moved && !s->over) {
-        moved = drain(s, host, MR_TO_SERVER);
-        moved |= drain(s, host, MR_TO_CLIENT);
-    }
+    while (!s->over)
+        if (!step(s, host, MR_TO_CLIENT) && !step(s, host, MR_TO_SERVER))
+            break;
 }
 
 /* A server without requests, or one that said far too much unasked. */
@@ -277,7 +275,7 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
 
     if (!held->buffer)
         return false;
-    if (held->bytes > s->limits->held_bytes || held->buffer->len > 2 * s->limits->held_bytes + 64)
+    if (held->bytes > s->limits->held_bytes || held->gaps > s->limits->held_bytes / 64)
         return true;
     if (direction == MR_TO_CLIENT || !(s->client_only || s->lost) || s->wait == SMTP_NO_WAIT)
         return false;
@@ -307,7 +305,7 @@ static void settle(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 static void behind_tls(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n)
 {
-    if (!s->tls || !n)
+    if (!s->over || !s->tls || !n)
         return;
     s->tls = false;
     if (p[0] != 0x16 && (p[0] & 0x80) == 0)
@@ -337,24 +335,28 @@ void mr_smtp_data(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     in->seen |= n > 0;
     if (direction == MR_TO_CLIENT)
         s->client_only = false;
-    while (n) {
-        if (!in->held.buffer) {
+    while (n && !s->over) {
+        if (!in->held.buffer && !waits(s, direction)) {
             size_t used = run(s, host, direction, p, n);
             p += used;
             n -= used;
+            settle(s, host);
+            continue;
         }
-        size_t part = n < s->limits->held_bytes ? n : s->limits->held_bytes;
-        if (part && !s->over)
-            if (!hold(s, host, &in->held, p, part))
-                gap(s, host, direction, part);
+        /* exactly as much as it takes to get tired, so that it does not matter how it comes */
+        size_t part = s->limits->held_bytes + 1 - in->held.bytes;
+        if (part > n)
+            part = n;
+        if (!hold(s, host, &in->held, p, part))
+            gap(s, host, direction, part);
         p += part;
         n -= part;
         settle(s, host);
-        if (s->over) {
-            end_of_text(s, host);
-            break;
-        }
     }
+    if (s->over)
+        end_of_text(s, host);
+    if (direction == MR_TO_SERVER)
+        behind_tls(s, host, p, n);
 }
 
 void mr_smtp_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
@@ -367,7 +369,7 @@ void mr_smtp_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     smtp_count(host, MR_SMTP_COUNT_GAPS, 1);
     if (n > UINT64_MAX >> 1)
         n = UINT64_MAX >> 1;
-    if (in->held.buffer || waits(s, host, direction)) {
+    if (in->held.buffer || waits(s, direction)) {
         if (!hold(s, host, &in->held, NULL, n))
             gap(s, host, direction, n);
     } else {

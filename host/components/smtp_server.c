@@ -184,8 +184,11 @@ size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
                        size_t n)
 {
     size_t used = 0;
+    uint8_t wait = s->wait;
+    bool lost = s->lost;
 
-    while (used < n && !s->over && (!s->reply_pending || smtp_server_match(s, host))) {
+    /* A client that waited goes first. */
+    while (used < n && !s->over && s->wait == wait && s->lost == lost && !s->reply_pending) {
         struct mr_smtp_text line = {NULL, 0};
         bool cut;
         used += smtp_take_line(s, host, MR_TO_CLIENT, p + used, n - used, &line, &cut);

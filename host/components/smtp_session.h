@@ -18,6 +18,7 @@ struct smtp_held {
     uint32_t used;  /* of its bytes */
     uint32_t last;  /* the last item, if bytes can be added to it; else UINT32_MAX */
     uint32_t bytes; /* in all */
+    uint32_t gaps;
 };
 
 struct smtp_input {

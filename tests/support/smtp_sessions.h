@@ -528,7 +528,7 @@ static const struct smtp_session_case smtp_sessions[] = {
               "C! RCPT TO:<4@y>\\r\\nRCPT TO:<5@y>\\r\\n\nS! 250 ok\\r\\n550 no\\r\\n\n" BYE,
         "tx 0 aborted helo=client.example from=<a@x> to=<1@y> to=<2@y> to=<3@y> reply=550\n"
         "anomaly TOO_MANY_RECIPIENTS\n",
-        .limits = {1000, 64, 100, 3, 20, 6, 1000},
+        .limits = {1000, 64, 100, 3, 20, 60, 1000},
     },
     {
         "a mail over the limit",
