@@ -25,11 +25,13 @@ enum mr_overlap_policy {
 /* "first", "last", "bsd", ...; false when there is no such policy. */
 bool mr_overlap_policy_parse(const char *name, enum mr_overlap_policy *policy);
 
+/* Zero stands for the default. */
 struct mr_fragment_config {
     enum mr_overlap_policy policy;
     uint64_t timeout_ns;    /* default 30 s */
     uint32_t max_datagrams; /* under way at the same time; default 4,096 */
     uint32_t max_fragments; /* of one datagram; default 1,024 */
+    uint64_t max_bytes;     /* of buffers, all datagrams together; default 32 MiB */
 };
 
 struct mr_fragments;
@@ -43,12 +45,21 @@ void mr_fragments_free(struct mr_fragments *fragments);
  * in *buffer, which the caller now owns; l3_offset is 0, the flags have MR_PACKET_REASSEMBLED; it
  * still wants mr_decode_ip(). Number, time and interface are those of `packet`.
  * MR_DROP_FRAGMENT_HELD: it is kept and waits for others. Otherwise the reason for which it (and
- * where the policy says so, its datagram) was given up.
- * Datagrams that ran out of time meanwhile are given up first: *timed_out gets the number of
- * fragments they held. Those fragments were counted HELD before. */
+ * where the policy says so, its datagram) was given up:
+ *  - FRAGMENT_BAD: empty, not a multiple of 8 bytes, behind the datagram's end or beyond 65,535
+ *    bytes, or a last fragment that ends elsewhere than the last one before it. IPv4: only this
+ *    fragment is lost; IPv6: the datagram.
+ *  - FRAGMENT_OVERLAP: IPv6 only; the datagram is refused, with what may still come of it. (Exact
+ *    repetitions are no overlap.)
+ *  - FRAGMENT_LIMIT: too many fragments, or no memory; the datagram is refused.
+ *  - TRUNCATED: the capture has cut the fragment off; only this fragment is lost.
+ * Datagrams that ran out of time (counted from their first fragment, in packet time; also when
+ * that goes back by more than the timeout) are given up before; those unused for longest are
+ * given up when there are too many, or too many bytes. *given_up gets the number of fragments that
+ * any of this took away. Those fragments were counted HELD before. */
 enum mr_drop mr_fragments_add(struct mr_fragments *fragments, const struct mr_packet *packet,
                               const struct mr_fragment_view *view, struct mr_packet *whole,
-                              struct mr_buffer **buffer, uint32_t *timed_out);
+                              struct mr_buffer **buffer, uint32_t *given_up);
 
 /* Fragments held at this moment. */
 uint32_t mr_fragments_held(const struct mr_fragments *fragments);
