@@ -81,6 +81,9 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     } else if (!tick) {
         header.src = &origin->src;
         header.dst = &origin->dst;
+        if ((origin->src.protocol == 1 || origin->src.protocol == 58) &&
+            !(origin->flags & MR_PACKET_FRAGMENT))
+            header.icmp = origin->data + origin->l4_offset;
     }
     event->exec = exec;
     event->origin = origin;
