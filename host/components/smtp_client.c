@@ -141,9 +141,6 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     struct mr_smtp_command command;
 
     mr_smtp_parse_command(line->ptr, line->len, &command);
-    smtp_count(host, MR_SMTP_COUNT_COMMANDS, 1);
-    if (command.verb == MR_SMTP_UNKNOWN)
-        smtp_count(host, MR_SMTP_COUNT_UNKNOWN_COMMANDS, 1);
     if (s->unsure && !command.well_formed)
         return;
     if (s->refused_data && command.verb == MR_SMTP_UNKNOWN)
@@ -152,6 +149,8 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     s->refused_data = false;
     if (command.well_formed && is_evidence(command.verb))
         smtp_certain(s, host);
+    smtp_count(host, MR_SMTP_COUNT_COMMANDS, s->certain);
+    smtp_count(host, MR_SMTP_COUNT_UNKNOWN_COMMANDS, s->certain && command.verb == MR_SMTP_UNKNOWN);
     if (command.verb == MR_SMTP_BDAT_BAD)
         smtp_raise(s, host,
                    command.huge ? MR_SMTP_ANOMALY_BDAT_CHUNK_LEN_EXCEEDED

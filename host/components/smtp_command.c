@@ -153,6 +153,8 @@ void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_com
 {
     struct cursor at = {line, line + len};
 
+    while (at.end > at.p && (is_blank(at.end[-1]) || at.end[-1] == '\r'))
+        at.end--;
     *command = (struct mr_smtp_command){.verb = MR_SMTP_UNKNOWN};
     skip_blanks(&at);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {

@@ -23,9 +23,10 @@ struct mr_smtp_limits {
 };
 
 #define MR_SMTP_PATH_BYTES 512
+/* Lines of 4,096 bytes with their end. */
 #define MR_SMTP_DEFAULT_LIMITS                                                                     \
     {                                                                                              \
-        32u << 20, 4096, 4096, 1000, MR_SMTP_PATH_BYTES, 512, 64u << 10                            \
+        32u << 20, 4094, 4094, 1000, MR_SMTP_PATH_BYTES, 512, 64u << 10                            \
     }
 
 /* Anomalies, by Suricata's names where it has the same. */

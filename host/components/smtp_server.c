@@ -101,10 +101,11 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         } else if (!s->doubt) {
             smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
         }
-    } else if (!s->unsynced) {
+    } else if (!s->unsynced || code == 354) {
+        /* Commands that come late, or a lost one's reply: 354 tells which when DATA comes. */
         return false;
     }
-    smtp_count(host, MR_SMTP_COUNT_REPLIES, 1);
+    smtp_count(host, MR_SMTP_COUNT_REPLIES, s->certain);
     s->reply = 0;
     s->reply_pending = false;
     return true;
@@ -173,7 +174,7 @@ static void on_line(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         return;
     if (!s->greeted && greeting(s, host)) {
         s->reply = 0;
-        smtp_count(host, MR_SMTP_COUNT_REPLIES, 1);
+        smtp_count(host, MR_SMTP_COUNT_REPLIES, s->certain);
         return;
     }
     s->reply_pending = true;

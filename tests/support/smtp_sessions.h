@@ -221,7 +221,7 @@ static const struct smtp_session_case smtp_sessions[] = {
     },
     {
         "BDAT sizes that nobody means",
-        HELLO ENVELOPE "C: BDAT 15555555557777777777 LAST\nS: 521 no\n"
+        HELLO ENVELOPE "C! BDAT 15555555557777777777 LAST\\r\\r\\n\nS: 521 no\n"
                        "C: BDAT 184467440737095516150 LAST\nS: 521 no\n"
                        "C: BDAT -1 LAST\nS: 521 no\nC: BDAT\nS: 521 no\n"
                        "C: BDAT 1 LAST X\nS: 521 no\nC: BDAT 1LAST\nS: 521 no\n" BYE,
@@ -498,6 +498,17 @@ static const struct smtp_session_case smtp_sessions[] = {
         "C: x\nC: .\nS: 250 ok\n" BYE,
         "mail 3: x\\r\\n\n"
         "tx 0 accepted helo=client.example from=<a@x> reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
+        "a hole that is noticed late",
+        HELLO ENVELOPE
+        "C! BDAT 200\\r\\nab\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nS: 221 bye\n"
+        "C~ 1000\nC: DATA\nC: x\nC: .\nC: QUIT\n",
+        "mail bdat incomplete 2: ab\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=2\n"
+        "anomaly UNPARSABLE_CONTENT\n",
         .timing = true,
     },
     {
