@@ -231,16 +231,18 @@ static void read_all(const char *root, const char *name, void (*take)(void *, co
 /* Some expressions follow PCREs older than the one that this Hyperscan follows. */
 static uint32_t drop_refused(struct mr_match_set *set)
 {
-    uint32_t kept = 0, before = set->n;
-    for (uint32_t i = 0; i < before; i++) {
+    uint32_t kept = 0, refused = 0;
+    for (uint32_t i = 0; i < set->n; i += STEP) {
         struct mr_match_groups groups;
-        if (!compile_alone(&groups, set, i))
+        if (!compile_alone(&groups, set, i)) {
+            refused++;
             continue;
+        }
         mr_match_groups_free(&groups);
         set->patterns[kept++] = set->patterns[i];
     }
     set->n = kept;
-    return before - kept;
+    return refused;
 }
 
 struct outcome {
@@ -311,11 +313,11 @@ static void corpora_of_hyperscan(void **state)
     bool *together = malloc(COMPANY * n_subjects);
     assert_non_null(together);
     const uint32_t stride = (set.n + COMPANY - 1) / COMPANY;
-    for (uint32_t first = 0; first < stride; first += STEP)
+    for (uint32_t first = 0; first < stride; first++)
         judge(&set, first, stride, together, &outcome);
     print_message("%u patterns (%u refused), %zu subjects, %zu expectations, %zu pairs\n", set.n,
                   refused, n_subjects, outcome.expectations, outcome.pairs);
-    assert_true(set.n > 1000 && outcome.expectations > 7000 / (2 * STEP));
+    assert_true(set.n > 1000 / STEP && outcome.expectations > 7000 / (2 * STEP));
     assert_int_equal(outcome.wrong, 0);
     assert_int_equal(outcome.different, 0);
     for (size_t s = 0; s < n_subjects; s++)
