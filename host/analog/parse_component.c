@@ -141,7 +141,8 @@ static void parse_rules(struct parser *parser, struct component *component)
     struct ast_program *program = &parser->compile->program;
     struct rule **next = &component->rules;
 
-    while (parser->token.kind != TOK_RBRACE && parser->token.kind != TOK_END) {
+    while (parser->token.kind != TOK_RBRACE && parser->token.kind != TOK_END &&
+           !analog_enough(parser->compile)) {
         bool fact;
         if (parser->token.first_in_line && analog_token_is(parser, "component"))
             break;

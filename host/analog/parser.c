@@ -385,7 +385,7 @@ static void parse_file(struct compile *compile, struct source *source)
     analog_lex_start(&parser.lexer, compile, source);
     analog_advance(&parser);
     parser.last = parser.token.where;
-    while (parser.token.kind != TOK_END)
+    while (parser.token.kind != TOK_END && !analog_enough(compile))
         parse_statement(&parser);
     source->open = false;
 }
