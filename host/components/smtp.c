@@ -106,8 +106,9 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
         uint32_t old = row->worker->typical_mail_bytes, aim = len + len / 4;
         row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
     }
-    struct mr_buffer *note =
-        mr_smtp_header_scan(bytes ? bytes->data : (const uint8_t *)"", len, &row->memory);
+    struct mr_buffer *note = NULL;
+    if (mr_event_wanted(row->call, "smtp")) /* all that reads it */
+        note = mr_smtp_header_scan(bytes ? bytes->data : (const uint8_t *)"", len, &row->memory);
     if (len) {
         mr_yield(row->call, row->number, mr_value_bytes(bytes->data, len));
         mr_keep(row->call, bytes);
@@ -190,6 +191,8 @@ static void on_transaction(void *user, const struct mr_smtp_transaction *transac
     struct mr_event *event = mr_event_open(row->call, row->number, "smtp");
 
     mr_count(row->call, TRANSACTIONS, 1);
+    if (!event)
+        goto done;
     mr_event_int(event, "tx_id", transaction->number);
     mr_event_object(event, "smtp");
     if (transaction->has_helo)
@@ -217,6 +220,7 @@ static void on_transaction(void *user, const struct mr_smtp_transaction *transac
     if (transaction->has_mail)
         write_email(event, &transaction->mail);
     mr_event_close(event);
+done:
     if (transaction->has_mail)
         put(row->memory.user, transaction->mail.note);
 }

@@ -120,6 +120,12 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     return event;
 }
 
+bool mr_event_wanted(const struct mr_call *call, const char *type)
+{
+    const struct mr_event *event = mr_exec_worker_state(call->runtime);
+    return mr_events_wanted(event->engine, type);
+}
+
 void mr_event_string(struct mr_event *event, const char *key, const void *bytes, size_t len)
 {
     if (event)

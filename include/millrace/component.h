@@ -234,6 +234,8 @@ void mr_keep(struct mr_call *call, struct mr_buffer *buffer);
  * events of this type are switched off; every function below takes NULL and does nothing.
  * Strings may be any bytes: what is not UTF-8 is replaced, what is too long is cut and marked. */
 struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type);
+/* Would it open one? For work that is done for events only. */
+bool mr_event_wanted(const struct mr_call *call, const char *type);
 void mr_event_string(struct mr_event *event, const char *key, const void *bytes, size_t len);
 void mr_event_int(struct mr_event *event, const char *key, int64_t value);
 void mr_event_bool(struct mr_event *event, const char *key, bool value);

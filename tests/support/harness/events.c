@@ -51,6 +51,13 @@ void mr_harness_forget_events(struct mr_harness *harness)
     harness->text[0] = '\0';
 }
 
+bool mr_event_wanted(const struct mr_call *call, const char *type)
+{
+    (void)call;
+    (void)type;
+    return true;
+}
+
 struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type)
 {
     struct mr_harness *harness = call->runtime;
