@@ -77,7 +77,7 @@ char *analog_path(struct compile *compile, const char *folder, const char *path,
 /* NULL: there is no parameter of this name. */
 struct parameter *analog_parameter(struct compile *compile, const char *name);
 
-/* "f_match(string, constant string) -> string" */
+/* "f_match(string, constant string) -> string"; what may be left out stands in brackets. */
 void analog_signature(const struct mr_function *function, char *text, size_t bytes);
 
 /* The literal that an expression is, directly or as a parameter; NULL: it is none. */

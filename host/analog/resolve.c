@@ -31,10 +31,11 @@ void analog_signature(const struct mr_function *function, char *text, size_t byt
     uint32_t first_optional = (uint32_t)function->n_args - function->n_optional;
 
     for (uint32_t i = 0; i < function->n_args && used < bytes; i++)
-        used +=
-            (size_t)snprintf(text + used, bytes - used, "%s%s%s%s%s", i ? ", " : "",
-                             i >= first_optional ? "[" : "", i >= first_constant ? "constant " : "",
-                             mr_type_name(function->args[i]), i >= first_optional ? "]" : "");
+        used += (size_t)snprintf(
+            text + used, bytes - used, "%s%s%s%s", i >= first_optional ? "[" : "", i ? ", " : "",
+            i >= first_constant ? "constant " : "", mr_type_name(function->args[i]));
+    for (uint32_t i = first_optional; i < function->n_args && used < bytes; i++)
+        used += (size_t)snprintf(text + used, bytes - used, "]");
     if (used < bytes)
         snprintf(text + used, bytes - used, ") -> %s", mr_type_name(function->result));
 }
