@@ -291,18 +291,33 @@ void mr_pieces_clear(struct mr_pieces *row, const struct mr_piece_rules *rules)
     put_index(row, rules);
 }
 
-void mr_pieces_strengthen(struct mr_pieces *row, uint32_t edge, bool all)
+static void strengthen(struct mr_piece_index *index, struct mr_kept *k)
+{
+    index->n_weak -= k->marks & MR_PIECE_WEAK;
+    k->marks &= MR_PIECE_VOID;
+}
+
+void mr_pieces_strengthen(struct mr_pieces *row, uint32_t acked, uint32_t edge)
 {
     if (!row->index)
         return;
     struct mr_piece_index *index = mr_piece_index(row);
     for (uint32_t i = index->first; i < index->n && index->n_weak; i++) {
         struct mr_kept *k = &index->kept[i];
-        if (!all && !mr_before(k->start, edge))
+        if (!mr_before(k->start, edge))
             break;
-        index->n_weak -= k->marks & MR_PIECE_WEAK;
-        k->marks &= ~(uint32_t)(MR_PIECE_WEAK | MR_PIECE_FAR);
+        if (!(k->marks & MR_PIECE_DOUBT) || mr_not_after(end_of(k), acked))
+            strengthen(index, k);
     }
+}
+
+void mr_pieces_strengthen_all(struct mr_pieces *row)
+{
+    if (!row->index)
+        return;
+    struct mr_piece_index *index = mr_piece_index(row);
+    for (uint32_t i = index->first; i < index->n && index->n_weak; i++)
+        strengthen(index, &index->kept[i]);
 }
 
 bool mr_pieces_cover(const struct mr_pieces *row, uint32_t at)

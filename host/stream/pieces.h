@@ -13,7 +13,8 @@
 enum {
     MR_PIECE_WEAK = 1 << 0, /* loses all overlaps with pieces that are not */
     MR_PIECE_VOID = 1 << 1, /* stands for bytes that nobody gets; has no data, wins no overlap */
-    MR_PIECE_FAR = 1 << 2   /* the user's */
+    MR_PIECE_FAR = 1 << 2,  /* WEAK, and the user's */
+    MR_PIECE_DOUBT = 1 << 3 /* WEAK, until it is acknowledged */
 };
 
 /* A piece that comes. */
@@ -103,8 +104,10 @@ struct mr_kept mr_pieces_pop(struct mr_pieces *row, const struct mr_piece_rules 
 void mr_pieces_trim(struct mr_pieces *row, const struct mr_piece_rules *rules, uint32_t start);
 void mr_pieces_clear(struct mr_pieces *row, const struct mr_piece_rules *rules);
 
-/* Takes the marks WEAK and FAR from pieces that begin before `edge`, or from all. */
-void mr_pieces_strengthen(struct mr_pieces *row, uint32_t edge, bool all);
+/* Takes the marks WEAK, FAR and DOUBT from pieces that end before or at `acked`, and WEAK and FAR
+ * from those without DOUBT that begin before `edge`. */
+void mr_pieces_strengthen(struct mr_pieces *row, uint32_t acked, uint32_t edge);
+void mr_pieces_strengthen_all(struct mr_pieces *row);
 
 /* Does a piece end at `at`, or have it inside? */
 bool mr_pieces_cover(const struct mr_pieces *row, uint32_t at);

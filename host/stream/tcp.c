@@ -138,13 +138,14 @@ static uint32_t wire_payload(const struct mr_packet *packet)
 }
 
 /* Payload, with the urgent byte taken out where the configuration wants that. */
-static void payload(struct pass *p)
+static void payload(struct pass *p, uint32_t marks)
 {
     const struct mr_packet *packet = p->packet;
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     struct mr_piece piece = {.start = packet->tcp_seq,
                              .len = packet->payload_len,
-                             .data = packet->data + packet->payload_offset};
+                             .data = packet->data + packet->payload_offset,
+                             .marks = marks};
 
     if (packet->tcp_flags & MR_TCP_URG && !p->config->urgent_inline) {
         side->urgent_seq = packet->tcp_seq + packet->tcp_urgent - (packet->tcp_urgent ? 1 : 0);
@@ -157,7 +158,7 @@ static void payload(struct pass *p)
         urgent.start += offset;
         urgent.data += offset;
         urgent.len = 1;
-        urgent.marks = MR_PIECE_VOID;
+        urgent.marks |= MR_PIECE_VOID;
         piece.start += offset + 1;
         piece.data += offset + 1;
         piece.len -= offset + 1;
@@ -196,19 +197,21 @@ static void process(struct pass *p)
         return;
     }
     if (!(tcp->flags & TCP_PICKED_UP)) {
-        if (packet->tcp_flags & MR_TCP_FIN)
+        bool stray = packet->tcp_flags & MR_TCP_FIN && !packet->payload_len;
+        if (stray)
             anomaly(p, "stream.fin_but_no_session");
-        if (packet->tcp_flags & MR_TCP_FIN || !p->config->midstream)
+        if (stray || !p->config->midstream)
             return;
         tcp->flags |= TCP_PICKED_UP | TCP_ESTABLISHED;
         p->flow->midstream = 1;
     }
-    if (!tcp_on_ack(p))
+    enum tcp_ack ack = tcp_on_ack(p);
+    if (ack == TCP_ACK_REFUSED)
         return;
     bool known = tcp_pick_up(p);
     uint32_t wire_len = wire_payload(packet);
     if (packet->payload_len)
-        payload(p);
+        payload(p, ack == TCP_ACK_DOUBTFUL ? MR_PIECE_DOUBT : 0);
     if (UNLIKELY(wire_len > packet->payload_len) && known && !(tcp->flags & TCP_ENDED))
         tcp_cut_off(p, packet->tcp_seq + packet->payload_len, wire_len - packet->payload_len);
     if (packet->tcp_flags & MR_TCP_FIN)

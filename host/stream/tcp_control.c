@@ -29,7 +29,7 @@ static void settle_syn_data(struct pass *p)
     if (!side->held.index)
         return;
     if (mr_pieces_cover(&side->held, p->packet->tcp_seq)) {
-        mr_pieces_strengthen(&side->held, 0, true);
+        mr_pieces_strengthen_all(&side->held);
         tcp_drain(p, p->from);
     } else {
         tcp_clear_held(p->sink, side);
@@ -70,7 +70,7 @@ static bool plausible(struct pass *p, uint32_t ack)
     return ++side->odd_acks > MAX_ODD_ACKS;
 }
 
-bool tcp_on_ack(struct pass *p)
+enum tcp_ack tcp_on_ack(struct pass *p)
 {
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     struct mr_tcp_direction *other = &p->tcp->side[!p->from];
@@ -89,11 +89,11 @@ bool tcp_on_ack(struct pass *p)
         if (other->flags & SIDE_SYN && mr_before(ack, other->isn)) {
             anomaly(p, p->tcp->flags & TCP_ESTABLISHED ? "stream.pkt_invalid_ack"
                                                        : "stream.3whs_wrong_seq_wrong_ack");
-            return false;
+            return TCP_ACK_REFUSED;
         }
         if (!plausible(p, ack)) {
             anomaly(p, "stream.pkt_invalid_ack");
-            return false;
+            return TCP_ACK_DOUBTFUL;
         }
         if (other->flags & SIDE_SYN)
             other->flags |= SIDE_SYN_ACKED;
@@ -112,7 +112,7 @@ bool tcp_on_ack(struct pass *p)
     tcp_edge_moved(p, !p->from);
     if (side->flags & SIDE_SYN)
         p->tcp->flags |= TCP_ESTABLISHED;
-    return true;
+    return TCP_ACK_TAKEN;
 }
 
 void tcp_on_fin(struct pass *p, uint32_t fin_seq)

@@ -65,7 +65,8 @@ static void take_syn(struct pass *p, uint32_t base)
         side->flags |= SIDE_SCALE;
         side->window_shift = (uint8_t)shift;
     }
-    tcp_set_base(p, p->from, base);
+    if (!(side->flags & SIDE_BASE) || side->isn != base)
+        tcp_set_base(p, p->from, base);
 }
 
 /* A SYN with another number than the one before. True: it takes the other's place. */
@@ -224,8 +225,6 @@ static void reuse_closed(struct pass *p, bool over)
     bool same = side->flags & SIDE_BASE && p->packet->tcp_seq + 1 == side->isn;
 
     if (over) {
-        if (p->tcp->flags & TCP_RESET && answers && !(side->flags & SIDE_SYN))
-            return; /* the answer to a SYN that somebody else had "reset" */
         if (!same || idle)
             renew(p, MR_FLOW_END_REUSED);
     } else if (idle && !same && !answers) {
@@ -245,8 +244,10 @@ void tcp_check_reuse(struct pass *p)
         return;
     if (packet->tcp_flags & MR_TCP_SYN) {
         bool answers = packet->tcp_flags & MR_TCP_ACK;
-        if (packet->tcp_flags & MR_TCP_FIN)
-            return;
+        if (packet->tcp_flags & MR_TCP_FIN ||
+            (answers && !(side->flags & SIDE_SYN) && other->flags & SIDE_BASE &&
+             packet->tcp_ack == other->isn))
+            return; /* a late answer: it is of this connection */
         if (over || fins)
             reuse_closed(p, over);
         else if (answers && p->tcp->flags & TCP_ESTABLISHED && other->flags & SIDE_ALTERNATE &&

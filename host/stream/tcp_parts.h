@@ -83,8 +83,15 @@ bool tcp_pick_up(struct pass *p);
 void tcp_set_base(struct pass *p, uint8_t d, uint32_t base);
 
 /* tcp_control.c */
-/* The packet's acknowledgment and window; false when the packet is to be ignored. */
-bool tcp_on_ack(struct pass *p);
+enum tcp_ack {
+    TCP_ACK_TAKEN,
+    TCP_ACK_DOUBTFUL, /* of what cannot have been sent, as far as seen: no receiver would take this
+                         packet, but then the capture may have misplaced or missed others */
+    TCP_ACK_REFUSED   /* of what was before the beginning: nobody takes this packet */
+};
+
+/* The packet's acknowledgment and window. */
+enum tcp_ack tcp_on_ack(struct pass *p);
 void tcp_on_fin(struct pass *p, uint32_t fin_seq);
 void tcp_on_rst(struct pass *p);
 /* Its sender went on after a RST: then the RST was not his. */

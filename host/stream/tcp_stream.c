@@ -121,7 +121,7 @@ void tcp_edge_moved(struct pass *p, uint8_t d)
 
     if (!side->held.index || side->flags & SIDE_SYN_DATA)
         return;
-    mr_pieces_strengthen(&side->held, side->edge, !(side->flags & SIDE_EDGE));
+    mr_pieces_strengthen(&side->held, side->acked, side->edge);
     if (side->flags & SIDE_BASE)
         tcp_drain(p, d);
 }
@@ -130,7 +130,7 @@ void tcp_edge_moved(struct pass *p, uint8_t d)
 static void lift_edge(struct mr_tcp_direction *side)
 {
     side->flags &= ~(uint32_t)(SIDE_EDGE | SIDE_SYN_DATA);
-    mr_pieces_strengthen(&side->held, 0, true);
+    mr_pieces_strengthen_all(&side->held);
 }
 
 static void drop_last(struct pass *p, uint8_t d)
@@ -242,7 +242,9 @@ static bool place(struct pass *p, const struct mr_tcp_direction *side, struct mr
 {
     bool was_far = piece->marks & MR_PIECE_FAR;
 
-    piece->marks &= MR_PIECE_VOID;
+    piece->marks &= MR_PIECE_VOID | MR_PIECE_DOUBT;
+    if (piece->marks & MR_PIECE_DOUBT)
+        piece->marks |= MR_PIECE_WEAK;
     if (!(side->flags & SIDE_EDGE)) {
         if ((int32_t)(piece->start - side->next_seq) < FAR_FROM_ANYTHING)
             return true;
