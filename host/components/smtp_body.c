@@ -1,8 +1,8 @@
 #include "smtp_body.h"
 
 #include <string.h>
-#if defined(__SSE2__)
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 /* What the last bytes were. The first three are the plain states, in which whole runs pass. A dot
@@ -76,41 +76,42 @@ static void append(struct mr_smtp_body *body, const struct mr_smtp_memory *memor
     body->buffer->len = (uint32_t)(used + len);
 }
 
-#if defined(__SSE2__)
-/* Bit i: byte i of the 64 at p is c. */
-static inline uint64_t where(const __m128i v[4], char c)
+/* Which of 64 bytes are CR, LF, and either of dot and NUL: bit i for byte i. */
+struct marks {
+    uint64_t cr, lf, odd;
+};
+
+/* Where a run of plain bytes ends among 64, when bits below `from` are known to be plain; 64 when
+ * it does not. `after_cr`, `after_lf`: the byte in front of the first. */
+static inline unsigned plain_end(struct marks m, uint64_t after_cr, uint64_t after_lf,
+                                 unsigned from)
 {
-    const __m128i wanted = _mm_set1_epi8(c);
-    uint64_t mask = 0;
-    for (int k = 0; k < 4; k++)
-        mask |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(v[k], wanted)) << (16 * k);
-    return mask;
+    uint64_t odd = m.lf ^ (m.cr << 1 | after_cr);
+    odd |= (m.lf << 1 | after_lf) & m.odd;
+    odd &= UINT64_MAX << from;
+    return odd ? (unsigned)__builtin_ctzll(odd) : 64;
 }
-#endif
 
-/* How many bytes are plain: every CR has its LF, every LF its CR, and no line begins with a dot or
- * a NUL. The one behind them, if any, needs a closer look. State: one of the plain ones. */
-static size_t plain_run(uint8_t state, const uint8_t *p, size_t n)
+/* Blocks of 64 bytes, the last one overlapping what is done already, so that no byte is looked at
+ * alone unless there are fewer than 64. */
+#define SCAN_BLOCKS(marks_of)                                                                      \
+    do {                                                                                           \
+        for (; n - i >= 64; i += 64) {                                                             \
+            struct marks m = marks_of(p + i);                                                      \
+            unsigned end = plain_end(m, after_cr, after_lf, 0);                                    \
+            if (end < 64)                                                                          \
+                return i + end;                                                                    \
+            after_cr = m.cr >> 63;                                                                 \
+            after_lf = m.lf >> 63;                                                                 \
+        }                                                                                          \
+        if (i && i < n)                                                                            \
+            return n - 64 + plain_end(marks_of(p + n - 64), 0, 0, (unsigned)(64 - (n - i)));       \
+    } while (0)
+
+/* The same byte by byte, from i on. */
+static size_t plain_bytes(const uint8_t *p, size_t i, size_t n, uint64_t after_cr,
+                          uint64_t after_lf)
 {
-    size_t i = 0;
-    uint64_t after_cr = state == CR, after_lf = state == LINE_START;
-
-#if defined(__SSE2__)
-    for (; n - i >= 64; i += 64) {
-        __m128i v[4];
-        for (int k = 0; k < 4; k++)
-            v[k] = _mm_loadu_si128((const __m128i *)(const void *)(p + i + 16 * k));
-        uint64_t cr = where(v, '\r'), lf = where(v, '\n');
-        uint64_t odd = lf ^ (cr << 1 | after_cr);
-        uint64_t starts = lf << 1 | after_lf;
-        if (starts)
-            odd |= starts & (where(v, '.') | where(v, '\0'));
-        if (odd)
-            return i + (size_t)__builtin_ctzll(odd);
-        after_cr = cr >> 63;
-        after_lf = lf >> 63;
-    }
-#endif
     for (; i < n; i++) {
         uint8_t c = p[i];
         if ((c == '\n') != after_cr || (after_lf && (c == '.' || c == '\0')))
@@ -119,6 +120,71 @@ static size_t plain_run(uint8_t state, const uint8_t *p, size_t n)
         after_cr = c == '\r';
     }
     return i;
+}
+
+#if defined(__x86_64__)
+static inline struct marks marks_sse2(const uint8_t *p)
+{
+    struct marks m = {0, 0, 0};
+    for (int k = 0; k < 4; k++) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * k));
+        __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('.')),
+                                   _mm_cmpeq_epi8(v, _mm_setzero_si128()));
+        __m128i cr = _mm_cmpeq_epi8(v, _mm_set1_epi8('\r'));
+        __m128i lf = _mm_cmpeq_epi8(v, _mm_set1_epi8('\n'));
+        m.cr |= (uint64_t)(uint32_t)_mm_movemask_epi8(cr) << (16 * k);
+        m.lf |= (uint64_t)(uint32_t)_mm_movemask_epi8(lf) << (16 * k);
+        m.odd |= (uint64_t)(uint32_t)_mm_movemask_epi8(odd) << (16 * k);
+    }
+    return m;
+}
+
+static size_t plain_run_sse2(const uint8_t *p, size_t n, uint64_t after_cr, uint64_t after_lf)
+{
+    size_t i = 0;
+    SCAN_BLOCKS(marks_sse2);
+    return plain_bytes(p, i, n, after_cr, after_lf);
+}
+
+__attribute__((target("avx2"))) static inline struct marks marks_avx2(const uint8_t *p)
+{
+    struct marks m = {0, 0, 0};
+    for (int k = 0; k < 2; k++) {
+        __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(p + 32 * k));
+        __m256i odd = _mm256_or_si256(_mm256_cmpeq_epi8(v, _mm256_set1_epi8('.')),
+                                      _mm256_cmpeq_epi8(v, _mm256_setzero_si256()));
+        __m256i cr = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\r'));
+        __m256i lf = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\n'));
+        m.cr |= (uint64_t)(uint32_t)_mm256_movemask_epi8(cr) << (32 * k);
+        m.lf |= (uint64_t)(uint32_t)_mm256_movemask_epi8(lf) << (32 * k);
+        m.odd |= (uint64_t)(uint32_t)_mm256_movemask_epi8(odd) << (32 * k);
+    }
+    return m;
+}
+
+__attribute__((target("avx2"))) static size_t plain_run_avx2(const uint8_t *p, size_t n,
+                                                             uint64_t after_cr, uint64_t after_lf)
+{
+    size_t i = 0;
+    SCAN_BLOCKS(marks_avx2);
+    return plain_bytes(p, i, n, after_cr, after_lf);
+}
+#endif
+
+/* How many bytes are plain: every CR has its LF, every LF its CR, and no line begins with a dot or
+ * a NUL. The one behind them, if any, needs a closer look. State: one of the plain ones. */
+static size_t plain_run(uint8_t state, const uint8_t *p, size_t n)
+{
+    uint64_t after_cr = state == CR, after_lf = state == LINE_START;
+
+#if defined(__x86_64__)
+    if (n < 64)
+        return plain_bytes(p, 0, n, after_cr, after_lf);
+    return __builtin_cpu_supports("avx2") ? plain_run_avx2(p, n, after_cr, after_lf)
+                                          : plain_run_sse2(p, n, after_cr, after_lf);
+#else
+    return plain_bytes(p, 0, n, after_cr, after_lf);
+#endif
 }
 
 static uint8_t state_behind(const uint8_t *p, size_t n, uint8_t before)
