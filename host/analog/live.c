@@ -88,10 +88,12 @@ static bool mark_rule(struct mr_plan *plan, const struct mr_plan_rule *rule)
     return changed;
 }
 
+/* All but where the tuple is: there is one node, and it is stored nowhere. */
 static void mark_all(struct mr_plan_predicate *predicate)
 {
     for (uint32_t c = 0; c < predicate->arity; c++)
-        predicate->attributes[c].live = true;
+        if (predicate->attributes[c].type != MR_TYPE_NODE)
+            predicate->attributes[c].live = true;
 }
 
 /* What is read from outside of the rules. */

@@ -187,11 +187,17 @@ void analog_op_text(const struct mr_plan *plan, const struct mr_plan_rule *rule,
     }
 }
 
+/* The node has no storage either, but that is nobody's news. */
+static bool is_dead(const struct mr_plan_attribute *attribute)
+{
+    return !attribute->live && attribute->type != MR_TYPE_NODE;
+}
+
 uint32_t analog_dead_attributes(const struct mr_plan_predicate *predicate)
 {
     uint32_t n = 0;
     for (uint32_t c = 0; c < predicate->arity; c++)
-        n += !predicate->attributes[c].live;
+        n += is_dead(&predicate->attributes[c]);
     return n;
 }
 
@@ -205,7 +211,7 @@ void analog_predicate_text(const struct mr_plan_predicate *predicate, bool live,
     if (live)
         put(&text, "%s(", predicate->name);
     for (uint32_t c = 0; c < predicate->arity; c++) {
-        if (predicate->attributes[c].live != live)
+        if (is_dead(&predicate->attributes[c]) == live)
             continue;
         put(&text, "%s%s", before, predicate->attributes[c].name);
         before = ", ";
