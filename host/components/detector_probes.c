@@ -1,5 +1,7 @@
 #include "detector_probes.h"
 
+#include "smtp_command.h"
+
 #include <string.h>
 
 /* ---- parts of probes ---- */
@@ -66,6 +68,23 @@ static enum mr_answer line_has(const uint8_t *p, uint32_t n, const char *word)
     return whole ? MR_NO : MR_UNSURE;
 }
 
+/* Is `word` in a greeting "220-...", "220 ...", in any of its lines? Never no. */
+static enum mr_answer greeting_has(const uint8_t *p, uint32_t n, const char *word)
+{
+    bool whole = true;
+    uint32_t at = 0;
+
+    while (whole && at < n && begins(p + at, n - at, "220") == MR_YES) {
+        uint32_t len = first_line(p + at, n - at, &whole);
+        if (line_has(p + at, n - at, word) == MR_YES)
+            return MR_YES;
+        if (len < 4 || p[at + 3] != '-')
+            break;
+        at += len + 1;
+    }
+    return MR_UNSURE;
+}
+
 /* What is yes becomes unsure. */
 static enum mr_answer hint(enum mr_answer answer)
 {
@@ -93,17 +112,29 @@ static enum mr_answer reply_code(const uint8_t *p, uint32_t n)
 
 /* ---- SMTP ---- */
 
+/* The first line that only SMTP has, in text. The processor takes the same lines as evidence, so
+ * that what it told before is never denied here. */
 static enum mr_answer smtp_client(const uint8_t *p, uint32_t n)
 {
-    static const char *const sure[] = {
-        "EHLO ",  "EHLO\r",     "EHLO\n",     "HELO ",    "HELO\r",   "HELO\n", "LHLO ", "DATA\r",
-        "DATA\n", "MAIL FROM:", "MAIL FROM ", "RCPT TO:", "RCPT TO ", "BDAT ",  NULL};
-    static const char *const likely[] = {"RSET\r", "QUIT\r", "NOOP\r",    "NOOP ",      "HELP\r",
-                                         "HELP ",  "VRFY ",  "EXPN ",     "STARTTLS\r", "AUTH ",
-                                         "ETRN ",  "RSET\n", "QUIT\n",    "STARTTLS\n", "XCLIENT ",
-                                         "MAIL ",  "RCPT ",  "XFORWARD ", NULL};
-    enum mr_answer a = begins_any(p, n, sure);
-    return a != MR_NO ? a : hint(begins_any(p, n, likely));
+    static const char *const sure[] = {"EHLO ", "HELO ", "LHLO ", "MAIL FROM:", "RCPT TO:", NULL};
+
+    for (uint32_t at = 0; at < n;) {
+        struct mr_smtp_command command;
+        bool whole;
+        uint32_t len = first_line(p + at, n - at, &whole);
+        if (begins_any(p + at, len, sure) == MR_YES)
+            return MR_YES;
+        if (whole) {
+            mr_smtp_parse_command(p + at, len, &command);
+            if (mr_smtp_is_evidence(&command))
+                return MR_YES;
+        }
+        for (uint32_t i = at; i < at + len; i++)
+            if (p[i] < '\t' || (p[i] > '\r' && p[i] < ' ') || p[i] == 0x7f)
+                return MR_NO;
+        at += len + 1;
+    }
+    return MR_UNSURE;
 }
 
 /* "250 2.1.0 ": the code of RFC 3463 behind the reply code. */
@@ -135,10 +166,7 @@ static enum mr_answer smtp_server(const uint8_t *p, uint32_t n)
         return code;
     if (enhanced_code(p, n) == MR_YES)
         return MR_YES;
-    if (begins(p, n, "220") == MR_YES &&
-        (line_has(p, n, "SMTP") == MR_YES || line_has(p, n, "LMTP") == MR_YES))
-        return MR_YES;
-    return MR_UNSURE;
+    return greeting_has(p, n, "SMTP") == MR_YES ? MR_YES : greeting_has(p, n, "LMTP");
 }
 
 /* ---- other mail and file protocols ---- */
@@ -155,9 +183,7 @@ static enum mr_answer ftp_server(const uint8_t *p, uint32_t n)
 {
     enum mr_answer code = reply_code(p, n);
 
-    if (code == MR_YES && begins(p, n, "220") == MR_YES && line_has(p, n, "FTP") == MR_YES)
-        return MR_YES;
-    return hint(code);
+    return code == MR_YES ? greeting_has(p, n, "FTP") : code;
 }
 
 /* A greeting as SMTP has it too, and a client that says what only FTP has behind such a one. */

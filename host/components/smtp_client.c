@@ -127,14 +127,6 @@ static bool ends_chunks(enum mr_smtp_verb verb)
            verb == MR_SMTP_DATA;
 }
 
-/* Nothing but SMTP has it. */
-static bool is_evidence(enum mr_smtp_verb verb)
-{
-    return verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO || verb == MR_SMTP_MAIL ||
-           verb == MR_SMTP_RCPT || verb == MR_SMTP_DATA || verb == MR_SMTP_BDAT ||
-           verb == MR_SMTP_BDAT_LAST;
-}
-
 static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                        const struct mr_smtp_text *line)
 {
@@ -147,7 +139,7 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_PIPELINED_SEQUENCE);
     s->unsure = false;
     s->refused_data = false;
-    if (command.well_formed && is_evidence(command.verb))
+    if (mr_smtp_is_evidence(&command))
         smtp_certain(s, host);
     smtp_count(host, MR_SMTP_COUNT_COMMANDS, s->certain);
     smtp_count(host, MR_SMTP_COUNT_UNKNOWN_COMMANDS, s->certain && command.verb == MR_SMTP_UNKNOWN);

@@ -192,6 +192,22 @@ void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_com
     }
 }
 
+bool mr_smtp_is_evidence(const struct mr_smtp_command *command)
+{
+    switch (command->verb) {
+    case MR_SMTP_EHLO:
+    case MR_SMTP_LHLO:
+    case MR_SMTP_MAIL:
+    case MR_SMTP_RCPT:
+    case MR_SMTP_DATA:
+    case MR_SMTP_BDAT:
+    case MR_SMTP_BDAT_LAST:
+        return command->well_formed;
+    default:
+        return false;
+    }
+}
+
 int mr_smtp_parse_reply(const uint8_t *line, uint32_t len, bool *more)
 {
     int code = 0;

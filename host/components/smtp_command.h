@@ -34,6 +34,9 @@ struct mr_smtp_command {
 /* `line` is without its end. */
 void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_command *command);
 
+/* Nothing but SMTP has it. */
+bool mr_smtp_is_evidence(const struct mr_smtp_command *command);
+
 /* The code of a reply line, or -1; *more: it is not the last line of its reply. */
 int mr_smtp_parse_reply(const uint8_t *line, uint32_t len, bool *more);
 

@@ -120,19 +120,17 @@ struct mr_buffer *mr_smtp_header_scan(const uint8_t *mail, size_t len,
     memcpy(to->data, &found, sizeof found);
     to->len = sizeof found;
     const uint8_t *end = mail + (len < HEADER_BYTES ? len : HEADER_BYTES);
-    const uint8_t *begin = mail, *p = mail;
+    const uint8_t *begin = mail; /* of the field that is open */
     bool complete = false;
-    while (p < end && !complete) {
+    for (const uint8_t *p = mail; p < end && !complete;) {
         const uint8_t *lf = memchr(p, '\n', (size_t)(end - p));
+        complete = lf == p || (*p == '\r' && lf == p + 1);
         if (p > begin && *p != ' ' && *p != '\t') {
             field(&to, memory, begin, p);
             begin = p;
-            complete = *p == '\n' || (*p == '\r' && lf == p + 1);
         }
         p = lf ? lf + 1 : end;
     }
-    if (!complete && len && begin == mail)
-        complete = *mail == '\n' || (*mail == '\r' && len > 1 && mail[1] == '\n');
     if (!complete && begin < end)
         field(&to, memory, begin, end);
     memcpy(&found, to->data, sizeof found);

@@ -219,7 +219,7 @@ void smtp_transact(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     case MR_SMTP_BDAT:
         s->tx.open = true;
         s->tx.refused |= code >= 400;
-        s->tx.reply = (uint16_t)code;
+        s->tx.reply = (uint16_t)(code ? code : s->tx.reply);
         break;
     case MR_SMTP_BDAT_LAST:
     case MR_SMTP_FINAL:

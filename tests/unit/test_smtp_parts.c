@@ -1,0 +1,333 @@
+/* Parts of the SMTP processor alone: command lines, reply lines, header fields, and what the
+ * component makes of them. */
+// layers: components
+#include "flow_rig.h"
+
+#include "components/smtp_command.h"
+#include "components/smtp_header.h"
+
+#include <setjmp.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+/* ---- lines ---- */
+
+static void commands(void **state)
+{
+    static const struct {
+        const char *line;
+        enum mr_smtp_verb verb;
+        bool well_formed;
+        const char *text;
+        uint64_t size;
+    } cases[] = {
+        {"EHLO a.example", MR_SMTP_EHLO, true, "a.example", 0},
+        {"helo", MR_SMTP_EHLO, true, "", 0},
+        {"EHLOa", MR_SMTP_UNKNOWN, false, "", 0},
+        {"LHLO x", MR_SMTP_LHLO, true, "x", 0},
+        {"MAIL FROM:<a@x> SIZE=1234 BODY=8BITMIME", MR_SMTP_MAIL, true, "<a@x>", 1234},
+        {"MAIL FROM:<a@x> SIZE=99999999999999999999999", MR_SMTP_MAIL, true, "<a@x>", 0},
+        {"MAIL FROM:<a@x> SIZE=", MR_SMTP_MAIL, true, "<a@x>", 0},
+        {"mail\tfrom\t:\ta@x", MR_SMTP_MAIL, true, "a@x", 0},
+        {"MAIL", MR_SMTP_MAIL, false, "", 0},
+        {"MAIL FROM", MR_SMTP_MAIL, false, "", 0},
+        {"MAIL FROM:", MR_SMTP_MAIL, true, "", 0},
+        {"MAIL TO:<a@x>", MR_SMTP_MAIL, false, "", 0},
+        {"RCPT TO:<a@x>", MR_SMTP_RCPT, true, "<a@x>", 0},
+        {"RCPT TO:<\"a\\\"> b\"@x> X", MR_SMTP_RCPT, true, "<\"a\\\"> b\"@x>", 0},
+        {"RCPT TO:<\"never closed> b", MR_SMTP_RCPT, true, "<\"never", 0},
+        {"RCPT TO:<\\", MR_SMTP_RCPT, true, "<\\", 0},
+        {"DATA", MR_SMTP_DATA, true, "", 0},
+        {"DATA  \r\r", MR_SMTP_DATA, true, "", 0},
+        {"DATA x", MR_SMTP_DATA, false, "", 0},
+        {"BDAT 86 LAST", MR_SMTP_BDAT_LAST, true, "", 86},
+        {"BDAT 0086", MR_SMTP_BDAT, true, "", 86},
+        {"BDAT 1099511627776", MR_SMTP_BDAT, true, "", 1099511627776},
+        {"BDAT 1099511627777", MR_SMTP_BDAT_BAD, false, "", 0},
+        {"BDAT 86 LASTX", MR_SMTP_BDAT_BAD, false, "", 0},
+        {"BDAT 0x10", MR_SMTP_BDAT_BAD, false, "", 0},
+        {"BDAT LAST", MR_SMTP_BDAT_BAD, false, "", 0},
+        {"QUIT", MR_SMTP_QUIT, true, "", 0},
+        {"RSET now", MR_SMTP_RSET, false, "", 0},
+        {"AUTH PLAIN x", MR_SMTP_AUTH, true, "", 0},
+        {"STARTTLS", MR_SMTP_STARTTLS, true, "", 0},
+        {"NOOP", MR_SMTP_OTHER, true, "", 0},
+        {"XFORWARD NAME=x", MR_SMTP_OTHER, true, "", 0},
+        {"", MR_SMTP_UNKNOWN, false, "", 0},
+        {" \t ", MR_SMTP_UNKNOWN, false, "", 0},
+        {"GET / HTTP/1.1", MR_SMTP_UNKNOWN, false, "", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct mr_smtp_command command;
+        size_t n = strlen(cases[i].line);
+        uint8_t *exact = malloc(n ? n : 1);
+        assert_non_null(exact);
+        memcpy(exact, cases[i].line, n);
+        mr_smtp_parse_command(exact, (uint32_t)n, &command);
+        if (command.verb != cases[i].verb || command.well_formed != cases[i].well_formed ||
+            command.size != cases[i].size || command.text.len != strlen(cases[i].text) ||
+            (command.text.len && memcmp(command.text.ptr, cases[i].text, command.text.len)))
+            fail_msg("\"%s\": verb %d, well formed %d, size %llu, text \"%.*s\"", cases[i].line,
+                     command.verb, command.well_formed, (unsigned long long)command.size,
+                     (int)command.text.len, (const char *)command.text.ptr);
+        free(exact);
+    }
+}
+
+static void replies(void **state)
+{
+    static const struct {
+        const char *line;
+        int code;
+        bool more;
+    } cases[] = {
+        {"250 ok", 250, false}, {"250-ok", 250, true}, {"250", 250, false},  {"250 ", 250, false},
+        {"25", -1, false},      {"2500", -1, false},   {"150 x", -1, false}, {"650 x", -1, false},
+        {"4.7.0 x", -1, false}, {"", -1, false},       {"-25 x", -1, false}, {"999", -1, false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bool more;
+        assert_int_equal(mr_smtp_parse_reply((const uint8_t *)cases[i].line,
+                                             (uint32_t)strlen(cases[i].line), &more),
+                         cases[i].code);
+        assert_int_equal(more, cases[i].more);
+    }
+    assert_true(mr_smtp_known_code(250));
+    assert_false(mr_smtp_known_code(472));
+}
+
+/* ---- header fields ---- */
+
+static char *fields(const char *mail, size_t len, struct outcome *o)
+{
+    static const char names[] = "ftcsdm";
+    struct mr_smtp_memory memory = {o, outcome_get, outcome_put};
+    uint8_t *exact = malloc(len ? len : 1);
+    struct text t = {0};
+
+    assert_non_null(exact);
+    memcpy(exact, mail, len);
+    struct mr_buffer *found = mr_smtp_header_scan(exact, len, &memory);
+    assert_non_null(found);
+    free(exact);
+    text_print(&t, mr_smtp_header_complete(found) ? "+" : "-");
+    for (unsigned i = 0; i < MR_SMTP_N_FIELDS; i++) {
+        struct mr_smtp_text value;
+        uint32_t cursor = 0;
+        while (mr_smtp_header_next(found, (enum mr_smtp_field)i, &cursor, &value)) {
+            text_print(&t, " %c=", names[i]);
+            text_escaped(&t, value.ptr, value.len);
+        }
+    }
+    outcome_put(o, found);
+    return t.p;
+}
+
+static void header_fields(void **state)
+{
+    static const struct {
+        const char *mail, *fields;
+    } cases[] = {
+        {"From: a <a@x>\r\nTo: b@y, c@z\r\nSubject: s\r\n\r\nTo: body@x\r\n",
+         "+ f=a <a@x> t=b@y t=c@z s=s"},
+        {"From: a\nto:b\nCC :c\n\nbody", "+ f=a t=b c=c"},
+        {"Subject: one\r\n two\r\n\tthree\r\nDate: d\r\n\r\n", "+ s=one two\\x09three d=d"},
+        {"To: \"a, b\" <a@x>, (c, d) e@y (\\), f) , <g,h@z>, ,\r\n i@w\r\n\r\n",
+         "+ t=\"a, b\" <a@x> t=(c, d) e@y (\\), f) t=<g,h@z> t=i@w"},
+        {"To: \"never closed, x\r\nSubject: s\r\n\r\n", "+ t=\"never closed, x s=s"},
+        {"To:\r\nCc: \r\n\r\n", "+"},
+        {"To: a\r\nTo: b\r\nFrom: x\r\nFrom: y\r\n\r\n", "+ f=x t=a t=b"},
+        {"Message-ID: <1@x>\r\nmessage-id: <2@x>\r\n\r\n", "+ m=<1@x>"},
+        {"\r\nFrom: body", "+"},
+        {"\nFrom: body", "+"},
+        {"From: a", "- f=a"},
+        {"From: a\r\n", "- f=a"},
+        {"From: a\r\n\r", "- f=a"},
+        {"no colon\r\nFrom a\r\n: x\r\nFrom: b\r\n\r\n", "+ f=b"},
+        {" leading\r\nFrom: b\r\n\r\n", "+ f=b"},
+        {"", "-"},
+        {"\r", "-"},
+    };
+    struct outcome o = {0};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *got = fields(cases[i].mail, strlen(cases[i].mail), &o);
+        assert_string_equal(got, cases[i].fields);
+        free(got);
+    }
+    assert_int_equal(o.in_use, 0);
+}
+
+static void header_bounds(void **state)
+{
+    struct outcome o = {0};
+    struct text t = {0};
+    (void)state;
+    text_print(&t, "To: ");
+    for (int i = 0; i < 100000; i++)
+        text_print(&t, "a%d@x,", i);
+    text_print(&t, "\r\nSubject: ");
+    for (int i = 0; i < 100000; i++)
+        text_add(&t, "s", 1);
+    text_print(&t, "\r\n\r\n");
+    char *got = fields(t.p, t.n, &o);
+    assert_true(strlen(got) < (33u << 10));
+    assert_null(strstr(got, "a128@x"));
+    assert_non_null(strstr(got, "a127@x"));
+    free(got);
+    free(t.p);
+    t = (struct text){0};
+    text_print(&t, "Subject: ");
+    for (int i = 0; i < 3000; i++)
+        text_add(&t, "s\r\n ", 4);
+    got = fields(t.p, t.n, &o);
+    assert_true(strlen(got) <= 4 + 1024 + 4);
+    free(got);
+    free(t.p);
+    assert_int_equal(o.in_use, 0);
+    assert_true(o.peak < (128u << 10));
+}
+
+/* ---- the component ---- */
+
+static void feed(struct flow_rig *rig, const char *text)
+{
+    struct script script = script_parse(text);
+    for (size_t k = 0; k < script.n; k++) {
+        const struct piece *p = &script.pieces[k];
+        flow_rig_chunk(rig, p->gap ? MR_CHUNK_GAP : MR_CHUNK_DATA, p->direction, p->bytes, p->n,
+                       p->gap);
+    }
+    script_free(&script);
+}
+
+#define TO_DATA                                                                                    \
+    "S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx\nC: MAIL FROM:<a@x>\nS: 250 ok\n"                       \
+    "C: RCPT TO:<b@y>\nS: 250 ok\nC: RCPT TO:<c@y>\nS: 550 no\nC: DATA\nS: 354 go\n"
+
+static void events(void **state)
+{
+    struct flow_rig rig;
+    (void)state;
+    flow_rig_open(&rig, 25, false);
+    feed(&rig,
+         TO_DATA "C: From: A <a@x>\nC: To: b@y, d@z\nC: Cc: e@z\nC: Subject: hi\n"
+                 "C: Date: today\nC: Message-ID: <1@x>\nC: \nC! bare\\n\\r\\n\nC: .\nS: 250 ok\n");
+    assert_int_equal(rig.yields, 1);
+    assert_string_equal(rig.flow.app_protocol, "smtp");
+    char *got = flow_rig_close(&rig, true);
+    assert_string_equal(
+        got,
+        "mail 92: From: A <a@x>\\r\\nTo: b@y, d@z\\r\\nCc: e@z\\r\\nSubject: hi\\r\\nDate: "
+        "today\\r\\nMessage-ID: <1@x>\\r\\n\\r\\nbare\\n\\r\\n\n"
+        "anomaly applayer BARE_LF of smtp\n"
+        "smtp tx_id=0 smtp={ helo=c mail_from=<a@x> rcpt_to=[ <b@y> end rcpt_rejected=[ <c@y> end "
+        "status=accepted reply=250 bytes=92 end email={ status=PARSE_DONE from=A <a@x> to=[ b@y "
+        "d@z end cc=[ e@z end subject=hi date=today message_id=<1@x> end\n"
+        "smtp\n");
+    free(got);
+}
+
+static void events_of_transactions(void **state)
+{
+    struct flow_rig rig;
+    (void)state;
+    flow_rig_open(&rig, 25, false);
+    feed(&rig,
+         TO_DATA "C: From: A <a@x>\nC: To: b@y, d@z\nC: Cc: e@z\nC: Subject: hi\n"
+                 "C: Date: today\nC: Message-ID: <1@x>\nC: \nC: x\nC: .\nS: 250 ok\n"
+                 "C: MAIL FROM:<f@x> SMTPUTF8\nS: 250 ok\nC! BDAT 20\\r\\nSubject: y\\r\\n\n");
+    char *got = flow_rig_close(&rig, true);
+    assert_string_equal(
+        strstr(got, "smtp tx_id"),
+        "smtp tx_id=0 smtp={ helo=c mail_from=<a@x> rcpt_to=[ <b@y> end rcpt_rejected=[ <c@y> end "
+        "status=accepted reply=250 bytes=88 end email={ status=PARSE_DONE from=A <a@x> to=[ b@y "
+        "d@z end cc=[ e@z end subject=hi date=today message_id=<1@x> end\n"
+        "smtp tx_id=1 smtp={ helo=c mail_from=<f@x> status=aborted reply=250 smtputf8=true "
+        "bytes=12 bdat=true incomplete=true end email={ status=HEADER_STARTED subject=y end\n"
+        "smtp\n");
+    free(got);
+}
+
+/* Anomalies wait for certainty, and come under the right protocol. */
+static void anomalies(void **state)
+{
+    struct flow_rig rig;
+    (void)state;
+    flow_rig_open(&rig, 4711, false);
+    feed(&rig, "S: 220 hello\nC: FOO\nS: 999 what\n");
+    assert_int_equal(rig.anomalies, 0);
+    feed(&rig, "S: 500 what\nC: EHLO x\nS: 250 x\n");
+    assert_int_equal(rig.anomalies, 1);
+    feed(&rig, "C: STARTTLS\nS: 220 go\n");
+    assert_string_equal(rig.flow.app_protocol, "tls");
+    char *got = flow_rig_close(&rig, true);
+    assert_string_equal(got, "anomaly applayer INVALID_REPLY of smtp\n"
+                             "smtp tx_id=0 smtp={ helo=x status=tls end\n"
+                             "tls\n");
+    free(got);
+}
+
+/* A context that goes without an END chunk: at the end of the input, evicted, or just closed. */
+static void without_end(void **state)
+{
+    struct flow_rig rig;
+    (void)state;
+    for (int with_row = 0; with_row < 2; with_row++) {
+        flow_rig_open(&rig, 25, false);
+        feed(&rig, TO_DATA "C: half\n");
+        if (with_row) {
+            static const struct mr_packet packet = {.flags = MR_PACKET_TICK};
+            struct mr_chunk none = {.kind = MR_CHUNK_GAP};
+            union mr_value chunk = mr_value_bytes(&none, sizeof none), flow = {0};
+            const union mr_value *args[] = {&chunk, &flow};
+            struct mr_packet *origin = (struct mr_packet *)(uintptr_t)&packet;
+            uint8_t *slot = rig.slot[1];
+            struct mr_call call = {.function = mr_component_smtp.functions,
+                                   .thread = rig.worker,
+                                   .n = 1,
+                                   .cause = MR_CAUSE_SHUTDOWN,
+                                   .args = args,
+                                   .packets = &origin,
+                                   .contexts = &slot,
+                                   .runtime = &rig};
+            call.function->call(&call);
+            call.function->call(&call);
+            while (rig.n_kept)
+                mr_buffer_put(&rig, rig.kept[--rig.n_kept]);
+        }
+        assert_int_equal(rig.yields, with_row);
+        free(flow_rig_close(&rig, false));
+    }
+}
+
+/* No memory: the flow is not inspected, and that is counted. */
+static void no_memory(void **state)
+{
+    struct flow_rig rig;
+    (void)state;
+    for (uint64_t after = 1; after < 12; after++) {
+        flow_rig_open(&rig, 25, false);
+        rig.memory.refuse_after = after;
+        feed(&rig, TO_DATA "C: x\nC: .\nS: 250 ok\n");
+        flow_rig_chunk(&rig, MR_CHUNK_END, 0, NULL, 0, 0);
+        if (after == 1)
+            assert_int_equal(rig.yields, 0);
+        free(flow_rig_close(&rig, false));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(commands),      cmocka_unit_test(replies),
+        cmocka_unit_test(header_fields), cmocka_unit_test(header_bounds),
+        cmocka_unit_test(events),        cmocka_unit_test(events_of_transactions),
+        cmocka_unit_test(anomalies),     cmocka_unit_test(without_end),
+        cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
