@@ -7,8 +7,8 @@
  *
  * Holes. Segments behind a hole are held. The hole is told as a GAP and delivery goes on
  *  - when the receiver has acknowledged it, and since that was first seen more than 64 KiB (an
- *    unscaled window) of new data came behind it, or 32 packets and 3 s passed: a packet that the
- *    capture misplaced by less than that still finds its place;
+ *    unscaled window) of new data came behind it in 16 packets or more, or 3 s passed with 32
+ *    packets: a packet that the capture misplaced by less than that still finds its place;
  *  - when a limit on held bytes or segments is reached, or the buffer pool is empty;
  *  - when the flow ends.
  * A flow without any acknowledgment in sight waits for the last two.
@@ -47,8 +47,8 @@ struct mr_tcp_config {
 void mr_tcp_config_default(struct mr_tcp_config *config);
 
 /* The first bytes of what was delivered last, to tell a retransmission from an injection. */
-#define MR_TCP_SAMPLES      4
-#define MR_TCP_SAMPLE_BYTES 16
+#define MR_TCP_SAMPLES      2
+#define MR_TCP_SAMPLE_BYTES 64
 
 struct mr_tcp_sample {
     uint32_t seq;

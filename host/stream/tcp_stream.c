@@ -3,9 +3,11 @@
 
 #include <string.h>
 
-#define SETTLE_BYTES   65536u
-#define SETTLE_PACKETS 32u
-#define SETTLE_NS      3000000000u
+/* Patience with holes that are acknowledged: so many bytes and packets, or so long and packets. */
+#define SETTLE_BYTES         65536u
+#define SETTLE_BYTES_PACKETS 16u
+#define SETTLE_NS            3000000000u
+#define SETTLE_NS_PACKETS    32u
 
 /* While the first byte of a direction is not known: */
 #define PENDING_SEGMENTS  16u
@@ -82,25 +84,31 @@ static void give_up_hole(struct pass *p, uint8_t d)
     tcp_drain(p, d);
 }
 
+/* Has enough passed since the hole was first seen acknowledged? */
+static bool settled(const struct pass *p, const struct mr_piece_index *index)
+{
+    uint64_t packets = p->flow->packets[0] + p->flow->packets[1] - index->settle_packets;
+
+    return (packets >= SETTLE_BYTES_PACKETS &&
+            index->received - index->settle_received > SETTLE_BYTES) ||
+           (packets >= SETTLE_NS_PACKETS && p->flow->last_ns - index->settle_ns >= SETTLE_NS);
+}
+
 void tcp_settle(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
-    uint64_t packets = p->flow->packets[0] + p->flow->packets[1];
     const struct mr_kept *front = mr_pieces_front(&side->held);
 
     if (!front || !(side->flags & SIDE_BASE) || !(side->flags & SIDE_ACKED))
         return;
     struct mr_piece_index *index = mr_piece_index(&side->held);
     if (index->settling) {
-        bool passed = index->received - index->settle_received > SETTLE_BYTES ||
-                      (packets - index->settle_packets >= SETTLE_PACKETS &&
-                       p->flow->last_ns - index->settle_ns >= SETTLE_NS);
-        if (!passed)
+        if (!settled(p, index))
             return;
-        uint32_t settled = index->settle_seq;
+        uint32_t settle_seq = index->settle_seq;
         index->settling = false;
         while ((front = mr_pieces_front(&side->held)) && !(front->marks & MR_PIECE_WEAK) &&
-               mr_not_after(front->start, settled) && !behind_fin(side, front->start))
+               mr_not_after(front->start, settle_seq) && !behind_fin(side, front->start))
             give_up_hole(p, d);
         if (!front)
             return;
@@ -110,7 +118,7 @@ void tcp_settle(struct pass *p, uint8_t d)
         index->settling = true;
         index->settle_seq = side->acked;
         index->settle_received = index->received;
-        index->settle_packets = packets;
+        index->settle_packets = p->flow->packets[0] + p->flow->packets[1];
         index->settle_ns = p->flow->last_ns;
     }
 }

@@ -167,6 +167,12 @@ struct rig_flow *rig_last(struct rig *r)
     return r->flows[r->n_flows - 1];
 }
 
+void rig_packet(struct rig *r, const struct mr_packet *packet)
+{
+    struct rig_flow *f = rig_last(r);
+    r->deadline_ns = mr_tcp_packet(&f->tcp, &f->flow, packet, &r->config, &r->sink);
+}
+
 void rig_send_options(struct rig *r, int from, uint32_t seq, uint32_t ack, uint8_t flags,
                       const void *options, size_t options_len, const void *bytes, size_t len)
 {
@@ -201,8 +207,7 @@ void rig_send_options(struct rig *r, int from, uint32_t seq, uint32_t ack, uint8
                                .src = r->ends[from],
                                .dst = r->ends[!from]};
     r->cut_off = 0;
-    struct rig_flow *f = rig_last(r);
-    r->deadline_ns = mr_tcp_packet(&f->tcp, &f->flow, &packet, &r->config, &r->sink);
+    rig_packet(r, &packet);
     r->now_ns += r->step_ns;
     memset(frame, 0xee, captured);
     free(frame);

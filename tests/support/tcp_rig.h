@@ -67,6 +67,8 @@ void rig_send(struct rig *r, int from, uint32_t seq, uint32_t ack, uint8_t flags
 /* The same with TCP options. */
 void rig_send_options(struct rig *r, int from, uint32_t seq, uint32_t ack, uint8_t flags,
                       const void *options, size_t options_len, const void *bytes, size_t len);
+/* Any packet, as it is. */
+void rig_packet(struct rig *r, const struct mr_packet *packet);
 /* SYN, SYN-ACK, ACK with these initial numbers. */
 void rig_open(struct rig *r, uint32_t client_isn, uint32_t server_isn);
 void rig_finish(struct rig *r, enum mr_flow_end reason);
