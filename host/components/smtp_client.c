@@ -246,6 +246,8 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 {
     if (s->mode == SMTP_BODY) {
         mr_smtp_body_gap(&s->body, gap);
+        if (s->tx.answered || !s->in[MR_TO_CLIENT].seen)
+            s->wait = SMTP_WAIT_LINE;
         return;
     }
     if (s->mode == SMTP_CHUNK) {
@@ -315,6 +317,8 @@ static bool looks_like_command(const uint8_t *p, size_t n)
     if (n && p[n - 1] == '\r')
         n--;
     mr_smtp_parse_command(p, (uint32_t)n, &command);
+    if (command.verb == MR_SMTP_MAIL || command.verb == MR_SMTP_RCPT)
+        return command.text.len && *command.text.ptr == '<';
     return command.well_formed && command.verb != MR_SMTP_OTHER;
 }
 
@@ -325,6 +329,12 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     size_t n = smtp_peek(held, next, sizeof next);
     bool granted = !looks_like_command(next, n), will_come = !s->lost;
 
+    if (s->wait == SMTP_WAIT_LINE) {
+        s->wait = SMTP_NO_WAIT;
+        if (!granted)
+            smtp_client_end_mail(s, host, false);
+        return;
+    }
     if (s->wait == SMTP_WAIT_STARTTLS)
         granted = n > 0 && next[0] == 0x16;
     smtp_server_assume(s, host, s->queue.count - 1, will_come);

@@ -277,7 +277,8 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
         return false;
     if (held->bytes > s->limits->held_bytes || held->gaps > s->limits->held_bytes / 64)
         return true;
-    if (direction == MR_TO_CLIENT || !(s->client_only || s->lost) || s->wait == SMTP_NO_WAIT)
+    if (direction == MR_TO_CLIENT || s->wait == SMTP_NO_WAIT ||
+        !(s->client_only || s->lost || s->wait == SMTP_WAIT_LINE))
         return false;
     size_t n = smtp_peek(held, next, sizeof next);
     return n == sizeof next || memchr(next, '\n', n) || (held_head(held, held->at) & 1);

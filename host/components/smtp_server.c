@@ -12,6 +12,8 @@ void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         struct smtp_record copy = *record;
         if (reply_will_come && s->owed < UINT32_MAX)
             s->owed++;
+        if (record->verb == MR_SMTP_FINAL || record->verb == MR_SMTP_BDAT_LAST)
+            s->lmtp_left = s->lmtp_best = 0;
         smtp_transact(s, host, &copy, (const uint8_t *)(record + 1), 0);
         smtp_queue_pop(s, &host->memory);
     }
@@ -25,6 +27,13 @@ static bool belongs_to_last(struct mr_smtp_session *s, int code)
 
     return (code == 354 && last == MR_SMTP_DATA) || (code == 334 && last == MR_SMTP_AUTH) ||
            (code == 221 && last == MR_SMTP_QUIT);
+}
+
+/* After lost commands: the last one seen may have the DATA behind it that a 354 belongs to. */
+static bool may_come(struct mr_smtp_session *s)
+{
+    uint8_t last = smtp_queue_at(s, s->queue.tail)->verb;
+    return last == MR_SMTP_MAIL || last == MR_SMTP_RCPT || last == MR_SMTP_OTHER;
 }
 
 /* One reply to the first command of the queue. */
@@ -58,13 +67,10 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
         if (s->lmtp)
             code = s->lmtp_best;
         s->lmtp_best = 0;
-        /* The reply tells that the end of the data was lost. */
+        /* Perhaps the end of the data was lost: what comes next tells. */
         if (s->mail_queued && s->mail_record == s->queue.head && s->mode == SMTP_BODY &&
-            s->body.holed) {
-            smtp_client_end_mail(s, host, false);
-            s->unsure = true;
-            copy = *record;
-        }
+            s->body.holed)
+            s->wait = SMTP_WAIT_LINE;
         break;
     default:
         break;
@@ -78,10 +84,13 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     int code = s->reply;
 
     if (s->owed) {
-        s->owed--;
+        /* What was taken as answered ends with DATA if there is one among it. */
+        s->owed = code == 354 ? 0 : s->owed - 1;
     } else if (s->queue.count) {
         /* An answer to a line of AUTH that the client has not said yet, as far as we see. */
         if (s->mode == SMTP_AUTH_LINE && smtp_queue_at(s, s->queue.head)->verb == MR_SMTP_AUTH)
+            return false;
+        if (code == 354 && s->unsynced && may_come(s))
             return false;
         if (s->queue.count > 1 && belongs_to_last(s, code)) {
             if (!s->doubt)
@@ -205,5 +214,6 @@ void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     smtp_line_done(&s->in[MR_TO_CLIENT], &host->memory);
     s->reply = 0;
+    s->owed = 0; /* how many of them are gone is not known */
     replies_lost(s);
 }

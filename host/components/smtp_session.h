@@ -30,7 +30,9 @@ struct smtp_input {
 };
 
 enum smtp_mode { SMTP_COMMANDS, SMTP_BODY, SMTP_CHUNK, SMTP_AUTH_LINE };
-enum smtp_wait { SMTP_NO_WAIT, SMTP_WAIT_DATA, SMTP_WAIT_STARTTLS, SMTP_WAIT_AUTH };
+/* SMTP_WAIT_LINE: no reply is waited for, but the next line is looked at before it is taken as
+ * data: the end of the data may be lost. */
+enum smtp_wait { SMTP_NO_WAIT, SMTP_WAIT_DATA, SMTP_WAIT_STARTTLS, SMTP_WAIT_AUTH, SMTP_WAIT_LINE };
 
 /* A command without a reply, in the queue; its text follows it, padded to 8 bytes. */
 struct smtp_record {
@@ -127,7 +129,7 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 /* DATA, STARTTLS or AUTH (334) was granted, or anything else came: the wait is over. */
 void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 void smtp_client_refused(struct mr_smtp_session *s);
-/* The reply does not come: go by what the client does next. */
+/* The reply does not come, or there is none: go by what the client does next. */
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,

@@ -484,6 +484,47 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "a hole over the end of the data, noticed late",
+        HELLO ENVELOPE DATA "C! ab\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\nC~ 5\n"
+                            "C: MAIL FROM:<c@x>\nC: RCPT TO:<d@y>\nC: DATA\nC: x\nC: .\n" BYE,
+        "mail incomplete 2: ab\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "a hole in the data, noticed after the final reply",
+        HELLO ENVELOPE DATA "C! ab\nS: 250 ok\nC~ 5\nC! cd\\r\\n\nC: x\nC: .\n" BYE,
+        "mail incomplete 9: abcd\\r\\nx\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=9 mail=1\n",
+        .timing = true,
+    },
+    {
+        "a lost command, noticed late",
+        HELLO ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n"
+                            "S: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nS: 221 bye\n"
+                            "C~ 18\nC: RCPT TO:<d@y>\nC: DATA\nC: y\nC: .\nC: QUIT\n",
+        "mail 3: x\\r\\n\n"
+        "mail 3: y\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "tx 1 accepted helo=client.example to=<d@y> reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, and not the end of the data",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: one\nC: .\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC! two\nC~ 5\nC: MAIL FROM:<a@x>\n"
+        "C: RCPT TO:<b@y>\nC: DATA\nC: three\nC: .\n",
+        "mail 5: one\\r\\n\n"
+        "mail incomplete 3: two\n"
+        "mail 7: three\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n"
+        "tx 1 aborted " TX " bytes=3 mail=2\n"
+        "tx 2 unanswered " TX " bytes=7 mail=3\n",
+        .timing = true,
+    },
+    {
         "a hole in a chunk, and over the end of one",
         HELLO ENVELOPE "C! BDAT 10\\r\\nab\nC~ 7\nC! zBDAT 6 LAST\\r\\ncd\nS: 250 ok\nC~ 10\n"
                        "C! LL\\r\\nNOOP\\r\\n\nS: 250 ok\nS: 500 what\nS: 250 ok\n" BYE,
