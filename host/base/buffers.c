@@ -118,6 +118,17 @@ static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
 
 struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity)
 {
+    uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
+
+    if (used + capacity > pool->cap_bytes - pool->cap_bytes / 8) {
+        atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
+        return NULL;
+    }
+    return mr_buffers_get_for_token(pool, capacity);
+}
+
+struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity)
+{
     struct mr_buffer *buffer = NULL;
 
     if (capacity <= (size_t)1 << LARGEST_SHIFT) {

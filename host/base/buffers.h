@@ -20,8 +20,11 @@ struct mr_buffers_usage {
 enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes);
 void mr_buffers_free(struct mr_buffers *pool); /* NULL is allowed; all buffers must be back */
 
-/* Contracts as of mr_buffer_get() and mr_buffer_put() in millrace/component.h. */
+/* Contracts as of mr_buffer_get() and mr_buffer_put() in millrace/component.h. What is held over
+ * time (segments, mails, fragments) may fill seven eighths of the cap; the rest is for what lives
+ * as long as a token, so that the engine goes on when the former is used up. */
 struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity);
+struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity);
 void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer);
 
 void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage);

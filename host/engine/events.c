@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define FLOW_ID_MASK       ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
-#define MAX_ANOMALIES      16                 /* a flow */
+#define MAX_ANOMALIES      16                 /* of one function in one flow */
 #define TUPLE_STRING_BYTES 256                /* of a string attribute in a tuple's event */
 
 bool mr_events_wanted(const struct mr_engine *engine, const char *type)
@@ -180,11 +180,12 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
 
     if (call->contexts) {
         struct mr_context *c = mr_context_of_slots(call->contexts[row]);
-        if (c->anomalies == MAX_ANOMALIES) {
+        uint8_t *told = &c->anomalies[exec->call_binding % sizeof c->anomalies];
+        if (*told == MAX_ANOMALIES) {
             mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES_SUPPRESSED, 1);
             return;
         }
-        c->anomalies++;
+        ++*told;
     }
     mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES, 1);
     struct mr_event *event = mr_event_open(call, row, "anomaly");

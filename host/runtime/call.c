@@ -58,12 +58,21 @@ uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len)
 
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
 {
-    if (call->contexts) {
+    if (call->contexts && call->contexts[row]) {
         struct mr_context *c = mr_context_of_slots(call->contexts[row]);
-        if (c->is_flow)
+        if (c->owns_flow)
             return &c->flow;
     }
     return exec_of(call)->call_flows[row];
+}
+
+/* Rows of the call from `row` on that have the context `old` get `fresh`. */
+static void hand_on(struct mr_call *call, uint32_t row, const struct mr_context *old,
+                    struct mr_context *fresh)
+{
+    for (uint32_t i = row; i < call->n; i++)
+        if (call->contexts[i] == old->slots)
+            call->contexts[i] = fresh->slots;
 }
 
 void mr_context_renew(struct mr_call *call, uint32_t row)
@@ -73,19 +82,26 @@ void mr_context_renew(struct mr_call *call, uint32_t row)
     struct mr_context *fresh =
         mr_exec_renew_context(exec, old, call->packets[row], mr_exec_call_ordinal(exec, row));
 
-    if (fresh == old)
-        return;
-    /* later rows of the same flow belong to the new context as well */
-    for (uint32_t i = row; i < call->n; i++)
-        if (call->contexts[i] == old->slots)
-            call->contexts[i] = fresh->slots;
+    if (fresh != old)
+        hand_on(call, row, old, fresh);
 }
 
 void mr_context_end(struct mr_call *call, uint32_t row)
 {
     struct mr_exec *exec = exec_of(call);
-    mr_exec_end_context(exec, mr_context_of_slots(call->contexts[row]), call->packets[row],
-                        mr_exec_call_ordinal(exec, row));
+    struct mr_context *old = mr_context_of_slots(call->contexts[row]);
+    uint32_t next = row + 1, ordinal = mr_exec_call_ordinal(exec, row);
+
+    while (next < call->n && call->contexts[next] != old->slots)
+        next++;
+    if (next == call->n) {
+        mr_exec_end_context(exec, old, call->packets[row], ordinal);
+        return;
+    }
+    /* what comes later under the key begins anew, in this burst as in the next */
+    struct mr_context *fresh = mr_exec_renew_context(exec, old, call->packets[row], ordinal);
+    if (fresh != old)
+        hand_on(call, next, old, fresh);
 }
 
 void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns)

@@ -32,8 +32,10 @@ struct mr_context {
     uint64_t batch;               /* the task that used it last */
     struct mr_packet *end_origin; /* of that task: what ended it */
     uint32_t end_ordinal;
+    struct mr_context *successor; /* of one that ended: who stands under its key now */
     bool is_flow, in_table, ended;
-    uint8_t anomalies;     /* written so far */
+    bool owns_flow; /* is where the flow is assembled: tells its end, not only keeps state by it */
+    uint8_t anomalies[8];  /* written so far, by call site */
     struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the
                               context when a timer rings */
     uint8_t *row_memory;

@@ -4,18 +4,19 @@
 #include "runtime/exec.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define SLOTS 4096u /* a power of two, more than MR_MAX_DERIVATIONS */
 
 struct entry {
     const struct mr_tuples *tuples;
     uint32_t row;
-    uint32_t hash; /* 0: empty */
+    uint32_t hash;
+    uint64_t generation; /* another than the set's: empty */
 };
 
 struct mr_dedup {
     uint32_t n;
+    uint64_t generation;
     struct entry entries[SLOTS];
 };
 
@@ -31,7 +32,8 @@ void mr_dedup_free(struct mr_dedup *seen)
 
 void mr_dedup_clear(struct mr_dedup *seen)
 {
-    memset(seen, 0, sizeof *seen);
+    seen->n = 0;
+    seen->generation++;
 }
 
 /* The bytes by which two values of a type are equal. */
@@ -59,7 +61,7 @@ static uint32_t hash_row(struct mr_exec *exec, const struct mr_tuples *t, uint32
             hash = (hash ^ v) * 0x9e3779b97f4a7c15u;
             hash ^= hash >> 29;
         }
-    return (uint32_t)hash | 1;
+    return (uint32_t)hash;
 }
 
 static bool same_row(const struct mr_plan *plan, const struct mr_tuples *x, uint32_t x_row,
@@ -83,12 +85,12 @@ static bool insert(struct mr_exec *exec, struct mr_dedup *seen, const struct mr_
         return true; /* over the limit of derivations anyway */
     uint32_t hash = hash_row(exec, t, row);
     uint32_t slot = hash & (SLOTS - 1);
-    for (; seen->entries[slot].hash; slot = (slot + 1) & (SLOTS - 1)) {
+    for (; seen->entries[slot].generation == seen->generation; slot = (slot + 1) & (SLOTS - 1)) {
         const struct entry *e = &seen->entries[slot];
         if (e->hash == hash && same_row(exec->plan, e->tuples, e->row, t, row))
             return false;
     }
-    seen->entries[slot] = (struct entry){t, row, hash};
+    seen->entries[slot] = (struct entry){t, row, hash, seen->generation};
     seen->n++;
     return true;
 }

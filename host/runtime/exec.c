@@ -31,25 +31,42 @@ void mr_exec_close(struct mr_exec *exec)
     exec->expired = NULL;
 }
 
+void mr_exec_enter(struct mr_exec *exec, struct mr_token *token)
+{
+    exec->token = token;
+    exec->chunk = atomic_exchange_explicit(&token->open_chunk, NULL, memory_order_acquire);
+}
+
+void mr_exec_leave(struct mr_exec *exec)
+{
+    struct mr_buffer *none = NULL;
+    if (exec->chunk) /* where another worker was faster, what is left of this one is given up */
+        atomic_compare_exchange_strong_explicit(&exec->token->open_chunk, &none, exec->chunk,
+                                                memory_order_release, memory_order_relaxed);
+    exec->chunk = NULL;
+    exec->token = NULL;
+}
+
 void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
 {
-    bytes = (bytes + 15) & ~(size_t)15;
     struct mr_buffer *chunk = exec->chunk;
-    if (!chunk || exec->chunk_token != exec->token->number ||
-        chunk->capacity - chunk->len < bytes) {
+
+    if (bytes > UINT32_MAX / 2)
+        bytes = UINT32_MAX / 2; /* more than any buffer has: refused below */
+    bytes = (bytes + 15) & ~(size_t)15;
+    if (!chunk || chunk->capacity - chunk->len < bytes) {
         size_t wanted = bytes > MR_CHUNK_BYTES ? bytes : MR_CHUNK_BYTES;
-        struct mr_buffer *fresh = mr_buffers_get(exec->buffers, wanted);
+        struct mr_buffer *fresh = mr_buffers_get_for_token(exec->buffers, wanted);
         if (!fresh) {
             mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
             return NULL;
         }
         mr_token_keep(exec->token, fresh);
-        if (bytes > MR_CHUNK_BYTES / 4) { /* large ones stand alone; the chunk under way stays */
+        if (chunk && bytes > MR_CHUNK_BYTES / 4) { /* large ones stand alone */
             fresh->len = (uint32_t)bytes;
             return fresh->data;
         }
         exec->chunk = chunk = fresh;
-        exec->chunk_token = exec->token->number;
     }
     void *memory = chunk->data + chunk->len;
     chunk->len += (uint32_t)bytes;
@@ -66,6 +83,8 @@ static bool triggers(const struct mr_plan_stage *stage, uint32_t predicate)
 
 static void append(struct mr_tuples **list, struct mr_tuples *batch)
 {
+    if (!batch)
+        return;
     while (*list)
         list = &(*list)->next;
     batch->next = NULL;
@@ -79,6 +98,7 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
     struct mr_tuples **lists = exec->stage_lists;
     struct mr_tuples *result = NULL;
 
+    in = mr_tuples_merge(exec, in); /* one batch for each predicate from here on */
     while (in) {
         struct mr_tuples *next = in->next;
         append(&lists[in->predicate], in);
@@ -141,8 +161,9 @@ static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan
     return result;
 }
 
-/* The rows of the earliest origin in a list of merged batches, cut off as batches of their own. */
-static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *list)
+/* The rows of the earliest origin in a list of merged batches (or only the first of them), cut off
+ * as batches of their own. */
+static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *list, bool one_row)
 {
     struct mr_order_key best = {UINT64_MAX, UINT64_MAX};
     struct mr_tuples *result = NULL;
@@ -154,18 +175,20 @@ static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *li
         if (mr_order_compare(key, best) < 0)
             best = key;
     }
-    for (struct mr_tuples *t = list; t; t = t->next) {
+    for (struct mr_tuples *t = list; t && !(one_row && result); t = t->next) {
         uint32_t n = 0;
         while (n < t->n && !mr_order_compare(mr_order_of(t->origins[n]), best))
             n++;
         if (!n)
             continue;
+        n = one_row ? 1 : n;
         struct mr_tuples *part = mr_tuples_new(exec, t->predicate, n, mr_tuples_with(t));
         for (uint32_t row = 0; part && row < n; row++)
             mr_tuples_append(exec->plan, part, t, row);
         mr_tuples_drop(exec->plan, t, n);
         if (part)
-            append(&result, part);
+            part->synthetic = t->synthetic;
+        append(&result, part);
     }
     return result;
 }
@@ -178,25 +201,24 @@ static bool any_rows(const struct mr_tuples *list)
     return false;
 }
 
-/* Where the order of tuples of different predicates could show (state, recursion), the batch is
- * taken apart: all rows of one origin at a time. */
+/* Where the order of tuples of different predicates could show, the batch is taken apart: all rows
+ * of one origin at a time; for recursion, which has its set and its limit for each tuple, row by
+ * row. */
 static struct mr_tuples *run_by_origin(struct mr_exec *exec, const struct mr_plan_stage *stage,
                                        struct mr_tuples *in)
 {
-    struct mr_tuples *result = NULL;
+    struct mr_tuples *result = NULL, **tail = &result;
 
     in = mr_tuples_merge(exec, in);
     while (any_rows(in)) {
-        struct mr_tuples *part = cut_earliest(exec, in);
+        struct mr_tuples *part = cut_earliest(exec, in, stage->recursive);
         if (!part)
-            break;
+            continue; /* those rows are lost, and were counted */
         struct mr_tuples *out =
             stage->recursive ? run_fixpoint(exec, stage, part) : run_rules(exec, stage, part);
-        while (out) {
-            struct mr_tuples *next = out->next;
-            append(&result, out);
-            out = next;
-        }
+        *tail = out;
+        while (*tail)
+            tail = &(*tail)->next;
     }
     return mr_tuples_merge(exec, result);
 }

@@ -20,7 +20,7 @@ static inline bool mr_group_has_several_keys(const struct mr_plan_group *group)
     return false;
 }
 
-#define MR_CHUNK_BYTES     (256u * 1024)
+#define MR_CHUNK_BYTES     (128u * 1024)
 #define MR_MAX_COUNTERS    32    /* of one function */
 #define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */
 
@@ -47,7 +47,6 @@ struct mr_exec {
     struct mr_metrics *metrics;
     void *worker_state;
     struct mr_binding_state *bindings;
-    uint64_t yield_state; /* tests: random scheduling points */
 
     /* the task under way */
     struct mr_token *token;
@@ -62,7 +61,6 @@ struct mr_exec {
     struct mr_tuples *outputs, *last_output;
 
     /* memory of the token */
-    uint64_t chunk_token; /* number of the token whose chunk it is */
     struct mr_buffer *chunk;
 
     /* scratch, reused */
@@ -78,6 +76,11 @@ struct mr_exec {
 
 enum mr_status mr_exec_open(struct mr_exec *exec);
 void mr_exec_close(struct mr_exec *exec);
+
+/* From enter to leave the worker works for this token: it takes the chunk that has room left and
+ * puts it back, so that a token holds about as many chunks as workers were at it at once. */
+void mr_exec_enter(struct mr_exec *exec, struct mr_token *token);
+void mr_exec_leave(struct mr_exec *exec);
 
 /* 16-byte aligned memory of the token under way; NULL (counted) when the pool is exhausted. */
 void *mr_exec_alloc(struct mr_exec *exec, size_t bytes);

@@ -1,11 +1,14 @@
 /* Executing tasks of a lane: contexts for the rows, timers, shutdown, and the end of contexts. */
 #include "runtime/exec.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- the row that stands for a context when a timer rings ---- */
 
-/* Copies a row's fixed-size attributes into the context; borrowed bytes become empty. */
+#define SAVED_STRING_BYTES 64 /* longer strings become empty */
+
+/* Copies a row into the context. */
 static void save_row(struct mr_exec *exec, struct mr_context *c, const struct mr_tuples *from,
                      uint32_t row)
 {
@@ -41,13 +44,63 @@ static void save_row(struct mr_exec *exec, struct mr_context *c, const struct mr
             memory += (sizeof(struct mr_flow_key) + 15) / 16 * 16;
             break;
         case MR_TYPE_STRING:
-            *cell = mr_value_bytes("", 0);
+            if (cell->b.len > SAVED_STRING_BYTES) {
+                *cell = mr_value_bytes("", 0);
+            } else if (cell->b.len) {
+                memcpy(memory, cell->b.ptr, cell->b.len);
+                cell->b.ptr = memory;
+                memory += SAVED_STRING_BYTES;
+            }
             break;
-        default: /* packets become the tick itself, streams an empty chunk: see run_row() */
+        default: /* packets become the tick itself, streams an empty chunk: see borrow_row() */
             break;
         }
     }
     c->row = t;
+}
+
+static_assert(sizeof(struct mr_flow_key) <= SAVED_STRING_BYTES, "the room for any attribute");
+
+/* The same attributes in memory of the token: what is derived from the row may outlive the
+ * context. False: no memory. */
+static bool borrow_row(struct mr_exec *exec, struct mr_tuples *t, struct mr_packet *origin)
+{
+    static const struct mr_chunk no_chunk = {.kind = MR_CHUNK_GAP, .data = (const uint8_t *)""};
+    const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
+
+    for (uint32_t i = 0; i < p->arity; i++) {
+        union mr_value *cell = t->columns[i];
+        size_t bytes = 0;
+        if (!cell)
+            continue;
+        switch (p->attributes[i].type) {
+        case MR_TYPE_PACKET:
+            *cell = mr_value_bytes(origin, sizeof *origin);
+            break;
+        case MR_TYPE_STREAM:
+            *cell = mr_value_bytes(&no_chunk, sizeof no_chunk);
+            break;
+        case MR_TYPE_STRING:
+            bytes = cell->b.len;
+            break;
+        case MR_TYPE_ADDRESS:
+            bytes = sizeof(struct mr_endpoint);
+            break;
+        case MR_TYPE_FLOW:
+            bytes = sizeof(struct mr_flow_key);
+            break;
+        default:
+            break;
+        }
+        if (!bytes)
+            continue;
+        void *copy = mr_exec_alloc(exec, bytes);
+        if (!copy)
+            return false;
+        memcpy(copy, cell->b.ptr, bytes);
+        cell->b.ptr = copy;
+    }
+    return true;
 }
 
 uint32_t mr_exec_row_bytes(const struct mr_plan *plan)
@@ -56,7 +109,7 @@ uint32_t mr_exec_row_bytes(const struct mr_plan *plan)
     for (uint32_t i = 0; i < plan->n_predicates; i++) {
         uint32_t arity = plan->predicates[i].arity;
         uint32_t bytes = (uint32_t)sizeof(struct mr_tuples) + 16 + arity * 8 + 16 + 32 +
-                         arity * (16 + (uint32_t)sizeof(struct mr_flow_key) + 16);
+                         arity * (16 + SAVED_STRING_BYTES);
         most = bytes > most ? bytes : most;
     }
     return (most + 15) / 16 * 16;
@@ -85,7 +138,7 @@ static void close_ended(struct mr_exec *exec)
         exec->ended = c->next_ended;
         mr_contexts_unlink(exec->contexts, c);
         close_slots(exec, c);
-        if (c->is_flow && exec->hooks->flow_closed) {
+        if (c->owns_flow && exec->hooks->flow_closed) {
             mr_metrics_add(exec->metrics, MR_COUNT_FLOWS, 1);
             exec->hooks->flow_closed(exec->hooks->user, exec, c->end_origin, c->end_ordinal,
                                      &c->flow);
@@ -113,32 +166,59 @@ void mr_exec_end_context(struct mr_exec *exec, struct mr_context *c, struct mr_p
 
 /* ---- running ---- */
 
-/* What leaves the lane takes a copy of its flow along: the living one belongs to the lane. */
+/* A copy of a context's flow for what leaves the lane: the living one belongs to the lane. */
+static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *c)
+{
+    struct {
+        struct mr_flow flow;
+        struct mr_flow_key key;
+    } *both = mr_exec_alloc(exec, sizeof *both);
+
+    if (!both)
+        return NULL;
+    both->flow = c->flow;
+    both->key = c->key;
+    both->flow.key = &both->key;
+    return &both->flow;
+}
+
+/* Chunks name their flow as well. */
+static void detach_chunks(struct mr_exec *exec, struct mr_tuples *t)
+{
+    const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
+
+    for (uint32_t c = 0; c < p->arity; c++)
+        for (uint32_t row = 0;
+             p->attributes[c].type == MR_TYPE_STREAM && t->columns[c] && row < t->n; row++) {
+            struct mr_chunk *copy = mr_exec_alloc(exec, sizeof *copy);
+            if (!copy) {
+                t->n = row;
+                return;
+            }
+            *copy = *(const struct mr_chunk *)t->columns[c][row].b.ptr;
+            copy->flow = t->flows[row];
+            t->columns[c][row].b.ptr = copy;
+        }
+}
+
 static void detach(struct mr_exec *exec, struct mr_tuples *from)
 {
     for (struct mr_tuples *t = from; t; t = t->next) {
-        const struct mr_flow *last = NULL;
+        const struct mr_context *last = NULL;
         struct mr_flow *copy = NULL;
+        if (t->synthetic)
+            t->n = 0; /* nobody has said anything about the context: the row was only a question */
         for (uint32_t row = 0; t->contexts && row < t->n; row++) {
-            struct mr_context *c = mr_context_of_slots(t->contexts[row]);
-            if (!c->is_flow)
+            const struct mr_context *c =
+                t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
+            if (!c || !c->owns_flow)
                 continue;
-            if (last != &c->flow) {
-                struct {
-                    struct mr_flow flow;
-                    struct mr_flow_key key;
-                } *both = mr_exec_alloc(exec, sizeof *both);
-                copy = NULL;
-                if (both) {
-                    both->flow = c->flow;
-                    both->key = c->key;
-                    both->flow.key = &both->key;
-                    copy = &both->flow;
-                }
-                last = &c->flow;
-            }
+            if (last != c)
+                copy = copy_flow(exec, c);
+            last = c;
             t->flows[row] = copy;
         }
+        detach_chunks(exec, t);
         t->contexts = NULL;
     }
 }
@@ -171,7 +251,6 @@ static struct mr_packet *tick_origin(struct mr_exec *exec, uint64_t number, uint
 static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause cause,
                     uint64_t number)
 {
-    static const struct mr_chunk no_chunk = {.kind = MR_CHUNK_GAP, .data = (const uint8_t *)""};
     struct mr_packet *origin = tick_origin(exec, number, c->sub);
     struct mr_tuples *t = c->row;
     uint64_t deadline_ns = c->deadline_ns;
@@ -182,22 +261,14 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
         mr_contexts_release(exec->contexts, c);
         return;
     }
-    if (t) {
-        const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
-        for (uint32_t i = 0; i < p->arity; i++) {
-            if (!t->columns[i])
-                continue;
-            if (p->attributes[i].type == MR_TYPE_PACKET)
-                *t->columns[i] = mr_value_bytes(origin, sizeof *origin);
-            else if (p->attributes[i].type == MR_TYPE_STREAM)
-                *t->columns[i] = mr_value_bytes(&no_chunk, sizeof no_chunk);
-        }
-        struct mr_tuples *row = mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS);
-        if (row) {
-            t->origins[0] = origin;
-            t->contexts[0] = c->slots;
-            t->flows[0] = c->is_flow ? &c->flow : NULL;
-            mr_tuples_append(exec->plan, row, t, 0);
+    struct mr_tuples *row = t ? mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS) : NULL;
+    if (row) {
+        t->origins[0] = origin;
+        t->contexts[0] = c->slots;
+        t->flows[0] = c->owns_flow ? &c->flow : NULL;
+        mr_tuples_append(exec->plan, row, t, 0);
+        row->synthetic = true;
+        if (borrow_row(exec, row, origin)) {
             exec->cause = cause;
             run(exec, row);
             exec->cause = MR_CAUSE_DATA;
@@ -207,7 +278,7 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
         mr_contexts_deadline(exec->contexts, c, c->deadline_ns);
         return;
     }
-    if (c->is_flow && c->flow.end == MR_FLOW_OPEN)
+    if (c->owns_flow && c->flow.end == MR_FLOW_OPEN)
         c->flow.end = cause == MR_CAUSE_EXPIRE  ? MR_FLOW_END_TIMEOUT
                       : cause == MR_CAUSE_EVICT ? MR_FLOW_END_FORCED
                                                 : MR_FLOW_END_SHUTDOWN;
@@ -266,6 +337,10 @@ static void begin(struct mr_exec *exec, struct mr_context *c, const struct mr_tu
     c->sub = place_of(exec, c);
     c->flow.first_ns = c->flow.last_ns = origin->time_ns;
     c->flow.first_packet = origin->number;
+    c->flow.client = origin->src;
+    c->flow.server = origin->dst;
+    /* where the rows bring their flow along it is assembled further up */
+    c->owns_flow = c->is_flow && !in->flows[row];
     save_row(exec, c, in, row);
 }
 
@@ -307,22 +382,26 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
 struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
                                          struct mr_packet *origin, uint32_t ordinal)
 {
-    if (!old->is_flow || !old->in_table)
+    if (old->successor)
+        return old->successor;
+    if (!old->in_table)
         return old;
     mr_contexts_unlink(exec->contexts, old);
     mr_exec_end_context(exec, old, origin, ordinal);
-    struct mr_context *c = mr_contexts_add_flow(exec->contexts, &old->key);
+    struct mr_context *c =
+        old->is_flow ? mr_contexts_add_flow(exec->contexts, &old->key)
+                     : mr_contexts_add(exec->contexts, old->hash, old->key_bytes, old->key_len);
     if (!c) {
         mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, 1);
         return old;
     }
-    struct mr_packet *saved = old->row ? old->row->origins[0] : NULL;
     if (old->row) {
         old->row->origins[0] = origin;
+        old->row->flows[0] = old->owns_flow ? NULL : &old->flow;
         begin(exec, c, old->row, 0);
-        old->row->origins[0] = saved;
     }
     c->batch = exec->batch;
+    old->successor = c;
     return c;
 }
 
@@ -339,6 +418,8 @@ static void refuse(struct mr_exec *exec, struct mr_tuples *t, uint32_t first_row
         t->origins[n] = t->origins[row];
         t->flows[n] = t->flows[row];
         t->contexts[n] = t->contexts[row];
+        if (t->ordinals)
+            t->ordinals[n] = t->ordinals[row];
         n++;
     }
     mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, t->n - n);
@@ -383,7 +464,7 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
         t->contexts[row] = c ? c->slots : NULL;
         if (!c && refused == UINT32_MAX)
             refused = row;
-        if (c && c->is_flow)
+        if (c && c->owns_flow)
             t->flows[row] = &c->flow;
     }
     if (refused != UINT32_MAX)

@@ -54,7 +54,9 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
             if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts)
                 continue;
         }
-        struct mr_work *copy = mr_exec_alloc(&worker->exec, sizeof *copy);
+        struct mr_work *copy = work->kind == MR_WORK_SHUTDOWN
+                                   ? &lane->shutdown
+                                   : mr_exec_alloc(&worker->exec, sizeof *copy);
         if (!copy)
             continue; /* counted there; the next tick makes good for it */
         mr_work_init(copy, work->token, work->kind, i);
@@ -66,7 +68,9 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
 
 static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_token *token)
 {
-    worker->exec.token = token;
+    bool ticks = token->n_ticks; /* they alone take memory here */
+    if (ticks)
+        mr_exec_enter(&worker->exec, token);
     for (struct mr_work *work = token->works; work;) {
         struct mr_work *next = work->next;
         if (work->kind == MR_WORK_TUPLES)
@@ -76,6 +80,8 @@ static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_to
         work = next;
     }
     token->works = token->last_work = NULL;
+    if (ticks)
+        mr_exec_leave(&worker->exec);
 }
 
 static void retire(struct mr_worker *worker, struct mr_token *token)
@@ -91,6 +97,7 @@ static void retire(struct mr_worker *worker, struct mr_token *token)
         mr_buffers_put(runtime->config.buffers, buffer);
         buffer = next;
     }
+    atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
     mr_runtime_token_put(runtime, token);
     if (last)
         atomic_store_explicit(&runtime->finished, 1, memory_order_release);
@@ -119,8 +126,11 @@ void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
     struct mr_gate *gate = &runtime->gates[token->gate];
     uint32_t into = token->gate + 1;
 
-    if (into < runtime->n_phases)
+    if (into < runtime->n_phases) {
+        mr_exec_enter(&worker->exec, token);
         mr_phase_split(worker, token, into);
+        mr_exec_leave(&worker->exec);
+    }
     uint64_t number = token->number;
     atomic_store_explicit(&gate->waiting[number & gate->mask], token, memory_order_seq_cst);
     for (;;) {

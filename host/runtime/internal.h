@@ -55,6 +55,7 @@ struct mr_lane {
     _Atomic uint32_t scheduled;        /* in a deque, being run, or waiting for a work */
     _Atomic uint32_t outstanding;      /* works not finished: 0 makes next_deadline_ns readable */
     struct mr_context_table contexts;  /* whoever runs the lane */
+    struct mr_work shutdown;           /* there is but one in a run */
 };
 
 /* A batch of tuples for parallel groups: any worker, any order. In the token's memory. */
@@ -69,7 +70,8 @@ struct mr_phase {
     uint32_t lane_group; /* MR_NO_GROUP: phase 0 */
     uint32_t first_parallel, end_parallel;
     struct mr_lane *lanes;
-    uint32_t n_lanes; /* a power of two */
+    uint32_t n_lanes;        /* a power of two */
+    struct mr_work shutdown; /* the last token's mark */
 };
 
 /* Lets tokens pass in order: a worker that brings the next one takes the turn and lets all pass

@@ -7,12 +7,12 @@ void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_exec *exec = &worker->exec;
 
-    exec->token = token;
+    mr_exec_enter(exec, token);
     exec->outputs = exec->last_output = NULL;
     exec->first_record = exec->last_record = NULL;
     exec->n_records = 0;
     exec->cause = MR_CAUSE_DATA;
-    exec->now_ns = token->end_ns;
+    exec->now_ns = 0;
 }
 
 static uint64_t count_rows(const struct mr_tuples *list)
@@ -77,6 +77,7 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
         mr_token_push_records(token, exec->first_record, exec->last_record);
     exec->first_record = exec->last_record = NULL;
     exec->outputs = exec->last_output = NULL;
+    mr_exec_leave(exec);
     if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)
         mr_gate_arrive(worker, token);
 }
@@ -126,8 +127,11 @@ void mr_phase_start(struct mr_worker *worker, struct mr_token *token)
     token->gate = 0;
     atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
     mr_phase_begin_task(worker, token);
-    if (token->burst.n)
+    if (token->burst.n) {
         exec->outputs = exec->last_output = input_tuples(exec, token);
+        if (!exec->outputs)
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, token->burst.n);
+    }
     mr_phase_end_task(worker, token, 0, worker->runtime->phases[0].first_parallel);
 }
 
@@ -153,7 +157,8 @@ static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_w
     mr_phase_begin_task(worker, token);
     switch (work->kind) {
     case MR_WORK_TUPLES:
-        exec->now_ns = work->tuples->origins[0]->time_ns;
+        if (!work->tuples)
+            break; /* there was no memory for them; counted */
         mr_metrics_add(exec->metrics, MR_COUNT_BATCHES, 1);
         mr_metrics_add(exec->metrics, MR_COUNT_TUPLES, count_rows(work->tuples));
         mr_exec_lane(exec, p->lane_group, &lane->contexts, work->tuples);
@@ -289,6 +294,8 @@ static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token
     return work;
 }
 
+#define NO_LANE UINT32_MAX /* there was no memory for its work */
+
 /* Where a row goes: which batch, which place in it. */
 struct place {
     struct mr_tuples *part;
@@ -340,8 +347,10 @@ static void split_rows(struct mr_worker *worker, struct mr_token *token,
     for (uint32_t row = 0; row < n; row++)
         if (work_for(worker, token, lanes[row], open, n_open))
             counts[worker->lane_slots[lanes[row]]]++;
+        else
+            lanes[row] = NO_LANE;
     for (uint32_t row = 0; row < n; row++) {
-        uint32_t slot = worker->lane_slots[lanes[row]];
+        uint32_t slot = lanes[row] == NO_LANE ? 0 : worker->lane_slots[lanes[row]];
         struct mr_tuples *part = parts[slot];
         if (slot && !part) {
             part = mr_tuples_new(exec, t->predicate, counts[slot],
@@ -409,17 +418,17 @@ static void split_segment(struct mr_worker *worker, struct mr_token *token,
     if (!rows)
         return;
     struct mr_work **open = mr_exec_alloc(exec, (most + 1) * sizeof(struct mr_work *));
-    if (!open) {
+    if (!open)
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
-        return;
-    }
     for (struct mr_tuples *t = token->arrived; t; t = t->next) {
         uint32_t n = 0;
         while (n < t->n && mr_order_compare(mr_order_of(t->origins[n]), end) < 0)
             n++;
         if (!n)
             continue;
-        if (mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
+        if (!open)
+            ; /* they are lost */
+        else if (mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
             for (uint32_t row = 0; row < n; row++)
                 split_row(worker, token, phase, t, row);
         else
@@ -447,7 +456,6 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
     const struct mr_phase *p = &worker->runtime->phases[phase];
     struct mr_tuples *list = atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
 
-    worker->exec.token = token;
     token->works = token->last_work = NULL;
     token->arrived = mr_tuples_settle(&worker->exec, list);
     for (uint32_t i = 0; i < token->n_ticks; i++) {
@@ -456,7 +464,12 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
         add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
     }
     split_segment(worker, token, p, (struct mr_order_key){UINT64_MAX, UINT64_MAX});
-    if (token->last)
-        add_mark(worker, token, MR_WORK_SHUTDOWN, token->end_ns, token->end_number + 1);
+    if (token->last) { /* not from the token's memory: this must not fail */
+        struct mr_work *mark = &worker->runtime->phases[phase].shutdown;
+        mr_work_init(mark, token, MR_WORK_SHUTDOWN, 0);
+        mark->time_ns = token->end_ns;
+        mark->packet = token->end_number + 1;
+        add_work(token, mark);
+    }
     token->arrived = NULL;
 }

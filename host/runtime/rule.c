@@ -11,6 +11,7 @@ struct frame {
     struct mr_flow **flows;
     uint8_t **contexts;
     uint32_t *ordinals;
+    bool synthetic;
     union mr_value *registers[MR_MAX_REGISTERS];
 };
 
@@ -19,11 +20,17 @@ bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y)
     return mr_value_compare(type, x, y) == 0;
 }
 
+/* A number that is none is equal to nothing, itself included. */
+static int compare_reals(double x, double y)
+{
+    return x < y ? -1 : x == y ? 0 : 1;
+}
+
 int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y)
 {
     switch (type) {
     case MR_TYPE_REAL:
-        return x.d < y.d ? -1 : x.d > y.d;
+        return compare_reals(x.d, y.d);
     case MR_TYPE_STRING: {
         uint32_t len = x.b.len < y.b.len ? x.b.len : y.b.len;
         int order = len ? memcmp(x.b.ptr, y.b.ptr, len) : 0;
@@ -92,8 +99,8 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
         if (!new_contexts)
             continue;
         new_contexts[i] = contexts ? contexts[i] : frame->contexts[rows[i]];
-        struct mr_context *c = mr_context_of_slots(new_contexts[i]);
-        if (c->is_flow)
+        struct mr_context *c = new_contexts[i] ? mr_context_of_slots(new_contexts[i]) : NULL;
+        if (c && c->owns_flow)
             flows[i] = &c->flow;
     }
     for (uint32_t r = 0; r < n_registers; r++) {
@@ -137,7 +144,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
         .config = op->config,
         .thread = exec->bindings[op->binding].thread,
         .n = frame->n,
-        .cause = exec->cause,
+        .cause = function->order == MR_ORDER_NONE ? MR_CAUSE_DATA : exec->cause,
         .args = columns,
         .packets = frame->origins,
         .now_ns = exec->now_ns,
@@ -169,6 +176,8 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     yields->n = 0;
     function->call(&call);
     uint32_t n = yields->n;
+    if (function->order != MR_ORDER_NONE)
+        frame->synthetic = false; /* what is yielded for a timer is as real as anything */
     if (!n) {
         frame->n = 0;
         return true;
@@ -418,6 +427,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         .contexts = frame->contexts,
         .flows = frame->flows,
         .ordinals = frame->ordinals,
+        .synthetic = frame->synthetic,
         .columns = mr_exec_alloc(exec, (head->arity + 1) * sizeof(union mr_value *)),
     };
     if (!t->columns)
@@ -440,6 +450,26 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
     return t;
 }
 
+/* The contexts of a batch; rows behind the end of their context have its successor, also when it
+ * ended only after they were given it. */
+static uint8_t **copy_contexts(struct mr_exec *exec, const struct mr_tuples *in)
+{
+    uint8_t **contexts = mr_exec_alloc(exec, in->n * sizeof *contexts);
+
+    if (!contexts)
+        return NULL;
+    memcpy(contexts, in->contexts, in->n * sizeof *contexts);
+    for (uint32_t row = 0; exec->ended && row < in->n; row++) {
+        struct mr_context *c = contexts[row] ? mr_context_of_slots(contexts[row]) : NULL;
+        while (c && c->successor && c->end_origin != in->origins[row] &&
+               mr_order_compare(mr_order_of(c->end_origin), mr_order_of(in->origins[row])) < 0)
+            c = c->successor;
+        if (c)
+            contexts[row] = c->slots;
+    }
+    return contexts;
+}
+
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                const struct mr_tuples *in)
 {
@@ -452,16 +482,13 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
     rows.flows = in->flows;
     rows.contexts = in->contexts;
     rows.ordinals = in->ordinals;
+    rows.synthetic = in->synthetic;
     for (uint32_t c = 0; c < arity; c++)
         frame->registers[c] = in->columns[c];
     for (uint32_t r = arity; r < rule->n_registers; r++)
         frame->registers[r] = NULL;
-    if (in->contexts) { /* a renewal belongs to this rule's rows only */
-        frame->contexts = mr_exec_alloc(exec, in->n * sizeof *frame->contexts);
-        if (frame->contexts)
-            memcpy(frame->contexts, in->contexts, in->n * sizeof *frame->contexts);
-        ok = frame->contexts != NULL;
-    }
+    if (in->contexts) /* a renewal belongs to this rule's rows only */
+        ok = (frame->contexts = copy_contexts(exec, in)) != NULL;
     for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
         const struct mr_op *op = &rule->ops[i];
         switch (op->kind) {

@@ -56,7 +56,8 @@ struct mr_runtime_config {
     uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
     uint32_t lanes;        /* of a context-ordered group; 0: 64 a worker, at least 256 */
     uint32_t burst;        /* packets a token at most */
-    uint64_t max_contexts; /* of a group, over all lanes */
+    uint64_t max_contexts; /* of a group; a lane may have twice its share, since keys do not spread
+                              evenly, and evicts then: from there on results depend on lanes */
     uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
 };
 

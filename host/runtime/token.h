@@ -49,6 +49,8 @@ struct mr_token {
     _Atomic(struct mr_tuples *) outputs; /* what tasks left for the next gate */
     _Atomic(struct mr_record *) records;
     _Atomic(struct mr_buffer *) kept;
+    _Atomic(struct mr_buffer *)
+        open_chunk; /* kept as well: room for more, nobody's at the moment */
     struct mr_tick ticks[MR_BURST_MAX + 1];
     struct mr_burst burst;
 };

@@ -3,6 +3,7 @@
 
 #include "runtime/exec.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32_t n, unsigned with)
@@ -69,29 +70,6 @@ struct mr_order_key mr_order_of(const struct mr_packet *origin)
     return (struct mr_order_key){2 * origin->number + 1, 0};
 }
 
-/* The batch of a predicate whose first row is the earliest; ties go to the batch that stands
- * first. */
-static struct mr_tuples *earliest(struct mr_tuples *list, uint32_t predicate)
-{
-    struct mr_tuples *best = NULL;
-    struct mr_order_key best_key = {0, 0};
-    uint32_t best_ordinal = 0;
-
-    for (struct mr_tuples *t = list; t; t = t->next) {
-        if (t->predicate != predicate || !t->n)
-            continue;
-        struct mr_order_key key = mr_order_of(t->origins[0]);
-        uint32_t ordinal = t->ordinals ? t->ordinals[0] : 0;
-        int order = best ? mr_order_compare(key, best_key) : -1;
-        if (order < 0 || (!order && ordinal < best_ordinal)) {
-            best = t;
-            best_key = key;
-            best_ordinal = ordinal;
-        }
-    }
-    return best;
-}
-
 void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32_t n)
 {
     uint32_t arity = plan->predicates[tuples->predicate].arity;
@@ -107,38 +85,92 @@ void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32
     tuples->n -= n;
 }
 
-static bool lonely(const struct mr_tuples *list)
+/* A row to be merged. */
+struct merge_row {
+    struct mr_order_key key;
+    uint32_t ordinal;
+    uint32_t position; /* among all: rows that are equal otherwise keep their order */
+    uint32_t row;      /* of `from` */
+    const struct mr_tuples *from;
+};
+
+static int compare_rows(const void *x, const void *y)
 {
-    return !list || !list->next;
+    const struct merge_row *a = x, *b = y;
+    int order = mr_order_compare(a->key, b->key);
+    if (order)
+        return order;
+    if (a->ordinal != b->ordinal)
+        return a->ordinal < b->ordinal ? -1 : 1;
+    return a->position < b->position ? -1 : a->position > b->position;
+}
+
+/* One batch of all rows of a predicate in the list. */
+static struct mr_tuples *merge_predicate(struct mr_exec *exec, const struct mr_tuples *first,
+                                         uint64_t n, unsigned with, bool synthetic)
+{
+    struct merge_row *rows = n < UINT32_MAX ? mr_exec_alloc(exec, n * sizeof *rows) : NULL;
+    struct mr_tuples *merged =
+        rows ? mr_tuples_new(exec, first->predicate, (uint32_t)n, with) : NULL;
+    uint32_t at = 0;
+    bool sorted = true;
+
+    if (!merged) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
+        return NULL;
+    }
+    merged->synthetic = synthetic;
+    for (const struct mr_tuples *t = first; t; t = t->next)
+        for (uint32_t row = 0; t->predicate == first->predicate && row < t->n; row++, at++) {
+            rows[at] = (struct merge_row){mr_order_of(t->origins[row]),
+                                          t->ordinals ? t->ordinals[row] : 0, at, row, t};
+            sorted = sorted && (!at || compare_rows(&rows[at - 1], &rows[at]) < 0);
+        }
+    if (!sorted)
+        qsort(rows, at, sizeof *rows, compare_rows);
+    for (uint32_t i = 0; i < at; i++)
+        mr_tuples_append(exec->plan, merged, rows[i].from, rows[i].row);
+    return merged;
 }
 
 struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list)
 {
-    if (lonely(list))
-        return list;
     struct mr_tuples *result = NULL, **tail = &result;
+
+    if (!list || !list->next)
+        return list;
     for (struct mr_tuples *first = list; first; first = first->next) {
-        uint32_t predicate = first->predicate, rows = 0;
+        uint64_t rows = 0;
         unsigned with = 0;
+        bool synthetic = true, done = false;
         for (struct mr_tuples *t = result; t; t = t->next)
-            if (t->predicate == predicate)
-                rows = UINT32_MAX; /* done before */
-        if (rows || !first->n)
+            done = done || t->predicate == first->predicate;
+        if (done || !first->n)
             continue;
-        for (struct mr_tuples *t = first; t; t = t->next)
-            if (t->predicate == predicate) {
-                rows += t->n;
-                with |= mr_tuples_with(t);
-            }
-        struct mr_tuples *merged = mr_tuples_new(exec, predicate, rows, with);
+        for (struct mr_tuples *t = first; t; t = t->next) {
+            if (t->predicate != first->predicate || !t->n)
+                continue;
+            rows += t->n;
+            with |= mr_tuples_with(t);
+            synthetic = synthetic && t->synthetic;
+        }
+        struct mr_tuples *merged;
+        if (rows != first->n) {
+            merged = merge_predicate(exec, first, rows, with, synthetic);
+            if (!merged)
+                return result;
+            *tail = merged;
+            tail = &merged->next;
+            continue;
+        }
+        /* alone of its predicate: goes over as it is, but for its link */
+        merged = mr_exec_alloc(exec, sizeof *merged);
         if (!merged) {
             mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
-            continue;
+            return result;
         }
-        for (struct mr_tuples *t; (t = earliest(first, predicate));) {
-            mr_tuples_append(exec->plan, merged, t, 0);
-            mr_tuples_drop(exec->plan, t, 1);
-        }
+        *merged = *first;
+        merged->next = NULL;
         *tail = merged;
         tail = &merged->next;
     }

@@ -13,6 +13,7 @@ struct mr_tuples {
     struct mr_tuples *next; /* next batch of a list */
     uint32_t predicate;
     uint32_t n;
+    bool synthetic; /* stands for a context at a timer; no function has yielded anything yet */
     union mr_value **columns; /* [arity]; NULL where the attribute is dead */
     struct mr_packet **origins;
     uint8_t **contexts; /* NULL outside context-ordered groups */

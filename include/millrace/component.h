@@ -88,7 +88,11 @@ enum mr_shape {
     MR_SHAPE_EXPAND /* none, one or several values for a row: mr_yield(), rows ascending */
 };
 
-/* Why a batch is handed over. Only functions of order CONTEXT ever see anything but DATA. */
+/* Why a batch is handed over. Only functions of order CONTEXT (and TOTAL) ever see anything but
+ * DATA: then one row stands for the context. Its attributes are those of the tuple that opened the
+ * context, but strings over 64 bytes are empty, packets are the timer itself and streams an empty
+ * chunk. A function that goes by the rows that another one yields (by END chunks, say) may ignore
+ * the cause. The row itself never leaves the component; what functions yield for it does. */
 enum mr_cause {
     MR_CAUSE_DATA,
     MR_CAUSE_EXPIRE,  /* the one row stands for a context whose deadline passed */
@@ -125,7 +129,7 @@ struct mr_call {
     const union mr_value *const *args; /* args[a][row] */
     union mr_value *out;               /* out[row]; MAP only */
     struct mr_packet *const *packets;  /* packets[row]: what the row came from; never NULL */
-    uint64_t now_ns;                   /* packet time of this batch */
+    uint64_t now_ns;                   /* packet time of the timer; DATA: 0, see packets[row] */
     uint8_t **contexts;                /* runtime's: use mr_context() */
     uint32_t context_offset;
     void *runtime; /* runtime's */
@@ -184,7 +188,7 @@ struct mr_component {
 void mr_yield(struct mr_call *call, uint32_t row, union mr_value value);
 
 /* Memory that lives until the token closes, 16-byte aligned; for results and small copies. NULL
- * when the token's share (--token-bytes) is used up; counted. */
+ * when memory is used up (--memory); counted. */
 void *mr_alloc(struct mr_call *call, size_t bytes);
 
 /* A keyed hash of bytes: same input, same result within a run; nobody outside can predict it. */
@@ -247,7 +251,8 @@ void mr_event_end(struct mr_event *event);
 void mr_event_close(struct mr_event *event);
 
 /* An `anomaly` event: anomaly.type "applayer" or "stream", anomaly.event the name given, and
- * anomaly.app_proto. At most 16 a flow are written, the rest counted. */
+ * anomaly.app_proto. At most 16 of one function in one
+ * flow are written, the rest counted. */
 void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char *name);
 
 #endif
