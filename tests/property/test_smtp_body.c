@@ -39,22 +39,23 @@ static size_t reference(const uint8_t *p, size_t n, struct text *out)
 
 static size_t random_bytes(uint8_t *p, size_t most)
 {
-    static const char *const parts[] = {"\r\n",
-                                        "\r\n.",
-                                        "\n.",
-                                        "\r.",
-                                        ".\r\n",
-                                        "\r",
-                                        "\n",
-                                        ".",
-                                        "\0",
-                                        "a",
-                                        "text of a line that is longer than a vector",
-                                        "\r\n.\r\r\n",
-                                        "\r\n.a",
-                                        "\r\n..\r\n",
-                                        "0123456789012345678901234567890123456789012345678901234567"
-                                        "890123456789\r\n"};
+    static const char *const parts[] = {
+        "\r\n",
+        "\r\n.",
+        "\n.",
+        "\r.",
+        ".\r\n",
+        "\r",
+        "\n",
+        ".",
+        "\0",
+        "a",
+        "text of a line that is longer than a vector",
+        "\r\n.\r\r\n",
+        "\r\n.a",
+        "\r\n..\r\n",
+        ("0123456789012345678901234567890123456789012345678901234567"
+         "890123456789\r\n")};
     size_t n = 0, want = below((uint32_t)most);
     uint32_t kinds = 2 + below(sizeof parts / sizeof *parts - 1);
 
