@@ -1,4 +1,5 @@
-/* The sessions that the tests of the SMTP parser share: what passes, and what must come of it. */
+/* The sessions that the tests of the SMTP parser share: what passes, and what must come of it.
+ * Long because it is one table. */
 #ifndef MR_TESTS_SMTP_SESSIONS_H
 #define MR_TESTS_SMTP_SESSIONS_H
 
