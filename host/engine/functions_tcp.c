@@ -287,7 +287,7 @@ static void process_tcp(struct mr_call *call)
         if (!flow)
             continue;
         if (call->cause != MR_CAUSE_DATA) {
-            if (flow->key && flow->key->a.protocol == PROTOCOL_TCP) {
+            if (tcp->flags) { /* otherwise it was no TCP flow */
                 mr_tcp_finish(tcp, flow, end_reason(call->cause), call->config, &sink);
                 mr_context_end(call, row);
             }

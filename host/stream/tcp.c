@@ -104,7 +104,10 @@ void tcp_tell_end(struct pass *p, enum mr_flow_end reason)
     tcp_clear_held(p->sink, &p->tcp->side[0]);
     tcp_clear_held(p->sink, &p->tcp->side[1]);
     p->flow->end = (uint8_t)reason;
-    tcp_update_state(p);
+    if (!p->flow->state)
+        p->flow->state = "new";
+    if (reason == MR_FLOW_END_FIN || reason == MR_FLOW_END_RESET)
+        tcp_update_state(p); /* a flow that only fell silent keeps the state it was in */
     struct mr_chunk chunk = {.kind = MR_CHUNK_END, .flow = p->flow};
     p->sink->chunk(p->sink->user, &chunk, NULL);
 }
@@ -218,6 +221,18 @@ static void process(struct pass *p)
         tcp_on_fin(p, packet->tcp_seq + wire_len);
 }
 
+/* Can the fast path judge this acknowledgment? It must repeat or advance within what was delivered;
+ * a side that is never seen takes any. */
+static inline bool plain_ack(const struct mr_tcp_direction *other, uint32_t ack)
+{
+    const uint32_t usual = SIDE_BASE | SIDE_ACKED | SIDE_EDGE;
+
+    if (LIKELY((other->flags & usual) == usual))
+        return ack - other->acked <= other->next_seq - other->acked;
+    return (other->flags & usual) == (usual & ~(uint32_t)SIDE_BASE) &&
+           !mr_before(ack, other->acked);
+}
+
 /* A plain packet of an established flow with nothing out of the ordinary: the one that comes a
  * million times a second. False: it is not one. */
 static inline bool fast(struct pass *p)
@@ -226,30 +241,19 @@ static inline bool fast(struct pass *p)
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     struct mr_tcp_direction *other = &p->tcp->side[!p->from];
     const uint32_t odd = SIDE_SYN_DATA | SIDE_URGENT | SIDE_FIN | SIDE_ALTERNATE;
-    const uint32_t usual = SIDE_BASE | SIDE_ACKED | SIDE_EDGE;
+    const uint8_t control = MR_TCP_SYN | MR_TCP_FIN | MR_TCP_RST | MR_TCP_URG | MR_TCP_ACK;
     uint32_t ack = packet->tcp_ack;
 
-    if ((packet->tcp_flags & (MR_TCP_SYN | MR_TCP_FIN | MR_TCP_RST | MR_TCP_URG | MR_TCP_ACK)) !=
-            MR_TCP_ACK ||
-        !(p->tcp->flags & TCP_FAST) || (side->flags | other->flags) & odd ||
-        !(side->flags & SIDE_BASE) || (other->flags & usual) != usual || side->held.index ||
-        other->held.index || packet->flags & MR_PACKET_TRUNCATED)
+    if ((packet->tcp_flags & control) != MR_TCP_ACK || !(p->tcp->flags & TCP_FAST) ||
+        (side->flags | other->flags) & odd || !(side->flags & SIDE_BASE) || side->held.index ||
+        other->held.index || packet->flags & MR_PACKET_TRUNCATED || !plain_ack(other, ack))
         return false;
-    /* the acknowledgment repeats or advances, within what was delivered */
-    if (ack - other->acked > other->next_seq - other->acked)
-        return false;
-    uint32_t shift = 14;
-    if (side->flags & SIDE_SYN)
-        shift =
-            side->flags & SIDE_SCALE && (!(other->flags & SIDE_SYN) || other->flags & SIDE_SCALE)
-                ? side->window_shift
-                : 0;
     if (packet->payload_len &&
         (packet->tcp_seq != side->next_seq ||
          (side->flags & SIDE_EDGE && !mr_before(packet->tcp_seq, side->edge))))
         return false;
     account(p);
-    uint32_t edge = ack + ((uint32_t)packet->tcp_window << shift);
+    uint32_t edge = ack + tcp_window(p);
     other->acked = ack;
     if (mr_before(other->edge, edge))
         other->edge = edge;
@@ -272,6 +276,7 @@ uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr
         tcp_check_reuse(p);
     if (!(p->tcp->flags & TCP_PICKED_UP))
         identify(p);
+    p->tcp->flags |= TCP_SEEN;
     account(p);
     if (!(p->tcp->flags & TCP_ENDED)) {
         process(p);

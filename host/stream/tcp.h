@@ -79,7 +79,7 @@ struct mr_tcp_direction {
 
 struct mr_tcp {
     struct mr_tcp_direction side[2]; /* [MR_TO_SERVER]: what the client sends */
-    uint32_t flags;
+    uint32_t flags;                  /* tcp_parts.h; not 0 as soon as there was a packet */
     uint32_t rst_seq;
 };
 

@@ -1,23 +1,7 @@
 /* What moves without data: acknowledgments, windows, FIN, RST, and the states inferred. */
 #include "stream/tcp_parts.h"
 
-#define MAX_ODD_ACKS  16
-#define UNKNOWN_SHIFT 14 /* of a window whose scale was not seen: the widest */
-
-/* The window that a packet without SYN advertises, in bytes. */
-static uint32_t scaled_window(const struct pass *p)
-{
-    const struct mr_tcp_direction *side = &p->tcp->side[p->from];
-    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
-    uint32_t shift = UNKNOWN_SHIFT;
-
-    if (side->flags & SIDE_SYN) {
-        bool both =
-            side->flags & SIDE_SCALE && (!(other->flags & SIDE_SYN) || other->flags & SIDE_SCALE);
-        shift = both ? side->window_shift : 0;
-    }
-    return (uint32_t)p->packet->tcp_window << shift;
-}
+#define MAX_ODD_ACKS 16
 
 /* Its sender speaks as one who was answered: what becomes of data in its SYN, when the answer
  * itself was not seen? */
@@ -75,7 +59,7 @@ enum tcp_ack tcp_on_ack(struct pass *p)
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     struct mr_tcp_direction *other = &p->tcp->side[!p->from];
     uint32_t ack = p->packet->tcp_ack;
-    uint32_t window = scaled_window(p);
+    uint32_t window = tcp_window(p);
 
     if (side->flags & SIDE_SYN_DATA)
         settle_syn_data(p);

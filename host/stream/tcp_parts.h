@@ -36,7 +36,8 @@ enum {
     TCP_ENDED = 1 << 2,       /* the END chunk was told */
     TCP_RESET = 1 << 3,       /* a valid RST passed */
     TCP_RESET_BY_SERVER = 1 << 4,
-    TCP_FAST = 1 << 5 /* established and none of the above: packets may take the fast path */
+    TCP_SEEN = 1 << 6, /* has had a packet */
+    TCP_FAST = 1 << 5  /* established and none of the above: packets may take the fast path */
 };
 
 /* One call: the flow and what it is called with. */
@@ -65,6 +66,23 @@ static inline void tcp_clear_held(const struct mr_tcp_sink *sink, struct mr_tcp_
 {
     const struct mr_piece_rules rules = tcp_rules(sink);
     mr_pieces_clear(&side->held, &rules);
+}
+
+#define TCP_UNKNOWN_SHIFT 14 /* of a window whose scale was not seen: the widest */
+
+/* The window that a packet without SYN advertises, in bytes. */
+static inline uint32_t tcp_window(const struct pass *p)
+{
+    const struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
+    uint32_t shift = TCP_UNKNOWN_SHIFT;
+
+    if (side->flags & SIDE_SYN) {
+        bool scaled =
+            side->flags & SIDE_SCALE && (!(other->flags & SIDE_SYN) || other->flags & SIDE_SCALE);
+        shift = scaled ? side->window_shift : 0;
+    }
+    return (uint32_t)p->packet->tcp_window << shift;
 }
 
 /* tcp.c */

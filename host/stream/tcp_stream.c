@@ -170,18 +170,20 @@ static bool relieve(struct pass *p, uint8_t d)
     return true;
 }
 
-/* Drops what nobody has acknowledged and nothing reaches. */
+/* Drops what nobody has acknowledged and nothing reaches, and lets all the rest in. */
 static void drop_forlorn(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
     const struct mr_kept *last;
 
-    while (
-        (last = mr_pieces_last(&side->held)) &&
-        (last->marks & MR_PIECE_FAR || (side->flags & SIDE_BASE && behind_fin(side, last->start))))
-        drop_last(p, d);
     if (side->flags & SIDE_SYN_DATA && !(side->flags & SIDE_ACKED))
         tcp_clear_held(p->sink, side); /* of a SYN that nobody answered */
+    if (side->held.index && !(side->flags & SIDE_BASE))
+        tcp_set_base(p, d, mr_pieces_front(&side->held)->start);
+    while ((last = mr_pieces_last(&side->held)) &&
+           (last->marks & MR_PIECE_FAR || behind_fin(side, last->start)))
+        drop_last(p, d);
+    lift_edge(side);
 }
 
 void tcp_flush(struct pass *p, uint8_t d)
@@ -191,9 +193,6 @@ void tcp_flush(struct pass *p, uint8_t d)
     if (p->tcp->flags & TCP_ENDED)
         return;
     drop_forlorn(p, d);
-    if (side->held.index && !(side->flags & SIDE_BASE))
-        tcp_set_base(p, d, mr_pieces_front(&side->held)->start);
-    lift_edge(side);
     while (side->held.index && !(p->tcp->flags & TCP_ENDED))
         give_up_hole(p, d);
     if (!(side->flags & SIDE_BASE) || p->tcp->flags & TCP_ENDED)

@@ -23,6 +23,10 @@ static struct rig_flow *flow_of(struct rig *r, const struct mr_flow *flow)
 
 static void push(struct rig *r, struct rig_stream *s, const uint8_t *bytes, uint64_t n)
 {
+    if (r->count_only) {
+        s->n += n;
+        return;
+    }
     if (n > 1u << 28) {
         BROKEN(r, "%llu bytes at once", (unsigned long long)n);
         return;
@@ -55,6 +59,8 @@ static void on_chunk(void *user, const struct mr_chunk *chunk, struct mr_buffer 
             BROKEN(r, "offset %llu where %zu was due", (unsigned long long)chunk->offset, s->n);
         if (chunk->kind == MR_CHUNK_DATA ? !chunk->len : !chunk->gap || chunk->len)
             BROKEN(r, "an empty chunk");
+        if (chunk->gap > INT32_MAX)
+            BROKEN(r, "a gap of %llu bytes", (unsigned long long)chunk->gap);
         push(r, s, chunk->data, chunk->kind == MR_CHUNK_DATA ? chunk->len : chunk->gap);
     }
     if (buffer) {

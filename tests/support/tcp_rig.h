@@ -51,6 +51,7 @@ struct rig {
     uint64_t deadline_ns; /* what the last packet returned */
     uint32_t buffers_out;
     bool no_buffers; /* the pool gives none */
+    bool count_only; /* streams keep no items, only their number: gaps may be huge */
     bool broken;     /* an invariant was violated; the reason is on stderr */
     uint16_t window;
     uint16_t urgent;
