@@ -220,8 +220,10 @@ static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct m
             learn(call, slot, flow, chunk);
         break;
     case MR_CHUNK_GAP:
+        if (!chunk->gap) /* the runtime's row for a context that goes */
+            return answer(slot);
         /* What comes now does not follow on what is known. */
-        if (!slot->decided && chunk->gap && side[chunk->direction & 1].n)
+        if (!slot->decided && side[chunk->direction & 1].n)
             decide(call, slot, flow, by_port(side, flow));
         break;
     default:

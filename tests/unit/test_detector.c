@@ -104,6 +104,9 @@ static void first_bytes(void **state)
             if (strcmp(rig.last_answer, flows[i].at_end))
                 print_error("at the end, in chunks of %zu: %s", most, flows[i].script);
             assert_string_equal(rig.last_answer, flows[i].at_end);
+            /* the runtime's row for a context that goes is answered like the end */
+            flow_rig_chunk(&rig, MR_CHUNK_GAP, 0, NULL, 0, 0);
+            assert_string_equal(rig.last_answer, flows[i].at_end);
             free(flow_rig_close(&rig, false));
             script_free(&script);
         }
