@@ -110,6 +110,52 @@ static void set_checksum(struct argp_state *state, struct mr_engine_config *conf
     argp_failure(state, MR_EXIT_USAGE, 0, "-k %s: give all, auto or none", text);
 }
 
+/* Options that say how, in numbers. */
+static error_t parse_bound(int option, const char *text, struct argp_state *state)
+{
+    struct arguments *a = state->input;
+    struct mr_engine_config *c = &a->config;
+
+    switch (option) {
+    case OPT_MAX_FLOWS:
+        c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
+        return 0;
+    case OPT_WORKERS:
+        c->workers = (uint32_t)number(state, "--workers", text, 1, 127);
+        return 0;
+    case OPT_TOKENS:
+        c->tokens = (uint32_t)number(state, "--tokens", text, 1, 1u << 20);
+        return 0;
+    case OPT_MEMORY:
+        c->memory_bytes = number(state, "--memory", text, 16, 1u << 22) << 20;
+        return 0;
+    case OPT_LANES:
+        c->lanes = (uint32_t)number(state, "--lanes", text, 1, 1u << 16);
+        return 0;
+    case OPT_BURST:
+        c->burst = (uint32_t)number(state, "--burst", text, 1, 256);
+        return 0;
+    case OPT_SEED:
+        c->seed = number(state, "--seed", text, 0, UINT64_MAX);
+        return 0;
+    case OPT_YIELD:
+        c->yield_seed = number(state, "--yield", text, 0, UINT64_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* What is missing when all options are read. */
+static void check_complete(const struct arguments *a, struct argp_state *state)
+{
+    if (!a->config.program)
+        argp_failure(state, MR_EXIT_USAGE, 0,
+                     "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
+    if (!a->config.n_inputs && !a->plan_only)
+        argp_failure(state, MR_EXIT_USAGE, 0, "nothing to inspect; give a capture with -r FILE");
+}
+
 static error_t parse(int option, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -158,32 +204,8 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case OPT_DEFRAG:
         c->defrag_policy = text;
         break;
-    case OPT_MAX_FLOWS:
-        c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
-        break;
-    case OPT_WORKERS:
-        c->workers = (uint32_t)number(state, "--workers", text, 1, 127);
-        break;
-    case OPT_TOKENS:
-        c->tokens = (uint32_t)number(state, "--tokens", text, 1, 1u << 20);
-        break;
-    case OPT_MEMORY:
-        c->memory_bytes = number(state, "--memory", text, 16, 1u << 22) << 20;
-        break;
     case 'v':
         c->verbose = true;
-        break;
-    case OPT_LANES:
-        c->lanes = (uint32_t)number(state, "--lanes", text, 1, 1u << 16);
-        break;
-    case OPT_BURST:
-        c->burst = (uint32_t)number(state, "--burst", text, 1, 256);
-        break;
-    case OPT_SEED:
-        c->seed = number(state, "--seed", text, 0, UINT64_MAX);
-        break;
-    case OPT_YIELD:
-        c->yield_seed = number(state, "--yield", text, 0, UINT64_MAX);
         break;
     case OPT_LIST_FUNCTIONS:
         mr_components_print(stdout);
@@ -193,15 +215,10 @@ static error_t parse(int option, char *text, struct argp_state *state)
                      text);
         break;
     case ARGP_KEY_END:
-        if (!c->program)
-            argp_failure(state, MR_EXIT_USAGE, 0,
-                         "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
-        if (!c->n_inputs && !a->plan_only)
-            argp_failure(state, MR_EXIT_USAGE, 0,
-                         "nothing to inspect; give a capture with -r FILE");
+        check_complete(a, state);
         break;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return parse_bound(option, text, state);
     }
     return 0;
 }
