@@ -1,0 +1,162 @@
+/* The runtime at its edges: expressions, recursion, timers, full tables, no memory. */
+// layers: runtime analog base
+#include "runtime_rig.h"
+
+static void recursion_reaches_its_fixpoint(void **state)
+{
+    (void)state;
+    same_everywhere(KEYER "component down(parallel) {"
+                          "d1 step(@N,X) :- keyed(@N,PKT,KEY), X = KEY % 9."
+                          "d2 step(@N,Y) :- step(@N,X), X > 0, Y = X - 1."
+                          "d3 step(@N,X) :- step(@N,X)."
+                          "d4 found(@N,X) :- step(@N,X), X % 2 == 0. }\n",
+                    N_PACKETS / 2);
+}
+
+static void endless_recursion_is_cut(void **state)
+{
+    size_t len = 0;
+    struct mr_metrics metrics = {0};
+    (void)state;
+    struct setting s = {.workers = 2, .lanes = 16, .secret_seed = 1};
+    char *text = run(KEYER "component up(parallel) {"
+                           "u1 step(@N,X) :- keyed(@N,PKT,KEY), KEY == 36, X = KEY."
+                           "u2 step(@N,Y) :- step(@N,X), Y = X + 1. "
+                           "u3 high(@N,X) :- step(@N,X), X == 100. }\n",
+                     s, &len, &metrics);
+    assert_true(len > 0);
+    assert_true(atomic_load(&metrics.counters[MR_COUNT_DERIVATIONS_CUT]) > 0);
+    free(text);
+}
+
+static void full_tables_evict_the_oldest(void **state)
+{
+    size_t len = 0;
+    struct mr_metrics metrics = {0};
+    (void)state;
+    struct setting s = {.workers = 4, .lanes = 1, .secret_seed = 1, .max_contexts = 8};
+    char *text = run(KEYER SEQUENCER, s, &len, &metrics);
+    assert_true(len > 0);
+    assert_true(atomic_load(&metrics.counters[MR_COUNT_FLOWS_EVICTED]) > 0);
+    free(text);
+}
+
+static void farewells_carry_their_key(void **state)
+{
+    (void)state;
+    same_everywhere("component texts(parallel) { t1 said(@N,PKT,S,T) :- input(@N,PKT,S,D),"
+                    " T = f_text(PKT). }\n"
+                    "component ends(parallel_context_order, context_keys(said(3))) {\n"
+                    "e1 gone(@N,S,T,F) :- said(@N,PKT,S,T), F = f_farewell(S, T). }\n"
+                    "component behind(parallel) { b1 late(@N,F,H) :- gone(@N,S,T,F), S == S,"
+                    " H = f_hash(F). }\n",
+                    5);
+    same_everywhere("component texts(parallel) { t1 said(@N,PKT,S,T) :- input(@N,PKT,S,D),"
+                    " T = f_text(PKT). }\n"
+                    "component ends(parallel_context_order, context_keys(said(4))) {\n"
+                    "e1 gone(@N,F) :- said(@N,PKT,S,T), T != \"b\", F = f_farewell(S, T). }\n",
+                    6);
+}
+
+static void passing_meets_derived(void **state)
+{
+    (void)state;
+    same_everywhere("component a(parallel) { a1 keyed(@N,PKT,KEY) :- input(@N,PKT,S,D),"
+                    " KEY = f_key(PKT). a2 counted(@N,PKT,KEY,SEQ) :- input(@N,PKT,S,D),"
+                    " KEY = f_key(PKT), SEQ = 0. }\n" SEQUENCER,
+                    N_PACKETS);
+}
+
+static void little_memory(void **state)
+{
+    (void)state;
+    for (uint64_t cap = 1 << 16; cap < 1 << 24; cap *= 2)
+        for (uint32_t workers = 1; workers <= 8; workers += 7) {
+            struct mr_metrics metrics = {0};
+            size_t len = 0;
+            struct setting s = {.workers = workers,
+                                .lanes = 256,
+                                .secret_seed = cap,
+                                .yield_seed = cap,
+                                .memory = cap};
+            char *text = run(KEYER SEQUENCER "component tail(parallel) { t1 result(@N,KEY,SEQ,H) :-"
+                                             " counted(@N,PKT,KEY,SEQ), H = f_hash(SEQ). }\n"
+                                             "component again(parallel_context_order,"
+                                             " context_keys(result(4))) { a1 r2(@N,KEY,SEQ,H) :-"
+                                             " result(@N,KEY,SEQ,H), SEQ > 0. }\n",
+                             s, &len, &metrics);
+            if (cap == 1 << 16)
+                assert_true(atomic_load(&metrics.counters[MR_COUNT_TOKEN_MEMORY_REFUSED]) > 0);
+            free(text);
+        }
+}
+
+static void many_ends_at_once(void **state)
+{
+    size_t len = 0;
+    (void)state;
+    struct setting s = {.workers = 2, .lanes = 16, .secret_seed = 1, .packets = 60000};
+    char *text = run("component each(parallel) { e1 own(@N,PKT,KEY) :- input(@N,PKT,S,D),"
+                     " KEY = f_number(PKT). }\n"
+                     "component seq(parallel_context_order, context_keys(own(3))) {"
+                     " s1 counted(@N,KEY,SEQ) :- own(@N,PKT,KEY), SEQ = f_sequence(PKT). }\n"
+                     "component all(serial) { z1 last(@N,SEQ,T) :- counted(@N,KEY,SEQ),"
+                     " T = f_total(SEQ). }\n",
+                     s, &len, NULL);
+    assert_true(len > 60000);
+    free(text);
+}
+
+static void first_line(const char *body, const char *expected)
+{
+    char program[1024], line[256];
+    size_t len = 0;
+    struct setting s = {.workers = 1, .lanes = 1, .burst = 3, .secret_seed = 1};
+
+    snprintf(program, sizeof program, "component c(parallel) { c1 %s }\n", body);
+    char *text = run(program, s, &len, NULL);
+    size_t n = 0;
+    while (n < len && text[n] != '\n')
+        n++;
+    snprintf(line, sizeof line, "%.*s", (int)n, text);
+    assert_string_equal(line, expected);
+    free(text);
+}
+
+#define INPUT "input(@N,PKT,S,D), "
+
+static void expressions(void **state)
+{
+    (void)state;
+    first_line("r(@N,A,B,C,D1) :- " INPUT "X = 7, A = X / 2, B = -X % 3, C = X * -3, D1 = X - 8.",
+               "1 r 3 -1 -21 -1");
+    first_line("r(@N,A,B,C,D1,E) :- " INPUT
+               "X = 6, A = X << 2, B = X >> 1, C = X & 3, D1 = X | 9, E = X ^ 5.",
+               "1 r 24 3 2 15 3");
+    first_line("r(@N,A,B,C) :- " INPUT "X = 2, A = 1 + X * 3, B = (1 + X) * 3, C = 10 - X - 3.",
+               "1 r 7 9 5");
+    first_line("r(@N,A,B,C) :- " INPUT "X = 2, A = X > 1 && X < 3, B = X == 3 || X != 2, C = !X.",
+               "1 r 1 0 0");
+    first_line("r(@N,A) :- " INPUT "X = 0x10, A = 1 << 64, X == 16.", "1 r 0");
+    first_line("r(@N,A) :- " INPUT "X = 2.5, Y = X * 2, Y == 5.0, A = 1.", "1 r 1");
+    first_line("r(@N,A) :- " INPUT "X = \"ab\", Y = X + \"c\", Y == \"abc\", Y > \"abb\", A = 1.",
+               "1 r 1");
+    /* the quotient does not exist: the row vanishes, the others stay */
+    first_line("r(@N,K,A) :- " INPUT "K = f_key(PKT), A = 100 / K, A > 0.", "2 r 10 10");
+    first_line("r(@N,A) :- " INPUT "S == S, D != S, A = 1.", "1 r 1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(expressions),
+        cmocka_unit_test(farewells_carry_their_key),
+        cmocka_unit_test(passing_meets_derived),
+        cmocka_unit_test(little_memory),
+        cmocka_unit_test(many_ends_at_once),
+        cmocka_unit_test(recursion_reaches_its_fixpoint),
+        cmocka_unit_test(endless_recursion_is_cut),
+        cmocka_unit_test(full_tables_evict_the_oldest),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
