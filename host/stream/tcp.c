@@ -45,10 +45,11 @@ static void identify(struct pass *p)
     bool syn = packet->tcp_flags & MR_TCP_SYN && !(packet->tcp_flags & MR_TCP_RST);
     bool answers = packet->tcp_flags & MR_TCP_ACK;
     bool serves = syn ? answers : sender_serves(packet);
+    bool first = !(p->tcp->flags & TCP_SEEN);
 
-    if (syn || !flow->client.family) {
+    if (syn || first) {
         const struct mr_endpoint *client = serves ? &packet->dst : &packet->src;
-        if (flow->client.family && !endpoint_equal(&flow->client, client)) {
+        if (!first && !endpoint_equal(&flow->client, client)) {
             /* packets before this one were counted for the wrong side */
             uint64_t packets = flow->packets[0], bytes = flow->bytes[0];
             uint8_t flags = flow->tcp_flags[0];

@@ -120,7 +120,7 @@ struct mr_tcp_sink {
     /* Something odd; the name is a static string in Suricata's style, "stream.pkt_...". */
     void (*anomaly)(void *user, const char *name);
     struct mr_buffer *(*buffer_get)(void *user, size_t capacity);
-    void (*buffer_put)(void *user, struct mr_buffer *buffer);
+    void (*buffer_put)(void *user, struct mr_buffer *buffer); /* never NULL */
 };
 
 /* One packet of the flow. Keeps flow->client/server, counters, times, state and end up to date.

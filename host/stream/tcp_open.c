@@ -85,7 +85,7 @@ static bool other_isn(struct pass *p, uint32_t base, bool answers)
     side->flags |= SIDE_ALTERNATE;
     if (answers)
         anomaly(p, p->tcp->flags & TCP_ESTABLISHED ? "stream.est_synack_resend_with_diff_seq"
-                                                   : "stream.3whs_synack_resend_with_diff_seq");
+                                                   : "stream.3whs_synack_seq_mismatch");
     else
         anomaly(p, p->tcp->flags & TCP_ESTABLISHED ? "stream.est_syn_resend_diff_seq"
                                                    : "stream.3whs_syn_resend_diff_seq_on_syn_recv");

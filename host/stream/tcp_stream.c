@@ -200,7 +200,8 @@ void tcp_flush(struct pass *p, uint8_t d)
     int32_t missing = 0;
     if (side->flags & SIDE_FIN)
         missing = (int32_t)(side->fin_seq - side->next_seq);
-    else if (side->flags & SIDE_ACKED && (int32_t)(side->acked - side->next_seq) > 1)
+    else if (side->flags & SIDE_ACKED && p->flow->packets[d] &&
+             (int32_t)(side->acked - side->next_seq) > 1)
         missing = (int32_t)(side->acked - side->next_seq); /* 1: a FIN that was not captured */
     if (missing > 0)
         gap(p, d, (uint32_t)missing);

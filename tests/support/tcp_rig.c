@@ -79,6 +79,7 @@ static struct rig_flow *add_flow(struct rig *r)
         return NULL;
     }
     f->flow.key = &r->key;
+    f->flow.client = r->ends[S]; /* as the runtime leaves it: not to be trusted */
     f->flow.first_ns = r->now_ns;
     f->flow.first_packet = r->number;
     r->flows[r->n_flows++] = f;

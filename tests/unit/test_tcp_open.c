@@ -222,7 +222,7 @@ static void two_syn_acks(void **state)
         rig_send(r, C, 101, base, A, "", 0);
         rig_send(r, S, base, 101, A, "def", 3);
         expect(r, "", "def");
-        assert_int_equal(rig_anomaly(r, "stream.3whs_synack_resend_with_diff_seq"), 1);
+        assert_int_equal(rig_anomaly(r, "stream.3whs_synack_seq_mismatch"), 1);
         rig_free(r);
     }
 }
