@@ -1,6 +1,7 @@
 /* Gates: where tokens pass in order, and what happens to one that passes. */
 #include "runtime/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens)
@@ -46,6 +47,7 @@ static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_
  * way and without a deadline by then are left alone: for them nothing happens. */
 static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work)
 {
+    assert(phase->lanes); /* every phase behind a gate has them */
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
         struct mr_lane *lane = &phase->lanes[i];
         if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
