@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a meeting of lanes computes: shuffles, votes, reductions, and the rules that a lane must keep.
+ * What a meeting of lanes computes: shuffles, votes, reductions, and the rules that a lane must
+ * keep.
  */
 #ifndef MR_EMULATION_COLLECTIVE_H
 #define MR_EMULATION_COLLECTIVE_H

@@ -17,8 +17,8 @@ static const size_t guard_bytes = 4096 * 16; /* a whole page on every processor 
 bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
 {
     const size_t step = stack_bytes + guard_bytes;
-    void *map = mmap(nullptr, n * step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
-                     0);
+    void *map =
+        mmap(nullptr, n * step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return false;
     for (size_t i = 0; i < n; i++) {

@@ -139,7 +139,8 @@ static bool waits_alike(const struct mr_emu_lane *x, const struct mr_emu_lane *y
         return false;
     if (x->state == LANE_DONE)
         return true;
-    return same_site(x->site, y->site) && (x->state == LANE_BARRIER || x->offer.mask == y->offer.mask);
+    return same_site(x->site, y->site) &&
+           (x->state == LANE_BARRIER || x->offer.mask == y->offer.mask);
 }
 
 /* "threads 0-31,40" of those that wait like `like`. */

@@ -43,9 +43,9 @@ struct mr_emu_site {
 /* What a lane brings to a call. */
 struct mr_emu_offer {
     uint64_t value;
-    uint32_t mask;     /* lanes that take part; unused at barriers */
-    int32_t argument;  /* source lane, delta or lane mask of a shuffle */
-    int32_t width;     /* of a shuffle */
+    uint32_t mask;    /* lanes that take part; unused at barriers */
+    int32_t argument; /* source lane, delta or lane mask of a shuffle */
+    int32_t width;    /* of a shuffle */
 };
 
 /* The running lane, NULL outside of kernels. There is one emulated device in a process, used by
