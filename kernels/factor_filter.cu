@@ -21,7 +21,8 @@ static __device__ __forceinline__ const T *table_at(const struct mr_factor_table
 }
 
 /* The last message that begins at or before `at`; there is none: n_messages. */
-static __device__ uint32_t find_message(const struct mr_factor_filter_batch &batch, uint32_t at)
+static __device__ __forceinline__ uint32_t find_message(const struct mr_factor_filter_batch &batch,
+                                                        uint32_t at)
 {
     uint32_t low = 0, high = batch.n_messages;
 
@@ -35,14 +36,14 @@ static __device__ uint32_t find_message(const struct mr_factor_filter_batch &bat
     return low == 0 ? batch.n_messages : low - 1;
 }
 
-static __device__ uint32_t gram_at(const uint8_t *bytes, uint32_t at)
+static __device__ __forceinline__ uint32_t gram_at(const uint8_t *bytes, uint32_t at)
 {
     return mr_fold4(uint32_t{bytes[at]} | uint32_t{bytes[at + 1]} << 8 |
                     uint32_t{bytes[at + 2]} << 16 | uint32_t{bytes[at + 3]} << 24);
 }
 
-static __device__ bool equal(const uint8_t *bytes, const uint8_t *literal, uint32_t len,
-                             bool caseless)
+static __device__ __forceinline__ bool equal(const uint8_t *bytes, const uint8_t *literal,
+                                             uint32_t len, bool caseless)
 {
     for (uint32_t i = 0; i < len; i++) {
         uint32_t byte = bytes[i];
@@ -55,8 +56,9 @@ static __device__ bool equal(const uint8_t *bytes, const uint8_t *literal, uint3
 }
 
 /* Does the factor stand around the gram at `at`, wholly within the message? */
-static __device__ bool confirm(const struct mr_factor_filter_batch &batch,
-                               const struct mr_factor_entry &entry, uint32_t at, uint32_t message)
+static __device__ __forceinline__ bool confirm(const struct mr_factor_filter_batch &batch,
+                                               const struct mr_factor_entry &entry, uint32_t at,
+                                               uint32_t message)
 {
     const struct mr_batch_message *m = &batch.messages[message];
     uint32_t begin = __ldg(&m->offset), len = __ldg(&m->len), in = at - begin;
@@ -69,8 +71,8 @@ static __device__ bool confirm(const struct mr_factor_filter_batch &batch,
 }
 
 /* Marks (message, slot); true for the first who does, unless the message has too many. */
-static __device__ bool mark(const struct mr_factor_filter_batch &batch, uint32_t message,
-                            uint32_t slot)
+static __device__ __forceinline__ bool mark(const struct mr_factor_filter_batch &batch,
+                                            uint32_t message, uint32_t slot)
 {
     uint32_t words = mr_factor_seen_words(batch.n_slots), bit = 1u << (slot & 31);
     size_t word = static_cast<size_t>(message) * words + (slot >> 5);
@@ -85,8 +87,8 @@ static __device__ bool mark(const struct mr_factor_filter_batch &batch, uint32_t
 }
 
 /* Appends the pairs of those lanes that have one; all lanes call it. */
-static __device__ void append(const struct mr_factor_filter_batch &batch, bool has,
-                              uint32_t message, uint32_t slot)
+static __device__ __forceinline__ void append(const struct mr_factor_filter_batch &batch, bool has,
+                                              uint32_t message, uint32_t slot)
 {
     uint32_t lane = threadIdx.x & 31, lanes = __ballot_sync(ALL, has), base = 0;
 
@@ -106,8 +108,8 @@ static __device__ void append(const struct mr_factor_filter_batch &batch, bool h
 }
 
 /* One hit a lane (`valid`): walks the bucket of its gram. All lanes call it. */
-static __device__ void check_hits(const struct mr_factor_filter_batch &batch, bool valid,
-                                  uint32_t at)
+static __device__ __forceinline__ void check_hits(const struct mr_factor_filter_batch &batch,
+                                                  bool valid, uint32_t at)
 {
     const struct mr_factor_table *table = batch.table;
     uint32_t next = 0, end = 0, gram = 0, message = batch.n_messages;
@@ -138,8 +140,8 @@ static __device__ void check_hits(const struct mr_factor_filter_batch &batch, bo
 }
 
 /* Bit k: the gram that starts at byte k of this lane's 16 passes the bitmap. */
-static __device__ uint32_t test_grams(const struct mr_factor_filter_batch &batch,
-                                      const uint32_t *bitmap, uint32_t at)
+static __device__ __forceinline__ uint32_t test_grams(const struct mr_factor_filter_batch &batch,
+                                                      const uint32_t *bitmap, uint32_t at)
 {
     uint32_t lane = threadIdx.x & 31, hits = 0, words[5] = {0, 0, 0, 0, 0};
 
@@ -167,7 +169,8 @@ static __device__ uint32_t test_grams(const struct mr_factor_filter_batch &batch
     return batch.n_bytes - at < 16 ? hits & ((1u << (batch.n_bytes - at)) - 1) : hits;
 }
 
-static __global__ void __launch_bounds__(THREADS) find_factors(struct mr_factor_filter_batch batch)
+static __global__ void __launch_bounds__(THREADS, 4)
+    find_factors(struct mr_factor_filter_batch batch)
 {
     MR_DYNAMIC_SHARED(uint32_t, bitmap);
     __shared__ uint32_t queues[WARPS][QUEUE];

@@ -37,20 +37,6 @@ bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
     return true;
 }
 
-void fiber_stacks_free(struct fiber *fibers, size_t n)
-{
-    if (n == 0 || fibers[0].stack == nullptr)
-        return;
-#if EMU_TSAN
-    for (size_t i = 0; i < n; i++)
-        __tsan_destroy_fiber(fibers[i].tsan);
-#endif
-    for (size_t i = 0; i < n; i++)
-        sanitizer_allow(fibers[i].stack, fibers[i].stack_bytes);
-    munmap(static_cast<char *>(fibers[0].stack) - guard_bytes, n * (stack_bytes + guard_bytes));
-    memset(static_cast<void *>(fibers), 0, n * sizeof(fibers[0]));
-}
-
 /* The first thing that runs on a fiber. */
 [[noreturn]] static void begin(struct fiber *f)
 {

@@ -31,10 +31,8 @@ struct fiber {
     void *tsan;       /* ThreadSanitizer's */
 };
 
-/* Reserves stacks for `n` fibers, each with a guard page below it; true when it worked.
- * fiber_stacks_free() gives them back. */
+/* Reserves stacks for `n` fibers, each with a guard page below it; true when it worked. */
 bool fiber_stacks_alloc(struct fiber *fibers, size_t n);
-void fiber_stacks_free(struct fiber *fibers, size_t n);
 
 /* The next switch to `f` calls entry(argument) on a clean stack, whatever ran on it before. entry
  * must not return: it ends with a switch that says it is the last. */

@@ -381,14 +381,3 @@ bool grid_run(const struct emu_grid *grid, uint64_t seed, char *report, size_t r
     }
     return true;
 }
-
-void grid_free(void)
-{
-    fiber_stacks_free(block.fibers, EMU_THREADS_MAX);
-    if (block.dynamic_map != nullptr) {
-        sanitizer_allow(block.dynamic_map, DYNAMIC_MAP_BYTES);
-        munmap(block.dynamic_map - DYNAMIC_ROOM_BYTES, DYNAMIC_MAP_BYTES + 2 * DYNAMIC_ROOM_BYTES);
-    }
-    block.dynamic_map = nullptr;
-    memset(static_cast<void *>(&block.scheduler), 0, sizeof(block.scheduler));
-}

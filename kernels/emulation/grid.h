@@ -84,9 +84,8 @@ struct emu_grid {
 #define EMU_SHARED_BYTES_MAX (227u * 1024)
 
 /* Runs all of it; false when it faulted, with the reason in report[]. Reserves stacks at its first
- * call; grid_free() gives them back. */
+ * call and keeps them for the life of the process. */
 bool grid_run(const struct emu_grid *grid, uint64_t seed, char *report, size_t report_bytes);
-void grid_free(void);
 
 /* SplitMix64. */
 uint64_t emu_random(uint64_t *state);

@@ -114,7 +114,6 @@ cudaError_t cudaDeviceReset(void)
 
     emu_drop_all();
     memory_free_all();
-    grid_free();
     emu_device.fault = cudaSuccess;
     emu_device.report[0] = '\0';
     last_error = cudaSuccess;
