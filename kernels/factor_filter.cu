@@ -63,7 +63,8 @@ static __device__ __forceinline__ bool confirm(const struct mr_factor_filter_bat
     const struct mr_batch_message *m = &batch.messages[message];
     uint32_t begin = __ldg(&m->offset), len = __ldg(&m->len), in = at - begin;
 
-    if (in < entry.gram_at || in - entry.gram_at > len || len - (in - entry.gram_at) < entry.len)
+    in -= entry.gram_at; /* before the message: beyond its length */
+    if (in > len || len - in < entry.len)
         return false;
     return equal(batch.bytes + at - entry.gram_at,
                  table_at<uint8_t>(batch.table, batch.table->literals_at) + entry.literal,

@@ -108,6 +108,16 @@ cudaError_t cudaSetDevice(int device)
     return emu_error(device == 0 ? cudaSuccess : cudaErrorInvalidValue);
 }
 
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device)
+{
+    if (device != 0)
+        return emu_error(cudaErrorInvalidValue);
+    /* few processors, so that grids made for the device stay small here */
+    *value =
+        attribute == cudaDevAttrMultiProcessorCount ? 2 : static_cast<int>(EMU_SHARED_BYTES_MAX);
+    return cudaSuccess;
+}
+
 cudaError_t cudaDeviceReset(void)
 {
     struct emu_locked locked;
