@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What tests may ask of the emulated device besides CUDA's own calls.
+ */
+#ifndef MR_EMULATION_CONTROL_H
+#define MR_EMULATION_CONTROL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The order of lanes, of blocks, and when queued work runs. 0: lanes and blocks in order, work only
+ * when somebody waits for it. Two seeds must give the same results. */
+void mr_emulation_seed(uint64_t seed);
+
+/* Copies what the last fault was, in words: "kernel k, block 0: stuck: threads 0-31 at
+ * __syncthreads (k.cu:12); threads 32-63 returned". Empty when there was none since the last
+ * cudaDeviceReset(). Returns its length. */
+size_t mr_emulation_report(char *text, size_t bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Fibers: stacks, the switch, and what the sanitizers must know of it.
+ */
+#include "kernels/emulation/fiber.h"
+
+#include "kernels/emulation/sanitizers.h"
+
+#include <cstdint>
+#include <cstring>
+#include <sys/mman.h>
+
+/* AddressSanitizer's frames are several times larger. Untouched pages cost nothing. */
+static const size_t stack_bytes = (EMU_ASAN || EMU_TSAN) ? 256 * 1024 : 64 * 1024;
+static const size_t guard_bytes = 4096 * 16; /* a whole page on every processor */
+
+bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
+{
+    const size_t step = stack_bytes + guard_bytes;
+    void *map =
+        mmap(nullptr, n * step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        char *stack = static_cast<char *>(map) + i * step + guard_bytes;
+        if (mprotect(stack, stack_bytes, PROT_READ | PROT_WRITE) != 0) {
+            munmap(map, n * step);
+            return false;
+        }
+        memset(static_cast<void *>(&fibers[i]), 0, sizeof(fibers[i]));
+        fibers[i].stack = stack;
+        fibers[i].stack_bytes = stack_bytes;
+#if EMU_TSAN
+        fibers[i].tsan = __tsan_create_fiber(0);
+#endif
+    }
+    return true;
+}
+
+/* The first thing that runs on a fiber. */
+[[noreturn]] static void begin(struct fiber *f)
+{
+#if EMU_ASAN
+    const void *bottom = nullptr;
+    size_t bytes = 0;
+    __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
+    f->previous->stack = const_cast<void *>(bottom);
+    f->previous->stack_bytes = bytes;
+#endif
+    f->entry(f->argument);
+    __builtin_trap(); /* entry never returns */
+}
+
+#if FIBER_ASSEMBLY
+
+/* void swap(void **save, void *load): what a function must keep goes on the stack, the stack
+ * pointer into *save, and the other way round. `begin_here` starts a fiber: r12 holds its struct.
+ */
+extern "C" void mr_emulation_fiber_swap(void **save, void *load);
+extern "C" void mr_emulation_fiber_begin(void);
+extern "C" void mr_emulation_fiber_enter(struct fiber *f);
+
+extern "C" void mr_emulation_fiber_enter(struct fiber *f)
+{
+    begin(f);
+}
+
+asm(R"(
+    .text
+    .p2align 4
+    .globl mr_emulation_fiber_swap
+    .hidden mr_emulation_fiber_swap
+    .type mr_emulation_fiber_swap, @function
+mr_emulation_fiber_swap:
+    pushq %rbp
+    pushq %rbx
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    movq %rsp, (%rdi)
+    movq %rsi, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %rbx
+    popq %rbp
+    ret
+    .size mr_emulation_fiber_swap, . - mr_emulation_fiber_swap
+
+    .p2align 4
+    .globl mr_emulation_fiber_begin
+    .hidden mr_emulation_fiber_begin
+    .type mr_emulation_fiber_begin, @function
+mr_emulation_fiber_begin:
+    .cfi_startproc
+    .cfi_undefined %rip
+    movq %r12, %rdi
+    xorl %ebp, %ebp
+    call mr_emulation_fiber_enter
+    ud2
+    .cfi_endproc
+    .size mr_emulation_fiber_begin, . - mr_emulation_fiber_begin
+)");
+
+static void prepare_context(struct fiber *f)
+{
+    uintptr_t top = (reinterpret_cast<uintptr_t>(f->stack) + f->stack_bytes) & ~uintptr_t{15};
+    void **sp = reinterpret_cast<void **>(top);
+
+    *--sp = nullptr; /* keeps the call in begin aligned to 16 */
+    *--sp = nullptr;
+    *--sp = reinterpret_cast<void *>(mr_emulation_fiber_begin);
+    for (int i = 0; i < 6; i++) /* rbp, rbx, r12, r13, r14, r15 */
+        *--sp = i == 2 ? static_cast<void *>(f) : nullptr;
+    f->sp = sp;
+}
+
+static void swap_context(struct fiber *from, struct fiber *to)
+{
+    mr_emulation_fiber_swap(&from->sp, to->sp);
+}
+
+#else
+
+/* makecontext() passes ints only. */
+static void enter(unsigned high, unsigned low)
+{
+    begin(reinterpret_cast<struct fiber *>((static_cast<uintptr_t>(high) << 16 << 16) | low));
+}
+
+static void prepare_context(struct fiber *f)
+{
+    uintptr_t self = reinterpret_cast<uintptr_t>(f);
+
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack;
+    f->context.uc_stack.ss_size = f->stack_bytes;
+    f->context.uc_link = nullptr;
+    makecontext(&f->context, reinterpret_cast<void (*)()>(enter), 2,
+                static_cast<unsigned>(self >> 16 >> 16), static_cast<unsigned>(self));
+}
+
+static void swap_context(struct fiber *from, struct fiber *to)
+{
+    swapcontext(&from->context, &to->context);
+}
+
+#endif
+
+void fiber_prepare(struct fiber *f, void (*entry)(void *), void *argument)
+{
+    f->entry = entry;
+    f->argument = argument;
+    f->fake_stack = nullptr;
+    sanitizer_allow(f->stack, f->stack_bytes); /* a fiber may have been left in the middle */
+    prepare_context(f);
+}
+
+void fiber_switch(struct fiber *from, struct fiber *to, bool last)
+{
+    to->previous = from;
+#if EMU_TSAN
+    if (from->tsan == nullptr)
+        from->tsan = __tsan_get_current_fiber();
+    __tsan_switch_to_fiber(to->tsan, 0);
+#endif
+#if EMU_ASAN
+    __sanitizer_start_switch_fiber(last ? nullptr : &from->fake_stack, to->stack, to->stack_bytes);
+#endif
+    (void)last;
+    swap_context(from, to);
+#if EMU_ASAN
+    __sanitizer_finish_switch_fiber(from->fake_stack, nullptr, nullptr);
+#endif
+}
