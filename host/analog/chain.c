@@ -83,6 +83,8 @@ static void order_rules(struct compile *compile, struct component *component)
             chosen = waiting;
             at = waiting_at;
         }
+        if (!chosen)
+            break; /* all are placed */
         placed[at] = true;
         pending[chosen->head.predicate->index]--;
         component->order[n++] = chosen;
@@ -116,7 +118,7 @@ static void check_keys(struct compile *compile, struct component *component)
         return;
     for (const struct rule *rule = component->rules; rule; rule = rule->next) {
         const struct predicate *p = rule->trigger ? rule->trigger->atom.predicate : NULL;
-        if (!rule->reached || !in_set(&component->arriving, p->index) || key_of(component, p))
+        if (!rule->reached || !p || !in_set(&component->arriving, p->index) || key_of(component, p))
             continue;
         analog_error(compile, &rule->trigger->atom.where,
                      "%s comes into %s without a key, but triggers a rule", p->name,

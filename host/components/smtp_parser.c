@@ -306,7 +306,7 @@ static void settle(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 static void behind_tls(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n)
 {
-    if (!s->over || !s->tls || !n)
+    if (!s->over || !s->tls || !p || !n)
         return;
     s->tls = false;
     if (p[0] != 0x16 && (p[0] & 0x80) == 0)

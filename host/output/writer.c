@@ -227,7 +227,7 @@ enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error)
     if (writer->lost)
         status = mr_fail(error, MR_ERR_OUTPUT, "%s; %llu of %llu records are lost", writer->failure,
                          (unsigned long long)writer->lost,
-                         (unsigned long long)(writer->lost + writer->written));
+                         (unsigned long long)writer->lost + writer->written);
     else if (writer->failure[0])
         status = mr_fail(error, MR_ERR_OUTPUT, "%s", writer->failure);
     free(writer->name);

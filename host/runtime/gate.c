@@ -47,9 +47,11 @@ static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_
  * way and without a deadline by then are left alone: for them nothing happens. */
 static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work)
 {
-    assert(phase->lanes); /* every phase behind a gate has them */
+    struct mr_lane *lanes = phase->lanes;
+
+    assert(lanes); /* every phase behind a gate has them */
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
-        struct mr_lane *lane = &phase->lanes[i];
+        struct mr_lane *lane = &lanes[i];
         if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
             if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns)
                 continue;

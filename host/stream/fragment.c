@@ -4,6 +4,7 @@
 #include "stream/fragment_build.h"
 #include "stream/pieces.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,9 +116,11 @@ static void release(struct mr_fragments *f, struct datagram *d)
 {
     struct datagram **at = &f->table[d->bucket];
 
-    while (*at != d)
+    assert(at);
+    while (*at && *at != d)
         at = &(*at)->next_in_bucket;
-    *at = d->next_in_bucket;
+    if (*at)
+        *at = d->next_in_bucket;
     detach(f, d, true);
     detach(f, d, false);
     empty(f, d);
@@ -187,6 +190,7 @@ static struct datagram *find_or_add(struct mr_fragments *f, const struct key *ke
     if (!f->free)
         evict(f);
     d = f->free;
+    assert(d); /* evict() gives one back */
     f->free = d->next_in_bucket;
     *d = (struct datagram){
         .key = *key, .first_ns = now_ns, .bucket = bucket, .next_in_bucket = f->table[bucket]};
