@@ -48,8 +48,7 @@ static void expect_live(const struct mr_plan *plan, const char *name, const char
     const struct mr_plan_predicate *p = predicate(plan, name);
     assert_int_equal(p->arity, strlen(live));
     for (uint32_t i = 0; i < p->arity; i++)
-        if (p->attributes[i].live !=
-            (live[i] == '1' && p->attributes[i].type != MR_TYPE_NODE))
+        if (p->attributes[i].live != (live[i] == '1' && p->attributes[i].type != MR_TYPE_NODE))
             fail_msg("%s(%u) is %s", name, i + 1, p->attributes[i].live ? "live" : "dead");
 }
 

@@ -39,7 +39,7 @@ static void owner_takes_newest_thief_oldest(void **state)
     mr_deque_free(&deque);
 }
 
-#define ITEMS 200000u
+#define ITEMS   200000u
 #define THIEVES 3
 
 struct race {
