@@ -73,15 +73,26 @@ void tcp_drain(struct pass *p, uint8_t d)
     }
 }
 
-/* Gives up the first hole: goes on with what is held behind it. */
+/* Gives up the first hole: goes on with what is held behind it. Whoever calls this in a loop relies
+ * on one piece less each time; a front that cannot be delivered even now (it lies behind the end,
+ * though the last piece does not: half a sequence space between them) is dropped. */
 static void give_up_hole(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
-    uint32_t len = mr_pieces_front(&side->held)->start - side->next_seq;
+    uint32_t before = mr_pieces_count(&side->held);
+    uint32_t start = mr_pieces_front(&side->held)->start;
 
-    if (len)
-        gap(p, d, len);
-    tcp_drain(p, d);
+    if (!behind_fin(side, start) && !mr_before(start, side->next_seq)) {
+        if (start != side->next_seq)
+            gap(p, d, start - side->next_seq);
+        tcp_drain(p, d);
+    }
+    if (side->held.index && mr_pieces_count(&side->held) == before) {
+        const struct mr_piece_rules rules = tcp_rules(p->sink);
+        struct mr_kept k = mr_pieces_shift(&side->held, &rules);
+        if (k.buffer)
+            p->sink->buffer_put(p->sink->user, k.buffer);
+    }
 }
 
 /* Has enough passed since the hole was first seen acknowledged? */
