@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPINS       64      /* rounds without work before a worker sleeps */
+#define SPINS       4000    /* rounds without work before a worker sleeps: some 0.2 ms */
+#define OWN_BURSTS  4       /* a worker, before it looks at others' lanes */
 #define SLEEP_NS    1000000 /* at most; then it looks again */
 #define EMPTY_READS 64      /* bursts without a packet before the turn is given up */
 
@@ -175,7 +176,7 @@ static void sleep_a_little(struct mr_worker *worker)
 }
 
 /* One round: something done, or not. A burst of one's own is better than a stolen lane (nobody
- * else has touched it), until two a worker are under way: then the lanes are what waits. */
+ * else has touched it), until some a worker are under way: then the lanes are what waits. */
 static bool round_of_work(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -188,7 +189,7 @@ static bool round_of_work(struct mr_worker *worker)
         run_task(worker, task);
         return true;
     }
-    if (intake(worker, 2 * workers < window ? 2 * workers : window))
+    if (intake(worker, OWN_BURSTS * workers < window ? OWN_BURSTS * workers : window))
         return true;
     task = steal(worker);
     if (task) {
