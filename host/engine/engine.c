@@ -92,8 +92,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .max_contexts = config->max_flows,
         .yield_seed = config->yield_seed,
     };
-    uint32_t in_flight =
-        config->tokens < 8 * config->workers ? config->tokens : 8 * config->workers;
+    uint32_t in_flight = mr_runtime_window(config->workers, config->tokens);
     struct mr_dpdk_config dpdk = {
         .max_packets = (in_flight + 1) * MR_BURST_MAX,
         .verbose = config->verbose,

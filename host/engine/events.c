@@ -291,7 +291,7 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
         return;
     begin(event, exec, "flow", origin, ordinal, flow,
           flow->app_protocol ? flow->app_protocol : "failed");
-    mr_eve_flow(event->eve, flow, false);
+    mr_eve_flow(event->eve, flow);
     finish(event);
 }
 

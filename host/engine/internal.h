@@ -59,7 +59,6 @@ struct mr_engine {
     struct mr_metrics metrics; /* sums, after the run */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
-    const char *stopped_by; /* NULL: the inputs ended */
     _Atomic uint32_t stop_asked;
 };
 

@@ -266,7 +266,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     const struct mr_engine_config *c = &engine->config;
     struct mr_runtime_usage usage;
     mr_runtime_usage(engine->runtime, &usage);
-    uint32_t window = c->tokens < 8 * c->workers ? c->tokens : 8 * c->workers;
+    uint32_t window = mr_runtime_window(c->workers, c->tokens);
+    uint32_t packets = (window + 1) * MR_BURST_MAX;
 
     fprintf(to, "program     %s: %u rules, %u components\n", engine->plan->name,
             engine->plan->n_rules, engine->plan->n_components);
@@ -274,11 +275,18 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
             usage.lanes);
     fprintf(to, "tokens      %u at most; a source that can wait fills %u of %u packets each\n",
             c->tokens, window, c->burst);
+    fprintf(to, "memory      at most, and taken as it is needed:\n");
+    fprintf(to, "  %8.1f MiB buffers: mails, held segments, fragments, results (--memory)\n",
+            (double)c->memory_bytes / 1048576);
+    fprintf(to, "  %8.1f MiB tokens\n", (double)usage.token_bytes * window / 1048576);
+    fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",
+            (double)mr_dpdk_memory_bytes(packets) / 1048576,
+            (double)mr_source_memory_bytes(packets) / 1048576);
     fprintf(
         to,
-        "memory      tokens %.1f MiB, buffers at most %.0f MiB, contexts of %llu flows a group\n",
-        (double)usage.token_bytes * window / 1048576, (double)c->memory_bytes / 1048576,
-        (unsigned long long)c->max_flows);
+        "  %8.1f MiB flows: %llu of %llu bytes (--max-flows; a lane may hold twice its share)\n",
+        (double)usage.context_bytes * (double)c->max_flows / 1048576,
+        (unsigned long long)c->max_flows, (unsigned long long)usage.context_bytes);
     fprintf(to, "dpdk        %s, no hugepages\n", mr_dpdk_version());
     for (uint32_t i = 0; i < c->n_inputs; i++)
         fprintf(to, "input       %s\n", c->inputs[i]);

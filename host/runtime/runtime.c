@@ -134,7 +134,7 @@ static void settle(struct mr_runtime_config *config)
     if (!config->burst || config->burst > MR_BURST_MAX)
         config->burst = MR_BURST_MAX;
     if (!config->window)
-        config->window = 8 * config->workers;
+        config->window = mr_runtime_window(config->workers, config->tokens);
     if (config->window > config->tokens)
         config->window = config->tokens;
     if (!config->lanes)
@@ -326,6 +326,10 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
         .tokens_made = runtime->tokens_made,
         .token_bytes = sizeof(struct mr_token),
     };
+    for (uint32_t i = 1; i < runtime->n_phases; i++)
+        usage->context_bytes +=
+            sizeof(struct mr_context) + mr_exec_row_bytes(runtime->config.plan) +
+            runtime->config.plan->groups[runtime->phases[i].lane_group].context_bytes;
 }
 
 uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,

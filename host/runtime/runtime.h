@@ -61,6 +61,13 @@ struct mr_runtime_config {
     uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
 };
 
+/* How many tokens a source that can wait may fill when the configuration leaves that open: enough
+ * to keep every worker busy, few enough to stay in the caches. */
+static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
+{
+    return tokens < 8 * workers ? tokens : 8 * workers;
+}
+
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,
                               struct mr_error *error);
 void mr_runtime_free(struct mr_runtime *runtime);
@@ -76,8 +83,8 @@ void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum
 
 struct mr_runtime_usage {
     uint32_t workers, lanes, tokens_in_flight, max_in_flight, tokens_made;
-    uint64_t contexts;
-    uint64_t token_bytes; /* memory of one token before any result */
+    uint64_t token_bytes;   /* memory of one token before any result */
+    uint64_t context_bytes; /* memory of one context, over all groups */
 };
 
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage);

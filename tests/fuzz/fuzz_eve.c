@@ -63,7 +63,7 @@ static void flow(struct mr_eve *eve, struct input *input)
     flow.end = byte(input);
     flow.tcp_flags[0] = byte(input);
     flow.tcp_flags[1] = byte(input);
-    mr_eve_flow(eve, &flow, true);
+    mr_eve_flow(eve, &flow);
 }
 
 static void record(struct mr_eve *eve, struct input *input)

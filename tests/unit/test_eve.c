@@ -364,11 +364,11 @@ static void flow_events(void **state)
     };
 
     begin(eve);
-    mr_eve_flow(eve, &flow, true);
+    mr_eve_flow(eve, &flow);
     expect(eve, START ",\"flow\":{\"pkts_toserver\":5,\"pkts_toclient\":4,\"bytes_toserver\":500,"
                       "\"bytes_toclient\":400,\"start\":\"1970-01-01T00:00:10.999999+0000\","
                       "\"end\":\"1970-01-01T00:00:12.000000+0000\",\"age\":2,"
-                      "\"state\":\"closed\",\"reason\":\"fin\",\"alerted\":true},"
+                      "\"state\":\"closed\",\"reason\":\"fin\"},"
                       "\"tcp\":{\"tcp_flags\":\"1b\",\"tcp_flags_ts\":\"1b\","
                       "\"tcp_flags_tc\":\"13\",\"syn\":true,\"fin\":true,\"psh\":true,"
                       "\"ack\":true,\"state\":\"closed\"}}\n");
@@ -378,15 +378,15 @@ static void flow_events(void **state)
     flow.tcp_flags[1] = 0;
     flow.gap_bytes[MR_TO_CLIENT] = 9;
     begin(eve);
-    mr_eve_flow(eve, &flow, false);
+    mr_eve_flow(eve, &flow);
     size_t len;
     const char *record = mr_eve_finish(eve, &len);
     check_json(record, len);
-    assert_non_null(strstr(record, "\"state\":\"new\",\"reason\":\"open\",\"alerted\":false}"));
+    assert_non_null(strstr(record, "\"state\":\"new\",\"reason\":\"open\"}"));
     assert_non_null(strstr(record, "\"syn\":true,\"state\":\"syn_sent\",\"tc_gap\":true}}\n"));
     flow.client.protocol = 17;
     begin(eve);
-    mr_eve_flow(eve, &flow, false);
+    mr_eve_flow(eve, &flow);
     record = mr_eve_finish(eve, &len);
     assert_null(strstr(record, "\"tcp\""));
     mr_eve_free(eve);
