@@ -111,8 +111,11 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     struct mr_event *event = mr_exec_worker_state(exec);
     const struct mr_flow *flow = mr_flow_of(call, row);
 
-    if (!strcmp(type, "alert"))
+    if (!strcmp(type, "alert")) {
         mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ALERTS, 1);
+        if (call->contexts && call->contexts[row]) /* here the flow's end may tell of it no more */
+            mr_context_of_slots(call->contexts[row])->left = true;
+    }
     if (!mr_events_wanted(event->engine, type))
         return NULL;
     begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
@@ -282,7 +285,7 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
 }
 
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                           uint32_t ordinal, const struct mr_flow *flow)
+                           uint32_t ordinal, const struct mr_flow *flow, bool left)
 {
     struct mr_engine *engine = user;
     struct mr_event *event = mr_exec_worker_state(exec);
@@ -291,7 +294,7 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
         return;
     begin(event, exec, "flow", origin, ordinal, flow,
           flow->app_protocol ? flow->app_protocol : "failed");
-    mr_eve_flow(event->eve, flow);
+    mr_eve_flow(event->eve, flow, !left);
     finish(event);
 }
 

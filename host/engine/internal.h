@@ -72,7 +72,7 @@ enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state);
 void mr_events_worker_close(void *user, void *state);
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                           uint32_t ordinal, const struct mr_flow *flow);
+                           uint32_t ordinal, const struct mr_flow *flow, bool left);
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
                       const struct mr_record *records);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);

@@ -67,9 +67,10 @@ void mr_community_id(const struct mr_endpoint *src, const struct mr_endpoint *ds
                      char text[MR_COMMUNITY_ID_BYTES]);
 
 /* The fields of a `flow` event of a flow that ended, as Suricata writes them: flow.{pkts,bytes}_
- * {toserver,toclient}, start, end, age, state, reason (not alerted: matches are found behind
- * the flow, side by side with its end); tcp.{tcp_flags,tcp_flags_ts,
- * tcp_flags_tc, syn, fin, ..., state, ts_gap, tc_gap}. Call between begin and finish. */
-void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow);
+ * {toserver,toclient}, start, end, age, state, reason, alerted (false when that is certain, else
+ * left out: matches are found behind the flow, side by side with its end);
+ * tcp.{tcp_flags,tcp_flags_ts, tcp_flags_tc, syn, fin, ..., state, ts_gap, tc_gap}. Call between
+ * begin and finish. */
+void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_alerted);
 
 #endif

@@ -58,7 +58,7 @@ static void tcp(struct mr_eve *eve, const struct mr_flow *flow)
     mr_eve_end(eve);
 }
 
-void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow)
+void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_alerted)
 {
     size_t end = flow->end < sizeof end_names / sizeof end_names[0] ? flow->end : MR_FLOW_OPEN;
     /* whole seconds apart, as Suricata counts */
@@ -74,6 +74,8 @@ void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow)
     mr_eve_int(eve, "age", last_s > first_s ? (int64_t)(last_s - first_s) : 0);
     text(eve, "state", flow->state ? flow->state : "new");
     text(eve, "reason", end_names[end]);
+    if (never_alerted)
+        mr_eve_bool(eve, "alerted", false);
     mr_eve_end(eve);
     if (flow->client.protocol == 6)
         tcp(eve, flow);

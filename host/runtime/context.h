@@ -34,6 +34,7 @@ struct mr_context {
     uint32_t end_ordinal;
     struct mr_context *successor; /* of one that ended: who stands under its key now */
     bool is_flow, in_table, ended;
+    bool left;      /* a tuple of it has left the lane: what becomes of it is not known here */
     bool owns_flow; /* is where the flow is assembled: tells its end, not only keeps state by it */
     uint8_t anomalies[8];  /* written so far, by call site */
     struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the

@@ -141,7 +141,7 @@ static void close_ended(struct mr_exec *exec)
         if (c->owns_flow && exec->hooks->flow_closed) {
             mr_metrics_add(exec->metrics, MR_COUNT_FLOWS, 1);
             exec->hooks->flow_closed(exec->hooks->user, exec, c->end_origin, c->end_ordinal,
-                                     &c->flow);
+                                     &c->flow, c->left);
         }
         mr_contexts_release(exec->contexts, c);
     }
@@ -209,10 +209,10 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
         if (t->synthetic)
             t->n = 0; /* nobody has said anything about the context: the row was only a question */
         for (uint32_t row = 0; t->contexts && row < t->n; row++) {
-            const struct mr_context *c =
-                t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
+            struct mr_context *c = t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
             if (!c || !c->owns_flow)
                 continue;
+            c->left = true;
             if (last != c)
                 copy = copy_flow(exec, c);
             last = c;

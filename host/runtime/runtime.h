@@ -36,9 +36,10 @@ struct mr_runtime_hooks {
     /* Tuples left the last stage. Any worker. Records by mr_exec_record(). */
     void (*leave)(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
 
-    /* A flow's context is closed. Any worker, in the flow's order. */
+    /* A flow's context is closed. Any worker, in the flow's order. `left`: tuples of it went on to
+     * other groups, or out. */
     void (*flow_closed)(void *user, struct mr_exec *exec, const struct mr_packet *origin,
-                        uint32_t ordinal, const struct mr_flow *flow);
+                        uint32_t ordinal, const struct mr_flow *flow, bool left);
 
     /* The token passes the last gate: records in order, then the packets are to be freed. One
      * worker at a time, tokens in order. */

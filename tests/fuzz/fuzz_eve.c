@@ -63,7 +63,7 @@ static void flow(struct mr_eve *eve, struct input *input)
     flow.end = byte(input);
     flow.tcp_flags[0] = byte(input);
     flow.tcp_flags[1] = byte(input);
-    mr_eve_flow(eve, &flow);
+    mr_eve_flow(eve, &flow, false);
 }
 
 static void record(struct mr_eve *eve, struct input *input)

@@ -364,7 +364,7 @@ static void flow_events(void **state)
     };
 
     begin(eve);
-    mr_eve_flow(eve, &flow);
+    mr_eve_flow(eve, &flow, false);
     expect(eve, START ",\"flow\":{\"pkts_toserver\":5,\"pkts_toclient\":4,\"bytes_toserver\":500,"
                       "\"bytes_toclient\":400,\"start\":\"1970-01-01T00:00:10.999999+0000\","
                       "\"end\":\"1970-01-01T00:00:12.000000+0000\",\"age\":2,"
@@ -378,7 +378,7 @@ static void flow_events(void **state)
     flow.tcp_flags[1] = 0;
     flow.gap_bytes[MR_TO_CLIENT] = 9;
     begin(eve);
-    mr_eve_flow(eve, &flow);
+    mr_eve_flow(eve, &flow, false);
     size_t len;
     const char *record = mr_eve_finish(eve, &len);
     check_json(record, len);
@@ -386,7 +386,7 @@ static void flow_events(void **state)
     assert_non_null(strstr(record, "\"syn\":true,\"state\":\"syn_sent\",\"tc_gap\":true}}\n"));
     flow.client.protocol = 17;
     begin(eve);
-    mr_eve_flow(eve, &flow);
+    mr_eve_flow(eve, &flow, false);
     record = mr_eve_finish(eve, &len);
     assert_null(strstr(record, "\"tcp\""));
     mr_eve_free(eve);
