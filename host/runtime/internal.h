@@ -145,6 +145,8 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
 void mr_phase_start(struct mr_worker *worker, struct mr_token *token);
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane);
 void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch);
+
+/* ---- split.c ---- */
 /* Splits what arrived at the gate of `phase` onto its lanes: token->works. */
 void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
 

@@ -70,4 +70,13 @@ struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list);
  * anew. After this the order of rows no longer depends on who derived them when. */
 struct mr_tuples *mr_tuples_settle(struct mr_exec *exec, struct mr_tuples *list);
 
+/* Rows of all batches of a list. */
+static inline uint64_t mr_tuples_rows(const struct mr_tuples *list)
+{
+    uint64_t n = 0;
+    for (; list; list = list->next)
+        n += list->n;
+    return n;
+}
+
 #endif

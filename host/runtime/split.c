@@ -1,0 +1,255 @@
+/* Splitting: what arrives at a gate is sorted by context key onto the lanes of the phase. */
+#include "runtime/internal.h"
+
+#include <string.h>
+
+static uint64_t key_hash(struct mr_exec *exec, enum mr_type type, union mr_value key)
+{
+    switch (type) {
+    case MR_TYPE_FLOW:
+        return ((const struct mr_flow_key *)key.b.ptr)->hash;
+    case MR_TYPE_STRING:
+        return mr_hash_bytes(exec->secret, key.b.len ? key.b.ptr : "", key.b.len);
+    case MR_TYPE_ADDRESS:
+        return mr_hash_bytes(exec->secret, key.b.ptr, sizeof(struct mr_endpoint));
+    default:
+        return mr_hash_bytes(exec->secret, &key.i, sizeof key.i);
+    }
+}
+
+static uint32_t lane_of(struct mr_exec *exec, const struct mr_phase *phase, enum mr_type type,
+                        union mr_value key)
+{
+    return (uint32_t)key_hash(exec, type, key) & (phase->n_lanes - 1);
+}
+
+/* Which lane each row belongs to. */
+static void lanes_of(struct mr_exec *exec, const struct mr_phase *phase, const struct mr_tuples *t,
+                     uint32_t *lanes)
+{
+    const struct mr_plan_group *g = &exec->plan->groups[phase->lane_group];
+    const union mr_value *keys = NULL;
+
+    if (phase->n_lanes > 1)
+        for (uint32_t k = 0; k < g->n_keys; k++)
+            if (g->keys[k].predicate == t->predicate)
+                keys = t->columns[g->keys[k].column];
+    if (keys) {
+        for (uint32_t row = 0; row < t->n; row++)
+            lanes[row] = lane_of(exec, phase, g->key_type, keys[row]);
+        return;
+    }
+    for (uint32_t row = 0; row < t->n; row++) {
+        /* without a key no order is asked for: spread by origin */
+        uint64_t hash = t->origins[row]->number * 0x9e3779b97f4a7c15u >> 20;
+        lanes[row] = (uint32_t)hash & (phase->n_lanes - 1);
+    }
+}
+
+static void add_work(struct mr_token *token, struct mr_work *work)
+{
+    work->next = NULL;
+    if (token->last_work)
+        token->last_work->next = work;
+    else
+        token->works = work;
+    token->last_work = work;
+}
+
+/* The work of the segment for a lane, made when there is none yet. `slots` holds 1 + the index in
+ * `open` of the lane's work. */
+static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token, uint32_t lane,
+                                struct mr_work **open, uint32_t *n_open)
+{
+    uint32_t slot = worker->lane_slots[lane];
+    if (slot)
+        return open[slot - 1];
+    struct mr_work *work = mr_exec_alloc(&worker->exec, sizeof *work);
+    if (!work)
+        return NULL;
+    mr_work_init(work, token, MR_WORK_TUPLES, lane);
+    add_work(token, work);
+    open[(*n_open)++] = work;
+    worker->lane_slots[lane] = *n_open;
+    return work;
+}
+
+#define NO_LANE UINT32_MAX /* there was no memory for its work */
+
+/* Where a row goes: which batch, which place in it. */
+struct place {
+    struct mr_tuples *part;
+    uint32_t row;
+};
+
+/* Copies rows [0, n) to their places, column by column. */
+static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
+                    const struct place *places)
+{
+    uint32_t arity = plan->predicates[t->predicate].arity;
+
+    for (uint32_t c = 0; c < arity; c++)
+        for (uint32_t row = 0; t->columns[c] && row < n; row++)
+            if (places[row].part)
+                places[row].part->columns[c][places[row].row] = t->columns[c][row];
+    for (uint32_t row = 0; row < n; row++) {
+        struct mr_tuples *part = places[row].part;
+        if (!part)
+            continue;
+        part->origins[places[row].row] = t->origins[row];
+        part->flows[places[row].row] = t->flows[row];
+        if (part->ordinals)
+            part->ordinals[places[row].row] = t->ordinals[row];
+    }
+}
+
+/* Splits the first n rows of a batch onto the works of the segment. */
+static void split_rows(struct mr_worker *worker, struct mr_token *token,
+                       const struct mr_phase *phase, struct mr_tuples *t, uint32_t n,
+                       struct mr_work **open, uint32_t *n_open)
+{
+    struct mr_exec *exec = &worker->exec;
+    uint32_t most = n + *n_open + 1, all = t->n;
+    uint32_t *lanes = mr_exec_alloc(exec, n * sizeof *lanes);
+    struct place *places = mr_exec_alloc(exec, n * sizeof *places);
+    uint32_t *counts = mr_exec_alloc(exec, most * sizeof *counts);
+    struct mr_tuples **parts = mr_exec_alloc(exec, most * sizeof(struct mr_tuples *));
+
+    if (!lanes || !places || !counts || !parts) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
+        return;
+    }
+    memset(counts, 0, most * sizeof *counts);
+    memset(parts, 0, most * sizeof(struct mr_tuples *));
+    t->n = n;
+    lanes_of(exec, phase, t, lanes);
+    t->n = all;
+    for (uint32_t row = 0; row < n; row++)
+        if (work_for(worker, token, lanes[row], open, n_open))
+            counts[worker->lane_slots[lanes[row]]]++;
+        else
+            lanes[row] = NO_LANE;
+    for (uint32_t row = 0; row < n; row++) {
+        uint32_t slot = lanes[row] == NO_LANE ? 0 : worker->lane_slots[lanes[row]];
+        struct mr_tuples *part = parts[slot];
+        if (slot && !part) {
+            part = mr_tuples_new(exec, t->predicate, counts[slot],
+                                 MR_WITH_CONTEXTS | mr_tuples_with(t));
+            if (part) {
+                part->next = open[slot - 1]->tuples;
+                open[slot - 1]->tuples = part;
+                parts[slot] = part;
+            }
+        }
+        places[row] = (struct place){part, part ? part->n++ : 0};
+        if (!part)
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+    }
+    scatter(exec->plan, t, n, places);
+}
+
+/* A row that stands under several keys: a work of its own, with a ticket for each lane. */
+static void split_row(struct mr_worker *worker, struct mr_token *token,
+                      const struct mr_phase *phase, const struct mr_tuples *t, uint32_t row)
+{
+    struct mr_exec *exec = &worker->exec;
+    const struct mr_plan_group *g = &exec->plan->groups[phase->lane_group];
+    struct mr_work *work = mr_exec_alloc(exec, sizeof *work);
+    struct mr_ticket *tickets = mr_exec_alloc(exec, MR_MAX_KEYS * sizeof *tickets);
+    struct mr_tuples *part =
+        mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS | mr_tuples_with(t));
+    uint32_t n = 0;
+
+    if (!work || !tickets || !part) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+        return;
+    }
+    for (uint32_t k = 0; k < g->n_keys && n < MR_MAX_KEYS; k++) {
+        if (g->keys[k].predicate != t->predicate)
+            continue;
+        uint32_t column = g->keys[k].column, other = 0;
+        enum mr_type type = exec->plan->predicates[t->predicate].attributes[column].type;
+        uint32_t lane = lane_of(exec, phase, type, t->columns[column][row]);
+        while (other < n && tickets[other].lane != lane)
+            other++;
+        if (other == n)
+            tickets[n++] = (struct mr_ticket){.work = work, .lane = lane};
+    }
+    mr_work_init(work, token, MR_WORK_TUPLES, n ? tickets[0].lane : 0);
+    mr_tuples_append(exec->plan, part, t, row);
+    work->tuples = part;
+    if (n > 1) {
+        work->tickets = tickets;
+        work->n_tickets = n;
+        atomic_store_explicit(&work->not_headed, n, memory_order_relaxed);
+    }
+    add_work(token, work);
+}
+
+/* All rows that come before `end` in the order of the run, as one segment. */
+static void split_segment(struct mr_worker *worker, struct mr_token *token,
+                          const struct mr_phase *phase, struct mr_order_key end)
+{
+    struct mr_exec *exec = &worker->exec;
+    uint64_t rows = mr_tuples_rows(token->arrived);
+    uint64_t most = rows < phase->n_lanes ? rows : phase->n_lanes;
+    uint32_t n_open = 0;
+
+    if (!rows)
+        return;
+    struct mr_work **open = mr_exec_alloc(exec, (most + 1) * sizeof(struct mr_work *));
+    if (!open)
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
+    for (struct mr_tuples *t = token->arrived; t; t = t->next) {
+        uint32_t n = 0;
+        while (n < t->n && mr_order_compare(mr_order_of(t->origins[n]), end) < 0)
+            n++;
+        if (!n)
+            continue;
+        if (!open)
+            ; /* they are lost */
+        else if (mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
+            for (uint32_t row = 0; row < n; row++)
+                split_row(worker, token, phase, t, row);
+        else
+            split_rows(worker, token, phase, t, n, open, &n_open);
+        mr_tuples_drop(exec->plan, t, n);
+    }
+    for (uint32_t i = 0; i < n_open; i++)
+        worker->lane_slots[open[i]->ticket.lane] = 0;
+}
+
+static void add_mark(struct mr_worker *worker, struct mr_token *token, enum mr_work_kind kind,
+                     uint64_t time_ns, uint64_t packet)
+{
+    struct mr_work *work = mr_exec_alloc(&worker->exec, sizeof *work);
+    if (!work)
+        return;
+    mr_work_init(work, token, kind, 0);
+    work->time_ns = time_ns;
+    work->packet = packet;
+    add_work(token, work);
+}
+
+void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
+{
+    const struct mr_phase *p = &worker->runtime->phases[phase];
+    struct mr_tuples *list = atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
+
+    token->works = token->last_work = NULL;
+    token->arrived = mr_tuples_settle(&worker->exec, list);
+    for (uint32_t i = 0; i < token->n_ticks; i++) {
+        const struct mr_tick *tick = &token->ticks[i];
+        split_segment(worker, token, p, (struct mr_order_key){2 * tick->number, 0});
+        add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
+    }
+    split_segment(worker, token, p, (struct mr_order_key){UINT64_MAX, UINT64_MAX});
+    if (token->last) { /* not from the token's memory: this must not fail */
+        struct mr_work *mark = &worker->runtime->phases[phase].shutdown;
+        mr_work_init(mark, token, MR_WORK_SHUTDOWN, 0);
+        mark->time_ns = token->end_ns;
+        mark->packet = token->end_number + 1;
+        add_work(token, mark);
+    }
+    token->arrived = NULL;
+}
