@@ -23,6 +23,7 @@ enum {
     OPT_YIELD,
     OPT_EVENTS,
     OPT_SUMMARY,
+    OPT_STATS,
     OPT_DEFRAG,
     OPT_MEMORY,
     OPT_MAX_FLOWS,
@@ -46,6 +47,11 @@ static const struct argp_option options[] = {
      "only these event types, e.g. alert,flow,smtp; `program`: only what leaves the program", 2},
     {"ordered", OPT_ORDERED, 0, 0, "the same bytes in every run: leaves out stats events", 2},
     {"quiet", 'q', 0, 0, "no progress bar, no summary", 2},
+    {"stats", OPT_STATS, 0, 0,
+     "after the summary, a table: throughput, memory, share of tasks stolen; how long tuples "
+     "waited "
+     "and were processed, for each stage; latency of packets",
+     2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
     {0, 0, 0, 0, "Traffic:", 3},
     {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
@@ -70,7 +76,7 @@ struct arguments {
     const char *inputs[MAX_LIST];
     const char *settings[MAX_LIST];
     const char *summary;
-    bool plan_only, quiet;
+    bool plan_only, quiet, stats;
 };
 
 /* A number with bounds, or an end with exit code 1. */
@@ -195,6 +201,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case 'q':
         a->quiet = true;
         break;
+    case OPT_STATS:
+        a->stats = true;
+        break;
     case OPT_SUMMARY:
         a->summary = text;
         break;
@@ -307,6 +316,8 @@ static int run(struct arguments *a)
         code = mr_cli_fail(&error);
     if (!a->quiet && (!status || mr_engine_packets(engine)))
         mr_engine_print_summary(engine, stderr);
+    if (a->stats && (!status || mr_engine_packets(engine)))
+        mr_engine_print_stats(engine, stderr);
     if (a->summary && mr_engine_write_summary_json(engine, a->summary, &error)) {
         int output = mr_cli_fail(&error);
         code = code ? code : output;

@@ -92,6 +92,7 @@ static void retire(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
     bool last = token->last;
+    uint64_t packets = token->burst.n;
 
     runtime->config.hooks.retire(runtime->config.hooks.user, &worker->metrics, token,
                                  mr_token_sorted_records(token));
@@ -102,6 +103,9 @@ static void retire(struct mr_worker *worker, struct mr_token *token)
         buffer = next;
     }
     atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
+    if (packets)
+        mr_histogram_add(&worker->latency, mr_ticks_now(&runtime->ticks) - token->arrived_ticks,
+                         packets);
     mr_runtime_token_put(runtime, token);
     if (last)
         atomic_store_explicit(&runtime->finished, 1, memory_order_release);
@@ -118,6 +122,7 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
         return;
     }
     token->gate = into;
+    token->admitted_ticks = mr_ticks_now(&runtime->ticks);
     atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
     admit(worker, &runtime->phases[into], token);
     if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)

@@ -8,6 +8,8 @@
 #define MR_RUNTIME_INTERNAL_H
 
 #include "base/deque.h"
+#include "base/ticks.h"
+#include "metrics/stage.h"
 #include "runtime/exec.h"
 
 #include <pthread.h>
@@ -54,7 +56,8 @@ struct mr_lane {
     struct mr_ticket *todo;            /* oldest first; whoever runs the lane */
     _Atomic uint32_t scheduled;        /* in a deque, being run, or waiting for a work */
     _Atomic uint32_t outstanding;      /* works not finished: 0 makes next_deadline_ns readable */
-    struct mr_context_table contexts;  /* whoever runs the lane */
+    struct mr_context_table contexts;  /* whoever runs the lane, as the next */
+    uint64_t tuples;                   /* run so far */
     struct mr_work shutdown;           /* there is but one in a run */
 };
 
@@ -63,6 +66,7 @@ struct mr_batch {
     struct mr_task task;
     struct mr_token *token;
     struct mr_tuples *tuples;
+    uint64_t ready; /* ticks: since when it waits */
     uint32_t group;
 };
 
@@ -90,13 +94,17 @@ struct mr_worker {
     struct mr_runtime *runtime;
     uint32_t index;
     uint64_t random;
-    uint32_t *lane_slots; /* scratch of mr_phase_split: [most lanes of a phase] */
+    uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
+    struct mr_stage_metrics *stages; /* [groups of the plan] */
+    struct mr_histogram latency;     /* ticks: of packets, from intake until they leave */
+    uint32_t *lane_slots;            /* scratch of mr_phase_split: [most lanes of a phase] */
     pthread_t thread;
     enum mr_status status;
 };
 
 struct mr_runtime {
     struct mr_runtime_config config;
+    struct mr_ticks ticks;
     struct mr_worker *workers;
     struct mr_phase *phases;
     uint32_t n_phases;

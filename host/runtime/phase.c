@@ -1,6 +1,27 @@
 /* Phases: tasks of a token between two gates. */
 #include "runtime/internal.h"
 
+#define HOT_SHARE  8    /* a lane with this many times its share of all packets is hot ... */
+#define HOT_TUPLES 4096 /* ... when that is more than chance */
+
+/* A batch begins: reads the clock, unless that was done when the one before it ended. */
+static void start_clock(struct mr_worker *worker)
+{
+    if (!worker->now)
+        worker->now = mr_ticks_now(&worker->runtime->ticks);
+}
+
+/* It has ended. `ready`: since when it waited. */
+static void stop_clock(struct mr_worker *worker, uint32_t group, enum mr_lane_class class,
+                       uint64_t tuples, uint64_t ready)
+{
+    uint64_t started = worker->now, now = mr_ticks_now(&worker->runtime->ticks);
+    uint64_t queued = started > ready ? started - ready : 0; /* another core's clock may be ahead */
+
+    mr_stage_add(&worker->stages[group], class, tuples, queued, now > started ? now - started : 0);
+    worker->now = now;
+}
+
 void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_exec *exec = &worker->exec;
@@ -23,7 +44,7 @@ static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t
     struct mr_batch *batch = mr_exec_alloc(&worker->exec, sizeof *batch);
     if (!batch)
         return false;
-    *batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, group};
+    *batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, worker->now, group};
     atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
     mr_worker_push(worker, &batch->task);
     return true;
@@ -58,9 +79,9 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
         if (hand_over(worker, token, group, in))
             break;
         exec->group = group;
-        mr_metrics_add(exec->metrics, MR_COUNT_BATCHES, 1);
-        mr_metrics_add(exec->metrics, MR_COUNT_TUPLES, mr_tuples_rows(in));
+        uint64_t tuples = mr_tuples_rows(in);
         mr_exec_group(exec, group, in);
+        stop_clock(worker, group, MR_LANE_USUAL, tuples, worker->now);
     }
     deliver_outputs(worker, token, phase);
     if (exec->first_record)
@@ -68,8 +89,10 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
     exec->first_record = exec->last_record = NULL;
     exec->outputs = exec->last_output = NULL;
     mr_exec_leave(exec);
-    if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)
+    if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1) {
         mr_gate_arrive(worker, token);
+        worker->now = 0; /* the gate took its time */
+    }
 }
 
 /* The `input` tuples of a burst. */
@@ -117,6 +140,7 @@ void mr_phase_start(struct mr_worker *worker, struct mr_token *token)
     token->gate = 0;
     atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
     mr_phase_begin_task(worker, token);
+    start_clock(worker);
     if (token->burst.n) {
         exec->outputs = exec->last_output = input_tuples(exec, token);
         if (!exec->outputs)
@@ -132,10 +156,24 @@ void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch)
 
     mr_phase_begin_task(worker, token);
     worker->exec.group = group;
-    mr_metrics_add(&worker->metrics, MR_COUNT_BATCHES, 1);
-    mr_metrics_add(&worker->metrics, MR_COUNT_TUPLES, mr_tuples_rows(batch->tuples));
+    start_clock(worker);
+    uint64_t tuples = mr_tuples_rows(batch->tuples);
     mr_exec_group(&worker->exec, group, batch->tuples);
+    stop_clock(worker, group, MR_LANE_USUAL, tuples, batch->ready);
     mr_phase_end_task(worker, token, token->gate, group + 1);
+}
+
+static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+{
+    const struct mr_phase *p = &worker->runtime->phases[lane->phase];
+    uint64_t tuples = mr_tuples_rows(work->tuples);
+    bool hot = lane->tuples > HOT_TUPLES &&
+               lane->tuples * p->n_lanes > HOT_SHARE * work->token->end_number;
+
+    lane->tuples += tuples;
+    mr_exec_lane(&worker->exec, p->lane_group, &lane->contexts, work->tuples);
+    stop_clock(worker, p->lane_group, hot ? MR_LANE_HOT : MR_LANE_USUAL, tuples,
+               work->token->admitted_ticks);
 }
 
 static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
@@ -145,13 +183,11 @@ static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_w
     const struct mr_phase *p = &worker->runtime->phases[lane->phase];
 
     mr_phase_begin_task(worker, token);
+    start_clock(worker);
     switch (work->kind) {
     case MR_WORK_TUPLES:
-        if (!work->tuples)
-            break; /* there was no memory for them; counted */
-        mr_metrics_add(exec->metrics, MR_COUNT_BATCHES, 1);
-        mr_metrics_add(exec->metrics, MR_COUNT_TUPLES, mr_tuples_rows(work->tuples));
-        mr_exec_lane(exec, p->lane_group, &lane->contexts, work->tuples);
+        if (work->tuples) /* else there was no memory for them; counted */
+            run_tuples(worker, lane, work);
         break;
     case MR_WORK_TICK:
         mr_exec_lane_tick(exec, p->lane_group, &lane->contexts, work->time_ns, work->packet);

@@ -109,8 +109,11 @@ static enum mr_status make_worker(struct mr_runtime *runtime, uint32_t index, ui
     worker->exec.metrics = &worker->metrics;
     worker->exec.bindings = calloc(config->plan->n_bindings + 1, sizeof *worker->exec.bindings);
     worker->lane_slots = calloc(runtime->most_lanes + 1, sizeof *worker->lane_slots);
-    if (!worker->exec.bindings || !worker->lane_slots)
+    size_t stages = (config->plan->n_groups + 1) * sizeof *worker->stages;
+    worker->stages = aligned_alloc(64, stages);
+    if (!worker->exec.bindings || !worker->lane_slots || !worker->stages)
         return MR_ERR_MEMORY;
+    memset(worker->stages, 0, stages);
     enum mr_status status = mr_exec_open(&worker->exec);
     if (status)
         return status;
@@ -158,6 +161,7 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     settle(&runtime->config);
     pthread_mutex_init(&runtime->tokens_lock, NULL);
     runtime->next_number = 1;
+    mr_ticks_start(&runtime->ticks);
     status = make_phases(runtime);
     for (uint32_t i = 1; !status && i < runtime->n_phases; i++) {
         status = make_lanes(runtime, i);
@@ -205,6 +209,7 @@ void mr_runtime_free(struct mr_runtime *runtime)
         mr_exec_close(&worker->exec);
         free(worker->exec.bindings);
         free(worker->lane_slots);
+        free(worker->stages);
         mr_deque_free(&worker->deque);
     }
     free(runtime->workers);
@@ -312,8 +317,34 @@ void mr_runtime_stop(struct mr_runtime *runtime)
 
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum)
 {
+    for (uint32_t i = 0; i < runtime->config.workers; i++) {
+        const struct mr_worker *worker = &runtime->workers[i];
+        mr_metrics_sum(sum, &worker->metrics);
+        for (uint32_t g = 0; g < runtime->config.plan->n_groups; g++) {
+            mr_metrics_add(sum, MR_COUNT_BATCHES,
+                           atomic_load_explicit(&worker->stages[g].batches, memory_order_relaxed));
+            mr_metrics_add(sum, MR_COUNT_TUPLES,
+                           atomic_load_explicit(&worker->stages[g].tuples, memory_order_relaxed));
+        }
+    }
+}
+
+void mr_runtime_stage(const struct mr_runtime *runtime, uint32_t group,
+                      struct mr_stage_metrics *sum)
+{
     for (uint32_t i = 0; i < runtime->config.workers; i++)
-        mr_metrics_sum(sum, &runtime->workers[i].metrics);
+        mr_stage_sum(sum, &runtime->workers[i].stages[group]);
+}
+
+void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *sum)
+{
+    for (uint32_t i = 0; i < runtime->config.workers; i++)
+        mr_histogram_sum(sum, &runtime->workers[i].latency);
+}
+
+double mr_runtime_tick_ns(const struct mr_runtime *runtime)
+{
+    return mr_ticks_length_ns(&runtime->ticks);
 }
 
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage)

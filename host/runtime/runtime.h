@@ -15,6 +15,7 @@
 #include "base/buffers.h"
 #include "base/hash.h"
 #include "metrics/metrics.h"
+#include "metrics/stage.h"
 #include "runtime/token.h"
 
 struct mr_runtime;
@@ -89,6 +90,13 @@ struct mr_runtime_usage {
 };
 
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage);
+
+/* What all workers did at a group of the plan, and how long packets took from intake until their
+ * token left: added to *sum, in ticks of mr_runtime_tick_ns() nanoseconds. Any thread, any time. */
+void mr_runtime_stage(const struct mr_runtime *runtime, uint32_t group,
+                      struct mr_stage_metrics *sum);
+void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *sum);
+double mr_runtime_tick_ns(const struct mr_runtime *runtime);
 
 /* Counter `index` of the function behind a binding, over all workers. */
 uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,

@@ -40,7 +40,8 @@ struct mr_token {
     uint32_t n_ticks;
     uint64_t end_ns;                     /* packet time at the end of the burst */
     uint64_t end_number;                 /* number of the last packet read so far */
-    uint64_t arrived_ns;                 /* machine's clock */
+    uint64_t arrived_ticks;              /* machine clock: when the burst was read */
+    uint64_t admitted_ticks;             /* when it passed its last gate */
     uint64_t bytes;                      /* wire bytes of the packets */
     uint32_t gate;                       /* the next one to pass */
     _Atomic uint32_t pending;            /* tasks under way before that gate */

@@ -130,6 +130,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     }
     token->number = runtime->next_number++;
     find_ticks(runtime, token);
+    token->arrived_ticks = token->admitted_ticks = worker->now = mr_ticks_now(&runtime->ticks);
     mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
     mr_metrics_add(&worker->metrics, MR_COUNT_PACKETS_PROCESSED, token->burst.n);
     mr_metrics_add(&worker->metrics, MR_COUNT_BYTES_PROCESSED, token->bytes);
@@ -189,6 +190,7 @@ static bool round_of_work(struct mr_worker *worker)
         run_task(worker, task);
         return true;
     }
+    worker->now = 0;
     if (intake(worker, OWN_BURSTS * workers < window ? OWN_BURSTS * workers : window))
         return true;
     task = steal(worker);

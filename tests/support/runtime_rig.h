@@ -324,6 +324,38 @@ struct setting {
     uint64_t memory, packets;
 };
 
+/* What was measured adds up with what was counted. */
+static void check_stages(const struct mr_runtime *runtime, const struct mr_plan *plan,
+                         uint64_t packets)
+{
+    struct mr_stage_metrics *m = aligned_alloc(64, sizeof *m);
+    struct mr_histogram *latency = calloc(1, sizeof *latency);
+    struct mr_metrics sum = {0};
+    uint64_t tuples = 0, batches = 0;
+
+    mr_runtime_metrics(runtime, &sum);
+    for (uint32_t g = 0; g < plan->n_groups; g++) {
+        memset(m, 0, sizeof *m);
+        mr_runtime_stage(runtime, g, m);
+        assert_int_equal(mr_histogram_count(&m->batch), m->batches);
+        assert_int_equal(mr_histogram_count(&m->tuple), m->tuples);
+        assert_int_equal(mr_histogram_count(&m->queued[MR_LANE_USUAL]) +
+                             mr_histogram_count(&m->queued[MR_LANE_HOT]),
+                         m->tuples);
+        tuples += m->tuples;
+        batches += m->batches;
+        if (!g && plan->groups[0].kind == MR_STAGE_PARALLEL && packets == N_PACKETS &&
+            !atomic_load(&sum.counters[MR_COUNT_TOKEN_MEMORY_REFUSED]))
+            assert_int_equal(m->tuples, packets); /* the first stage sees every packet */
+    }
+    assert_int_equal(atomic_load(&sum.counters[MR_COUNT_TUPLES]), tuples);
+    assert_int_equal(atomic_load(&sum.counters[MR_COUNT_BATCHES]), batches);
+    mr_runtime_latency(runtime, latency);
+    assert_int_equal(mr_histogram_count(latency), packets);
+    free(latency);
+    free(m);
+}
+
 static char *run(const char *program, struct setting s, size_t *len, struct mr_metrics *metrics)
 {
     const struct mr_component *list[] = {&component};
@@ -372,6 +404,7 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
     struct mr_buffers_usage used;
     mr_buffers_usage(buffers, &used);
     assert_int_equal(used.used_bytes, 0);
+    check_stages(runtime, plan, rig.n_packets);
     if (metrics)
         mr_runtime_metrics(runtime, metrics);
     mr_runtime_free(runtime);

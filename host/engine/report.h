@@ -1,0 +1,56 @@
+/* The figures that all reports of a run are made of: the summary, the table of --stats, JSON,
+ * Prometheus and the stats events. */
+#ifndef MR_ENGINE_REPORT_H
+#define MR_ENGINE_REPORT_H
+
+#include "engine/internal.h"
+
+struct mr_memory_plan {
+    uint64_t buffers, tokens, packets, blocks, flows; /* bytes at the most */
+};
+
+void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan);
+
+/* Of one run, when it is over. */
+struct mr_figures {
+    double seconds, cpu_seconds, start_seconds;
+    uint64_t received, bytes, processed, dropped;
+    uint64_t peak_kib, planned_bytes;
+    uint64_t local_runs, steals;
+    double stolen_share; /* 0 .. 1, of tasks */
+    struct mr_runtime_usage usage;
+    struct mr_buffers_usage buffers;
+};
+
+void mr_figures(const struct mr_engine *engine, struct mr_figures *figures);
+
+/* A histogram as people read it, in nanoseconds. */
+struct mr_times {
+    uint64_t n;
+    double mean, p50, p90, p99, p999, max;
+};
+
+struct mr_stage_figures {
+    char name[160];    /* its components, "a+b" where they run in one go */
+    char backends[64]; /* of its functions */
+    const char *kind;  /* "parallel", "context", "serial" */
+    uint64_t batches, tuples;
+    struct mr_times queued; /* per tuple: waiting */
+    struct mr_times hot;    /* the same, in lanes that hold an elephant */
+    struct mr_times tuple;  /* per tuple: processing */
+    struct mr_times batch;  /* per batch: processing */
+};
+
+/* Of group 0 .. n_groups - 1 of the plan. MR_ERR_MEMORY: out of memory. */
+enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
+                                struct mr_stage_figures *figures);
+enum mr_status mr_latency_figures(const struct mr_engine *engine, struct mr_times *times);
+
+/* The name that a call counts under, as in f_traffic(PKT, "web"): a constant that is bound to
+ * nothing. NULL: none. */
+const union mr_value *mr_call_name(const struct mr_op *op);
+
+uint64_t mr_report_counter(const struct mr_engine *engine, enum mr_counter id);
+uint64_t mr_report_drop(const struct mr_engine *engine, int id);
+
+#endif

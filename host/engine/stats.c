@@ -1,0 +1,93 @@
+/* The table of --stats: what Scalanytics tells of a run (threads, throughput, memory, share of
+ * tasks stolen; latency of a tuple split into waiting and processing), and each stage's part. */
+#include "engine/report.h"
+
+/* A time with its unit, e.g. "12.3us"; "-" where nothing was measured. */
+static const char *time_text(double ns, uint64_t n, char text[16])
+{
+    if (!n)
+        snprintf(text, 16, "-");
+    else if (ns < 999.5)
+        snprintf(text, 16, "%.0fns", ns);
+    else if (ns < 999.5e3)
+        snprintf(text, 16, "%.1fus", ns / 1e3);
+    else if (ns < 999.5e6)
+        snprintf(text, 16, "%.1fms", ns / 1e6);
+    else
+        snprintf(text, 16, "%.2fs", ns / 1e9);
+    return text;
+}
+
+static void print_three(const struct mr_times *t, FILE *to)
+{
+    char mean[16], p50[16], p99[16];
+    fprintf(to, " %8s %8s %8s", time_text(t->mean, t->n, mean), time_text(t->p50, t->n, p50),
+            time_text(t->p99, t->n, p99));
+}
+
+static void print_run(const struct mr_engine *engine, const struct mr_figures *f, FILE *to)
+{
+    double seconds = f->seconds > 0 ? f->seconds : 1e-9;
+
+    fprintf(to,
+            "\n%-8s %9s %10s %12s %12s %10s %12s %8s\n"
+            "%-8u %9.3f %10.1f %12.0f %12.0f %10.1f %12.1f %7.1f%%\n",
+            "threads", "wall s", "Mbit/s", "packets/s", "tuples/s", "RSS MiB", "planned MiB",
+            "stolen", f->usage.workers, f->seconds, (double)f->bytes * 8 / seconds / 1e6,
+            (double)f->received / seconds,
+            (double)mr_report_counter(engine, MR_COUNT_TUPLES) / seconds,
+            (double)f->peak_kib / 1024, (double)f->planned_bytes / 1048576, 100 * f->stolen_share);
+    fprintf(to,
+            "%llu local hits, %llu steals, %llu failed steals, %llu parks, highest in flight %u\n",
+            (unsigned long long)f->local_runs, (unsigned long long)f->steals,
+            (unsigned long long)mr_report_counter(engine, MR_COUNT_FAILED_STEALS),
+            (unsigned long long)mr_report_counter(engine, MR_COUNT_PARKS), f->usage.max_in_flight);
+}
+
+static void print_stage(const struct mr_stage_figures *s, FILE *to)
+{
+    fprintf(to, "%11llu %9llu %7.1f", (unsigned long long)s->tuples, (unsigned long long)s->batches,
+            s->batches ? (double)s->tuples / (double)s->batches : 0);
+    print_three(&s->queued, to);
+    print_three(&s->tuple, to);
+    print_three(&s->batch, to);
+    fprintf(to, "  %s (%s, %s)\n", s->name, s->kind, s->backends);
+    if (!s->hot.n)
+        return;
+    fprintf(to, "%11llu %17s", (unsigned long long)s->hot.n, "in hot lanes");
+    print_three(&s->hot, to);
+    fprintf(to, "\n");
+}
+
+static void print_latency(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_times t;
+    char p50[16], p90[16], p99[16], p999[16], max[16];
+
+    if (mr_latency_figures(engine, &t))
+        return;
+    fprintf(to,
+            "latency of packets, from being read to leaving: p50 %s, p90 %s, p99 %s, p99.9 %s, "
+            "max %s\n",
+            time_text(t.p50, t.n, p50), time_text(t.p90, t.n, p90), time_text(t.p99, t.n, p99),
+            time_text(t.p999, t.n, p999), time_text(t.max, t.n, max));
+}
+
+void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_figures f;
+
+    mr_figures(engine, &f);
+    print_run(engine, &f, to);
+    fprintf(to,
+            "\n%29s %26s %26s %26s\n"
+            "%11s %9s %7s %8s %8s %8s %8s %8s %8s %8s %8s %8s  %s\n",
+            "", "tuple waits", "tuple is processed", "batch is processed", "tuples", "batches",
+            "a batch", "mean", "p50", "p99", "mean", "p50", "p99", "mean", "p50", "p99", "stage");
+    for (uint32_t g = 0; g < engine->plan->n_groups; g++) {
+        struct mr_stage_figures stage;
+        if (!mr_stage_figures(engine, g, &stage))
+            print_stage(&stage, to);
+    }
+    print_latency(engine, to);
+}

@@ -1,0 +1,180 @@
+/* The summary as one JSON object. README.md of this folder tells the keys. */
+#include "engine/report.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <yajl/yajl_gen.h>
+
+static void key(yajl_gen g, const char *name)
+{
+    yajl_gen_string(g, (const unsigned char *)name, strlen(name));
+}
+
+static void put_int(yajl_gen g, const char *name, uint64_t value)
+{
+    key(g, name);
+    yajl_gen_integer(g, (long long)value);
+}
+
+static void put_real(yajl_gen g, const char *name, double value)
+{
+    key(g, name);
+    yajl_gen_double(g, value);
+}
+
+static void put_name(yajl_gen g, const char *upper, uint64_t value)
+{
+    char name[64];
+    size_t i = 0;
+    for (; upper[i] && i + 1 < sizeof name; i++)
+        name[i] = upper[i] >= 'A' && upper[i] <= 'Z' ? (char)(upper[i] + 32) : upper[i];
+    name[i] = '\0';
+    put_int(g, name, value);
+}
+
+static void write_functions(const struct mr_engine *engine, yajl_gen g)
+{
+    const struct mr_plan *plan = engine->plan;
+    key(g, "functions");
+    yajl_gen_map_open(g);
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
+            for (uint32_t o = 0; o < plan->stages[s].rules[r].n_ops; o++) {
+                const struct mr_op *op = &plan->stages[s].rules[r].ops[o];
+                char name[192];
+                if (op->kind != MR_OP_CALL || !op->function->counters)
+                    continue;
+                snprintf(name, sizeof name, "%s.%s", plan->stages[s].name, op->function->name);
+                key(g, name);
+                yajl_gen_map_open(g);
+                const union mr_value *called = mr_call_name(op);
+                if (called) {
+                    key(g, "name");
+                    yajl_gen_string(g, called->b.ptr, called->b.len);
+                }
+                for (uint32_t i = 0; op->function->counters[i]; i++)
+                    put_int(g, op->function->counters[i],
+                            mr_runtime_function_counter(engine->runtime, op->binding, i));
+                yajl_gen_map_close(g);
+            }
+    yajl_gen_map_close(g);
+}
+
+static void put_text(yajl_gen g, const char *name, const char *text)
+{
+    key(g, name);
+    key(g, text);
+}
+
+/* Nanoseconds; only the number where there is none. */
+static void put_times(yajl_gen g, const char *name, const struct mr_times *t)
+{
+    key(g, name);
+    yajl_gen_map_open(g);
+    put_int(g, "n", t->n);
+    if (t->n) {
+        put_real(g, "mean_ns", t->mean);
+        put_real(g, "p50_ns", t->p50);
+        put_real(g, "p90_ns", t->p90);
+        put_real(g, "p99_ns", t->p99);
+        put_real(g, "p999_ns", t->p999);
+        put_real(g, "max_ns", t->max);
+    }
+    yajl_gen_map_close(g);
+}
+
+static void write_stages(const struct mr_engine *engine, yajl_gen g)
+{
+    key(g, "stages");
+    yajl_gen_array_open(g);
+    for (uint32_t i = 0; i < engine->plan->n_groups; i++) {
+        struct mr_stage_figures s;
+        if (mr_stage_figures(engine, i, &s))
+            continue;
+        yajl_gen_map_open(g);
+        put_text(g, "name", s.name);
+        put_text(g, "kind", s.kind);
+        put_text(g, "backends", s.backends);
+        put_int(g, "tuples", s.tuples);
+        put_int(g, "batches", s.batches);
+        put_times(g, "queueing", &s.queued);
+        put_times(g, "queueing_hot_lanes", &s.hot);
+        put_times(g, "processing", &s.tuple);
+        put_times(g, "processing_batch", &s.batch);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
+}
+
+static void write_rates(const struct mr_figures *f, uint64_t tuples, yajl_gen g)
+{
+    double seconds = f->seconds > 0 ? f->seconds : 1e-9;
+    put_real(g, "mbit_per_second", (double)f->bytes * 8 / seconds / 1e6);
+    put_real(g, "packets_per_second", (double)f->received / seconds);
+    put_real(g, "tuples_per_second", (double)tuples / seconds);
+    put_real(g, "stolen_share", f->stolen_share);
+    put_int(g, "planned_memory_bytes", f->planned_bytes);
+}
+
+static void write_object(const struct mr_engine *engine, yajl_gen g)
+{
+    struct mr_figures f;
+    mr_figures(engine, &f);
+    yajl_gen_map_open(g);
+    key(g, "program");
+    key(g, engine->plan->name);
+    put_int(g, "workers", f.usage.workers);
+    put_int(g, "lanes", f.usage.lanes);
+    put_int(g, "max_in_flight", f.usage.max_in_flight);
+    put_real(g, "start_seconds", f.start_seconds);
+    put_real(g, "seconds", f.seconds);
+    put_real(g, "cpu_seconds", f.cpu_seconds);
+    put_int(g, "peak_memory_kib", f.peak_kib);
+    write_rates(&f, mr_report_counter(engine, MR_COUNT_TUPLES), g);
+    put_int(g, "buffers_peak_bytes", f.buffers.peak_bytes);
+    put_int(g, "buffers_refused", f.buffers.refused);
+    key(g, "counters");
+    yajl_gen_map_open(g);
+    for (int i = 0; i < MR_N_COUNTERS; i++)
+        put_name(g, mr_counter_name((enum mr_counter)i),
+                 mr_report_counter(engine, (enum mr_counter)i));
+    yajl_gen_map_close(g);
+    key(g, "drops");
+    yajl_gen_map_open(g);
+    for (int i = 1; i < MR_N_DROPS; i++)
+        put_name(g, mr_drop_name((enum mr_drop)i), mr_report_drop(engine, i));
+    yajl_gen_map_close(g);
+    write_functions(engine, g);
+    write_stages(engine, g);
+    struct mr_times latency;
+    if (!mr_latency_figures(engine, &latency))
+        put_times(g, "latency", &latency);
+    yajl_gen_map_close(g);
+}
+
+enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, const char *path,
+                                            struct mr_error *error)
+{
+    const unsigned char *text = NULL;
+    size_t len = 0;
+    enum mr_status status = MR_OK;
+    yajl_gen g = yajl_gen_alloc(NULL);
+    FILE *file = fopen(path, "w");
+
+    if (!file || !g) {
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        goto done;
+    }
+    yajl_gen_config(g, yajl_gen_beautify, 1);
+    write_object(engine, g);
+    yajl_gen_get_buf(g, &text, &len);
+    if (fwrite(text, 1, len, file) != len || fflush(file))
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+done:
+    if (file)
+        fclose(file);
+    if (g)
+        yajl_gen_free(g);
+    return status;
+}

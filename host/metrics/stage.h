@@ -1,0 +1,37 @@
+/* What one worker did at one stage (a group of fused components). Times are in the ticks of
+ * base/ticks.h. A tuple's processing time is its share of its batch's. */
+#ifndef MR_METRICS_STAGE_H
+#define MR_METRICS_STAGE_H
+
+#include "metrics/histogram.h"
+
+/* A hot lane has been given many times its share of the tuples: an elephant lives there. */
+enum mr_lane_class { MR_LANE_USUAL, MR_LANE_HOT, MR_N_LANE_CLASSES };
+
+struct mr_stage_metrics {
+    _Alignas(64) _Atomic uint64_t batches, tuples;
+    struct mr_histogram queued[MR_N_LANE_CLASSES]; /* a tuple's wait: from when its batch was ready
+                                                      until it was run */
+    struct mr_histogram tuple;                     /* processing */
+    struct mr_histogram batch;                     /* processing of all its tuples */
+};
+
+/* Writer only: a batch of `tuples`, which waited and was processed. */
+static inline void mr_stage_add(struct mr_stage_metrics *m, enum mr_lane_class class,
+                                uint64_t tuples, uint64_t queued, uint64_t processed)
+{
+    uint64_t v = atomic_load_explicit(&m->batches, memory_order_relaxed);
+    atomic_store_explicit(&m->batches, v + 1, memory_order_relaxed);
+    v = atomic_load_explicit(&m->tuples, memory_order_relaxed);
+    atomic_store_explicit(&m->tuples, v + tuples, memory_order_relaxed);
+    mr_histogram_add(&m->batch, processed, 1);
+    if (!tuples)
+        return;
+    mr_histogram_add(&m->queued[class], queued, tuples);
+    mr_histogram_add(&m->tuple, tuples == 1 ? processed : processed / tuples, tuples);
+}
+
+/* sum += m, for readers. */
+void mr_stage_sum(struct mr_stage_metrics *sum, const struct mr_stage_metrics *m);
+
+#endif
