@@ -24,6 +24,8 @@ enum {
     OPT_EVENTS,
     OPT_SUMMARY,
     OPT_STATS,
+    OPT_STATS_INTERVAL,
+    OPT_PROMETHEUS,
     OPT_DEFRAG,
     OPT_MEMORY,
     OPT_MAX_FLOWS,
@@ -52,6 +54,10 @@ static const struct argp_option options[] = {
      "waited "
      "and were processed, for each stage; latency of packets",
      2},
+    {"stats-interval", OPT_STATS_INTERVAL, "SECONDS", 0,
+     "a stats event with rates each so many seconds of packet time", 2},
+    {"prometheus", OPT_PROMETHEUS, "FILE", 0,
+     "write all counters for Prometheus, at each --stats-interval and at the end", 2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
     {0, 0, 0, 0, "Traffic:", 3},
     {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
@@ -123,6 +129,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     struct mr_engine_config *c = &a->config;
 
     switch (option) {
+    case OPT_STATS_INTERVAL:
+        c->stats_interval_s = (uint32_t)number(state, "--stats-interval", text, 1, 86400);
+        return 0;
     case OPT_MAX_FLOWS:
         c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
         return 0;
@@ -203,6 +212,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case OPT_STATS:
         a->stats = true;
+        break;
+    case OPT_PROMETHEUS:
+        c->prometheus = text;
         break;
     case OPT_SUMMARY:
         a->summary = text;

@@ -112,7 +112,9 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     engine->dpdk_started = true;
     if ((status = mr_intake_open(engine, error)))
         return status;
-    return mr_runtime_new(&engine->runtime, &runtime, error);
+    if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
+        return status;
+    return mr_interval_open(engine, error);
 }
 
 enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_config *config,
@@ -199,11 +201,12 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     enum mr_status status = mr_runtime_run(engine->runtime, error);
     engine->ended_ns = mr_clock_ns();
     engine->cpu_ended_ns = mr_clock_cpu_ns();
-    mr_runtime_metrics(engine->runtime, &engine->metrics);
+    mr_metrics_refresh(engine);
     settle_fragments(engine);
-    mr_events_stats(engine);
-    enum mr_status output = mr_writer_close(engine->writer, &output_error);
+    enum mr_status output = mr_interval_end(engine, &output_error);
+    enum mr_status written = mr_writer_close(engine->writer, output ? NULL : &output_error);
     engine->writer = NULL;
+    output = output ? output : written;
     if (!status)
         status = check_conservation(engine, error);
     if (!status && output) {

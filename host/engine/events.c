@@ -304,37 +304,8 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
     struct mr_engine *engine = user;
 
     (void)metrics;
+    mr_interval_pass(engine, token->end_ns);
     for (; records; records = records->next)
         mr_writer_record(engine->writer, records->bytes, records->len);
     mr_burst_release(&token->burst);
-}
-
-void mr_events_stats(struct mr_engine *engine)
-{
-    struct mr_eve *eve = NULL;
-    struct mr_eve_config config = {0};
-    size_t len;
-
-    if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
-        return;
-    mr_eve_begin(eve, &(struct mr_eve_header){.type = "stats", .time_ns = engine->intake.last_ns});
-    mr_eve_object(eve, "stats");
-    mr_eve_int(eve, "uptime", (int64_t)((engine->ended_ns - engine->started_ns) / 1000000000u));
-    for (int i = 0; i < MR_N_COUNTERS; i++) {
-        char name[64];
-        uint64_t v = atomic_load_explicit(&engine->metrics.counters[i], memory_order_relaxed);
-        mr_eve_int(eve, lower(mr_counter_name((enum mr_counter)i), name, sizeof name), (int64_t)v);
-    }
-    mr_eve_object(eve, "drops");
-    for (int i = 1; i < MR_N_DROPS; i++) {
-        char name[64];
-        uint64_t v = atomic_load_explicit(&engine->metrics.drops[i], memory_order_relaxed);
-        mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)i), name, sizeof name), (int64_t)v);
-    }
-    mr_eve_end(eve);
-    mr_eve_end(eve);
-    const char *bytes = mr_eve_finish(eve, &len);
-    if (bytes)
-        mr_writer_record(engine->writer, bytes, len);
-    mr_eve_free(eve);
 }

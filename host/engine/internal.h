@@ -33,6 +33,13 @@ struct mr_intake {
     uint64_t next_progress_ns;
 };
 
+/* Where the telling at intervals stands: interval.c. */
+struct mr_interval {
+    bool begun;
+    uint64_t last_ns;       /* packet time of the last event */
+    struct mr_metrics last; /* the sums at that time */
+};
+
 /* An event under construction: each worker has one. */
 struct mr_event {
     struct mr_engine *engine;
@@ -56,7 +63,8 @@ struct mr_engine {
     char *event_type_text;
     bool dpdk_started;
     struct mr_error input_error;
-    struct mr_metrics metrics; /* sums, after the run */
+    struct mr_metrics metrics; /* sums, after the run (and at each interval) */
+    struct mr_interval interval;
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
     _Atomic uint32_t stop_asked;
@@ -76,7 +84,20 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
                       const struct mr_record *records);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);
-void mr_events_stats(struct mr_engine *engine);
+
+/* ---- interval.c ---- */
+/* engine->metrics: the sums of the moment. */
+void mr_metrics_refresh(struct mr_engine *engine);
+enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error);
+/* In the output turn: packet time is `time_ns`. Where the interval of --stats-interval is over, the
+ * stats event and the Prometheus file are written. Who has no packets may call it all the same. */
+void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns);
+/* After the run, with engine->metrics filled. */
+enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error);
+
+/* ---- prometheus.c ---- */
+enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
+                                   struct mr_error *error);
 
 /* ---- programs.c ---- */
 enum mr_status mr_engine_compile(const char *path, const char *const *settings, uint32_t n_settings,

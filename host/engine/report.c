@@ -51,8 +51,6 @@ void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
 
     mr_memory_plan(engine, &plan);
     *f = (struct mr_figures){
-        .seconds = (double)(engine->ended_ns - engine->first_burst_ns) / 1e9,
-        .cpu_seconds = (double)(engine->cpu_ended_ns - engine->cpu_ready_ns) / 1e9,
         .start_seconds = (double)(engine->ready_ns - engine->started_ns) / 1e9,
         .received = mr_report_counter(engine, MR_COUNT_PACKETS_RECEIVED),
         .bytes = mr_report_counter(engine, MR_COUNT_BYTES_RECEIVED),
@@ -61,8 +59,10 @@ void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
         .local_runs = mr_report_counter(engine, MR_COUNT_LOCAL_RUNS),
         .steals = mr_report_counter(engine, MR_COUNT_STEALS),
     };
-    if (!engine->first_burst_ns)
-        f->seconds = 0;
+    if (engine->first_burst_ns && engine->ended_ns) {
+        f->seconds = (double)(engine->ended_ns - engine->first_burst_ns) / 1e9;
+        f->cpu_seconds = (double)(engine->cpu_ended_ns - engine->cpu_ready_ns) / 1e9;
+    }
     if (f->local_runs + f->steals)
         f->stolen_share = (double)f->steals / (double)(f->local_runs + f->steals);
     for (int i = 1; i < MR_N_DROPS; i++)

@@ -349,6 +349,9 @@ double mr_runtime_tick_ns(const struct mr_runtime *runtime)
 
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage)
 {
+    pthread_mutex_t *lock = (pthread_mutex_t *)&runtime->tokens_lock;
+
+    pthread_mutex_lock(lock);
     *usage = (struct mr_runtime_usage){
         .workers = runtime->config.workers,
         .lanes = runtime->most_lanes,
@@ -357,6 +360,7 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
         .tokens_made = runtime->tokens_made,
         .token_bytes = sizeof(struct mr_token),
     };
+    pthread_mutex_unlock(lock);
     for (uint32_t i = 1; i < runtime->n_phases; i++)
         usage->context_bytes +=
             sizeof(struct mr_context) + mr_exec_row_bytes(runtime->config.plan) +

@@ -89,6 +89,7 @@ struct mr_runtime_usage {
     uint64_t context_bytes; /* memory of one context, over all groups */
 };
 
+/* Any thread, any time. */
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage);
 
 /* What all workers did at a group of the plan, and how long packets took from intake until their

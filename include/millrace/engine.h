@@ -29,11 +29,15 @@ struct mr_engine_config {
     uint32_t n_settings;
     const char *const *inputs; /* capture files, read one after the other; "-" standard input */
     uint32_t n_inputs;
-    const char *log_folder;  /* eve.json goes here; NULL: events are counted only; "-": standard
-                                output */
-    const char *event_types; /* "alert,flow,..."; "program": nothing but the tuples that leave
-                                the program; NULL: all */
-    bool ordered;            /* leave out what differs from run to run (stats events) */
+    const char *log_folder;    /* eve.json goes here; NULL: events are counted only; "-": standard
+                                  output */
+    const char *event_types;   /* "alert,flow,..."; "program": nothing but the tuples that leave
+                                  the program; NULL: all */
+    bool ordered;              /* leave out what differs from run to run (stats events) */
+    uint32_t stats_interval_s; /* a stats event each so many seconds of packet time; 0: only at the
+                                  end */
+    const char *prometheus;    /* file for Prometheus' text format, replaced at each interval and at
+                                  the end; NULL: none */
     enum mr_engine_checksum checksum;
     const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
     uint32_t workers;          /* 0: one for each core */

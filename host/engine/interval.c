@@ -1,0 +1,137 @@
+/* What is told while a run goes on: a stats event and the Prometheus file at each interval of
+ * packet time, and once more at the end. All of it runs in the output turn, or after the run. */
+#include "engine/report.h"
+
+#include "base/clock.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define SECOND_NS 1000000000u
+
+static uint64_t load(const _Atomic uint64_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+void mr_metrics_refresh(struct mr_engine *engine)
+{
+    memset(&engine->metrics, 0, sizeof engine->metrics);
+    mr_runtime_metrics(engine->runtime, &engine->metrics);
+}
+
+static const char *lower(const char *name, char *to, size_t room)
+{
+    size_t i = 0;
+    for (; name[i] && i + 1 < room; i++)
+        to[i] = (char)tolower((unsigned char)name[i]);
+    to[i] = '\0';
+    return to;
+}
+
+/* What came in since the last event, a second. */
+static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double seconds)
+{
+    const struct mr_metrics *now = &engine->metrics, *then = &engine->interval.last;
+    static const struct {
+        enum mr_counter counter;
+        const char *name;
+        double factor;
+    } rates[] = {{MR_COUNT_PACKETS_RECEIVED, "packets_per_second", 1},
+                 {MR_COUNT_BYTES_RECEIVED, "mbit_per_second", 8e-6},
+                 {MR_COUNT_PACKETS_DROPPED, "packets_dropped_per_second", 1},
+                 {MR_COUNT_TUPLES, "tuples_per_second", 1},
+                 {MR_COUNT_RESULTS, "results_per_second", 1},
+                 {MR_COUNT_ALERTS, "alerts_per_second", 1},
+                 {MR_COUNT_FLOWS, "flows_per_second", 1},
+                 {MR_COUNT_EVENTS, "events_per_second", 1}};
+
+    mr_eve_object(eve, "interval");
+    mr_eve_real(eve, "seconds", seconds);
+    for (size_t i = 0; i < sizeof rates / sizeof *rates; i++) {
+        uint64_t n =
+            load(&now->counters[rates[i].counter]) - load(&then->counters[rates[i].counter]);
+        mr_eve_real(eve, rates[i].name, (double)n * rates[i].factor / seconds);
+    }
+    mr_eve_object(eve, "drops_per_second");
+    for (int i = 1; i < MR_N_DROPS; i++) {
+        char name[64];
+        /* a fragment that was held may have moved to those that came too late */
+        int64_t n = (int64_t)(load(&now->drops[i]) - load(&then->drops[i]));
+        if (n)
+            mr_eve_real(eve, lower(mr_drop_name((enum mr_drop)i), name, sizeof name),
+                        (double)n / seconds);
+    }
+    mr_eve_end(eve);
+    mr_eve_end(eve);
+}
+
+static void write_event(struct mr_engine *engine, uint64_t time_ns)
+{
+    struct mr_interval *interval = &engine->interval;
+    uint64_t until = engine->ended_ns ? engine->ended_ns : mr_clock_ns();
+    struct mr_eve_config config = {0};
+    struct mr_eve *eve = NULL;
+    char name[64];
+    size_t len;
+
+    if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
+        return;
+    mr_eve_begin(eve, &(struct mr_eve_header){.type = "stats", .time_ns = time_ns});
+    mr_eve_object(eve, "stats");
+    mr_eve_int(eve, "uptime", (int64_t)((until - engine->started_ns) / SECOND_NS));
+    for (int i = 0; i < MR_N_COUNTERS; i++)
+        mr_eve_int(eve, lower(mr_counter_name((enum mr_counter)i), name, sizeof name),
+                   (int64_t)load(&engine->metrics.counters[i]));
+    mr_eve_object(eve, "drops");
+    for (int i = 1; i < MR_N_DROPS; i++)
+        mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)i), name, sizeof name),
+                   (int64_t)load(&engine->metrics.drops[i]));
+    mr_eve_end(eve);
+    if (interval->begun && time_ns > interval->last_ns)
+        put_rates(engine, eve, (double)(time_ns - interval->last_ns) / SECOND_NS);
+    mr_eve_end(eve);
+    const char *bytes = mr_eve_finish(eve, &len);
+    if (bytes)
+        mr_writer_record(engine->writer, bytes, len);
+    mr_eve_free(eve);
+}
+
+enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error)
+{
+    /* who cannot write there learns it now and not when the traffic is over */
+    return engine->config.prometheus ? mr_prometheus_write(engine, engine->config.prometheus, error)
+                                     : MR_OK;
+}
+
+void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
+{
+    struct mr_interval *interval = &engine->interval;
+    uint64_t length_ns = (uint64_t)engine->config.stats_interval_s * SECOND_NS;
+
+    if (!length_ns || !time_ns)
+        return;
+    if (!interval->begun) {
+        interval->begun = true;
+        interval->last_ns = time_ns;
+        return;
+    }
+    if (time_ns - interval->last_ns < length_ns)
+        return;
+    mr_metrics_refresh(engine);
+    write_event(engine, time_ns);
+    mr_writer_flush(engine->writer);
+    interval->last = engine->metrics;
+    interval->last_ns = time_ns;
+    if (engine->config.prometheus) { /* a failure is told at the end, should it last */
+        struct mr_error error;
+        mr_prometheus_write(engine, engine->config.prometheus, &error);
+    }
+}
+
+enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)
+{
+    write_event(engine, engine->intake.last_ns);
+    return engine->config.prometheus ? mr_prometheus_write(engine, engine->config.prometheus, error)
+                                     : MR_OK;
+}

@@ -1,0 +1,198 @@
+/* The file of --prometheus: all counters, stages and latencies, replaced as a whole each time. */
+#include "engine/report.h"
+
+#include "base/clock.h"
+#include "metrics/prometheus.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void lower(const char *name, char *to, size_t room)
+{
+    size_t i = 0;
+    for (; name[i] && i + 1 < room; i++)
+        to[i] = (char)tolower((unsigned char)name[i]);
+    to[i] = '\0';
+}
+
+static void put_counters(const struct mr_engine *engine, FILE *to)
+{
+    for (int i = 0; i < MR_N_COUNTERS; i++) {
+        char lowered[64], name[96];
+        lower(mr_counter_name((enum mr_counter)i), lowered, sizeof lowered);
+        snprintf(name, sizeof name, "millrace_%s_total", lowered);
+        mr_prometheus_family(to, name, "counter", mr_counter_text((enum mr_counter)i));
+        mr_prometheus_count(to, name, "", NULL, 0, mr_report_counter(engine, (enum mr_counter)i));
+    }
+    mr_prometheus_family(to, "millrace_drops_total", "counter",
+                         "packets dropped before they got a token, by reason");
+    for (int i = 1; i < MR_N_DROPS; i++) {
+        char reason[64];
+        lower(mr_drop_name((enum mr_drop)i), reason, sizeof reason);
+        struct mr_prometheus_label label = {"reason", reason};
+        mr_prometheus_count(to, "millrace_drops_total", "", &label, 1, mr_report_drop(engine, i));
+    }
+}
+
+static void put_gauge(FILE *to, const char *name, const char *help, double value)
+{
+    mr_prometheus_family(to, name, "gauge", help);
+    mr_prometheus_sample(to, name, "", NULL, 0, value);
+}
+
+static void put_gauges(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_figures f;
+    uint64_t until = engine->ended_ns ? engine->ended_ns : mr_clock_ns();
+
+    mr_figures(engine, &f);
+    put_gauge(to, "millrace_uptime_seconds", "seconds since the start",
+              (double)(until - engine->started_ns) / 1e9);
+    put_gauge(to, "millrace_workers", "worker threads", f.usage.workers);
+    put_gauge(to, "millrace_lanes", "lanes of a context-ordered group", f.usage.lanes);
+    put_gauge(to, "millrace_bursts_in_flight", "bursts under way", f.usage.tokens_in_flight);
+    put_gauge(to, "millrace_bursts_in_flight_highest", "the most bursts that were under way",
+              f.usage.max_in_flight);
+    put_gauge(to, "millrace_buffers_used_bytes", "bytes of buffers in use",
+              (double)f.buffers.used_bytes);
+    put_gauge(to, "millrace_buffers_peak_bytes", "the most bytes of buffers that were in use",
+              (double)f.buffers.peak_bytes);
+    put_gauge(to, "millrace_memory_peak_bytes", "resident memory at the most",
+              (double)f.peak_kib * 1024);
+    put_gauge(to, "millrace_memory_planned_bytes", "memory that may be taken, as -T plans",
+              (double)f.planned_bytes);
+}
+
+static void put_times(FILE *to, const char *name, const struct mr_prometheus_label *labels,
+                      uint32_t n_labels, const struct mr_times *t)
+{
+    struct mr_prometheus_label all[4];
+    const struct {
+        const char *share;
+        double ns;
+    } quantiles[] = {{"0.5", t->p50}, {"0.9", t->p90}, {"0.99", t->p99}, {"0.999", t->p999}};
+
+    if (n_labels)
+        memcpy(all, labels, n_labels * sizeof *labels);
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++) {
+        all[n_labels] = (struct mr_prometheus_label){"quantile", quantiles[i].share};
+        mr_prometheus_sample(to, name, "", all, n_labels + 1, quantiles[i].ns / 1e9);
+    }
+    mr_prometheus_sample(to, name, "_sum", labels, n_labels, t->mean * (double)t->n / 1e9);
+    mr_prometheus_count(to, name, "_count", labels, n_labels, t->n);
+}
+
+/* One family over all stages. */
+static void put_stage_times(FILE *to, const char *name, const char *help,
+                            const struct mr_stage_figures *stages, uint32_t n, size_t offset)
+{
+    mr_prometheus_family(to, name, "summary", help);
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_prometheus_label label = {"stage", stages[i].name};
+        const char *at = (const char *)&stages[i] + offset;
+        put_times(to, name, &label, 1, (const struct mr_times *)(const void *)at);
+    }
+}
+
+static void put_stages(const struct mr_engine *engine, FILE *to)
+{
+    uint32_t n = engine->plan->n_groups;
+    struct mr_stage_figures *stages = calloc(n + 1, sizeof *stages);
+
+    for (uint32_t i = 0; stages && i < n; i++)
+        if (mr_stage_figures(engine, i, &stages[i]))
+            n = i;
+    if (!stages)
+        return;
+    mr_prometheus_family(to, "millrace_stage_tuples_total", "counter", "tuples run, by stage");
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_prometheus_label label = {"stage", stages[i].name};
+        mr_prometheus_count(to, "millrace_stage_tuples_total", "", &label, 1, stages[i].tuples);
+    }
+    mr_prometheus_family(to, "millrace_stage_batches_total", "counter", "batches run, by stage");
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_prometheus_label label = {"stage", stages[i].name};
+        mr_prometheus_count(to, "millrace_stage_batches_total", "", &label, 1, stages[i].batches);
+    }
+    put_stage_times(to, "millrace_stage_queueing_seconds", "how long a tuple waited for its run",
+                    stages, n, offsetof(struct mr_stage_figures, queued));
+    put_stage_times(to, "millrace_stage_queueing_hot_seconds",
+                    "how long a tuple waited in a lane that holds an elephant", stages, n,
+                    offsetof(struct mr_stage_figures, hot));
+    put_stage_times(to, "millrace_stage_processing_seconds", "how long a tuple was processed",
+                    stages, n, offsetof(struct mr_stage_figures, tuple));
+    free(stages);
+}
+
+static void put_functions(const struct mr_engine *engine, FILE *to)
+{
+    const struct mr_plan *plan = engine->plan;
+
+    mr_prometheus_family(to, "millrace_function_total", "counter",
+                         "what functions of the program counted");
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
+            for (uint32_t o = 0; o < plan->stages[s].rules[r].n_ops; o++) {
+                const struct mr_op *op = &plan->stages[s].rules[r].ops[o];
+                char call[16];
+                if (op->kind != MR_OP_CALL || !op->function->counters)
+                    continue;
+                snprintf(call, sizeof call, "%u", op->binding);
+                for (uint32_t i = 0; op->function->counters[i]; i++) {
+                    struct mr_prometheus_label labels[] = {
+                        {"stage", plan->stages[s].name},
+                        {"function", op->function->name},
+                        {"call", call},
+                        {"counter", op->function->counters[i]},
+                    };
+                    mr_prometheus_count(
+                        to, "millrace_function_total", "", labels, 4,
+                        mr_runtime_function_counter(engine->runtime, op->binding, i));
+                }
+            }
+}
+
+static void put_latency(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_times t;
+
+    if (mr_latency_figures(engine, &t))
+        return;
+    mr_prometheus_family(to, "millrace_packet_latency_seconds", "summary",
+                         "from being read until its burst left");
+    put_times(to, "millrace_packet_latency_seconds", NULL, 0, &t);
+}
+
+enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
+                                   struct mr_error *error)
+{
+    char *fresh = NULL;
+    FILE *to = NULL;
+    enum mr_status status = MR_OK;
+
+    if (asprintf(&fresh, "%s.new", path) < 0)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    to = fopen(fresh, "we");
+    if (to) {
+        put_counters(engine, to);
+        put_gauges(engine, to);
+        put_stages(engine, to);
+        put_latency(engine, to);
+        put_functions(engine, to);
+    }
+    bool written = to && !ferror(to);
+    if (to && fclose(to))
+        written = false;
+    /* readers see the whole old file or the whole new one */
+    if (!written || rename(fresh, path)) {
+        status = mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
+                         strerror(errno));
+        if (to)
+            unlink(fresh);
+    }
+    free(fresh);
+    return status;
+}
