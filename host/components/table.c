@@ -2,6 +2,7 @@
 #include "components/table.h"
 
 extern const struct mr_component mr_component_detector;
+extern const struct mr_component mr_component_flow_count;
 extern const struct mr_component mr_component_smtp;
 #ifdef MR_HAVE_HYPERSCAN
 extern const struct mr_component mr_component_match;
@@ -9,6 +10,7 @@ extern const struct mr_component mr_component_match;
 
 const struct mr_component *const mr_components[] = {
     &mr_component_detector,
+    &mr_component_flow_count,
     &mr_component_smtp,
 #ifdef MR_HAVE_HYPERSCAN
     &mr_component_match,
