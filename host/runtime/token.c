@@ -58,6 +58,8 @@ struct mr_record *mr_token_sorted_records(struct mr_token *token)
     struct mr_record *sorted[32] = {0}; /* sorted[i]: a list of 2^i records, or empty */
     struct mr_record *result = NULL;
 
+    if (!list || !list->next)
+        return list; /* most tokens */
     while (list) {
         struct mr_record *one = list;
         list = list->next;
