@@ -7,7 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SPINS       4000    /* rounds without work before a worker sleeps */
+#ifndef SPINS
+#define SPINS 4000 /* rounds without work before a worker sleeps */
+#endif
 #define OWN_BURSTS  4       /* a worker, before it looks at others' lanes */
 #define SLEEP_NS    1000000 /* at most; then it looks again */
 #define EMPTY_READS 64      /* bursts without a packet before the turn is given up */

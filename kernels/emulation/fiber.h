@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Coroutines of one host thread: each lane of an emulated block runs on one. A fiber is either
+ * Coroutines of one host thread: each lane of an emulated block runs on one, and each virtual
+ * worker of the tests of the scheduler (C, usable from C++). A fiber is either
  * running, or waits inside fiber_switch(); switching costs some nanoseconds on x86-64 and some
  * hundred elsewhere. The sanitizers are told of every switch.
  */
 #ifndef MR_EMULATION_FIBER_H
 #define MR_EMULATION_FIBER_H
 
-#include <cstddef>
+#include <stdbool.h>
+#include <stddef.h>
 
 #if defined(__x86_64__) && !defined(MR_EMULATION_UCONTEXT)
 #define FIBER_ASSEMBLY 1
 #else
 #define FIBER_ASSEMBLY 0
 #include <ucontext.h>
+#endif
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 struct fiber {
@@ -41,5 +47,9 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *argument);
 /* Leaves `from`, which is running, for `to`; returns when somebody switches back. `last`: nobody
  * will. `from` may be a blank struct that stands for the thread's own stack. */
 void fiber_switch(struct fiber *from, struct fiber *to, bool last);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -5,7 +5,7 @@
 #ifndef MR_EMULATION_SANITIZERS_H
 #define MR_EMULATION_SANITIZERS_H
 
-#include <cstddef>
+#include <stddef.h>
 
 #if defined(__has_feature)
 #define EMU_FEATURE(x) __has_feature(x)

@@ -6,28 +6,27 @@
 
 #include "kernels/emulation/sanitizers.h"
 
-#include <cstdint>
-#include <cstring>
+#include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* AddressSanitizer's frames are several times larger. Untouched pages cost nothing. */
-static const size_t stack_bytes = (EMU_ASAN || EMU_TSAN) ? 256 * 1024 : 64 * 1024;
+static const size_t stack_bytes = EMU_ASAN || EMU_TSAN ? 256 * 1024 : 64 * 1024;
 static const size_t guard_bytes = 4096 * 16; /* a whole page on every processor */
 
 bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
 {
     const size_t step = stack_bytes + guard_bytes;
-    void *map =
-        mmap(nullptr, n * step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *map = mmap(NULL, n * step, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (map == MAP_FAILED)
         return false;
     for (size_t i = 0; i < n; i++) {
-        char *stack = static_cast<char *>(map) + i * step + guard_bytes;
+        char *stack = (char *)map + i * step + guard_bytes;
         if (mprotect(stack, stack_bytes, PROT_READ | PROT_WRITE) != 0) {
             munmap(map, n * step);
             return false;
         }
-        memset(static_cast<void *>(&fibers[i]), 0, sizeof(fibers[i]));
+        memset(&fibers[i], 0, sizeof fibers[i]);
         fibers[i].stack = stack;
         fibers[i].stack_bytes = stack_bytes;
 #if EMU_TSAN
@@ -38,13 +37,13 @@ bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
 }
 
 /* The first thing that runs on a fiber. */
-[[noreturn]] static void begin(struct fiber *f)
+static _Noreturn void begin(struct fiber *f)
 {
 #if EMU_ASAN
-    const void *bottom = nullptr;
+    const void *bottom = NULL;
     size_t bytes = 0;
-    __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
-    f->previous->stack = const_cast<void *>(bottom);
+    __sanitizer_finish_switch_fiber(NULL, &bottom, &bytes);
+    f->previous->stack = (void *)(uintptr_t)bottom;
     f->previous->stack_bytes = bytes;
 #endif
     f->entry(f->argument);
@@ -56,11 +55,11 @@ bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
 /* void swap(void **save, void *load): what a function must keep goes on the stack, the stack
  * pointer into *save, and the other way round. `begin_here` starts a fiber: r12 holds its struct.
  */
-extern "C" void mr_emulation_fiber_swap(void **save, void *load);
-extern "C" void mr_emulation_fiber_begin(void);
-extern "C" void mr_emulation_fiber_enter(struct fiber *f);
+void mr_emulation_fiber_swap(void **save, void *load);
+void mr_emulation_fiber_begin(void);
+void mr_emulation_fiber_enter(struct fiber *f);
 
-extern "C" void mr_emulation_fiber_enter(struct fiber *f)
+void mr_emulation_fiber_enter(struct fiber *f)
 {
     begin(f);
 }
@@ -106,14 +105,14 @@ mr_emulation_fiber_begin:
 
 static void prepare_context(struct fiber *f)
 {
-    uintptr_t top = (reinterpret_cast<uintptr_t>(f->stack) + f->stack_bytes) & ~uintptr_t{15};
-    void **sp = reinterpret_cast<void **>(top);
+    uintptr_t top = ((uintptr_t)f->stack + f->stack_bytes) & ~(uintptr_t)15;
+    void **sp = (void **)top;
 
-    *--sp = nullptr; /* keeps the call in begin aligned to 16 */
-    *--sp = nullptr;
-    *--sp = reinterpret_cast<void *>(mr_emulation_fiber_begin);
+    *--sp = NULL; /* keeps the call in begin aligned to 16 */
+    *--sp = NULL;
+    *--sp = (void *)(uintptr_t)mr_emulation_fiber_begin;
     for (int i = 0; i < 6; i++) /* rbp, rbx, r12, r13, r14, r15 */
-        *--sp = i == 2 ? static_cast<void *>(f) : nullptr;
+        *--sp = i == 2 ? f : NULL;
     f->sp = sp;
 }
 
@@ -127,19 +126,19 @@ static void swap_context(struct fiber *from, struct fiber *to)
 /* makecontext() passes ints only. */
 static void enter(unsigned high, unsigned low)
 {
-    begin(reinterpret_cast<struct fiber *>((static_cast<uintptr_t>(high) << 16 << 16) | low));
+    begin((struct fiber *)((uintptr_t)high << 16 << 16 | low));
 }
 
 static void prepare_context(struct fiber *f)
 {
-    uintptr_t self = reinterpret_cast<uintptr_t>(f);
+    uintptr_t self = (uintptr_t)f;
 
     getcontext(&f->context);
     f->context.uc_stack.ss_sp = f->stack;
     f->context.uc_stack.ss_size = f->stack_bytes;
-    f->context.uc_link = nullptr;
-    makecontext(&f->context, reinterpret_cast<void (*)()>(enter), 2,
-                static_cast<unsigned>(self >> 16 >> 16), static_cast<unsigned>(self));
+    f->context.uc_link = NULL;
+    makecontext(&f->context, (void (*)(void))(uintptr_t)enter, 2, (unsigned)(self >> 16 >> 16),
+                (unsigned)self);
 }
 
 static void swap_context(struct fiber *from, struct fiber *to)
@@ -153,7 +152,7 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *argument)
 {
     f->entry = entry;
     f->argument = argument;
-    f->fake_stack = nullptr;
+    f->fake_stack = NULL;
     sanitizer_allow(f->stack, f->stack_bytes); /* a fiber may have been left in the middle */
     prepare_context(f);
 }
@@ -162,16 +161,16 @@ void fiber_switch(struct fiber *from, struct fiber *to, bool last)
 {
     to->previous = from;
 #if EMU_TSAN
-    if (from->tsan == nullptr)
+    if (!from->tsan)
         from->tsan = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(to->tsan, 0);
 #endif
 #if EMU_ASAN
-    __sanitizer_start_switch_fiber(last ? nullptr : &from->fake_stack, to->stack, to->stack_bytes);
+    __sanitizer_start_switch_fiber(last ? NULL : &from->fake_stack, to->stack, to->stack_bytes);
 #endif
     (void)last;
     swap_context(from, to);
 #if EMU_ASAN
-    __sanitizer_finish_switch_fiber(from->fake_stack, nullptr, nullptr);
+    __sanitizer_finish_switch_fiber(from->fake_stack, NULL, NULL);
 #endif
 }
