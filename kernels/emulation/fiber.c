@@ -64,44 +64,41 @@ void mr_emulation_fiber_enter(struct fiber *f)
     begin(f);
 }
 
-asm(R"(
-    .text
-    .p2align 4
-    .globl mr_emulation_fiber_swap
-    .hidden mr_emulation_fiber_swap
-    .type mr_emulation_fiber_swap, @function
-mr_emulation_fiber_swap:
-    pushq %rbp
-    pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    movq %rsp, (%rdi)
-    movq %rsi, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbx
-    popq %rbp
-    ret
-    .size mr_emulation_fiber_swap, . - mr_emulation_fiber_swap
-
-    .p2align 4
-    .globl mr_emulation_fiber_begin
-    .hidden mr_emulation_fiber_begin
-    .type mr_emulation_fiber_begin, @function
-mr_emulation_fiber_begin:
-    .cfi_startproc
-    .cfi_undefined %rip
-    movq %r12, %rdi
-    xorl %ebp, %ebp
-    call mr_emulation_fiber_enter
-    ud2
-    .cfi_endproc
-    .size mr_emulation_fiber_begin, . - mr_emulation_fiber_begin
-)");
+__asm__(".text\n"
+        ".p2align 4\n"
+        ".globl mr_emulation_fiber_swap\n"
+        ".hidden mr_emulation_fiber_swap\n"
+        ".type mr_emulation_fiber_swap, @function\n"
+        "mr_emulation_fiber_swap:\n"
+        "pushq %rbp\n"
+        "pushq %rbx\n"
+        "pushq %r12\n"
+        "pushq %r13\n"
+        "pushq %r14\n"
+        "pushq %r15\n"
+        "movq %rsp, (%rdi)\n"
+        "movq %rsi, %rsp\n"
+        "popq %r15\n"
+        "popq %r14\n"
+        "popq %r13\n"
+        "popq %r12\n"
+        "popq %rbx\n"
+        "popq %rbp\n"
+        "ret\n"
+        ".size mr_emulation_fiber_swap, . - mr_emulation_fiber_swap\n"
+        ".p2align 4\n"
+        ".globl mr_emulation_fiber_begin\n"
+        ".hidden mr_emulation_fiber_begin\n"
+        ".type mr_emulation_fiber_begin, @function\n"
+        "mr_emulation_fiber_begin:\n"
+        ".cfi_startproc\n"
+        ".cfi_undefined %rip\n"
+        "movq %r12, %rdi\n"
+        "xorl %ebp, %ebp\n"
+        "call mr_emulation_fiber_enter\n"
+        "ud2\n"
+        ".cfi_endproc\n"
+        ".size mr_emulation_fiber_begin, . - mr_emulation_fiber_begin\n");
 
 static void prepare_context(struct fiber *f)
 {

@@ -87,11 +87,10 @@ static inline void mr_virtual_poke(volatile void *at, uint64_t value, size_t byt
     MR_VIRTUAL_OF(MR_VIRTUAL_TYPE(at), mr_virtual_load((at), sizeof *(at), (order)))
 #define atomic_store_explicit(at, value, order)                                                    \
     mr_virtual_store((at), MR_VIRTUAL_BITS(MR_VIRTUAL_TYPE(at), (value)), sizeof *(at), (order))
+#define MR_VIRTUAL_EXCHANGE(type, at, value)                                                       \
+    MR_VIRTUAL_OF(type, mr_virtual_exchange((at), MR_VIRTUAL_BITS(type, value), sizeof *(at)))
 #define atomic_exchange_explicit(at, value, order)                                                 \
-    ((void)(order),                                                                                \
-     MR_VIRTUAL_OF(                                                                                \
-         MR_VIRTUAL_TYPE(at),                                                                      \
-         mr_virtual_exchange((at), MR_VIRTUAL_BITS(MR_VIRTUAL_TYPE(at), value), sizeof *(at))))
+    ((void)(order), MR_VIRTUAL_EXCHANGE(MR_VIRTUAL_TYPE(at), at, value))
 #define atomic_fetch_add_explicit(at, value, order)                                                \
     ((void)(order),                                                                                \
      MR_VIRTUAL_OF(MR_VIRTUAL_TYPE(at), mr_virtual_add((at), (uint64_t)(value), sizeof *(at))))
@@ -103,11 +102,13 @@ static inline void mr_virtual_poke(volatile void *at, uint64_t value, size_t byt
      mr_virtual_compare_exchange((at), (expected),                                                 \
                                  MR_VIRTUAL_BITS(MR_VIRTUAL_TYPE(at), (desired)), sizeof *(at)))
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
-#define atomic_load(at)                       atomic_load_explicit(at, memory_order_seq_cst)
-#define atomic_store(at, value)               atomic_store_explicit(at, value, memory_order_seq_cst)
-#define atomic_exchange(at, value)            atomic_exchange_explicit(at, value, memory_order_seq_cst)
-#define atomic_fetch_add(at, value)           atomic_fetch_add_explicit(at, value, memory_order_seq_cst)
-#define atomic_fetch_sub(at, value)           atomic_fetch_sub_explicit(at, value, memory_order_seq_cst)
+#define MR_VIRTUAL_ORDER                      memory_order_seq_cst /* what it is when none is said */
+
+#define atomic_load(at)                       atomic_load_explicit(at, MR_VIRTUAL_ORDER)
+#define atomic_store(at, value)               atomic_store_explicit(at, value, MR_VIRTUAL_ORDER)
+#define atomic_exchange(at, value)            atomic_exchange_explicit(at, value, MR_VIRTUAL_ORDER)
+#define atomic_fetch_add(at, value)           atomic_fetch_add_explicit(at, value, MR_VIRTUAL_ORDER)
+#define atomic_fetch_sub(at, value)           atomic_fetch_sub_explicit(at, value, MR_VIRTUAL_ORDER)
 #define atomic_compare_exchange_strong(at, expected, desired)                                      \
     atomic_compare_exchange_strong_explicit(at, expected, desired, memory_order_seq_cst,           \
                                             memory_order_seq_cst)
