@@ -102,7 +102,7 @@ static inline void mr_virtual_poke(volatile void *at, uint64_t value, size_t byt
      mr_virtual_compare_exchange((at), (expected),                                                 \
                                  MR_VIRTUAL_BITS(MR_VIRTUAL_TYPE(at), (desired)), sizeof *(at)))
 #define atomic_compare_exchange_weak_explicit atomic_compare_exchange_strong_explicit
-#define MR_VIRTUAL_ORDER                      memory_order_seq_cst /* what it is when none is said */
+#define MR_VIRTUAL_ORDER                      memory_order_seq_cst
 
 #define atomic_load(at)                       atomic_load_explicit(at, MR_VIRTUAL_ORDER)
 #define atomic_store(at, value)               atomic_store_explicit(at, value, MR_VIRTUAL_ORDER)
