@@ -11,6 +11,7 @@
 
 /* what stays as it is: counters have one writer each, and nobody waits for them */
 #include "metrics/metrics.h"
+#include "metrics/stage.h"
 
 #include <pthread.h>
 #include <sched.h>
