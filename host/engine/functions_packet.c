@@ -12,7 +12,14 @@
 static void process_ip(struct mr_call *call)
 {
     const union mr_value *packets = call->args[0];
+    uint8_t odd = 0;
 
+    for (uint32_t row = 0; row < call->n; row++)
+        odd |= ((const struct mr_packet *)packets[row].b.ptr)->flags;
+    if (!(odd & (MR_PACKET_FRAGMENT | MR_PACKET_TICK))) {
+        mr_yield_each(call, packets);
+        return;
+    }
     for (uint32_t row = 0; row < call->n; row++) {
         const struct mr_packet *packet = packets[row].b.ptr;
         if (!(packet->flags & (MR_PACKET_FRAGMENT | MR_PACKET_TICK)))
@@ -117,23 +124,36 @@ static void destination(struct mr_call *call)
 
 /* ---- f_getTCPFlowId, f_getUDPFlowId ---- */
 
+static inline void make_key(struct mr_call *call, const struct mr_endpoint *x,
+                            const struct mr_endpoint *y, struct mr_flow_key *key)
+{
+    bool ordered = memcmp(x, y, sizeof *x) <= 0;
+    key->a = ordered ? *x : *y;
+    key->b = ordered ? *y : *x;
+    key->hash = mr_hash(call, key, 2 * sizeof *x);
+}
+
 /* EXPAND and not MAP: when the token's memory is used up there is no key, and the rule must not
  * fire with a wrong one. */
 static void flow_id(struct mr_call *call)
 {
     const union mr_value *left = call->args[0], *right = call->args[1];
     struct mr_flow_key *keys = mr_alloc(call, call->n * sizeof *keys);
-    uint32_t row = 0;
+    union mr_value *values = keys ? mr_alloc(call, call->n * sizeof *values) : NULL;
 
-    for (; row < call->n; row++) {
-        struct mr_flow_key *key = keys ? &keys[row] : mr_alloc(call, sizeof *key);
+    for (uint32_t row = 0; values && row < call->n; row++) {
+        make_key(call, left[row].b.ptr, right[row].b.ptr, &keys[row]);
+        values[row] = mr_value_bytes(&keys[row], sizeof keys[row]);
+    }
+    if (values) {
+        mr_yield_each(call, values);
+        return;
+    }
+    for (uint32_t row = 0; row < call->n; row++) { /* as far as what is left goes */
+        struct mr_flow_key *key = mr_alloc(call, sizeof *key);
         if (!key)
             break;
-        const struct mr_endpoint *x = left[row].b.ptr, *y = right[row].b.ptr;
-        bool ordered = memcmp(x, y, sizeof *x) <= 0;
-        key->a = ordered ? *x : *y;
-        key->b = ordered ? *y : *x;
-        key->hash = mr_hash(call, key, 2 * sizeof *x);
+        make_key(call, left[row].b.ptr, right[row].b.ptr, key);
         mr_yield(call, row, mr_value_bytes(key, sizeof *key));
     }
 }

@@ -11,7 +11,7 @@ static struct mr_exec *exec_of(const struct mr_call *call)
     return call->runtime;
 }
 
-static bool grow(struct mr_yields *y)
+static __attribute__((noinline, cold)) bool grow(struct mr_yields *y)
 {
     uint32_t capacity = y->capacity ? y->capacity * 2 : 1024;
     if (capacity > MAX_YIELDS)
@@ -44,6 +44,11 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
     y->rows[y->n] = row;
     y->contexts[y->n] = call->contexts ? call->contexts[row] : NULL;
     y->n++;
+}
+
+void mr_yield_each(struct mr_call *call, const union mr_value *values)
+{
+    exec_of(call)->yields.each = values;
 }
 
 void *mr_alloc(struct mr_call *call, size_t bytes)

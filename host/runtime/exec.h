@@ -24,12 +24,13 @@ static inline bool mr_group_has_several_keys(const struct mr_plan_group *group)
 #define MR_MAX_COUNTERS    32    /* of one function */
 #define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */
 
-/* What a function yielded, in order. */
+/* What a function yielded, in order; or, when `each` is set, that one value for every row. */
 struct mr_yields {
     union mr_value *values;
     uint32_t *rows;
     uint8_t **contexts;
     uint32_t n, capacity;
+    const union mr_value *each;
 };
 
 /* Per binding and worker. */

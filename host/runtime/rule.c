@@ -174,7 +174,15 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     }
     struct mr_yields *yields = &exec->yields;
     yields->n = 0;
+    yields->each = NULL;
     function->call(&call);
+    if (yields->each) {
+        if (op->result != MR_NO_REGISTER)
+            frame->registers[op->result] = (union mr_value *)(uintptr_t)yields->each;
+        if (function->order != MR_ORDER_NONE)
+            frame->synthetic = false;
+        return true;
+    }
     uint32_t n = yields->n;
     if (function->order != MR_ORDER_NONE)
         frame->synthetic = false; /* what is yielded for a timer is as real as anything */
@@ -231,14 +239,56 @@ static bool keep(struct mr_exec *exec, struct frame *frame, const uint32_t *rows
     return gather(exec, frame, rows, n, op->live_after, n_registers, NULL);
 }
 
+/* Is the operation a comparison of strings with a constant, for equality? Most tests are. */
+static bool is_string_equality(const struct mr_op *op)
+{
+    return op->type == MR_TYPE_STRING && (op->compare == MR_EQ || op->compare == MR_NE) &&
+           op->args[0].reg != MR_NO_REGISTER && op->args[1].reg == MR_NO_REGISTER;
+}
+
+/* Which of n strings are (or are not) the constant: their number. What functions answer are often
+ * the same bytes at the same place again and again: looked at once. */
+static uint32_t select_equal(const union mr_value *column, uint32_t n, union mr_value constant,
+                             bool equal, uint32_t *rows)
+{
+    const void *last = NULL;
+    uint32_t last_len = UINT32_MAX, kept = 0;
+    bool same = false;
+
+    for (uint32_t row = 0; row < n; row++) {
+        const void *ptr = column[row].b.ptr;
+        uint32_t len = column[row].b.len;
+        if (ptr != last || len != last_len) {
+            same = len == constant.b.len && (!len || !memcmp(ptr, constant.b.ptr, len));
+            last = ptr;
+            last_len = len;
+        }
+        rows[kept] = row;
+        kept += same == equal;
+    }
+    return kept;
+}
+
+/* Room for row numbers that are not needed behind this operation. */
+static uint32_t *scratch_rows(struct mr_exec *exec, uint32_t n)
+{
+    return n <= exec->yields.capacity ? exec->yields.rows
+                                      : mr_exec_alloc(exec, n * sizeof(uint32_t));
+}
+
 static bool run_test(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                      uint32_t n_registers)
 {
-    uint32_t *rows = mr_exec_alloc(exec, frame->n * sizeof *rows);
+    uint32_t *rows = scratch_rows(exec, frame->n);
     uint32_t n = 0;
 
     if (!rows)
         return false;
+    if (is_string_equality(op)) {
+        n = select_equal(frame->registers[op->args[0].reg], frame->n, op->args[1].constant,
+                         op->compare == MR_EQ, rows);
+        return keep(exec, frame, rows, n, op, n_registers);
+    }
     for (uint32_t row = 0; row < frame->n; row++) {
         int order = mr_value_compare(op->type, operand_value(frame, &op->args[0], row),
                                      operand_value(frame, &op->args[1], row));
@@ -392,7 +442,7 @@ static bool compute(struct mr_exec *exec, const struct mr_op *op, union mr_value
 static bool run_compute(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                         uint32_t n_registers)
 {
-    uint32_t *rows = mr_exec_alloc(exec, frame->n * sizeof *rows);
+    uint32_t *rows = scratch_rows(exec, frame->n);
     union mr_value *out = new_column(exec, frame->n);
     uint32_t n = 0;
 

@@ -187,6 +187,10 @@ struct mr_component {
  * the context that the row has at this moment (mr_context_renew). */
 void mr_yield(struct mr_call *call, uint32_t row, union mr_value value);
 
+/* EXPAND: every row yields once, row i values[i], which must live as long as results do (an
+ * argument does). Instead of mr_yield(), not beside it, and not where contexts are renewed. */
+void mr_yield_each(struct mr_call *call, const union mr_value *values);
+
 /* Memory that lives until the token closes, 16-byte aligned; for results and small copies. NULL
  * when memory is used up (--memory); counted. */
 void *mr_alloc(struct mr_call *call, size_t bytes);

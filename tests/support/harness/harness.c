@@ -240,6 +240,12 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
     };
 }
 
+void mr_yield_each(struct mr_call *call, const union mr_value *values)
+{
+    for (uint32_t row = 0; row < call->n; row++)
+        mr_yield(call, row, values[row]);
+}
+
 void *mr_alloc(struct mr_call *call, size_t bytes)
 {
     struct mr_harness *harness = call->runtime;
