@@ -14,6 +14,7 @@
  */
 #include "detector_probes.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define PREFIX_BYTES 1024u
@@ -32,18 +33,28 @@ struct slot {
     uint8_t watch;
 };
 
+/* What a worker has at hand: the same for all. */
+struct thread {
+    struct mr_first_bytes first;
+    union mr_value names[MR_MAX_PROTOCOLS];
+};
+
 enum counter { DECIDED, GIVEN_UP, UPGRADED, NO_MEMORY };
 static const char *const counters[] = {"decided", "given_up", "upgraded_to_tls", "no_memory", NULL};
 
 /* The protocol that says yes, or UNDECIDED. Of several, the one that said so first. */
-static uint8_t first_yes(const struct mr_prefix side[2], enum mr_direction grown, uint32_t before)
+static uint8_t first_yes(const struct thread *thread, const struct mr_prefix side[2],
+                         enum mr_direction grown, uint32_t before)
 {
+    uint32_t possible = mr_protocols_possible(&thread->first, side);
     uint8_t yes[8];
     uint32_t n = 0;
 
-    for (uint32_t i = 0; i < mr_n_protocols && n < sizeof yes; i++)
+    for (; possible && n < sizeof yes; possible &= possible - 1) {
+        uint32_t i = (uint32_t)__builtin_ctz(possible);
         if (mr_probe(&mr_protocols[i], side) == MR_YES)
             yes[n++] = (uint8_t)i;
+    }
     if (n <= 1)
         return n ? yes[0] : UNDECIDED;
     struct mr_prefix shorter[2] = {side[0], side[1]};
@@ -74,10 +85,14 @@ static uint8_t by_port(const struct mr_prefix side[2], const struct mr_flow *flo
     return UNKNOWN;
 }
 
-static bool all_excluded(const struct mr_prefix side[2])
+static bool all_excluded(const struct thread *thread, const struct mr_prefix side[2])
 {
-    for (uint32_t i = 0; i < mr_n_protocols; i++)
-        if (mr_probe(&mr_protocols[i], side) != MR_NO)
+    uint32_t possible = mr_protocols_possible(&thread->first, side);
+
+    if (!side[0].n || !side[1].n)
+        return false;
+    for (; possible; possible &= possible - 1)
+        if (mr_probe(&mr_protocols[__builtin_ctz(possible)], side) != MR_NO)
             return false;
     return true;
 }
@@ -138,12 +153,13 @@ static void learn(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
         return;
     }
     side[direction] = before ? known(slot, (int)direction) : (struct mr_prefix){chunk->data, n};
-    uint8_t protocol = first_yes(side, direction, before);
+    uint8_t protocol = first_yes(call->thread, side, direction, before);
     if (protocol == UNDECIDED && n == room)
         protocol = by_port(side, flow);
-    else if (protocol == UNDECIDED && all_excluded(side))
+    else if (protocol == UNDECIDED && all_excluded(call->thread, side))
         protocol = UNKNOWN;
-    slot->excluded = mr_probe(&mr_protocols[SMTP], side) == MR_NO;
+    if (protocol == UNDECIDED)
+        slot->excluded = mr_probe(&mr_protocols[SMTP], side) == MR_NO;
     if (protocol == UNDECIDED && !before && !keep(call, slot, direction, chunk->data, n)) {
         mr_count(call, NO_MEMORY, 1);
         protocol = by_port(side, flow);
@@ -191,29 +207,31 @@ static bool watch_server(struct slot *slot, const uint8_t *p, uint32_t n)
     return slot->watch == TLS_SEEN;
 }
 
-static union mr_value answer(const struct slot *slot)
+static union mr_value answer(const struct thread *thread, const struct slot *slot)
 {
-    uint8_t protocol = slot->decided ? slot->protocol : UNDECIDED;
+    if (!slot->decided)
+        return slot->excluded ? MR_VALUE_TEXT("") : thread->names[SMTP];
+    return slot->protocol == UNKNOWN ? MR_VALUE_TEXT("UNKNOWN") : thread->names[slot->protocol];
+}
 
-    if (protocol == UNKNOWN)
-        return MR_VALUE_TEXT("UNKNOWN");
-    if (protocol == UNDECIDED)
-        return slot->excluded ? MR_VALUE_TEXT("") : MR_VALUE_TEXT("SMTP");
-    const char *name = mr_protocols[protocol].name;
-    return mr_value_bytes(name, (uint32_t)strlen(name));
+/* Nothing more will come that follows on what is known. */
+static void give_up(struct mr_call *call, struct slot *slot, struct mr_flow *flow)
+{
+    const struct mr_prefix side[2] = {known(slot, 0), known(slot, 1)};
+    decide(call, slot, flow, by_port(side, flow));
 }
 
 static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
                                const struct mr_chunk *chunk)
 {
-    struct mr_prefix side[2] = {known(slot, 0), known(slot, 1)};
-    bool to_client = chunk->direction == MR_TO_CLIENT;
+    const struct thread *thread = call->thread;
 
     switch (chunk->kind) {
     case MR_CHUNK_DATA:
         if (!chunk->len)
             break;
-        if (to_client && slot->watch != TLS_SEEN && (!slot->decided || slot->protocol == SMTP) &&
+        if (chunk->direction == MR_TO_CLIENT && slot->watch != TLS_SEEN &&
+            (!slot->decided || slot->protocol == SMTP) &&
             watch_server(slot, chunk->data, chunk->len))
             mr_count(call, UPGRADED, 1);
         if (!slot->decided)
@@ -221,19 +239,18 @@ static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct m
         break;
     case MR_CHUNK_GAP:
         if (!chunk->gap) /* the runtime's row for a context that goes */
-            return answer(slot);
-        /* What comes now does not follow on what is known. */
-        if (!slot->decided && side[chunk->direction & 1].n)
-            decide(call, slot, flow, by_port(side, flow));
+            return answer(thread, slot);
+        if (!slot->decided && known(slot, chunk->direction & 1).n)
+            give_up(call, slot, flow);
         break;
     default:
-        if (!slot->decided && side[0].n + side[1].n)
-            decide(call, slot, flow, by_port(side, flow));
-        return answer(slot);
+        if (!slot->decided && known(slot, 0).n + known(slot, 1).n)
+            give_up(call, slot, flow);
+        return answer(thread, slot);
     }
-    if (slot->decided && slot->protocol == SMTP && slot->watch == TLS_SEEN)
-        return mr_value_bytes(mr_protocols[TLS].name, (uint32_t)strlen(mr_protocols[TLS].name));
-    return answer(slot);
+    if (slot->watch == TLS_SEEN && slot->decided && slot->protocol == SMTP)
+        return thread->names[TLS];
+    return answer(thread, slot);
 }
 
 static void call_function(struct mr_call *call)
@@ -245,8 +262,23 @@ static void call_function(struct mr_call *call)
             call->out[i] =
                 on_chunk(call, slot, chunk->flow ? chunk->flow : mr_flow_of(call, i), chunk);
         else
-            call->out[i] = answer(slot);
+            call->out[i] = answer(call->thread, slot);
     }
+}
+
+static enum mr_status thread_open(const void *config, void **out)
+{
+    struct thread *thread = calloc(1, sizeof *thread);
+
+    (void)config;
+    if (!thread)
+        return MR_ERR_MEMORY;
+    mr_first_bytes_ask(&thread->first);
+    for (uint32_t i = 0; i < mr_n_protocols; i++)
+        thread->names[i] =
+            mr_value_bytes(mr_protocols[i].name, (uint32_t)strlen(mr_protocols[i].name));
+    *out = thread;
+    return MR_OK;
 }
 
 static void context_close(void *slot_memory, void *runtime)
@@ -271,6 +303,8 @@ static const struct mr_function functions[] = {{
     .context_bytes = sizeof(struct slot),
     .backends = "cpu",
     .counters = counters,
+    .thread_open = thread_open,
+    .thread_close = free,
     .context_close = context_close,
     .call = call_function,
 }};

@@ -2,6 +2,7 @@
 
 #include "smtp_command.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* ---- parts of probes ---- */
@@ -63,7 +64,7 @@ static enum mr_answer line_has(const uint8_t *p, uint32_t n, const char *word)
     bool whole;
     uint32_t len = first_line(p, n, &whole);
     for (uint32_t i = 0; i < len; i++)
-        if (begins(p + i, len - i, word) == MR_YES)
+        if (upper(p[i]) == (uint8_t)*word && begins(p + i, len - i, word) == MR_YES)
             return MR_YES;
     return whole ? MR_NO : MR_UNSURE;
 }
@@ -485,6 +486,34 @@ const struct mr_protocol mr_protocols[] = {
     {"TELNET", "telnet", telnet_either, telnet_either, NULL, {23}},
 };
 const uint32_t mr_n_protocols = sizeof mr_protocols / sizeof *mr_protocols;
+static_assert(sizeof mr_protocols / sizeof *mr_protocols <= MR_MAX_PROTOCOLS, "a bit for each");
+
+void mr_first_bytes_ask(struct mr_first_bytes *first)
+{
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        uint8_t p = (uint8_t)byte;
+        first->possible[MR_TO_SERVER][byte] = first->possible[MR_TO_CLIENT][byte] = 0;
+        for (uint32_t i = 0; i < mr_n_protocols; i++) {
+            if (mr_protocols[i].client(&p, 1) != MR_NO)
+                first->possible[MR_TO_SERVER][byte] |= 1u << i;
+            if (mr_protocols[i].server(&p, 1) != MR_NO)
+                first->possible[MR_TO_CLIENT][byte] |= 1u << i;
+        }
+    }
+}
+
+uint32_t mr_protocols_possible(const struct mr_first_bytes *first, const struct mr_prefix side[2])
+{
+    uint32_t possible = 0;
+
+    for (int d = 0; d < 2; d++)
+        if (side[d].n)
+            possible |= first->possible[d][side[d].p[0]];
+    for (uint32_t i = 0; side[0].n && side[1].n && i < mr_n_protocols; i++)
+        if (mr_protocols[i].both)
+            possible |= 1u << i;
+    return possible;
+}
 
 enum mr_answer mr_probe(const struct mr_protocol *protocol, const struct mr_prefix side[2])
 {

@@ -30,6 +30,20 @@ struct mr_protocol {
 extern const struct mr_protocol mr_protocols[];
 extern const uint32_t mr_n_protocols;
 
+#define MR_MAX_PROTOCOLS 32
+
+/* Which protocols the first byte of a side leaves possible: a bit for each of mr_protocols. Found
+ * out by asking the probes, once. */
+struct mr_first_bytes {
+    uint32_t possible[2][256]; /* [enum mr_direction] */
+};
+
+void mr_first_bytes_ask(struct mr_first_bytes *first);
+
+/* The protocols to which mr_probe() may say yes; to all others it says no, or, where a side has no
+ * bytes, unsure. */
+uint32_t mr_protocols_possible(const struct mr_first_bytes *first, const struct mr_prefix side[2]);
+
 /* A side without bytes is unsure. Yes: one side says yes. No: both say no. */
 enum mr_answer mr_probe(const struct mr_protocol *protocol, const struct mr_prefix side[2]);
 

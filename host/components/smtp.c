@@ -53,6 +53,7 @@ struct row {
     struct mr_flow *flow;
     struct worker *worker;
     struct mr_smtp_memory memory;
+    uint64_t counts[MR_SMTP_N_COUNTS]; /* told to the runtime when the call ends */
 };
 
 static struct mr_buffer *get(void *user, size_t capacity)
@@ -88,7 +89,7 @@ static void on_anomaly(void *user, enum mr_smtp_anomaly anomaly)
 static void on_count(void *user, enum mr_smtp_count what, uint64_t n)
 {
     struct row *row = user;
-    mr_count(row->call, COMMANDS + (uint32_t)what, n);
+    row->counts[what] += n;
 }
 
 static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
@@ -296,6 +297,9 @@ static void call_function(struct mr_call *call)
         else if (chunk && !goes)
             process(&row, &host, slot, chunk);
     }
+    for (uint32_t i = 0; i < MR_SMTP_N_COUNTS; i++)
+        if (row.counts[i])
+            mr_count(call, COMMANDS + i, row.counts[i]);
 }
 
 static enum mr_status thread_open(const void *config, void **thread)

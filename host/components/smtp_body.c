@@ -169,6 +169,24 @@ __attribute__((target("avx2"))) static size_t plain_run_avx2(const uint8_t *p, s
     SCAN_BLOCKS(marks_avx2);
     return plain_bytes(p, i, n, after_cr, after_lf);
 }
+
+__attribute__((target("avx512bw"))) static inline struct marks marks_avx512(const uint8_t *p)
+{
+    __m512i v = _mm512_loadu_si512(p);
+    return (struct marks){
+        .cr = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\r')),
+        .lf = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('\n')),
+        .odd = _mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8('.')) | _mm512_testn_epi8_mask(v, v),
+    };
+}
+
+__attribute__((target("avx512bw"))) static size_t
+plain_run_avx512(const uint8_t *p, size_t n, uint64_t after_cr, uint64_t after_lf)
+{
+    size_t i = 0;
+    SCAN_BLOCKS(marks_avx512);
+    return plain_bytes(p, i, n, after_cr, after_lf);
+}
 #endif
 
 /* How many bytes are plain: every CR has its LF, every LF its CR, and no line begins with a dot or
@@ -180,6 +198,8 @@ static size_t plain_run(uint8_t state, const uint8_t *p, size_t n)
 #if defined(__x86_64__)
     if (n < 64)
         return plain_bytes(p, 0, n, after_cr, after_lf);
+    if (__builtin_cpu_supports("avx512bw"))
+        return plain_run_avx512(p, n, after_cr, after_lf);
     return __builtin_cpu_supports("avx2") ? plain_run_avx2(p, n, after_cr, after_lf)
                                           : plain_run_sse2(p, n, after_cr, after_lf);
 #else

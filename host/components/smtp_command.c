@@ -51,6 +51,11 @@ static struct mr_smtp_text path(struct cursor *at)
 
     if (at->p == at->end || *at->p != '<')
         return token(at);
+    const uint8_t *close = memchr(begin, '>', (size_t)(at->end - begin));
+    if (close && !memchr(begin, '"', (size_t)(close - begin))) {
+        at->p = close + 1;
+        return (struct mr_smtp_text){begin, (uint32_t)(at->p - begin)};
+    }
     for (; at->p < at->end; at->p++) {
         if (quoted && *at->p == '\\' && at->end - at->p > 1)
             at->p++;
@@ -130,16 +135,17 @@ static void bdat(struct cursor *at, struct mr_smtp_command *command)
     command->well_formed = true;
 }
 
+/* The frequent ones first; none is shorter than four letters. */
 static const struct {
     char word[10];
     uint8_t verb;
     bool alone; /* well formed only without arguments */
 } verbs[] = {
-    {"EHLO", MR_SMTP_EHLO, false},     {"HELO", MR_SMTP_EHLO, false},
-    {"LHLO", MR_SMTP_LHLO, false},     {"MAIL", MR_SMTP_MAIL, false},
-    {"RCPT", MR_SMTP_RCPT, false},     {"DATA", MR_SMTP_DATA, true},
-    {"BDAT", MR_SMTP_BDAT, false},     {"RSET", MR_SMTP_RSET, true},
-    {"QUIT", MR_SMTP_QUIT, true},      {"AUTH", MR_SMTP_AUTH, false},
+    {"MAIL", MR_SMTP_MAIL, false},     {"RCPT", MR_SMTP_RCPT, false},
+    {"DATA", MR_SMTP_DATA, true},      {"EHLO", MR_SMTP_EHLO, false},
+    {"HELO", MR_SMTP_EHLO, false},     {"QUIT", MR_SMTP_QUIT, true},
+    {"RSET", MR_SMTP_RSET, true},      {"LHLO", MR_SMTP_LHLO, false},
+    {"BDAT", MR_SMTP_BDAT, false},     {"AUTH", MR_SMTP_AUTH, false},
     {"NOOP", MR_SMTP_OTHER, true},     {"STARTTLS", MR_SMTP_STARTTLS, true},
     {"VRFY", MR_SMTP_OTHER, false},    {"EXPN", MR_SMTP_OTHER, false},
     {"HELP", MR_SMTP_OTHER, true},     {"ETRN", MR_SMTP_OTHER, false},
@@ -149,6 +155,13 @@ static const struct {
     {"XCLIENT", MR_SMTP_OTHER, false}, {"XFORWARD", MR_SMTP_OTHER, false},
 };
 
+/* The first four bytes with letters in upper case; no other byte becomes a letter. */
+static void first_four(const uint8_t *p, char four[4])
+{
+    for (int i = 0; i < 4; i++)
+        four[i] = (char)upper(p[i]);
+}
+
 void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_command *command)
 {
     struct cursor at = {line, line + len};
@@ -157,9 +170,12 @@ void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_com
         at.end--;
     *command = (struct mr_smtp_command){.verb = MR_SMTP_UNKNOWN};
     skip_blanks(&at);
+    char four[4] = "";
+    if (at.end - at.p >= 4)
+        first_four(at.p, four);
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         struct cursor behind = at;
-        if (!take(&behind, verbs[i].word))
+        if (memcmp(four, verbs[i].word, 4) != 0 || !take(&behind, verbs[i].word))
             continue;
         if (behind.p < behind.end && !is_blank(*behind.p))
             continue;

@@ -286,6 +286,8 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
 
 static void settle(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
+    if (!s->reply_pending && !s->in[0].held.buffer && !s->in[1].held.buffer)
+        return; /* nothing waits */
     pump(s, host);
     while (!s->over) {
         if (tired(s, MR_TO_SERVER)) {
@@ -414,15 +416,11 @@ struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,
         return NULL;
     struct mr_smtp_session *s = (struct mr_smtp_session *)(void *)self->data;
     bool midstream = flags & MR_SMTP_MIDSTREAM;
-    *s = (struct mr_smtp_session){
-        .self = self,
-        .limits = limits,
-        .midstream = midstream,
-        .unsure = midstream,
-        .unsynced = midstream,
-        .doubt = midstream,
-        .usual_port = flags & MR_SMTP_USUAL_PORT,
-    };
+    memset(s, 0, offsetof(struct mr_smtp_session, short_queue));
+    s->self = self;
+    s->limits = limits;
+    s->midstream = s->unsure = s->unsynced = s->doubt = midstream;
+    s->usual_port = flags & MR_SMTP_USUAL_PORT;
     s->in[0].held.last = s->in[1].held.last = UINT32_MAX;
     return s;
 }

@@ -27,6 +27,34 @@ static void compact(struct mr_smtp_session *s)
     q->head = 0;
 }
 
+/* Room for a record of this size. */
+static bool room(struct mr_smtp_session *s, const struct mr_smtp_memory *memory, uint32_t bytes)
+{
+    struct smtp_queue *q = &s->queue;
+    struct mr_buffer *own = &s->short_queue.buffer;
+
+    if (!q->buffer && bytes <= SMTP_QUEUE_BYTES) {
+        *own = (struct mr_buffer){.data = s->short_queue.bytes, .capacity = SMTP_QUEUE_BYTES};
+        q->buffer = own;
+    }
+    if (q->buffer && q->buffer->capacity - q->buffer->len >= bytes)
+        return true;
+    /* Moving at most what was popped since: linear in what passes. */
+    if (q->buffer && q->head >= q->buffer->len / 2)
+        compact(s);
+    if (q->buffer != own)
+        return mr_smtp_room(&q->buffer, memory, bytes, QUEUE_BYTES);
+    if (own->capacity - own->len >= bytes)
+        return true;
+    struct mr_buffer *larger = memory->get(memory->user, (size_t)own->len + bytes);
+    if (!larger)
+        return false;
+    memcpy(larger->data, own->data, own->len);
+    larger->len = own->len;
+    q->buffer = larger;
+    return true;
+}
+
 bool smtp_queue_push(struct mr_smtp_session *s, const struct mr_smtp_memory *memory,
                      const struct smtp_record *record, const uint8_t *text)
 {
@@ -35,10 +63,7 @@ bool smtp_queue_push(struct mr_smtp_session *s, const struct mr_smtp_memory *mem
 
     if (q->count >= s->limits->outstanding)
         return false;
-    /* Moving at most what was popped since: linear in what passes. */
-    if (q->buffer && q->buffer->capacity - q->buffer->len < bytes && q->head >= q->buffer->len / 2)
-        compact(s);
-    if (!mr_smtp_room(&q->buffer, memory, bytes, QUEUE_BYTES))
+    if (!room(s, memory, bytes))
         return false;
     q->tail = q->buffer->len;
     q->buffer->len += bytes;
@@ -60,6 +85,7 @@ void smtp_queue_pop(struct mr_smtp_session *s, const struct mr_smtp_memory *memo
         s->optional--;
     if (--q->count)
         return;
-    memory->put(memory->user, q->buffer);
+    if (q->buffer != &s->short_queue.buffer)
+        memory->put(memory->user, q->buffer);
     *q = (struct smtp_queue){0};
 }

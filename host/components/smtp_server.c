@@ -2,7 +2,6 @@
 #include "smtp_session.h"
 
 #include <string.h>
-#include <strings.h>
 
 void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t n,
                         bool reply_will_come)
@@ -122,10 +121,15 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 
 static bool mentions_smtp(const struct mr_smtp_text *line)
 {
-    for (uint32_t i = 0; i + 3 < line->len; i++)
-        if ((line->ptr[i] | 0x20) != 'l' ? !strncasecmp((const char *)line->ptr + i, "SMTP", 4)
-                                         : !strncasecmp((const char *)line->ptr + i, "LMTP", 4))
+    for (uint32_t i = 0; i + 3 < line->len; i++) {
+        char four[4];
+        if ((line->ptr[i + 1] | 0x20) != 'm')
+            continue;
+        for (uint32_t j = 0; j < 4; j++)
+            four[j] = (char)(line->ptr[i + j] | 0x20);
+        if (!memcmp(four, "smtp", 4) || !memcmp(four, "lmtp", 4))
             return true;
+    }
     return false;
 }
 

@@ -10,6 +10,8 @@
 
 #include "smtp_command.h"
 
+#include <assert.h>
+
 /* Bytes and gaps of one direction that wait: items of a 64-bit head (length << 1 | is a gap) and,
  * for bytes, the bytes. */
 struct smtp_held {
@@ -45,9 +47,17 @@ struct smtp_record {
 };
 
 struct smtp_queue {
-    struct mr_buffer *buffer;
-    uint32_t head, tail; /* offsets of the first and of the last record */
+    struct mr_buffer *buffer; /* NULL while empty */
+    uint32_t head, tail;      /* offsets of the first and of the last record */
     uint32_t count;
+};
+
+/* The queue's buffer for as long as few commands wait: one that sends them one by one needs no
+ * other. */
+#define SMTP_QUEUE_BYTES 136
+struct smtp_short_queue {
+    struct mr_buffer buffer;
+    uint8_t bytes[SMTP_QUEUE_BYTES];
 };
 
 struct smtp_open_transaction {
@@ -103,8 +113,12 @@ struct mr_smtp_session {
     uint32_t n_transactions;
     bool has_helo, helo_accepted;
     uint16_t helo_len;
+    /* not zero at first, so that most of it is never touched */
+    struct smtp_short_queue short_queue;
     uint8_t helo[MR_SMTP_PATH_BYTES];
 };
+
+static_assert(sizeof(struct mr_smtp_session) <= 1024, "a buffer of the pool");
 
 /* ---- smtp_parser.c ---- */
 

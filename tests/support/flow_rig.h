@@ -167,6 +167,15 @@ static UNUSED void flow_rig_open(struct flow_rig *rig, uint16_t server_port, boo
         abort();
 }
 
+/* What a worker has of the detector never changes: made once. */
+static void *flow_rig_detector(void)
+{
+    static void *thread;
+    if (!thread && mr_component_detector.functions->thread_open(NULL, &thread))
+        abort();
+    return thread;
+}
+
 /* A batch through both functions. */
 static UNUSED void flow_rig_batch(struct flow_rig *rig, const struct mr_chunk *chunks, uint32_t n)
 {
@@ -185,6 +194,7 @@ static UNUSED void flow_rig_batch(struct flow_rig *rig, const struct mr_chunk *c
         contexts[i] = rig->slot[0];
     }
     call.function = mr_component_detector.functions;
+    call.thread = flow_rig_detector();
     call.function->call(&call);
     uint32_t left = 0;
     for (uint32_t i = 0; i < n; i++) {
