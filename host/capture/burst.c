@@ -1,4 +1,5 @@
-/* Freeing the packets of a burst: many at a time, since most of them point into the same block. */
+/* Freeing the packets of a burst: many at a time, since those of a file point into the same block,
+ * and those of a port come from one pool. */
 #include "capture/dpdk.h"
 #include "capture/source.h"
 
@@ -31,13 +32,14 @@ void mr_burst_release(struct mr_burst *burst)
 {
     struct rte_mempool *pool = mr_dpdk_pool();
     struct rte_mbuf_ext_shared_info *shared = NULL;
-    uint32_t n = 0; /* kept together in front, to go back to the pool */
+    struct rte_mbuf *others[MR_BURST_MAX];
+    uint32_t n = 0, n_others = 0; /* n: kept together in front, to go back to the pool */
     int16_t run = 0;
 
     for (uint32_t i = 0; i < burst->n; i++) {
         struct rte_mbuf *mbuf = burst->mbufs[i];
         if (!plain(mbuf, pool)) {
-            rte_pktmbuf_free(mbuf);
+            others[n_others++] = mbuf;
             continue;
         }
         if (mbuf->shinfo != shared) {
@@ -50,6 +52,7 @@ void mr_burst_release(struct mr_burst *burst)
         burst->mbufs[n++] = mbuf;
     }
     let_go(shared, run);
+    rte_pktmbuf_free_bulk(others, n_others);
     if (n)
         rte_mempool_put_bulk(pool, (void **)burst->mbufs, n);
     burst->n = 0;

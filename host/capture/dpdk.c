@@ -23,7 +23,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_ARGUMENTS 16
+#define MAX_ARGUMENTS 64
 #define HEAP_MIB      16 /* of DPDK's own; packets lie elsewhere (pool.c) */
 
 /* The EAL keeps pointers to its arguments. */
@@ -60,18 +60,58 @@ static int allowed_cpu(void)
     return 0;
 }
 
+uint64_t mr_dpdk_hugepages_free(void)
+{
+    static const struct {
+        const char *file;
+        uint64_t bytes;
+    } sizes[] = {
+        {"/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", 2ull << 20},
+        {"/sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", 1ull << 30},
+    };
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        unsigned long long pages = 0;
+        FILE *file = fopen(sizes[i].file, "re");
+        if (!file)
+            continue;
+        if (fscanf(file, "%llu", &pages) == 1)
+            bytes += pages * sizes[i].bytes;
+        fclose(file);
+    }
+    return bytes;
+}
+
+/* Memory and buses. Cards want memory that they can reach themselves, which the EAL hands out. */
+static void set_memory(struct environment *e, const struct mr_dpdk_config *config)
+{
+    char text[64];
+    uint64_t heap = HEAP_MIB;
+    if (!config->n_cards) {
+        argument(e, "--no-pci");
+    } else {
+        heap += config->card_bytes >> 20;
+        for (uint32_t i = 0; i < config->n_cards && e->argc + 8 < MAX_ARGUMENTS; i++) {
+            argument(e, "-a");
+            argument(e, config->cards[i]);
+        }
+    }
+    if (config->n_cards && !config->no_huge && mr_dpdk_hugepages_free())
+        return;
+    argument(e, "--no-huge");
+    argument(e, "--iova-mode=va");
+    snprintf(text, sizeof text, "-m%llu", (unsigned long long)heap);
+    argument(e, text);
+}
+
 static void set_arguments(struct environment *e, const struct mr_dpdk_config *config)
 {
     char text[64];
     e->argc = 0;
     argument(e, "millrace");
-    argument(e, "--no-huge");
-    argument(e, "--no-pci");
+    set_memory(e, config);
     argument(e, "--no-telemetry");
     argument(e, "--no-shconf"); /* no files that another process could look into */
-    argument(e, "--iova-mode=va");
-    snprintf(text, sizeof text, "-m%d", HEAP_MIB);
-    argument(e, text);
     snprintf(text, sizeof text, "--lcores=0@%d", allowed_cpu());
     argument(e, text);
     snprintf(text, sizeof text, "--file-prefix=millrace-%d", (int)getpid());
@@ -198,7 +238,8 @@ enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_erro
                        "stand above)",
                        rte_version(), rte_strerror(e->error));
     remove_runtime_folder();
-    enum mr_status status = mr_pool_new(&e->pool, config->max_packets, error);
+    struct mr_pool_config pool = {.name = "millrace_packets", .packets = config->max_packets};
+    enum mr_status status = mr_pool_new(&e->pool, &pool, error);
     if (status)
         rte_eal_cleanup();
     return status;
@@ -238,7 +279,7 @@ uint32_t mr_dpdk_packets_in_use(void)
 
 uint64_t mr_dpdk_memory_bytes(uint32_t max_packets)
 {
-    return ((uint64_t)HEAP_MIB << 20) + mr_pool_memory_bytes(max_packets);
+    return ((uint64_t)HEAP_MIB << 20) + mr_pool_memory_bytes(max_packets, 0);
 }
 
 const char *mr_dpdk_version(void)

@@ -1,7 +1,7 @@
 /* DPDK's environment: started once for a process, without hugepages and without root.
  *
- * Packets are rte_mbufs of one mempool. Frames read from files are attached as external buffers
- * (blocks of the file reader), so the pool holds headers only.
+ * Packets are rte_mbufs. Frames read from files are attached as external buffers (blocks of the
+ * file reader), so the pool made here holds headers only; ports make their own (port.h).
  */
 #ifndef MR_CAPTURE_DPDK_H
 #define MR_CAPTURE_DPDK_H
@@ -16,9 +16,14 @@ struct rte_mempool;
 struct mr_dpdk_config {
     uint32_t max_packets; /* that may be held at the same time: size of the mempool */
     bool verbose;         /* let DPDK log to standard error; otherwise only its errors */
+    const char *const *cards; /* PCI addresses of network cards that may be used; no others are */
+    uint32_t n_cards;
+    bool no_huge;      /* cards: no hugepages, even if there are some */
+    uint64_t card_bytes; /* cards without hugepages: memory for their packets */
 };
 
-/* Starts the EAL (no hugepages, no PCI, no telemetry, no files) and makes the pool. The calling
+/* Starts the EAL (no telemetry, no files; without cards no hugepages and no PCI) and makes the
+ * pool. The calling
  * thread keeps its affinity and its signal mask; SIGURG is used meanwhile. MR_ERR_START with a
  * sentence of ours when it fails. Once a process. */
 enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_error *error);
@@ -35,6 +40,8 @@ void mr_dpdk_thread_unregister(void);
 struct rte_mempool *mr_dpdk_pool(void);
 uint32_t mr_dpdk_packets_in_use(void);
 uint64_t mr_dpdk_memory_bytes(uint32_t max_packets);
+/* Bytes of hugepages that nobody uses yet. */
+uint64_t mr_dpdk_hugepages_free(void);
 const char *mr_dpdk_version(void);
 
 #endif

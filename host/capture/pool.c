@@ -1,4 +1,4 @@
-/* The mempool of packet headers, behind DPDK's interface for mempool drivers.
+/* Mempools of packets, behind DPDK's interface for mempool drivers.
  *
  * The driver is ours for three reasons: DPDK's default one is a plug-in that had to be found and
  * loaded; it hands out the packet that was freed longest ago, which is the coldest; and it wants
@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #define GROW_PACKETS 4096u
+#define GROW_BYTES   (1u << 20) /* at a time, where packets have room */
 #define POOL_FLAGS   (RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG)
 
 /* What hangs at rte_mempool.pool_data. */
@@ -88,7 +89,10 @@ static bool grow(struct rte_mempool *pool, struct stack *stack, uint32_t at_leas
     bool grown = false;
     pthread_mutex_lock(&stack->grow);
     uint32_t left = stack->size - stack->populated;
-    uint32_t n = at_least > GROW_PACKETS ? at_least : GROW_PACKETS;
+    uint32_t step = (uint32_t)(GROW_BYTES / stack->object_bytes) + 1;
+    if (pool->elt_size == sizeof(struct rte_mbuf))
+        step = GROW_PACKETS;
+    uint32_t n = at_least > step ? at_least : step;
     if (n > left)
         n = left;
     if (n) {
@@ -160,26 +164,36 @@ static const struct rte_mempool_ops stack_ops = {
     .populate = stack_populate,
 };
 
-enum mr_status mr_pool_new(struct rte_mempool **out, uint32_t packets, struct mr_error *error)
+/* DPDK has one table of drivers for a process. */
+static bool registered(void)
 {
-    struct rte_pktmbuf_pool_private private = {0};
+    for (uint32_t i = 0; i < rte_mempool_ops_table.num_ops; i++)
+        if (!strcmp(rte_mempool_ops_table.ops[i].name, stack_ops.name))
+            return true;
+    return rte_mempool_register_ops(&stack_ops) >= 0;
+}
+
+enum mr_status mr_pool_new(struct rte_mempool **out, const struct mr_pool_config *config,
+                           struct mr_error *error)
+{
+    struct rte_pktmbuf_pool_private private = {.mbuf_data_room_size = (uint16_t)config->room};
     enum mr_status status = MR_OK;
     struct stack *stack;
 
     struct rte_mempool *pool = rte_mempool_create_empty(
-        "millrace_packets", packets, sizeof(struct rte_mbuf), 0, sizeof private, SOCKET_ID_ANY,
-        RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG);
-    if (!pool || rte_mempool_register_ops(&stack_ops) < 0 || !(stack = stack_new(pool))) {
-        status = mr_fail(error, MR_ERR_START, "cannot make a pool of %u packets: %s", packets,
-                         pool ? "out of memory" : rte_strerror(rte_errno));
+        config->name, config->packets, (unsigned)sizeof(struct rte_mbuf) + config->room, 0,
+        sizeof private, SOCKET_ID_ANY, POOL_FLAGS);
+    if (!pool || !registered() || !(stack = stack_new(pool))) {
+        status = mr_fail(error, MR_ERR_START, "cannot make a pool of %u packets: %s",
+                         config->packets, pool ? "out of memory" : rte_strerror(rte_errno));
         rte_mempool_free(pool);
         return status;
     }
     rte_mempool_set_ops_byname(pool, stack_ops.name, stack);
     rte_pktmbuf_pool_init(pool, &private);
-    if (!grow(pool, stack, 1)) {
+    if (!grow(pool, stack, config->whole ? config->packets : 1)) {
         status = mr_fail(error, MR_ERR_START, "cannot make a pool of %u packets: out of memory",
-                         packets);
+                         config->packets);
         mr_pool_free(pool);
         pool = NULL;
     }
@@ -187,10 +201,10 @@ enum mr_status mr_pool_new(struct rte_mempool **out, uint32_t packets, struct mr
     return status;
 }
 
-uint64_t mr_pool_memory_bytes(uint32_t packets)
+uint64_t mr_pool_memory_bytes(uint32_t packets, uint32_t room)
 {
     struct rte_mempool_objsz size;
-    rte_mempool_calc_obj_size(sizeof(struct rte_mbuf), POOL_FLAGS, &size);
+    rte_mempool_calc_obj_size((uint32_t)sizeof(struct rte_mbuf) + room, POOL_FLAGS, &size);
     return packets * (uint64_t)(size.total_size + sizeof(void *));
 }
 

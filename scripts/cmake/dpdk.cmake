@@ -10,7 +10,7 @@ endforeach()
 target_compile_options(mr_dpdk INTERFACE ${DPDK_CFLAGS_OTHER})
 
 set(drivers mempool_ring) # what every mempool is made with at first
-set(libraries mbuf mempool ring eal telemetry kvargs)
+set(libraries ethdev net meter mbuf mempool ring eal telemetry kvargs)
 set(dpdk_static ON)
 set(archives)
 foreach(name ${drivers} ${libraries})
@@ -50,4 +50,55 @@ if(MR_DPDK_STATIC)
 else()
   target_link_libraries(mr_dpdk INTERFACE PkgConfig::DPDK)
   message(STATUS "millrace: DPDK is linked as shared libraries (no static ones found): starts are some 30 ms slower")
+endif()
+
+# Drivers of network cards and of the kernel's interfaces: the target mr_ports, for executables that
+# capture live. All that the machine's DPDK has and whose libraries are there; shared DPDK finds its
+# own.
+add_library(mr_ports INTERFACE)
+set(MR_PORT_DRIVERS af_packet af_xdp null ring tap virtio e1000 igc ixgbe i40e iavf ice ena vmxnet3 bnxt
+    enic ionic hns3 qede sfc cxgbe bnx2x nfp atlantic axgbe txgbe ngbe gve fm10k hinic netvsc mlx4 mlx5
+    thunderx octeon_ep memif idpf)
+if(MR_DPDK_STATIC)
+  # link_ports(VARIABLE DRIVER...): what links these drivers, empty when it does not link.
+  function(link_ports variable)
+    set(archives)
+    foreach(name bus_pci bus_vdev bus_auxiliary bus_vmbus common_iavf common_sfc_efx common_mlx5 common_idpf
+            common_octeontx hash rcu pci timer security cryptodev sched ip_frag cmdline gso eventdev bpf stack
+            ${ARGN})
+      find_library(MR_DPDK_${name} librte_${name}.a HINTS ${DPDK_LIBRARY_DIRS})
+      if(MR_DPDK_${name})
+        list(APPEND archives ${MR_DPDK_${name}})
+      endif()
+    endforeach()
+    list(JOIN archives "," archives)
+    set(link "-Wl,--whole-archive,${archives},--no-whole-archive")
+    foreach(name libxdp.a libbpf.a elf z ibverbs mlx5 mlx4 numa bsd atomic)
+      find_library(MR_SYSTEM_${name} NAMES ${name} HINTS ${DPDK_LIBRARY_DIRS})
+      if(MR_SYSTEM_${name})
+        list(APPEND link -Wl,--as-needed ${MR_SYSTEM_${name}})
+      elseif(name STREQUAL atomic)
+        list(APPEND link -Wl,--as-needed -latomic) # the compiler's own folder has it
+      endif()
+    endforeach()
+    list(APPEND link "-Wl,--push-state,-lm,-ldl,-lpthread,--pop-state") # behind them, in whatever order
+    set(CMAKE_REQUIRED_LIBRARIES ${link} ${dpdk_link})
+    check_c_source_compiles("int rte_eal_init(int, char **); int main(void) { return rte_eal_init(0, 0); }"
+      MR_LINKS_${variable})
+    if(MR_LINKS_${variable})
+      set(${variable} ${link} PARENT_SCOPE)
+    else()
+      set(${variable} PARENT_SCOPE)
+    endif()
+  endfunction()
+  list(TRANSFORM MR_PORT_DRIVERS PREPEND net_)
+  link_ports(MR_ALL_PORTS ${MR_PORT_DRIVERS})
+  if(MR_ALL_PORTS)
+    target_link_libraries(mr_ports INTERFACE ${MR_ALL_PORTS})
+    message(STATUS "millrace: live capture with the drivers of all network cards that DPDK has")
+  else()
+    link_ports(MR_KERNEL_PORTS net_af_packet net_null net_ring)
+    target_link_libraries(mr_ports INTERFACE ${MR_KERNEL_PORTS})
+    message(STATUS "millrace: live capture from the kernel's interfaces only (libxdp, libbpf, libelf or libibverbs is missing)")
+  endif()
 endif()

@@ -1,0 +1,271 @@
+/* Interfaces of the kernel: what is there and what it takes, and the sockets behind DPDK's drivers,
+ * which let a thread sleep until a packet arrives and tell what the kernel dropped. The drivers
+ * give neither, so the sockets are found among the process's own. */
+#include "capture/port_parts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_packet.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <rte_mbuf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+/* The ring of a queue: frames of one size, in blocks that the driver wants to lie end to end, so
+ * that a block is a whole number of frames and of pages.
+ *
+ * Where the kernel joins segments (GRO, or GSO of a sender on this machine) frames have up to 64 KB.
+ * A DPDK packet has 65,535 bytes with its headroom, so the longest frame that tiles and fits is
+ * 65,408: 45 segments of 1,448 bytes, which is all that fits into a datagram, and more of what is
+ * left. */
+#define RING_BYTES      (64u << 20)
+#define LARGE_FRAME     65408u
+#define LARGE_BLOCK     (32u * LARGE_FRAME) /* 511 pages */
+#define SMALL_BLOCK     65536u
+#define FRAME_OVERHEAD  96u /* kernel's header and alignment, link header, tags */
+#define DRIVER_OVERHEAD 32u /* what net_af_packet takes off a frame when it compares with packets */
+
+static int query_socket(void)
+{
+    return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
+static enum mr_status no_interface(const char *name, struct mr_error *error)
+{
+    char list[512] = "";
+    struct if_nameindex *all = if_nameindex();
+    for (struct if_nameindex *i = all; i && i->if_name; i++) {
+        size_t len = strlen(list);
+        snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", i->if_name);
+    }
+    if_freenameindex(all);
+    return mr_fail(error, MR_ERR_INPUT, "-i %s: there is no such interface; there are: %s", name,
+                   list[0] ? list : "none");
+}
+
+/* One setting of ethtool, 0 where it is not known. */
+static uint32_t setting(int fd, const char *interface, uint32_t command)
+{
+    struct ethtool_value value = {.cmd = command};
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    request.ifr_data = (char *)&value;
+    return ioctl(fd, SIOCETHTOOL, &request) ? 0 : value.data;
+}
+
+/* May frames be longer than the MTU? The ends of a virtual cable get what the other end has not
+ * cut. */
+static bool joins_segments(int fd, const char *interface)
+{
+    static const char *const virtual_ones[] = {"veth", "tun", "bridge", "virtio_net", "openvswitch",
+                                               "macvlan", "bonding", "team"};
+    struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    request.ifr_data = (char *)&info;
+    if (ioctl(fd, SIOCETHTOOL, &request))
+        return true; /* lo, and whatever does not say */
+    for (size_t i = 0; i < sizeof virtual_ones / sizeof *virtual_ones; i++)
+        if (!strcmp(info.driver, virtual_ones[i]))
+            return true;
+    return setting(fd, interface, ETHTOOL_GGRO) || setting(fd, interface, ETHTOOL_GTSO) ||
+           setting(fd, interface, ETHTOOL_GGSO) ||
+           setting(fd, interface, ETHTOOL_GFLAGS) & ETH_FLAG_LRO;
+}
+
+/* Exists, is up: its MTU. */
+static enum mr_status look_at(int fd, const char *interface, uint32_t *mtu, struct mr_error *error)
+{
+    struct ifreq request = {0};
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    if (ioctl(fd, SIOCGIFFLAGS, &request))
+        return no_interface(interface, error);
+    if (!(request.ifr_flags & IFF_UP))
+        return mr_fail(error, MR_ERR_INPUT, "-i %s: the interface is down; bring it up with: ip "
+                                            "link set %s up",
+                       interface, interface);
+    *mtu = ioctl(fd, SIOCGIFMTU, &request) ? 1500 : (uint32_t)request.ifr_mtu;
+    return MR_OK;
+}
+
+static enum mr_status may_capture(const char *interface, struct mr_error *error)
+{
+    char path[256] = "millrace";
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (fd >= 0) {
+        close(fd);
+        return MR_OK;
+    }
+    path[n > 0 ? n : (ssize_t)strlen(path)] = '\0';
+    if (errno == EPERM || errno == EACCES)
+        return mr_fail(error, MR_ERR_START,
+                       "-i %s: capturing needs CAP_NET_RAW; run as root, or once: sudo setcap "
+                       "cap_net_raw+ep %s",
+                       interface, path);
+    return mr_fail(error, MR_ERR_START, "-i %s: the kernel gives no packet sockets: %s", interface,
+                   strerror(errno));
+}
+
+/* The number behind "key=" in the arguments that the user gave. */
+static uint32_t argument_number(const char *arguments, const char *key, uint32_t otherwise)
+{
+    const char *at = arguments ? strstr(arguments, key) : NULL;
+    return at ? (uint32_t)strtoul(at + strlen(key), NULL, 10) : otherwise;
+}
+
+static void plan_ring(struct mr_port *port, uint32_t queues, uint32_t mtu, bool large,
+                      const char *arguments)
+{
+    uint32_t frame = LARGE_FRAME, block = LARGE_BLOCK;
+    if (!large && mtu + FRAME_OVERHEAD <= 32768) {
+        for (frame = 2048; frame < mtu + FRAME_OVERHEAD;)
+            frame *= 2;
+        block = SMALL_BLOCK;
+    }
+    frame = argument_number(arguments, "framesz=", frame);
+    block = argument_number(arguments, "blocksz=", block == LARGE_BLOCK && frame != LARGE_FRAME
+                                                       ? SMALL_BLOCK
+                                                       : block);
+    uint32_t frames = frame && block >= frame ? RING_BYTES / block * (block / frame) : 1;
+    frames = argument_number(arguments, "framecnt=", frames);
+    snprintf(port->device, sizeof port->device,
+             "net_af_packet%u,iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=%u", port->id,
+             port->interface, queues, frame, block, frames);
+    port->facts.ring_bytes = 2ull * queues * frame * frames; /* the driver makes one to send, too */
+    port->facts.packet_bytes = frame > 66 ? frame - 66 : 0;  /* TPACKET2_HDRLEN, aligned */
+    uint32_t room = frame - DRIVER_OVERHEAD + RTE_PKTMBUF_HEADROOM;
+    port->room = room > UINT16_MAX ? UINT16_MAX : room;
+}
+
+/* PACKET_FANOUT_HASH takes both directions of a flow for the same since Linux 4.7. */
+static bool symmetric_kernel(void)
+{
+    struct utsname name;
+    unsigned major = 0, minor = 0;
+    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 4 || (major == 4 && minor >= 7));
+}
+
+enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port_config *config,
+                                      struct mr_error *error)
+{
+    const char *name = config->name + (port->facts.kind == MR_PORT_XDP ? 4 : 0);
+    const char *arguments = strchr(name, ',');
+    size_t len = arguments ? (size_t)(arguments - name) : strlen(name);
+    uint32_t mtu = 0;
+
+    if (!len || len >= sizeof port->interface)
+        return no_interface(name, error);
+    memcpy(port->interface, name, len);
+    int fd = query_socket();
+    enum mr_status status = look_at(fd, port->interface, &mtu, error);
+    bool large = !status && joins_segments(fd, port->interface);
+    close(fd);
+    if (!status)
+        status = may_capture(port->interface, error);
+    if (status)
+        return status;
+    port->facts.tells_missed = true;
+    if (port->facts.kind == MR_PORT_KERNEL) {
+        plan_ring(port, config->queues, mtu, large, arguments);
+        port->facts.symmetric = symmetric_kernel();
+        port->facts.driver = "net_af_packet";
+        return MR_OK;
+    }
+    snprintf(port->device, sizeof port->device, "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u%s",
+             port->id, port->interface, config->queues, arguments ? arguments : "");
+    port->facts.driver = "net_af_xdp";
+    port->facts.packet_bytes = 4096 - 256 - RTE_PKTMBUF_HEADROOM; /* one page each */
+    port->room = 2048 + RTE_PKTMBUF_HEADROOM;
+    return MR_OK;
+}
+
+void mr_port_kernel_list(struct mr_port_fds *fds)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    fds->n = 0;
+    for (struct dirent *entry; folder && fds->n < MR_PORT_FDS && (entry = readdir(folder));) {
+        int fd = atoi(entry->d_name), domain = 0;
+        socklen_t len = sizeof domain;
+        if (entry->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
+            continue;
+        if (domain == AF_PACKET || domain == AF_XDP)
+            fds->fd[fds->n++] = fd;
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static int ascending(const void *x, const void *y)
+{
+    return *(const int *)x - *(const int *)y;
+}
+
+void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before)
+{
+    struct mr_port_fds now;
+    uint32_t n = 0;
+    mr_port_kernel_list(&now);
+    for (uint32_t i = 0; i < now.n; i++) {
+        bool old = false;
+        for (uint32_t j = 0; j < before->n && !old; j++)
+            old = before->fd[j] == now.fd[i];
+        if (!old)
+            now.fd[n++] = now.fd[i];
+    }
+    /* opened one after the other, each at the lowest number that was free */
+    qsort(now.fd, n, sizeof *now.fd, ascending);
+    bool known = n == port->facts.queues;
+    for (uint32_t q = 0; q < port->facts.queues; q++)
+        port->queues[q].fd = known ? now.fd[q] : -1;
+    if (!known && port->facts.kind == MR_PORT_KERNEL)
+        port->facts.tells_missed = false;
+}
+
+void mr_port_kernel_start(struct mr_port *port)
+{
+    struct packet_mreq request = {.mr_ifindex = (int)if_nametoindex(port->interface),
+                                  .mr_type = PACKET_MR_PROMISC};
+    /* ends with the socket, however this process ends */
+    if (port->promiscuous)
+        setsockopt(port->queues[0].fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request,
+                   sizeof request);
+}
+
+bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)
+{
+    struct pollfd poll_for = {.fd = fd, .events = POLLIN};
+    struct timespec most = {.tv_sec = (time_t)(most_ns / 1000000000u),
+                            .tv_nsec = (long)(most_ns % 1000000000u)};
+    if (ppoll(&poll_for, 1, &most, NULL) != 1 || !(poll_for.revents & (POLLERR | POLLNVAL)))
+        return true;
+    /* the interface went down, or away; reading the error clears it */
+    int number = 0;
+    socklen_t len = sizeof number;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &len);
+    if (!if_nametoindex(port->interface))
+        return false;
+    struct timespec nap = {.tv_nsec = 10000000};
+    nanosleep(&nap, NULL);
+    return true;
+}
+
+/* The kernel forgets what it has told. */
+void mr_port_kernel_counts(struct mr_port_queue *queue)
+{
+    struct tpacket_stats_v3 stats = {0}; /* as tpacket_stats where the ring is of version 2 */
+    socklen_t len = sizeof stats;
+    if (getsockopt(queue->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len))
+        return;
+    queue->counts.received += stats.tp_packets;
+    queue->counts.missed += stats.tp_drops;
+}

@@ -1,0 +1,46 @@
+/* What the parts of a port share. */
+#ifndef MR_CAPTURE_PORT_PARTS_H
+#define MR_CAPTURE_PORT_PARTS_H
+
+#include "capture/port.h"
+
+#include <net/if.h>
+
+struct rte_mempool;
+
+struct mr_port_queue {
+    int fd; /* of the kernel's socket, -1: not known */
+    struct mr_port_counts counts;
+};
+
+struct mr_port {
+    struct mr_port_facts facts;
+    struct rte_mempool *pool;
+    char *name;
+    char interface[IFNAMSIZ]; /* kernel, XDP */
+    char device[512];         /* as DPDK knows it: "net_af_packet0,iface=..." */
+    uint16_t id;              /* DPDK's */
+    bool opened, started, promiscuous;
+    uint32_t room; /* of a packet's buffer */
+    struct mr_port_queue queues[MR_PORT_QUEUES_MAX];
+};
+
+/* ---- port_kernel.c: interfaces of the kernel ---- */
+
+/* Is it there, is it up, may we? Then port->device, room and the ring's size. */
+enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port_config *config,
+                                      struct mr_error *error);
+/* The sockets that belong to us, before and after the driver opened its own. */
+#define MR_PORT_FDS 1024
+struct mr_port_fds {
+    int fd[MR_PORT_FDS];
+    uint32_t n;
+};
+void mr_port_kernel_list(struct mr_port_fds *fds);
+/* Finds the queues' sockets among those that were not in `before`. */
+void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before);
+void mr_port_kernel_start(struct mr_port *port);
+bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns);
+void mr_port_kernel_counts(struct mr_port_queue *queue);
+
+#endif
