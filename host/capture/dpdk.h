@@ -14,11 +14,11 @@
 struct rte_mempool;
 
 struct mr_dpdk_config {
-    uint32_t max_packets; /* that may be held at the same time: size of the mempool */
-    bool verbose;         /* let DPDK log to standard error; otherwise only its errors */
+    uint32_t max_packets;     /* that may be held at the same time: size of the mempool */
+    bool verbose;             /* let DPDK log to standard error; otherwise only its errors */
     const char *const *cards; /* PCI addresses of network cards that may be used; no others are */
     uint32_t n_cards;
-    bool no_huge;      /* cards: no hugepages, even if there are some */
+    bool no_huge;        /* cards: no hugepages, even if there are some */
     uint64_t card_bytes; /* cards without hugepages: memory for their packets */
 };
 

@@ -18,8 +18,8 @@ struct rte_mempool;
 struct mr_pool_config {
     const char *name; /* one of its own, up to 20 characters; copied */
     uint32_t packets;
-    uint32_t room;    /* bytes of each packet, with RTE_PKTMBUF_HEADROOM; 0: headers only */
-    bool whole;       /* all of it in use from the start, in one piece */
+    uint32_t room; /* bytes of each packet, with RTE_PKTMBUF_HEADROOM; 0: headers only */
+    bool whole;    /* all of it in use from the start, in one piece */
 };
 
 enum mr_status mr_pool_new(struct rte_mempool **out, const struct mr_pool_config *config,

@@ -71,10 +71,10 @@ static enum mr_status probe(struct mr_port *port, struct mr_error *error)
     snprintf(name, sizeof name, "%.*s", (int)strcspn(port->device, ","), port->device);
     enum mr_status status = MR_OK;
     if (result < 0 || rte_eth_dev_get_port_by_name(name, &port->id)) {
-        status = mr_fail(error, MR_ERR_START,
-                         "-i %s: DPDK cannot open it (%s): %s; with -v its driver says more",
-                         port->name, port->device,
-                         result < 0 ? rte_strerror(-result) : "it has made no port");
+        status =
+            mr_fail(error, MR_ERR_START,
+                    "-i %s: DPDK cannot open it (%s): %s; with -v its driver says more", port->name,
+                    port->device, result < 0 ? rte_strerror(-result) : "it has made no port");
     } else {
         port->opened = true;
         if (port->interface[0])
@@ -141,9 +141,9 @@ static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, 
     for (uint32_t q = 0; q < queues && !result; q++) {
         uint16_t frames = CARD_FRAMES, none = 0;
         rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &frames, &none);
-        result = rte_eth_rx_queue_setup(port->id, (uint16_t)q, frames ? frames : 1024,
-                                        (unsigned)rte_eth_dev_socket_id(port->id), NULL,
-                                        port->pool);
+        result =
+            rte_eth_rx_queue_setup(port->id, (uint16_t)q, frames ? frames : 1024,
+                                   (unsigned)rte_eth_dev_socket_id(port->id), NULL, port->pool);
     }
     return result;
 }
@@ -294,10 +294,10 @@ void mr_port_counts(struct mr_port *port, uint32_t queue, struct mr_port_counts 
     if (port->facts.kind == MR_PORT_KERNEL && q->fd >= 0) {
         mr_port_kernel_counts(q);
     } else if (queue == 0 && rte_eth_stats_get(port->id, &stats) == 0) {
-        q->counts = (struct mr_port_counts){.received = stats.ipackets + stats.imissed +
-                                                        stats.ierrors,
-                                            .missed = stats.imissed,
-                                            .damaged = stats.ierrors};
+        q->counts =
+            (struct mr_port_counts){.received = stats.ipackets + stats.imissed + stats.ierrors,
+                                    .missed = stats.imissed,
+                                    .damaged = stats.ierrors};
     }
     *counts = q->counts;
 }

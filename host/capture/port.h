@@ -42,6 +42,7 @@ struct mr_port_facts {
     uint32_t queues;       /* that the device has for us */
     bool symmetric;        /* both directions of a flow come in the same queue (one queue: true) */
     bool tells_missed;     /* it counts what it had to drop itself */
+    bool counts_by_queue;  /* mr_port_counts() */
     uint32_t packet_bytes; /* of the longest packet that fits */
     uint64_t pool_bytes, ring_bytes; /* memory at the most */
 };

@@ -22,8 +22,8 @@
 /* The ring of a queue: frames of one size, in blocks that the driver wants to lie end to end, so
  * that a block is a whole number of frames and of pages.
  *
- * Where the kernel joins segments (GRO, or GSO of a sender on this machine) frames have up to 64 KB.
- * A DPDK packet has 65,535 bytes with its headroom, so the longest frame that tiles and fits is
+ * Where the kernel joins segments (GRO, or GSO of a sender on this machine) frames have up to 64
+ * KB. A DPDK packet has 65,535 bytes with its headroom, so the longest frame that tiles and fits is
  * 65,408: 45 segments of 1,448 bytes, which is all that fits into a datagram, and more of what is
  * left. */
 #define RING_BYTES      (64u << 20)
@@ -31,7 +31,7 @@
 #define LARGE_BLOCK     (32u * LARGE_FRAME) /* 511 pages */
 #define SMALL_BLOCK     65536u
 #define FRAME_OVERHEAD  96u /* kernel's header and alignment, link header, tags */
-#define DRIVER_OVERHEAD 32u /* what net_af_packet takes off a frame when it compares with packets */
+#define DRIVER_OVERHEAD 32u /* what net_af_packet takes off a frame to compare it with a packet */
 
 static int query_socket(void)
 {
@@ -65,8 +65,8 @@ static uint32_t setting(int fd, const char *interface, uint32_t command)
  * cut. */
 static bool joins_segments(int fd, const char *interface)
 {
-    static const char *const virtual_ones[] = {"veth", "tun", "bridge", "virtio_net", "openvswitch",
-                                               "macvlan", "bonding", "team"};
+    static const char *const virtual_ones[] = {"veth",        "tun",     "bridge",  "virtio_net",
+                                               "openvswitch", "macvlan", "bonding", "team"};
     struct ethtool_drvinfo info = {.cmd = ETHTOOL_GDRVINFO};
     struct ifreq request = {0};
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
@@ -89,8 +89,9 @@ static enum mr_status look_at(int fd, const char *interface, uint32_t *mtu, stru
     if (ioctl(fd, SIOCGIFFLAGS, &request))
         return no_interface(interface, error);
     if (!(request.ifr_flags & IFF_UP))
-        return mr_fail(error, MR_ERR_INPUT, "-i %s: the interface is down; bring it up with: ip "
-                                            "link set %s up",
+        return mr_fail(error, MR_ERR_INPUT,
+                       "-i %s: the interface is down; bring it up with: ip "
+                       "link set %s up",
                        interface, interface);
     *mtu = ioctl(fd, SIOCGIFMTU, &request) ? 1500 : (uint32_t)request.ifr_mtu;
     return MR_OK;
@@ -132,9 +133,8 @@ static void plan_ring(struct mr_port *port, uint32_t queues, uint32_t mtu, bool 
         block = SMALL_BLOCK;
     }
     frame = argument_number(arguments, "framesz=", frame);
-    block = argument_number(arguments, "blocksz=", block == LARGE_BLOCK && frame != LARGE_FRAME
-                                                       ? SMALL_BLOCK
-                                                       : block);
+    block = argument_number(
+        arguments, "blocksz=", block == LARGE_BLOCK && frame != LARGE_FRAME ? SMALL_BLOCK : block);
     uint32_t frames = frame && block >= frame ? RING_BYTES / block * (block / frame) : 1;
     frames = argument_number(arguments, "framecnt=", frames);
     snprintf(port->device, sizeof port->device,
@@ -181,8 +181,9 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
         port->facts.driver = "net_af_packet";
         return MR_OK;
     }
-    snprintf(port->device, sizeof port->device, "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u%s",
-             port->id, port->interface, config->queues, arguments ? arguments : "");
+    snprintf(port->device, sizeof port->device,
+             "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u%s", port->id, port->interface,
+             config->queues, arguments ? arguments : "");
     port->facts.driver = "net_af_xdp";
     port->facts.packet_bytes = 4096 - 256 - RTE_PKTMBUF_HEADROOM; /* one page each */
     port->room = 2048 + RTE_PKTMBUF_HEADROOM;
@@ -227,8 +228,8 @@ void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before)
     bool known = n == port->facts.queues;
     for (uint32_t q = 0; q < port->facts.queues; q++)
         port->queues[q].fd = known ? now.fd[q] : -1;
-    if (!known && port->facts.kind == MR_PORT_KERNEL)
-        port->facts.tells_missed = false;
+    if (port->facts.kind == MR_PORT_KERNEL)
+        port->facts.tells_missed = port->facts.counts_by_queue = known;
 }
 
 void mr_port_kernel_start(struct mr_port *port)
@@ -237,8 +238,7 @@ void mr_port_kernel_start(struct mr_port *port)
                                   .mr_type = PACKET_MR_PROMISC};
     /* ends with the socket, however this process ends */
     if (port->promiscuous)
-        setsockopt(port->queues[0].fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request,
-                   sizeof request);
+        setsockopt(port->queues[0].fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request);
 }
 
 bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_LIST 4096
+#define MAX_LIST  4096
+#define MAX_PORTS 32
 
 enum {
     OPT_WORKERS = 256,
@@ -29,7 +30,11 @@ enum {
     OPT_DEFRAG,
     OPT_MEMORY,
     OPT_MAX_FLOWS,
-    OPT_LIST_FUNCTIONS
+    OPT_LIST_FUNCTIONS,
+    OPT_DURATION,
+    OPT_QUEUES,
+    OPT_NO_PROMISCUOUS,
+    OPT_NO_HUGE
 };
 
 static const struct argp_option options[] = {
@@ -37,7 +42,11 @@ static const struct argp_option options[] = {
     {"program", 'p', "FILE", 0, "the ANALOG program", 1},
     {0, 'c', "FILE", 0, "the same", 1},
     {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
-    {0, 'i', "IFACE", 0, "live capture; comes with the next version", 1},
+    {0, 'i', "IFACE", 0,
+     "capture live, until Ctrl-C: an interface (eth0), xdp:eth0, the PCI address of a network card "
+     "(0000:3b:00.0) or a virtual device of DPDK (net_null0,size=64); may be repeated",
+     1},
+    {"duration", OPT_DURATION, "S", 0, "end by itself after so many seconds", 1},
     {"set", OPT_SET, "NAME=VALUE", 0, "give a param of the program another value", 1},
     {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
     {0, 0, 0, 0, "Results:", 2},
@@ -69,6 +78,11 @@ static const struct argp_option options[] = {
     {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core)", 4},
     {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
     {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
+    {"queues", OPT_QUEUES, "N", 0, "capture threads of each port (default 1)", 4},
+    {"no-promiscuous", OPT_NO_PROMISCUOUS, 0, 0, "capture only what the interface would get anyway",
+     4},
+    {"no-huge", OPT_NO_HUGE, 0, 0,
+     "no hugepages for network cards (files and interfaces want none)", 4},
     {"verbose", 'v', 0, 0, "let DPDK log", 4},
     {"list-functions", OPT_LIST_FUNCTIONS, 0, 0, "list what programs can call", 4},
     {"lanes", OPT_LANES, "N", OPTION_HIDDEN, 0, 0},
@@ -80,6 +94,7 @@ static const struct argp_option options[] = {
 struct arguments {
     struct mr_engine_config config;
     const char *inputs[MAX_LIST];
+    const char *ports[MAX_PORTS];
     const char *settings[MAX_LIST];
     const char *summary;
     bool plan_only, quiet, stats;
@@ -98,10 +113,11 @@ static uint64_t number(struct argp_state *state, const char *option, const char 
     return value;
 }
 
-static void add(struct argp_state *state, const char **list, uint32_t *n, const char *text)
+static void add(struct argp_state *state, const char **list, uint32_t *n, uint32_t most,
+                const char *text)
 {
-    if (*n == MAX_LIST)
-        argp_failure(state, MR_EXIT_USAGE, 0, "more than %d of one option", MAX_LIST);
+    if (*n == most)
+        argp_failure(state, MR_EXIT_USAGE, 0, "more than %u of one option", most);
     list[(*n)++] = text;
 }
 
@@ -144,6 +160,12 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     case OPT_MEMORY:
         c->memory_bytes = number(state, "--memory", text, 16, 1u << 22) << 20;
         return 0;
+    case OPT_QUEUES:
+        c->queues = (uint32_t)number(state, "--queues", text, 1, 64);
+        return 0;
+    case OPT_DURATION:
+        c->duration_ns = number(state, "--duration", text, 1, 1u << 30) * 1000000000u;
+        return 0;
     case OPT_LANES:
         c->lanes = (uint32_t)number(state, "--lanes", text, 1, 1u << 16);
         return 0;
@@ -167,8 +189,13 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
     if (!a->config.program)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
-    if (!a->config.n_inputs && !a->plan_only)
-        argp_failure(state, MR_EXIT_USAGE, 0, "nothing to inspect; give a capture with -r FILE");
+    if (!a->config.n_inputs && !a->config.n_ports && !a->plan_only)
+        argp_failure(state, MR_EXIT_USAGE, 0,
+                     "nothing to inspect; give a capture with -r FILE or an interface with -i "
+                     "IFACE");
+    if (a->config.n_inputs && a->config.n_ports)
+        argp_failure(state, MR_EXIT_USAGE, 0,
+                     "files (-r) and live capture (-i) exclude each other: give one of them");
 }
 
 static error_t parse(int option, char *text, struct argp_state *state)
@@ -182,18 +209,15 @@ static error_t parse(int option, char *text, struct argp_state *state)
         c->program = text;
         break;
     case 'r':
-        add(state, a->inputs, &c->n_inputs, text);
+        add(state, a->inputs, &c->n_inputs, MAX_LIST, text);
         break;
     case 'i':
-        argp_failure(state, MR_EXIT_USAGE, 0,
-                     "-i %s: live capture is not in this version; read a capture with -r, or pipe "
-                     "one in: tcpdump -i %s -w - | millrace run -r - ...",
-                     text, text);
+        add(state, a->ports, &c->n_ports, MAX_PORTS, text);
         break;
     case OPT_SET:
         if (!strchr(text, '='))
             argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
-        add(state, a->settings, &c->n_settings, text);
+        add(state, a->settings, &c->n_settings, MAX_LIST, text);
         break;
     case 'T':
         a->plan_only = true;
@@ -224,6 +248,12 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case OPT_DEFRAG:
         c->defrag_policy = text;
+        break;
+    case OPT_NO_PROMISCUOUS:
+        c->no_promiscuous = true;
+        break;
+    case OPT_NO_HUGE:
+        c->no_huge = true;
         break;
     case 'v':
         c->verbose = true;
@@ -355,6 +385,7 @@ int mr_cli_run(int argc, char **argv)
     argp_err_exit_status = MR_EXIT_USAGE;
     argv[0] = (char[]){"millrace run"};
     a->config.inputs = a->inputs;
+    a->config.ports = a->ports;
     a->config.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
     if (!a->config.log_folder && !a->config.event_types) {

@@ -18,12 +18,24 @@ static uint32_t cores(void)
     return n < 1 ? 1 : n > MAX_WORKERS ? MAX_WORKERS : (uint32_t)n;
 }
 
+/* Capture threads want cores of their own where there are enough. */
+static uint32_t default_workers(const struct mr_engine_config *config)
+{
+    uint64_t all = cores(), threads = (uint64_t)config->n_ports * config->queues;
+    uint64_t half = (all + 1) / 2;
+    if (!threads || all <= 2)
+        return (uint32_t)all;
+    return (uint32_t)(all > threads + half ? all - threads : half);
+}
+
 static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_engine_config *config = &engine->config;
 
+    if (!config->queues)
+        config->queues = 1;
     if (!config->workers)
-        config->workers = cores();
+        config->workers = default_workers(config);
     if (!config->tokens)
         config->tokens = 1000;
     if (!config->burst)
@@ -41,6 +53,12 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
     if (config->burst > MR_BURST_MAX)
         return mr_fail(error, MR_ERR_USAGE, "--burst %u is too many: give 1 to %u", config->burst,
                        MR_BURST_MAX);
+    if (config->queues > MR_PORT_QUEUES_MAX)
+        return mr_fail(error, MR_ERR_USAGE, "--queues %u is too many: give 1 to %u", config->queues,
+                       MR_PORT_QUEUES_MAX);
+    if (config->n_ports && config->n_inputs)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "files (-r) and live capture (-i) exclude each other: give one of them");
     if (config->tokens > 1u << 20)
         return mr_fail(error, MR_ERR_USAGE, "--tokens %u is too many: give 1 to %u", config->tokens,
                        1u << 20);
@@ -73,13 +91,38 @@ static enum mr_status read_event_types(struct mr_engine *engine, struct mr_error
     return MR_OK;
 }
 
+/* With what the inputs want of it: packets of files, or network cards. */
+static enum mr_status start_dpdk(struct mr_engine *engine, struct mr_error *error)
+{
+    const struct mr_engine_config *config = &engine->config;
+    uint32_t in_flight = mr_runtime_window(config->workers, config->tokens);
+    struct mr_dpdk_config dpdk = {
+        .max_packets = config->n_ports ? MR_BURST_MAX : (in_flight + 1) * MR_BURST_MAX,
+        .verbose = config->verbose,
+        .no_huge = config->no_huge,
+    };
+    const char **cards = calloc(config->n_ports + 1, sizeof *cards);
+    if (!cards)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < config->n_ports; i++)
+        if (mr_port_kind_of(config->ports[i]) == MR_PORT_CARD)
+            cards[dpdk.n_cards++] = config->ports[i];
+    dpdk.cards = cards;
+    dpdk.card_bytes = (uint64_t)dpdk.n_cards * mr_live_packets(config) * 4096;
+    enum mr_status status = mr_dpdk_start(&dpdk, error);
+    engine->dpdk_started = !status;
+    free(cards);
+    return status;
+}
+
 static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
 {
     const struct mr_engine_config *config = &engine->config;
     struct mr_runtime_config runtime = {
         .plan = engine->plan,
         .hooks = {.user = engine,
-                  .intake = mr_intake_read,
+                  .intake = config->n_ports ? mr_live_read : mr_intake_read,
+                  .ready = config->n_ports ? mr_live_ready : NULL,
                   .worker_open = mr_events_worker_open,
                   .worker_close = mr_events_worker_close,
                   .leave = mr_events_leave,
@@ -92,11 +135,6 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .max_contexts = config->max_flows,
         .yield_seed = config->yield_seed,
     };
-    uint32_t in_flight = mr_runtime_window(config->workers, config->tokens);
-    struct mr_dpdk_config dpdk = {
-        .max_packets = (in_flight + 1) * MR_BURST_MAX,
-        .verbose = config->verbose,
-    };
     enum mr_status status;
 
     if (mr_secret_draw(&engine->secret, config->seed))
@@ -107,10 +145,11 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     runtime.buffers = engine->buffers;
     if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
         return status;
-    if ((status = mr_dpdk_start(&dpdk, error)))
+    if ((status = start_dpdk(engine, error)))
         return status;
-    engine->dpdk_started = true;
     if ((status = mr_intake_open(engine, error)))
+        return status;
+    if ((status = mr_live_open(&engine->live, engine, error)))
         return status;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
         return status;
@@ -153,6 +192,7 @@ void mr_engine_free(struct mr_engine *engine)
 {
     if (!engine)
         return;
+    mr_live_close(engine->live);
     mr_runtime_free(engine->runtime);
     mr_intake_close(engine);
     if (engine->writer)
@@ -168,39 +208,57 @@ void mr_engine_free(struct mr_engine *engine)
 /* What fragments are still held when the input ends were never completed. */
 static void settle_fragments(struct mr_engine *engine)
 {
-    uint32_t held = mr_fragments_held(engine->intake.fragments);
+    uint32_t held = mr_fragments_held(engine->intake.sift.fragments);
     atomic_fetch_sub_explicit(&engine->metrics.drops[MR_DROP_FRAGMENT_HELD], held,
                               memory_order_relaxed);
     atomic_fetch_add_explicit(&engine->metrics.drops[MR_DROP_FRAGMENT_TIMEOUT], held,
                               memory_order_relaxed);
 }
 
-/* Invariant I3: nothing is lost without a reason. */
+/* Invariant I3: nothing is lost without a reason; of a port, on every queue. */
 static enum mr_status check_conservation(const struct mr_engine *engine, struct mr_error *error)
 {
     const struct mr_metrics *m = &engine->metrics;
     uint64_t received = atomic_load(&m->counters[MR_COUNT_PACKETS_RECEIVED]);
     uint64_t processed = atomic_load(&m->counters[MR_COUNT_PACKETS_PROCESSED]);
     uint64_t dropped = 0;
+    struct mr_live_account account;
 
     for (int i = 1; i < MR_N_DROPS; i++)
         dropped += atomic_load(&m->drops[i]);
-    if (received == processed + dropped)
-        return MR_OK;
-    return mr_fail(error, MR_ERR_INTERNAL,
-                   "packets do not add up: %llu received, %llu processed, %llu dropped; please "
-                   "report this",
-                   (unsigned long long)received, (unsigned long long)processed,
-                   (unsigned long long)dropped);
+    if (received != processed + dropped)
+        return mr_fail(error, MR_ERR_INTERNAL,
+                       "packets do not add up: %llu received, %llu processed, %llu dropped; please "
+                       "report this",
+                       (unsigned long long)received, (unsigned long long)processed,
+                       (unsigned long long)dropped);
+    if (engine->live && engine->live->unbalanced)
+        return mr_fail(error, MR_ERR_INTERNAL,
+                       "packets of a port did not add up at %u intervals; please report this",
+                       engine->live->unbalanced);
+    for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &account); i++)
+        if (account.waiting || account.unknown)
+            return mr_fail(error, MR_ERR_INTERNAL,
+                           "packets of %s, queue %u, do not add up: %llu received, %llu processed, "
+                           "%lld neither processed nor dropped, %llu more than the device counted; "
+                           "please report this",
+                           account.port, account.queue, (unsigned long long)account.received,
+                           (unsigned long long)account.processed, (long long)account.waiting,
+                           (unsigned long long)account.unknown);
+    return MR_OK;
 }
 
 enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_error output_error = {0};
 
-    enum mr_status status = mr_runtime_run(engine->runtime, error);
+    enum mr_status status = engine->live ? mr_live_start(engine->live, error) : MR_OK;
+    if (!status)
+        status = mr_runtime_run(engine->runtime, error);
     engine->ended_ns = mr_clock_ns();
     engine->cpu_ended_ns = mr_clock_cpu_ns();
+    if (engine->live)
+        mr_live_finish(engine->live);
     mr_metrics_refresh(engine);
     settle_fragments(engine);
     enum mr_status output = mr_interval_end(engine, &output_error);
@@ -225,5 +283,6 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
 void mr_engine_stop(struct mr_engine *engine)
 {
     atomic_store_explicit(&engine->stop_asked, 1, memory_order_relaxed);
-    mr_runtime_stop(engine->runtime);
+    if (!engine->live) /* which ends when all that was read is through */
+        mr_runtime_stop(engine->runtime);
 }

@@ -27,24 +27,10 @@ static uint64_t size_of_inputs(const struct mr_engine_config *config)
 enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_intake *in = &engine->intake;
-    struct mr_fragment_config config = {
-        .policy = MR_OVERLAP_BSD,
-        .timeout_ns = 30u * 1000000000ull,
-        .max_datagrams = 4096,
-        .max_fragments = 1024,
-    };
-    const char *policy = engine->config.defrag_policy;
 
-    if (policy && !mr_overlap_policy_parse(policy, &config.policy))
-        return mr_fail(error, MR_ERR_USAGE,
-                       "--defrag-policy: there is no policy '%s'; use first, last, bsd, linux, "
-                       "windows or solaris",
-                       policy);
     in->engine = engine;
     in->total_bytes = size_of_inputs(&engine->config);
-    if (mr_fragments_new(&in->fragments, &config, engine->buffers, &engine->secret))
-        return mr_fail(error, MR_ERR_MEMORY, "out of memory for IP reassembly");
-    return MR_OK;
+    return mr_sift_open(&in->sift, engine, error);
 }
 
 void mr_intake_close(struct mr_engine *engine)
@@ -53,8 +39,7 @@ void mr_intake_close(struct mr_engine *engine)
     if (in->source)
         in->source->ops->close(in->source);
     in->source = NULL;
-    mr_fragments_free(in->fragments);
-    in->fragments = NULL;
+    mr_sift_close(&in->sift);
 }
 
 static void note_error(struct mr_engine *engine, const struct mr_error *error)
@@ -73,12 +58,12 @@ static void close_input(struct mr_intake *in)
     in->finished_bytes += progress.bytes_done;
     in->source->ops->close(in->source);
     in->source = NULL;
-    if (in->input_packets && !in->decoded && !engine->input_error.status)
+    if (in->sift.packets && !in->sift.decoded && !engine->input_error.status)
         mr_fail(&engine->input_error, MR_ERR_INPUT,
                 "%s: link type %u is not supported, so none of its %llu packets was inspected; "
                 "convert it with editcap, or capture on an Ethernet, raw IP or Linux cooked device",
-                engine->config.inputs[in->next_input - 1], in->link_type,
-                (unsigned long long)in->input_packets);
+                engine->config.inputs[in->next_input - 1], in->sift.link_type,
+                (unsigned long long)in->sift.packets);
 }
 
 static enum mr_status open_next(struct mr_intake *in)
@@ -89,11 +74,7 @@ static enum mr_status open_next(struct mr_intake *in)
         if (in->next_input == engine->config.n_inputs)
             return MR_EOF;
         uint32_t i = in->next_input++;
-        in->decoder = (struct mr_decoder){
-            .checksum = engine->config.checksum == MR_ENGINE_CHECKSUM_ALL    ? MR_CHECKSUM_ALL
-                        : engine->config.checksum == MR_ENGINE_CHECKSUM_NONE ? MR_CHECKSUM_NONE
-                                                                             : MR_CHECKSUM_AUTO};
-        in->decoded = in->input_packets = 0;
+        mr_sift_input(&in->sift, engine);
         if (mr_source_open_file(&in->source, engine->config.inputs[i], (uint16_t)i, &error)) {
             in->source = NULL;
             note_error(engine, &error);
@@ -117,39 +98,7 @@ static void show_progress(struct mr_intake *in)
                      in->total_bytes, in->packets);
 }
 
-/* A fragment: MR_DROP_NONE when *packet is now the whole datagram. */
-static enum mr_drop reassemble(struct mr_intake *in, struct mr_metrics *metrics,
-                               struct mr_token *token, struct mr_packet *packet,
-                               struct mr_fragment_view *view)
-{
-    enum mr_drop reason = MR_DROP_NONE;
-
-    /* a datagram may hold a tunnel whose inner packet is a fragment again: bounded by depth */
-    for (int depth = 0; reason == MR_DROP_NONE && packet->flags & MR_PACKET_FRAGMENT; depth++) {
-        struct mr_packet whole;
-        struct mr_buffer *buffer = NULL;
-        uint32_t timed_out = 0;
-
-        if (depth == MR_DECODE_DEPTH)
-            return MR_DROP_TUNNEL_DEPTH;
-        reason = mr_fragments_add(in->fragments, packet, view, &whole, &buffer, &timed_out);
-        if (timed_out) { /* they were counted as held: the account moves, the sum stays */
-            _Atomic uint64_t *held = &metrics->drops[MR_DROP_FRAGMENT_HELD];
-            _Atomic uint64_t *late = &metrics->drops[MR_DROP_FRAGMENT_TIMEOUT];
-            atomic_fetch_sub_explicit(held, timed_out, memory_order_relaxed);
-            atomic_fetch_add_explicit(late, timed_out, memory_order_relaxed);
-        }
-        if (reason != MR_DROP_NONE)
-            return reason;
-        mr_token_keep(token, buffer);
-        *packet = whole;
-        reason = mr_decode_ip(&in->decoder, packet, view);
-        mr_metrics_add(metrics, MR_COUNT_DATAGRAMS_REASSEMBLED, 1);
-    }
-    return reason;
-}
-
-/* Numbers, decodes and sifts what was read; keeps the good ones together at the front. */
+/* Numbers and sifts what was read; keeps the good ones together at the front. */
 static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_token *token)
 {
     struct mr_burst *burst = &token->burst;
@@ -158,25 +107,18 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
 
     for (uint32_t i = 0; i < burst->n; i++) {
         struct mr_packet *packet = &burst->packets[i];
-        struct mr_fragment_view view;
+        struct mr_buffer *kept;
         if (i + 2 < burst->n)
             __builtin_prefetch(burst->packets[i + 2].data);
         packet->number = ++in->packets;
-        in->input_packets++;
         bytes += packet->wire_len;
-        if (!in->first_ns || packet->time_ns < in->first_ns)
-            in->first_ns = packet->time_ns;
-        if (packet->time_ns > in->last_ns)
-            in->last_ns = packet->time_ns;
-        enum mr_drop reason = mr_decode(&in->decoder, packet, &view);
-        if (reason == MR_DROP_NONE && packet->flags & MR_PACKET_FRAGMENT)
-            reason = reassemble(in, metrics, token, packet, &view);
-        if (reason == MR_DROP_LINK_TYPE)
-            in->link_type = packet->link_type;
-        else
-            in->decoded++;
+        enum mr_drop reason = mr_sift_packet(&in->sift, metrics, packet, &kept);
+        while (kept) {
+            struct mr_buffer *next = kept->next;
+            mr_token_keep(token, kept);
+            kept = next;
+        }
         if (reason != MR_DROP_NONE) {
-            mr_metrics_drop(metrics, reason, 1);
             rte_pktmbuf_free(burst->mbufs[i]);
             continue;
         }

@@ -5,12 +5,12 @@
 #include "analog/analog.h"
 #include "base/buffers.h"
 #include "capture/source.h"
+#include "engine/live.h"
+#include "engine/sift.h"
 #include "millrace/engine.h"
 #include "output/eve.h"
 #include "output/writer.h"
-#include "packet/decode.h"
 #include "runtime/runtime.h"
-#include "stream/fragment.h"
 
 #include <stdatomic.h>
 
@@ -20,16 +20,11 @@
 struct mr_intake {
     struct mr_engine *engine;
     struct mr_source *source;
-    struct mr_decoder decoder;
-    struct mr_fragments *fragments;
+    struct mr_sift sift;
     uint32_t next_input;
-    uint64_t packets, bytes;    /* received */
-    uint64_t decoded;           /* of the current input: not refused for its link type */
-    uint64_t input_packets;     /* of the current input */
-    uint16_t link_type;         /* of its last packet */
-    uint64_t finished_bytes;    /* of inputs read to their end */
-    uint64_t total_bytes;       /* of all inputs; 0: not known */
-    uint64_t first_ns, last_ns; /* packet time */
+    uint64_t packets, bytes; /* received */
+    uint64_t finished_bytes; /* of inputs read to their end */
+    uint64_t total_bytes;    /* of all inputs; 0: not known */
     uint64_t next_progress_ns;
 };
 
@@ -56,6 +51,7 @@ struct mr_engine {
     struct mr_runtime *runtime;
     struct mr_writer *writer;
     struct mr_intake intake;
+    struct mr_live *live;    /* NULL: files */
     struct mr_secret secret; /* of tables */
     const char *event_types[MR_MAX_EVENT_TYPES];
     uint32_t n_event_types;

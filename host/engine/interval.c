@@ -18,6 +18,8 @@ void mr_metrics_refresh(struct mr_engine *engine)
 {
     memset(&engine->metrics, 0, sizeof engine->metrics);
     mr_runtime_metrics(engine->runtime, &engine->metrics);
+    if (engine->live)
+        mr_live_metrics(engine->live, &engine->metrics);
 }
 
 static const char *lower(const char *name, char *to, size_t room)
@@ -131,7 +133,7 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
 
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)
 {
-    write_event(engine, engine->intake.last_ns);
+    write_event(engine, engine->live ? mr_live_now_ns(engine->live) : engine->intake.sift.last_ns);
     return engine->config.prometheus ? mr_prometheus_write(engine, engine->config.prometheus, error)
                                      : MR_OK;
 }

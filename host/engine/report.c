@@ -32,16 +32,20 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
     const struct mr_engine_config *c = &engine->config;
     struct mr_runtime_usage usage;
     uint32_t window = mr_runtime_window(c->workers, c->tokens);
-    uint32_t packets = (window + 1) * MR_BURST_MAX;
+    uint32_t packets = engine->live ? MR_BURST_MAX : (window + 1) * MR_BURST_MAX;
 
     mr_runtime_usage(engine->runtime, &usage);
     *plan = (struct mr_memory_plan){
         .buffers = c->memory_bytes,
         .tokens = usage.token_bytes * window,
         .packets = mr_dpdk_memory_bytes(packets),
-        .blocks = mr_source_memory_bytes(packets),
+        .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
         .flows = usage.context_bytes * c->max_flows,
     };
+    if (engine->live)
+        mr_live_memory(engine->live, &plan->live);
+    plan->all = plan->buffers + plan->tokens + plan->packets + plan->blocks + plan->flows +
+                plan->live.packets + plan->live.rings + plan->live.bursts;
 }
 
 void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
@@ -55,7 +59,7 @@ void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
         .received = mr_report_counter(engine, MR_COUNT_PACKETS_RECEIVED),
         .bytes = mr_report_counter(engine, MR_COUNT_BYTES_RECEIVED),
         .processed = mr_report_counter(engine, MR_COUNT_PACKETS_PROCESSED),
-        .planned_bytes = plan.buffers + plan.tokens + plan.packets + plan.blocks + plan.flows,
+        .planned_bytes = plan.all,
         .local_runs = mr_report_counter(engine, MR_COUNT_LOCAL_RUNS),
         .steals = mr_report_counter(engine, MR_COUNT_STEALS),
     };

@@ -7,6 +7,8 @@
 
 struct mr_memory_plan {
     uint64_t buffers, tokens, packets, blocks, flows; /* bytes at the most */
+    struct mr_live_memory live;                       /* of ports */
+    uint64_t all;
 };
 
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan);

@@ -86,7 +86,7 @@ void mr_engine_print_summary(const struct mr_engine *engine, FILE *to)
 
     fprintf(to, "\nprogram     %s (%u rules, %u components)\n", engine->plan->name,
             engine->plan->n_rules, engine->plan->n_components);
-    if (engine->stop_asked)
+    if (engine->stop_asked && !engine->live)
         fprintf(to, "stopped     before the end of the input; what was read is accounted for\n");
     fprintf(to, "packets     %llu received = %llu processed + %llu dropped; %.1f MB\n",
             (unsigned long long)f.received, (unsigned long long)f.processed,
@@ -95,6 +95,8 @@ void mr_engine_print_summary(const struct mr_engine *engine, FILE *to)
         if (mr_report_drop(engine, i))
             fprintf(to, "  dropped     %-10llu %s\n", (unsigned long long)mr_report_drop(engine, i),
                     mr_drop_text((enum mr_drop)i));
+    if (engine->live)
+        mr_live_print_accounts(engine->live, to);
     fprintf(to, "time        %.3f s, %.3f s of CPU, after a start-up of %.3f s\n", f.seconds,
             f.cpu_seconds, f.start_seconds);
     fprintf(to, "rate        %.3f Gbit/s, %.0f packets/s\n", (double)f.bytes * 8 / seconds / 1e9,
@@ -126,13 +128,17 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     fprintf(to, "  %8.1f MiB buffers: mails, held segments, fragments, results (--memory)\n",
             (double)plan.buffers / 1048576);
     fprintf(to, "  %8.1f MiB tokens\n", (double)plan.tokens / 1048576);
-    fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",
-            (double)plan.packets / 1048576, (double)plan.blocks / 1048576);
+    if (!engine->live)
+        fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",
+                (double)plan.packets / 1048576, (double)plan.blocks / 1048576);
     fprintf(
         to,
         "  %8.1f MiB flows: %llu of %llu bytes (--max-flows; a lane may hold twice its share)\n",
         (double)plan.flows / 1048576, (unsigned long long)c->max_flows,
         (unsigned long long)usage.context_bytes);
+    if (engine->live)
+        mr_live_print_plan(engine->live, to);
+    fprintf(to, "  %8.1f MiB altogether\n", (double)plan.all / 1048576);
     fprintf(to, "dpdk        %s, no hugepages\n", mr_dpdk_version());
     for (uint32_t i = 0; i < c->n_inputs; i++)
         fprintf(to, "input       %s\n", c->inputs[i]);

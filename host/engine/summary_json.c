@@ -117,6 +117,32 @@ static void write_rates(const struct mr_figures *f, uint64_t tuples, yajl_gen g)
     put_int(g, "planned_memory_bytes", f->planned_bytes);
 }
 
+static void write_ports(const struct mr_engine *engine, yajl_gen g)
+{
+    struct mr_live_account a;
+
+    key(g, "ports");
+    yajl_gen_array_open(g);
+    for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &a); i++) {
+        yajl_gen_map_open(g);
+        key(g, "port");
+        key(g, a.port);
+        put_int(g, "queue", a.queue);
+        put_int(g, "received", a.received);
+        put_int(g, "bytes", a.bytes);
+        put_int(g, "processed", a.processed);
+        put_int(g, "handed_over", a.handed_over);
+        key(g, "drops");
+        yajl_gen_map_open(g);
+        for (int d = 1; d < MR_N_DROPS; d++)
+            if (a.dropped[d])
+                put_name(g, mr_drop_name((enum mr_drop)d), a.dropped[d]);
+        yajl_gen_map_close(g);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
+}
+
 static void write_object(const struct mr_engine *engine, yajl_gen g)
 {
     struct mr_figures f;
@@ -145,6 +171,8 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     for (int i = 1; i < MR_N_DROPS; i++)
         put_name(g, mr_drop_name((enum mr_drop)i), mr_report_drop(engine, i));
     yajl_gen_map_close(g);
+    if (engine->live)
+        write_ports(engine, g);
     write_functions(engine, g);
     write_stages(engine, g);
     struct mr_times latency;

@@ -42,7 +42,8 @@ static inline void mr_metrics_add(struct mr_metrics *m, enum mr_counter counter,
 static inline void mr_metrics_drop(struct mr_metrics *m, enum mr_drop reason, uint64_t n)
 {
     uint64_t v = atomic_load_explicit(&m->drops[reason], memory_order_relaxed);
-    atomic_store_explicit(&m->drops[reason], v + n, memory_order_relaxed);
+    /* released: who sees the drop sees that the packet was received before */
+    atomic_store_explicit(&m->drops[reason], v + n, memory_order_release);
     mr_metrics_add(m, MR_COUNT_PACKETS_DROPPED, n);
 }
 

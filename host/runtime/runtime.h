@@ -27,8 +27,14 @@ struct mr_runtime_hooks {
 
     /* Fills token->burst with decoded packets, and bytes. One worker at a time. MR_OK: n may be 0
      * (all packets of a read were dropped). MR_AGAIN: nothing at the moment. MR_EOF: nothing will
-     * come any more. Ticks, times and numbers are the runtime's business. */
+     * come any more. Ticks, times and numbers are the runtime's business, but that a source that
+     * goes by the clock may set token->clock_ns (packet time has come so far, packets or none) and
+     * token->arrived_ticks. */
     enum mr_status (*intake)(void *user, struct mr_metrics *metrics, struct mr_token *token);
+
+    /* (optional) Would intake have packets now? Who sets it calls mr_runtime_notify() whenever that
+     * becomes so; workers sleep longer then. Any worker. */
+    bool (*ready)(void *user);
 
     /* Start and end of a worker thread (in it). *state is handed to the hooks below. */
     enum mr_status (*worker_open)(void *user, uint32_t worker, void **state);
@@ -76,6 +82,9 @@ void mr_runtime_free(struct mr_runtime *runtime);
 
 /* Runs until the input ends: the calling thread is one of the workers. */
 enum mr_status mr_runtime_run(struct mr_runtime *runtime, struct mr_error *error);
+
+/* The source has something: a sleeping worker wakes. Any thread. */
+void mr_runtime_notify(struct mr_runtime *runtime);
 
 /* No further intake; what is in flight is finished, contexts are shut down. Async-signal-safe. */
 void mr_runtime_stop(struct mr_runtime *runtime);

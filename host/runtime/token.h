@@ -41,6 +41,7 @@ struct mr_token {
     uint64_t end_ns;                     /* packet time at the end of the burst */
     uint64_t end_number;                 /* number of the last packet read so far */
     uint64_t arrived_ticks;              /* machine clock: when the burst was read */
+    uint64_t clock_ns;                   /* packet time has come so far without a packet; or 0 */
     uint64_t admitted_ticks;             /* when it passed its last gate */
     uint64_t bytes;                      /* wire bytes of the packets */
     uint32_t gate;                       /* the next one to pass */

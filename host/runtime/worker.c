@@ -11,7 +11,8 @@
 #define SPINS 4000 /* rounds without work before a worker sleeps */
 #endif
 #define OWN_BURSTS  4       /* a worker, before it looks at others' lanes */
-#define SLEEP_NS    1000000 /* at most; then it looks again */
+#define SLEEP_NS    1000000 /* at most; then it looks again ... */
+#define DOUBLINGS   6       /* ... and sleeps twice as long, so often, where the source wakes it */
 #define EMPTY_READS 64      /* bursts without a packet before the turn is given up */
 
 static uint64_t next_random(struct mr_worker *worker)
@@ -41,6 +42,13 @@ void mr_runtime_wake(struct mr_runtime *runtime, bool all)
         return;
     atomic_fetch_add_explicit(&runtime->epoch, 1, memory_order_seq_cst);
     syscall(SYS_futex, &runtime->epoch, FUTEX_WAKE_PRIVATE, all ? INT32_MAX : 1, NULL, NULL, 0);
+}
+
+void mr_runtime_notify(struct mr_runtime *runtime)
+{
+    /* an access that writes: who announces a sleep after it sees what the source has */
+    if (atomic_fetch_add_explicit(&runtime->sleepers, 0, memory_order_seq_cst))
+        mr_runtime_wake(runtime, false);
 }
 
 void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
@@ -97,6 +105,14 @@ static void find_ticks(struct mr_runtime *runtime, struct mr_token *token)
         token->ticks[token->n_ticks++] =
             (struct mr_tick){.position = i, .time_ns = packet->time_ns, .number = packet->number};
     }
+    if (token->clock_ns > runtime->last_time_ns)
+        runtime->last_time_ns = token->clock_ns;
+    if (token->clock_ns / 1000000000u > runtime->second) { /* before the packet that comes next */
+        runtime->second = token->clock_ns / 1000000000u;
+        token->ticks[token->n_ticks++] = (struct mr_tick){.position = token->burst.n,
+                                                          .time_ns = token->clock_ns,
+                                                          .number = runtime->last_packet + 1};
+    }
     token->end_ns = runtime->last_time_ns;
     token->end_number = runtime->last_packet;
 }
@@ -117,7 +133,8 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     token->burst.n = 0;
     token->bytes = 0;
     token->last = false;
-    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n; i++) {
+    token->clock_ns = token->arrived_ticks = 0;
+    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n && !token->clock_ns; i++) {
         bool stop = atomic_load_explicit(&runtime->stop, memory_order_relaxed);
         status = stop ? MR_EOF : hooks->intake(hooks->user, &worker->metrics, token);
         if (status != MR_OK)
@@ -126,13 +143,15 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     if (status == MR_EOF) {
         token->last = true;
         atomic_store_explicit(&runtime->input_over, 1, memory_order_relaxed);
-    } else if (!token->burst.n) {
+    } else if (!token->burst.n && !token->clock_ns) {
         mr_runtime_token_put(runtime, token);
         return NULL;
     }
     token->number = runtime->next_number++;
     find_ticks(runtime, token);
-    token->arrived_ticks = token->admitted_ticks = worker->now = mr_ticks_now(&runtime->ticks);
+    token->admitted_ticks = worker->now = mr_ticks_now(&runtime->ticks);
+    if (!token->arrived_ticks)
+        token->arrived_ticks = worker->now;
     mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
     mr_metrics_add(&worker->metrics, MR_COUNT_PACKETS_PROCESSED, token->burst.n);
     mr_metrics_add(&worker->metrics, MR_COUNT_BYTES_PROCESSED, token->bytes);
@@ -161,13 +180,21 @@ static bool any_work(struct mr_runtime *runtime)
     for (uint32_t i = 0; i < runtime->config.workers; i++)
         if (mr_deque_size_any(&runtime->workers[i].deque))
             return true;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+    if (hooks->ready && hooks->ready(hooks->user) &&
+        atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) <
+            runtime->config.window)
+        return true;
     return atomic_load_explicit(&runtime->finished, memory_order_seq_cst) != 0;
 }
 
-static void sleep_a_little(struct mr_worker *worker)
+static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
 {
     struct mr_runtime *runtime = worker->runtime;
     struct timespec at_most = {.tv_nsec = SLEEP_NS};
+
+    if (runtime->config.hooks.ready)
+        at_most.tv_nsec <<= doublings < DOUBLINGS ? doublings : DOUBLINGS;
 
     atomic_fetch_add_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
     uint32_t epoch = atomic_load_explicit(&runtime->epoch, memory_order_seq_cst);
@@ -214,7 +241,7 @@ void mr_worker_run(struct mr_worker *worker)
         } else if (++idle < SPINS) {
             __builtin_ia32_pause();
         } else {
-            sleep_a_little(worker);
+            sleep_a_little(worker, idle - SPINS);
         }
     }
 }

@@ -29,6 +29,13 @@ struct mr_engine_config {
     uint32_t n_settings;
     const char *const *inputs; /* capture files, read one after the other; "-" standard input */
     uint32_t n_inputs;
+    const char *const *ports; /* live capture instead: interfaces, PCI addresses, DPDK's virtual
+                                 devices; all at the same time, until mr_engine_stop() */
+    uint32_t n_ports;
+    uint32_t queues;           /* capture threads of each port; 0: 1 */
+    bool no_promiscuous;       /* only what the interface would get anyway */
+    bool no_huge;              /* no hugepages, not for network cards either */
+    uint64_t duration_ns;      /* ends by itself after so long; 0: does not */
     const char *log_folder;    /* eve.json goes here; NULL: events are counted only; "-": standard
                                   output */
     const char *event_types;   /* "alert,flow,..."; "program": nothing but the tuples that leave
@@ -40,7 +47,7 @@ struct mr_engine_config {
                                   the end; NULL: none */
     enum mr_engine_checksum checksum;
     const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
-    uint32_t workers;          /* 0: one for each core */
+    uint32_t workers;          /* 0: one for each core that capture threads leave, at least half */
     uint32_t tokens;           /* 0: 1,000 */
     uint32_t lanes;            /* 0: 64 a worker, at least 256 */
     uint32_t burst;            /* packets a token; 0: 256 */

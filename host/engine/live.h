@@ -1,0 +1,142 @@
+/* Live capture: ports, their capture threads, and how bursts come from there to the runtime.
+ *
+ * A capture thread (rx.c) reads one queue of a port, stamps the time, sifts, and hands bursts
+ * through a ring to the intake turn (live.c), which merges the rings by time into tokens. Bursts
+ * come from a bounded list and go back to it. When none is free, packets stay with the network card
+ * or the kernel, which drops and counts; where the device does not count, the thread reads and
+ * drops them itself (NO_TOKEN). So an overload never blocks workers, and nothing that was accepted
+ * is lost.
+ *
+ * Order: packets that came through one queue keep their order. Between queues it is that of their
+ * stamps as far as both are there when the turn merges. A flow stays in one queue where the device
+ * spreads symmetrically; where it does not, or has fewer queues than were asked for, capture
+ * threads hand packets to each other by a symmetric hash of their addresses.
+ */
+#ifndef MR_ENGINE_LIVE_H
+#define MR_ENGINE_LIVE_H
+
+#include "base/spsc.h"
+#include "base/ticks.h"
+#include "capture/port.h"
+#include "engine/sift.h"
+#include "packet/burst.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#define MR_RX_BURSTS 64   /* of a capture thread */
+#define MR_RX_INBOX  1024 /* packets between two capture threads */
+
+struct mr_engine;
+struct mr_token;
+
+/* What a capture thread fills and the intake turn empties. */
+struct mr_rx_burst {
+    struct mr_burst burst;
+    struct mr_buffer *kept[MR_BURST_MAX]; /* that packet i lies in; linked */
+    uint64_t arrived_ticks;               /* of its first packet */
+    uint32_t at;                          /* the turn has taken so many */
+};
+
+/* A capture thread. */
+struct mr_rx {
+    _Alignas(64) struct mr_metrics metrics; /* its own account, but for the device's misses */
+    struct mr_live *live;
+    struct mr_port *port;
+    uint32_t port_index, queue; /* queue: of the thread; the device has some or all of them */
+    bool polls;                 /* the device has that queue */
+    bool spreads;               /* hands packets to the port's other threads */
+    struct mr_sift sift;
+    struct mr_rx_burst *bursts; /* [MR_RX_BURSTS] */
+    struct mr_rx_burst *open;   /* being filled */
+    struct mr_spsc out, back;   /* bursts to the intake turn, and from there */
+    struct mr_spsc *inboxes;    /* [threads of the port]: from each of them */
+    struct mr_rx *siblings;     /* thread 0 of the port */
+    uint32_t n_siblings;
+    uint64_t idle_since_ns, nap_ns; /* 0: not idle */
+    _Atomic uint32_t asleep;        /* futex: waits for its inboxes */
+    _Atomic uint64_t handed_over;   /* to siblings */
+    _Atomic uint64_t read;          /* from the device */
+    pthread_t thread;
+    bool started;
+
+    _Alignas(64) struct mr_metrics device;   /* what the device dropped; of who reports, as the */
+    uint64_t unknown;                        /* next: read, but not counted by the device */
+    _Alignas(64) struct mr_rx_burst *taking; /* the intake turn's from here */
+    _Atomic uint64_t processed;
+};
+
+struct mr_live_port {
+    struct mr_port *port;
+    struct mr_rx *rx; /* [n_rx] */
+    uint32_t n_rx;
+    bool told;                /* that it is gone */
+    _Atomic uint32_t gone;    /* the device is */
+    _Atomic uint32_t polling; /* threads that still read from the device */
+};
+
+struct mr_live {
+    struct mr_engine *engine;
+    struct mr_live_port *ports; /* [n_ports] */
+    uint32_t n_ports;
+    struct mr_ticks ticks;
+    uint64_t offset_ns;        /* of packet time to the monotonic clock */
+    uint64_t end_ns;           /* monotonic: --duration; 0: none */
+    _Atomic uint32_t stopping; /* no further reading */
+    _Atomic uint32_t running;  /* capture threads */
+    uint64_t packets;          /* numbered; the intake turn's, as the next */
+    uint64_t second;           /* of packet time, that the runtime knows */
+    bool ended;                /* threads are gone */
+    uint32_t unbalanced;       /* accounts that made no sense, at intervals */
+};
+
+/* The account of one queue. received = processed + the sum of dropped + waiting. */
+struct mr_live_account {
+    const char *port;
+    uint32_t queue;
+    uint64_t received, bytes, processed, handed_over, waiting;
+    uint64_t unknown; /* read, but the device says it never came: 0, once capture has ended */
+    uint64_t dropped[MR_N_DROPS];
+};
+
+/* Opens the ports of the engine's configuration; sends a line on each to `diagnostics`. NULL when
+ * there are none. */
+enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, struct mr_error *error);
+/* Starts ports and threads. */
+enum mr_status mr_live_start(struct mr_live *live, struct mr_error *error);
+/* Ends them (workers are gone); the accounts are final then. */
+void mr_live_finish(struct mr_live *live);
+void mr_live_close(struct mr_live *live); /* NULL is allowed */
+
+/* Runtime hooks. */
+enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_token *token);
+bool mr_live_ready(void *user);
+
+/* What live capture takes at the most; after mr_live_open(). */
+struct mr_engine_config;
+/* How many packets a port may hold at the same time. */
+uint32_t mr_live_packets(const struct mr_engine_config *config);
+struct mr_live_memory {
+    uint64_t packets, rings, bursts;
+};
+void mr_live_memory(const struct mr_live *live, struct mr_live_memory *memory);
+
+/* Adds all counters, after asking the devices for what they dropped, and looks whether the account
+ * of each queue makes sense. One thread at a time: the output turn, or after the run. */
+void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum);
+uint64_t mr_live_now_ns(const struct mr_live *live); /* packet time */
+
+/* The account of queue `i`, counted over all ports; false behind the last one. Any thread; while
+ * packets come, `waiting` is what is on its way. */
+bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account);
+
+/* For the summary and for -T. */
+void mr_live_print_accounts(const struct mr_live *live, FILE *to);
+void mr_live_print_plan(const struct mr_live *live, FILE *to);
+
+/* ---- rx.c ---- */
+void *mr_rx_main(void *rx);
+void mr_rx_wake(struct mr_rx *rx);
+
+#endif

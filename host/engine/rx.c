@@ -1,0 +1,351 @@
+/* A capture thread: reads one queue, and nothing holds it up. */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+#include "capture/dpdk.h"
+#include "capture/spread.h"
+
+#include <linux/futex.h>
+#include <rte_mbuf.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Without packets a thread spins, then lets others run, then sleeps: until a packet comes where
+ * the device can wake it, else ever longer. */
+#define SPIN_NS      20000u
+#define YIELD_NS     500000u
+#define SLEEP_NS     100000000u /* at most, to look whether it should stop */
+#define NAP_FIRST_NS 50000u
+#define NAP_LAST_NS  1000000u
+#define BEHIND_NS    50000u /* no burst is free: the workers need the core more */
+
+static bool stopping(const struct mr_rx *rx)
+{
+    return atomic_load_explicit(&rx->live->stopping, memory_order_relaxed);
+}
+
+/* From the device. */
+static uint32_t receive(struct mr_rx *rx, struct rte_mbuf **mbufs, uint32_t max)
+{
+    uint32_t n = mr_port_receive(rx->port, rx->queue, mbufs, max);
+    if (n)
+        atomic_store_explicit(&rx->read, atomic_load_explicit(&rx->read, memory_order_relaxed) + n,
+                              memory_order_relaxed);
+    return n;
+}
+
+/* ---- bursts ---- */
+
+static struct mr_rx_burst *open_burst(struct mr_rx *rx)
+{
+    if (!rx->open) {
+        rx->open = mr_spsc_take_consumer(&rx->back);
+        if (rx->open)
+            rx->open->burst.n = rx->open->at = 0;
+    }
+    return rx->open;
+}
+
+/* Hands the burst over; there is room for all that there are. */
+static void close_burst(struct mr_rx *rx)
+{
+    if (!rx->open || !rx->open->burst.n)
+        return;
+    (void)mr_spsc_put_producer(&rx->out, rx->open);
+    rx->open = NULL;
+    mr_runtime_notify(rx->live->engine->runtime);
+}
+
+/* ---- packets ---- */
+
+/* The bytes of a frame in several pieces, in one. */
+static const uint8_t *join_pieces(struct mr_rx *rx, const struct rte_mbuf *mbuf,
+                                  struct mr_buffer **kept)
+{
+    struct mr_buffer *buffer = mr_buffers_get_for_token(rx->live->engine->buffers, mbuf->pkt_len);
+    if (!buffer)
+        return NULL;
+    const void *bytes = rte_pktmbuf_read(mbuf, 0, mbuf->pkt_len, buffer->data);
+    if (bytes != buffer->data)
+        memcpy(buffer->data, bytes, mbuf->pkt_len);
+    buffer->next = NULL;
+    *kept = buffer;
+    return buffer->data;
+}
+
+static enum mr_drop describe(struct mr_rx *rx, const struct rte_mbuf *mbuf, uint64_t now_ns,
+                             struct mr_packet *packet, struct mr_buffer **kept)
+{
+    struct mr_buffer *pieces = NULL;
+    const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
+    enum mr_drop reason = MR_DROP_NONE;
+
+    *kept = NULL;
+    if (mbuf->nb_segs > 1 && !(data = join_pieces(rx, mbuf, &pieces)))
+        reason = MR_DROP_NO_BUFFER;
+    else if (mbuf->pkt_len >= mr_port_facts(rx->port)->packet_bytes)
+        reason = MR_DROP_TRUNCATED; /* it filled its frame to the last byte: there was more */
+    if (reason != MR_DROP_NONE) {
+        mr_metrics_drop(&rx->metrics, reason, 1);
+        *kept = pieces;
+        return reason;
+    }
+    packet->data = data;
+    packet->len = packet->wire_len = mbuf->pkt_len;
+    packet->time_ns = now_ns;
+    packet->number = 1;
+    packet->interface = (uint16_t)rx->port_index;
+    packet->link_type = 1;
+    reason = mr_sift_packet(&rx->sift, &rx->metrics, packet, kept);
+    if (pieces) {
+        pieces->next = *kept;
+        *kept = pieces;
+    }
+    return reason;
+}
+
+/* Before it is said what became of them: an account read in between shows packets on their way. */
+static void count_received(struct mr_rx *rx, uint32_t n)
+{
+    mr_metrics_add(&rx->metrics, MR_COUNT_PACKETS_RECEIVED, n);
+}
+
+static void give_buffers(struct mr_rx *rx, struct mr_buffer *list)
+{
+    while (list) {
+        struct mr_buffer *next = list->next;
+        mr_buffers_put(rx->live->engine->buffers, list);
+        list = next;
+    }
+}
+
+/* Takes n packets that stand behind those of the open burst in. */
+static void take(struct mr_rx *rx, uint32_t n)
+{
+    struct mr_rx_burst *b = rx->open;
+    struct mr_burst *burst = &b->burst;
+    uint32_t to = burst->n, end = to + n;
+    uint64_t bytes = 0, now_ns = mr_live_now_ns(rx->live);
+
+    count_received(rx, n);
+    if (!to)
+        b->arrived_ticks = mr_ticks_now(&rx->live->ticks);
+    for (uint32_t i = to; i < end; i++) {
+        struct rte_mbuf *mbuf = burst->mbufs[i];
+        if (i + 1 < end)
+            __builtin_prefetch(rte_pktmbuf_mtod(burst->mbufs[i + 1], void *));
+        bytes += mbuf->pkt_len;
+        if (describe(rx, mbuf, now_ns, &burst->packets[to], &b->kept[to]) != MR_DROP_NONE) {
+            give_buffers(rx, b->kept[to]);
+            rte_pktmbuf_free(mbuf);
+            continue;
+        }
+        burst->mbufs[to++] = mbuf;
+    }
+    burst->n = to;
+    mr_metrics_add(&rx->metrics, MR_COUNT_BYTES_RECEIVED, bytes);
+    if (to == MR_BURST_MAX)
+        close_burst(rx);
+}
+
+static void drop_all(struct mr_rx *rx, struct rte_mbuf **mbufs, uint32_t n, enum mr_drop reason)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += mbufs[i]->pkt_len;
+    count_received(rx, n);
+    mr_metrics_add(&rx->metrics, MR_COUNT_BYTES_RECEIVED, bytes);
+    mr_metrics_drop(&rx->metrics, reason, n);
+    rte_pktmbuf_free_bulk(mbufs, n);
+}
+
+/* ---- one round ---- */
+
+/* Reads from the device and hands to each thread of the port what is its. */
+static uint32_t poll_and_spread(struct mr_rx *rx)
+{
+    struct rte_mbuf *mbufs[64];
+    uint32_t n = receive(rx, mbufs, 64);
+    uint64_t handed = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *data = rte_pktmbuf_mtod(mbufs[i], const uint8_t *);
+        uint32_t to = mr_spread(data, mbufs[i]->data_len) % rx->n_siblings;
+        struct mr_rx *sibling = &rx->siblings[to];
+        if (!mr_spsc_put_producer(&sibling->inboxes[rx->queue], mbufs[i]))
+            drop_all(rx, &mbufs[i], 1, MR_DROP_RING_FULL);
+        else
+            handed += sibling != rx;
+    }
+    for (uint32_t i = 0; handed && i < rx->n_siblings; i++)
+        if (&rx->siblings[i] != rx)
+            mr_rx_wake(&rx->siblings[i]);
+    if (handed)
+        atomic_fetch_add_explicit(&rx->handed_over, handed, memory_order_relaxed);
+    return n;
+}
+
+static uint32_t empty_inboxes(struct mr_rx *rx)
+{
+    uint32_t total = 0;
+    for (uint32_t from = 0; from < rx->n_siblings; from++) {
+        struct mr_rx_burst *b = open_burst(rx);
+        struct rte_mbuf *mbuf;
+        uint32_t n = 0;
+        if (!b)
+            break;
+        while (b->burst.n + n < MR_BURST_MAX && (mbuf = mr_spsc_take_consumer(&rx->inboxes[from])))
+            b->burst.mbufs[b->burst.n + n++] = mbuf;
+        if (n)
+            take(rx, n);
+        total += n;
+    }
+    return total;
+}
+
+/* Nothing is free to put packets into. */
+static uint32_t fall_behind(struct mr_rx *rx)
+{
+    struct rte_mbuf *mbufs[64];
+    if (mr_port_facts(rx->port)->tells_missed) {
+        struct timespec nap = {.tv_nsec = BEHIND_NS};
+        nanosleep(&nap, NULL);
+        return 0;
+    }
+    uint32_t n = receive(rx, mbufs, 64);
+    drop_all(rx, mbufs, n, MR_DROP_NO_TOKEN);
+    return n;
+}
+
+static uint32_t round_of_reading(struct mr_rx *rx, bool polling)
+{
+    uint32_t n = 0;
+    if (rx->spreads) {
+        if (polling)
+            n = poll_and_spread(rx);
+        return n + empty_inboxes(rx);
+    }
+    if (!polling)
+        return 0;
+    struct mr_rx_burst *b = open_burst(rx);
+    if (!b)
+        return fall_behind(rx);
+    n = receive(rx, b->burst.mbufs + b->burst.n, MR_BURST_MAX - b->burst.n);
+    if (n)
+        take(rx, n);
+    return n;
+}
+
+/* ---- waiting ---- */
+
+void mr_rx_wake(struct mr_rx *rx)
+{
+    /* sequentially consistent: who falls asleep looks once more after announcing it */
+    if (atomic_exchange_explicit(&rx->asleep, 0, memory_order_seq_cst))
+        syscall(SYS_futex, &rx->asleep, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static bool inboxes_empty(const struct mr_rx *rx)
+{
+    for (uint32_t i = 0; i < rx->n_siblings; i++)
+        if (mr_spsc_size_any(&rx->inboxes[i]))
+            return false;
+    return true;
+}
+
+static void sleep_for_inboxes(struct mr_rx *rx)
+{
+    struct timespec most = {.tv_nsec = SLEEP_NS};
+    atomic_store_explicit(&rx->asleep, 1, memory_order_seq_cst);
+    if (inboxes_empty(rx) && !stopping(rx))
+        syscall(SYS_futex, &rx->asleep, FUTEX_WAIT_PRIVATE, 1, &most, NULL, 0);
+    atomic_store_explicit(&rx->asleep, 0, memory_order_seq_cst);
+}
+
+static void sleep_for_device(struct mr_rx *rx)
+{
+    uint64_t most_ns = SLEEP_NS;
+    if (mr_port_starved(rx->port)) { /* it has packets, but we have nothing to put them in */
+        most_ns = BEHIND_NS;
+        struct timespec nap = {.tv_nsec = (long)most_ns};
+        nanosleep(&nap, NULL);
+        return;
+    }
+    if (rx->n_siblings > 1 && rx->spreads) { /* two things to wait for */
+        rx->nap_ns = rx->nap_ns ? rx->nap_ns * 2 : NAP_FIRST_NS;
+        most_ns = rx->nap_ns = rx->nap_ns < NAP_LAST_NS ? rx->nap_ns : NAP_LAST_NS;
+    }
+    if (!mr_port_wait(rx->port, rx->queue, most_ns))
+        atomic_store_explicit(&rx->live->ports[rx->port_index].gone, 1, memory_order_relaxed);
+}
+
+/* No packet this round. */
+static void idle(struct mr_rx *rx)
+{
+    uint64_t now_ns = mr_clock_ns();
+
+    /* a burst waits for company only as long as the one before it waits, too */
+    if (mr_spsc_size_any(&rx->out) == 0)
+        close_burst(rx);
+    if (!rx->idle_since_ns)
+        rx->idle_since_ns = now_ns;
+    if (now_ns - rx->idle_since_ns < SPIN_NS) {
+        for (int i = 0; i < 16; i++)
+            __builtin_ia32_pause();
+    } else if (now_ns - rx->idle_since_ns < YIELD_NS) {
+        sched_yield();
+    } else {
+        close_burst(rx);
+        if (rx->polls)
+            sleep_for_device(rx);
+        else
+            sleep_for_inboxes(rx);
+    }
+}
+
+/* ---- the thread ---- */
+
+/* When capture stops, threads go on until what they were handed is sifted. */
+static bool finished(struct mr_rx *rx, bool *polling)
+{
+    struct mr_live_port *port = &rx->live->ports[rx->port_index];
+    bool stop = stopping(rx) || atomic_load_explicit(&port->gone, memory_order_relaxed);
+
+    if (!stop)
+        return false;
+    if (*polling) {
+        *polling = false;
+        atomic_fetch_sub_explicit(&port->polling, 1, memory_order_acq_rel);
+    }
+    return !atomic_load_explicit(&port->polling, memory_order_acquire) &&
+           (!rx->spreads || inboxes_empty(rx));
+}
+
+void *mr_rx_main(void *argument)
+{
+    struct mr_rx *rx = argument;
+    struct mr_live *live = rx->live;
+    bool polling = rx->polls;
+    char name[16];
+
+    snprintf(name, sizeof name, "mr-rx-%u.%u", rx->port_index % 1000, rx->queue % 1000);
+    prctl(PR_SET_NAME, name);
+    prctl(PR_SET_TIMERSLACK, 1000); /* naps of 50 microseconds are meant to be short */
+    mr_dpdk_thread_register();
+    while (!finished(rx, &polling)) {
+        if (round_of_reading(rx, polling))
+            rx->idle_since_ns = rx->nap_ns = 0;
+        else
+            idle(rx);
+    }
+    close_burst(rx);
+    mr_dpdk_thread_unregister();
+    atomic_fetch_sub_explicit(&live->running, 1, memory_order_acq_rel);
+    mr_runtime_notify(live->engine->runtime);
+    return NULL;
+}
