@@ -137,6 +137,7 @@ static const struct mr_function touch_function = {
     .order = MR_ORDER_CONTEXT,
     .context_key = MR_TYPE_FLOW,
     .context_bytes = 16,
+    .silent_end = true,
     .call = touch,
 };
 static const struct mr_component touch_component = {.abi = MR_COMPONENT_ABI,

@@ -120,6 +120,7 @@ static const struct mr_function functions[] = {{
     .shape = MR_SHAPE_MAP,
     .context_key = MR_TYPE_FLOW,
     .context_bytes = sizeof(struct count),
+    .silent_end = true,
     .backends = "cpu",
     .bind = bind,
     .unbind = free,

@@ -40,7 +40,7 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
         .tokens = usage.token_bytes * window,
         .packets = mr_dpdk_memory_bytes(packets),
         .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
-        .flows = usage.context_bytes * c->max_flows,
+        .flows = usage.contexts_bytes,
     };
     if (engine->live)
         mr_live_memory(engine->live, &plan->live);

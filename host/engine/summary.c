@@ -131,11 +131,11 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     if (!engine->live)
         fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",
                 (double)plan.packets / 1048576, (double)plan.blocks / 1048576);
-    fprintf(
-        to,
-        "  %8.1f MiB flows: %llu of %llu bytes (--max-flows; a lane may hold twice its share)\n",
-        (double)plan.flows / 1048576, (unsigned long long)c->max_flows,
-        (unsigned long long)usage.context_bytes);
+    fprintf(to,
+            "  %8.1f MiB flows: %llu of %llu bytes (--max-flows, and what a lane may hold over its "
+            "share)\n",
+            (double)plan.flows / 1048576, (unsigned long long)c->max_flows,
+            (unsigned long long)usage.context_bytes);
     if (engine->live)
         mr_live_print_plan(engine->live, to);
     fprintf(to, "  %8.1f MiB altogether\n", (double)plan.all / 1048576);

@@ -1,31 +1,121 @@
-/* Contexts: a chained hash table, a list by last use and a wheel of one-second slots. */
+/* Contexts: an open table of hash tags over a range of contexts, a clock for eviction, and a wheel
+ * of one-second slots.
+ *
+ * Looking up touches one line of tags and the first line of the context. The table of tags has its
+ * full size from the start, since growing would halt the lane; the pages of both ranges are taken
+ * as they are touched. */
 #include "runtime/context.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define FIRST_BUCKETS 64
+#define LINE          64u
+#define PAGE_BYTES    4096u
+#define HUGE_BYTES    ((uint64_t)2 << 20)
+#define MOST_CONTEXTS ((uint64_t)1 << 30)
+#define SPARE         256u  /* contexts that ended in the batch under way: one a row */
+#define HAND_STEPS    128u  /* for one eviction */
+#define SWEEP_STEPS   1024u /* timers looked at in a slice */
 #define NS_PER_SECOND 1000000000u
+
+static uint64_t up(uint64_t n, uint64_t to)
+{
+    return (n + to - 1) / to * to;
+}
+
+static uint32_t spare(uint64_t max_contexts)
+{
+    return max_contexts < SPARE ? (uint32_t)max_contexts : SPARE;
+}
+
+/* At most three quarters full. */
+static uint64_t n_entries(uint64_t max_contexts)
+{
+    uint64_t n = 8;
+    while (n / 4 * 3 < max_contexts)
+        n *= 2;
+    return n;
+}
+
+static uint64_t stride_of(uint32_t context_bytes, uint32_t row_bytes)
+{
+    return up(sizeof(struct mr_context) + context_bytes, LINE) + up(row_bytes, LINE);
+}
+
+static uint64_t entries_bytes(uint64_t max_contexts)
+{
+    return up(n_entries(max_contexts) * sizeof(uint64_t), PAGE_BYTES);
+}
+
+uint64_t mr_contexts_bytes(uint64_t max_contexts, uint32_t context_bytes, uint32_t row_bytes)
+{
+    return entries_bytes(max_contexts) +
+           (max_contexts + spare(max_contexts)) * stride_of(context_bytes, row_bytes);
+}
 
 enum mr_status mr_contexts_init(struct mr_context_table *table, uint64_t max_contexts,
                                 uint32_t context_bytes, uint32_t row_bytes)
 {
+    if (max_contexts > MOST_CONTEXTS)
+        return MR_ERR_LIMIT;
+    if (!max_contexts)
+        max_contexts = 1;
     *table = (struct mr_context_table){
-        .n_buckets = FIRST_BUCKETS,
-        .max_contexts = max_contexts ? max_contexts : 1,
+        .mask = n_entries(max_contexts) - 1,
+        .mapped_bytes = mr_contexts_bytes(max_contexts, context_bytes, row_bytes),
         .context_bytes = context_bytes,
         .row_bytes = row_bytes,
+        .stride = (uint32_t)stride_of(context_bytes, row_bytes),
+        .row_offset = (uint32_t)up(sizeof(struct mr_context) + context_bytes, LINE),
+        .max_contexts = (uint32_t)max_contexts,
+        .capacity = (uint32_t)max_contexts + spare(max_contexts),
+        .free = MR_NO_CONTEXT,
         .next_deadline_ns = UINT64_MAX,
     };
-    mr_arena_init(&table->memory, 0);
+    memset(table->wheel, 0xff, sizeof table->wheel); /* MR_NO_CONTEXT */
     return MR_OK;
 }
 
 void mr_contexts_free(struct mr_context_table *table)
 {
-    free(table->buckets);
-    table->buckets = NULL;
-    mr_arena_free(&table->memory);
+    if (table->entries)
+        munmap(table->entries, table->mapped_bytes);
+    table->entries = NULL;
+    table->contexts = NULL;
+}
+
+/* Takes the addresses. Where contexts become many, large pages: behind the first ones, so that
+ * small tables stay small. */
+static bool map(struct mr_context_table *table)
+{
+    uint8_t *memory = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    table->entries = (uint64_t *)(void *)memory;
+    table->contexts = memory + entries_bytes(table->max_contexts);
+    uint64_t offset = up((uintptr_t)table->contexts + HUGE_BYTES, HUGE_BYTES) - (uintptr_t)memory;
+    if (offset + HUGE_BYTES < table->mapped_bytes)
+        (void)madvise(memory + offset, table->mapped_bytes - offset, MADV_HUGEPAGE);
+    return true;
+}
+
+static inline struct mr_context *at(const struct mr_context_table *table, uint32_t index)
+{
+    return (struct mr_context *)(void *)(table->contexts + (uint64_t)index * table->stride);
+}
+
+/* ---- finding ---- */
+
+static inline uint64_t place_of(const struct mr_context_table *table, uint64_t entry)
+{
+    return entry >> 32 & table->mask;
+}
+
+/* The entry of a hash starts as this; its lower half is 1 + index. */
+static inline uint64_t tag_of(uint64_t hash)
+{
+    return hash & 0xffffffff00000000u;
 }
 
 static bool same_flow(const struct mr_flow_key *x, const struct mr_flow_key *y)
@@ -36,99 +126,95 @@ static bool same_flow(const struct mr_flow_key *x, const struct mr_flow_key *y)
 struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
                                          const struct mr_flow_key *key)
 {
-    if (!table->buckets)
+    uint64_t tag = tag_of(key->hash), entry;
+
+    if (!table->entries)
         return NULL;
-    struct mr_context *c = table->buckets[key->hash >> 16 & (table->n_buckets - 1)];
-    while (c && (c->hash != key->hash || !same_flow(&c->key, key)))
-        c = c->next_in_bucket;
-    return c;
+    for (uint64_t i = place_of(table, tag); (entry = table->entries[i]);
+         i = (i + 1) & table->mask) {
+        if (tag_of(entry) != tag)
+            continue;
+        struct mr_context *c = at(table, (uint32_t)entry - 1);
+        if (c->key.hash == key->hash && same_flow(&c->key, key))
+            return c;
+    }
+    return NULL;
 }
 
 struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
                                     uint32_t len)
 {
-    if (!table->buckets)
+    uint64_t tag = tag_of(hash), entry;
+
+    if (!table->entries)
         return NULL;
-    struct mr_context *c = table->buckets[hash >> 16 & (table->n_buckets - 1)];
-    for (; c; c = c->next_in_bucket)
-        if (c->hash == hash && c->key_len == len && !memcmp(c->key_bytes, key, len))
+    for (uint64_t i = place_of(table, tag); (entry = table->entries[i]);
+         i = (i + 1) & table->mask) {
+        if (tag_of(entry) != tag)
+            continue;
+        struct mr_context *c = at(table, (uint32_t)entry - 1);
+        if (c->key.hash == hash && c->key_len == len && !memcmp(&c->key, key, len))
             return c;
+    }
     return NULL;
 }
 
-/* Doubles the buckets while the table is crowded. A failure to grow only makes it slower. */
-static bool room(struct mr_context_table *table)
+void mr_contexts_prefetch_flows(const struct mr_context_table *table, const union mr_value *keys,
+                                uint32_t n)
 {
-    if (table->buckets && table->n_contexts < table->n_buckets)
-        return true;
-    uint64_t n = table->buckets ? table->n_buckets * 2 : table->n_buckets;
-    struct mr_context **fresh = calloc(n, sizeof *fresh);
-    if (!fresh)
-        return table->buckets != NULL;
-    for (uint64_t i = 0; table->buckets && i < table->n_buckets; i++) {
-        struct mr_context *c = table->buckets[i];
-        while (c) {
-            struct mr_context *next = c->next_in_bucket;
-            struct mr_context **bucket = &fresh[c->hash >> 16 & (n - 1)];
-            c->next_in_bucket = *bucket;
-            *bucket = c;
-            c = next;
-        }
+    if (!table->entries)
+        return;
+    for (uint32_t row = 0; row < n; row++) {
+        uint64_t hash = ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
+        __builtin_prefetch(&table->entries[place_of(table, hash)]);
     }
-    free(table->buckets);
-    table->buckets = fresh;
-    table->n_buckets = n;
-    return true;
+    for (uint32_t row = 0; row < n; row++) {
+        uint64_t hash = ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
+        uint64_t tag = tag_of(hash), i = place_of(table, tag);
+        while (table->entries[i] && tag_of(table->entries[i]) != tag)
+            i = (i + 1) & table->mask;
+        if (!table->entries[i])
+            continue;
+        const uint8_t *c = (const uint8_t *)at(table, (uint32_t)table->entries[i] - 1);
+        __builtin_prefetch(c, 1);
+        /* what functions write: the flow's account and the first slots */
+        __builtin_prefetch(c + offsetof(struct mr_context, flow.packets), 1);
+        for (uint32_t line = 0; line < table->context_bytes && line < 4 * LINE; line += LINE)
+            __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
+    }
 }
 
-static void append_used(struct mr_context_table *table, struct mr_context *c)
-{
-    c->used_next = NULL;
-    c->used_previous = table->newest;
-    if (table->newest)
-        table->newest->used_next = c;
-    else
-        table->oldest = c;
-    table->newest = c;
-}
+/* ---- making and ending ---- */
 
-static void remove_used(struct mr_context_table *table, struct mr_context *c)
+static void insert(struct mr_context_table *table, uint64_t hash, uint32_t index)
 {
-    if (c->used_previous)
-        c->used_previous->used_next = c->used_next;
-    else
-        table->oldest = c->used_next;
-    if (c->used_next)
-        c->used_next->used_previous = c->used_previous;
-    else
-        table->newest = c->used_previous;
+    uint64_t i = place_of(table, hash);
+    while (table->entries[i])
+        i = (i + 1) & table->mask;
+    table->entries[i] = tag_of(hash) | (index + 1);
 }
 
 static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
 {
-    if (mr_contexts_full(table) || !room(table))
+    struct mr_context *c;
+
+    if (mr_contexts_full(table) || (!table->entries && !map(table)))
         return NULL;
-    struct mr_context *c = table->free;
-    size_t bytes = sizeof *c + table->context_bytes;
-    uint8_t *row_memory = NULL;
-    if (c) {
-        table->free = c->next_in_bucket;
-        row_memory = c->row_memory;
+    if (table->free != MR_NO_CONTEXT) {
+        c = at(table, table->free);
+        table->free = c->timer_next;
+        uint32_t index = c->index;
+        memset(c, 0, sizeof *c + table->context_bytes);
+        c->index = index;
     } else {
-        c = mr_arena_alloc(&table->memory, bytes);
-        if (c && table->row_bytes)
-            row_memory = mr_arena_alloc(&table->memory, table->row_bytes);
-        if (!c || (table->row_bytes && !row_memory))
+        if (table->n_made == table->capacity)
             return NULL;
+        c = at(table, table->n_made);
+        c->index = table->n_made++;
     }
-    memset(c, 0, bytes);
-    c->row_memory = row_memory;
-    c->hash = hash;
-    struct mr_context **bucket = &table->buckets[hash >> 16 & (table->n_buckets - 1)];
-    c->next_in_bucket = *bucket;
-    *bucket = c;
+    c->key.hash = hash;
+    insert(table, hash, c->index);
     c->in_table = true;
-    append_used(table, c);
     table->n_contexts++;
     return c;
 }
@@ -149,31 +235,64 @@ struct mr_context *mr_contexts_add(struct mr_context_table *table, uint64_t hash
                                    uint32_t len)
 {
     struct mr_context *c = NULL;
-    if (len <= sizeof c->key_bytes)
+    if (len <= MR_CONTEXT_KEY_BYTES)
         c = add(table, hash);
     if (c) {
-        memcpy(c->key_bytes, key, len);
-        c->key_len = len;
+        memcpy(&c->key, key, len);
+        c->key_len = (uint8_t)len;
     }
     return c;
 }
 
-void mr_contexts_touch(struct mr_context_table *table, struct mr_context *context)
+struct mr_context *mr_contexts_victim(struct mr_context_table *table)
 {
-    if (table->newest == context || !context->in_table)
-        return;
-    remove_used(table, context);
-    append_used(table, context);
+    struct mr_context *used = NULL;
+
+    for (uint32_t i = 0; i < HAND_STEPS && i < 2 * table->n_made; i++) {
+        struct mr_context *c = at(table, table->hand);
+        table->hand = table->hand + 1 < table->n_made ? table->hand + 1 : 0;
+        if (!c->in_table || c->batch == table->batch)
+            continue;
+        if (!c->used)
+            return c;
+        c->used = false;
+        if (!used)
+            used = c;
+    }
+    return used;
 }
+
+/* Removes the entry and moves up what it kept from its place. */
+static void remove_entry(struct mr_context_table *table, const struct mr_context *c)
+{
+    uint64_t *entries = table->entries, mask = table->mask;
+    uint64_t hole = place_of(table, c->key.hash);
+
+    while ((uint32_t)entries[hole] != c->index + 1)
+        hole = (hole + 1) & mask;
+    for (uint64_t i = (hole + 1) & mask; entries[i]; i = (i + 1) & mask) {
+        uint64_t home = place_of(table, entries[i]);
+        if (((i - home) & mask) < ((i - hole) & mask))
+            continue; /* its home is behind the hole */
+        entries[hole] = entries[i];
+        hole = i;
+    }
+    entries[hole] = 0;
+}
+
+/* ---- timers ---- */
 
 static void disarm(struct mr_context_table *table, struct mr_context *c)
 {
-    if (!c->timer_link)
+    if (!c->armed_second)
         return;
-    *c->timer_link = c->timer_next;
-    if (c->timer_next)
-        c->timer_next->timer_link = c->timer_link;
-    c->timer_link = NULL;
+    if (c->timer_previous != MR_NO_CONTEXT)
+        at(table, c->timer_previous)->timer_next = c->timer_next;
+    else
+        table->wheel[c->armed_second % MR_WHEEL_SLOTS] = c->timer_next;
+    if (c->timer_next != MR_NO_CONTEXT)
+        at(table, c->timer_next)->timer_previous = c->timer_previous;
+    c->armed_second = 0;
     table->n_timers--;
 }
 
@@ -183,36 +302,33 @@ static void arm(struct mr_context_table *table, struct mr_context *c)
     uint64_t second = c->deadline_ns / NS_PER_SECOND + 1;
     if (second <= table->now_second)
         second = table->now_second + 1;
-    struct mr_context **slot = &table->wheel[second % MR_WHEEL_SLOTS];
+    uint32_t slot = (uint32_t)(second % MR_WHEEL_SLOTS);
     c->armed_second = second;
-    c->timer_next = *slot;
-    if (*slot)
-        (*slot)->timer_link = &c->timer_next;
-    *slot = c;
-    c->timer_link = slot;
+    c->timer_previous = MR_NO_CONTEXT;
+    c->timer_next = table->wheel[slot];
+    if (c->timer_next != MR_NO_CONTEXT)
+        at(table, c->timer_next)->timer_previous = c->index;
+    table->wheel[slot] = c->index;
+    table->occupied[slot / 64] |= 1ull << slot % 64;
     table->n_timers++;
-    if (c->deadline_ns < table->next_deadline_ns)
-        table->next_deadline_ns = c->deadline_ns;
+    if (second * NS_PER_SECOND < table->next_deadline_ns)
+        table->next_deadline_ns = second * NS_PER_SECOND;
 }
 
 void mr_contexts_unlink(struct mr_context_table *table, struct mr_context *context)
 {
     if (!context->in_table)
         return;
-    struct mr_context **link = &table->buckets[context->hash >> 16 & (table->n_buckets - 1)];
-    while (*link != context)
-        link = &(*link)->next_in_bucket;
-    *link = context->next_in_bucket;
+    remove_entry(table, context);
     disarm(table, context);
-    remove_used(table, context);
     context->in_table = false;
     table->n_contexts--;
 }
 
 void mr_contexts_release(struct mr_context_table *table, struct mr_context *context)
 {
-    context->next_in_bucket = table->free;
-    table->free = context;
+    context->timer_next = table->free;
+    table->free = context->index;
 }
 
 void mr_contexts_deadline(struct mr_context_table *table, struct mr_context *context,
@@ -226,90 +342,97 @@ void mr_contexts_deadline(struct mr_context_table *table, struct mr_context *con
         return;
     }
     /* A later deadline waits until the old one rings: one move a timeout, not one a packet. */
-    if (context->timer_link && deadline_ns / NS_PER_SECOND + 1 >= context->armed_second)
+    if (context->armed_second && deadline_ns / NS_PER_SECOND + 1 >= context->armed_second)
         return;
     disarm(table, context);
     arm(table, context);
 }
 
-static bool reserve(struct mr_context ***list, uint32_t *capacity, uint32_t n)
+/* Before the first slot that holds a timer nothing rings. */
+static uint64_t first_deadline(struct mr_context_table *table)
 {
-    if (n < *capacity)
-        return true;
-    uint32_t wanted = *capacity ? *capacity * 2 : 256;
-    struct mr_context **grown = realloc(*list, wanted * sizeof *grown);
-    if (!grown)
+    for (uint64_t i = 1; table->n_timers && i <= MR_WHEEL_SLOTS;) {
+        uint64_t second = table->now_second + i;
+        uint32_t slot = (uint32_t)(second % MR_WHEEL_SLOTS);
+        uint64_t rest = table->occupied[slot / 64] >> slot % 64;
+        if (!rest) {
+            i += 64 - slot % 64;
+            continue;
+        }
+        uint32_t skip = (uint32_t)__builtin_ctzll(rest);
+        if (skip) {
+            i += skip;
+            continue;
+        }
+        if (table->wheel[slot] != MR_NO_CONTEXT)
+            return second * NS_PER_SECOND;
+        table->occupied[slot / 64] &= ~(1ull << slot % 64);
+        i++;
+    }
+    return UINT64_MAX;
+}
+
+/* Begins to look at the slots that time has passed; false: nothing can be due in them. */
+static bool begin_sweep(struct mr_context_table *table, uint64_t now_ns)
+{
+    uint64_t now = now_ns / NS_PER_SECOND, steps = now - table->now_second;
+
+    if (now <= table->now_second)
         return false;
-    *list = grown;
-    *capacity = wanted;
+    table->now_second = now;
+    if (table->next_deadline_ns > now_ns)
+        return false;
+    table->sweeping = true;
+    table->sweep_second = now - (steps > MR_WHEEL_SLOTS ? MR_WHEEL_SLOTS : steps) + 1;
+    table->sweep_next = table->wheel[table->sweep_second % MR_WHEEL_SLOTS];
     return true;
 }
 
-static int by_age(const void *x, const void *y)
-{
-    const struct mr_context *a = *(const struct mr_context *const *)x;
-    const struct mr_context *b = *(const struct mr_context *const *)y;
-    if (a->first_packet != b->first_packet)
-        return a->first_packet < b->first_packet ? -1 : 1;
-    return a->hash < b->hash ? -1 : a->hash > b->hash;
-}
-
 uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
-                            struct mr_context ***expired, uint32_t *capacity)
+                            struct mr_context *expired[MR_CONTEXT_SLICE], bool *more)
 {
-    uint64_t now = now_ns / NS_PER_SECOND;
-    uint32_t n = 0;
+    uint32_t n = 0, steps = 0;
 
-    if (now <= table->now_second || table->next_deadline_ns > now_ns) {
-        if (now > table->now_second && !table->n_timers)
-            table->now_second = now;
+    *more = false;
+    if (!table->sweeping && !begin_sweep(table, now_ns))
         return 0;
-    }
-    uint64_t steps = now - table->now_second;
-    if (steps > MR_WHEEL_SLOTS)
-        steps = MR_WHEEL_SLOTS;
-    struct mr_context *later = NULL; /* rang before their time: put back after the turn */
-    for (uint64_t i = 0; i < steps; i++) {
-        struct mr_context **slot = &table->wheel[(now - i) % MR_WHEEL_SLOTS];
-        struct mr_context *c = *slot;
-        while (c) {
-            struct mr_context *next = c->timer_next;
-            if (c->armed_second > now) { /* a later turn of the wheel */
-                c = next;
-                continue;
-            }
-            disarm(table, c);
-            if (c->deadline_ns / NS_PER_SECOND + 1 <= now && reserve(expired, capacity, n)) {
-                (*expired)[n++] = c;
-            } else {
-                c->next_ended = later;
-                later = c;
-            }
-            c = next;
+    while (table->sweep_second <= table->now_second) {
+        if (table->sweep_next == MR_NO_CONTEXT) {
+            table->sweep_second++;
+            table->sweep_next = table->wheel[table->sweep_second % MR_WHEEL_SLOTS];
+            continue;
         }
+        if (n == MR_CONTEXT_SLICE || steps++ == SWEEP_STEPS) {
+            *more = true;
+            return n;
+        }
+        struct mr_context *c = at(table, table->sweep_next);
+        table->sweep_next = c->timer_next;
+        if (c->timer_next != MR_NO_CONTEXT)
+            __builtin_prefetch(&at(table, c->timer_next)->deadline_ns);
+        if (c->armed_second > table->now_second)
+            continue; /* a later turn of the wheel */
+        disarm(table, c);
+        if (c->deadline_ns / NS_PER_SECOND + 1 <= table->now_second)
+            expired[n++] = c;
+        else
+            arm(table, c); /* at the head of a slot, so that the sweep does not meet it again */
     }
-    table->now_second = now;
-    while (later) {
-        struct mr_context *next = later->next_ended;
-        later->next_ended = NULL;
-        arm(table, later);
-        later = next;
-    }
-    /* the exact earliest deadline is not worth a search: one slot ahead is a lower bound */
-    table->next_deadline_ns = table->n_timers ? now_ns : UINT64_MAX;
-    if (n > 1)
-        qsort(*expired, n, sizeof **expired, by_age);
+    table->sweeping = false;
+    table->next_deadline_ns = first_deadline(table);
     return n;
 }
 
-uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context ***all,
-                         uint32_t *capacity)
+uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[MR_CONTEXT_SLICE],
+                         bool *more)
 {
     uint32_t n = 0;
-    for (struct mr_context *c = table->oldest; c; c = c->used_next)
-        if (reserve(all, capacity, n))
-            (*all)[n++] = c;
-    if (n > 1)
-        qsort(*all, n, sizeof **all, by_age);
+
+    for (; table->all_next < table->n_made && n < MR_CONTEXT_SLICE; table->all_next++)
+        if (at(table, table->all_next)->in_table)
+            all[n++] = at(table, table->all_next);
+    *more = table->all_next < table->n_made;
+    if (!*more)
+        table->all_next = 0;
     return n;
 }

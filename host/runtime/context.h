@@ -1,61 +1,70 @@
 /* Contexts: what a lane remembers of each key, with deadlines in packet time.
  *
  * One table belongs to one lane, so one worker at a time. A context is a header, the flow it stands
- * for (when the key is one) and the slots of the functions of its group. Memory comes in blocks and
- * is reused; the number of contexts is capped, and who needs one when the cap is reached evicts the
- * least recently used.
+ * for (when the key is one) and the slots of the functions of its group. All memory that a table
+ * can ever take is one range of addresses, taken with the first context and filled as contexts are
+ * made; mr_contexts_bytes() says how much. The number of contexts is capped, and who needs one when
+ * the cap is reached evicts one that was not used of late (a clock: contexts in a ring, each with a
+ * mark that use sets and the passing hand takes away).
+ *
+ * No call takes longer than a fraction of a millisecond however many contexts there are: what has
+ * to look at many of them is done in slices.
  */
 #ifndef MR_RUNTIME_CONTEXT_H
 #define MR_RUNTIME_CONTEXT_H
 
 #include "analog/plan.h"
-#include "base/arena.h"
 #include "base/hash.h"
 
 #define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
+#define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time */
+#define MR_NO_CONTEXT        UINT32_MAX
 
 struct mr_context {
-    struct mr_context *next_in_bucket;
-    struct mr_context *timer_next, **timer_link;  /* link NULL: no timer */
-    struct mr_context *used_next, *used_previous; /* by last use */
-    struct mr_context *next_ended;
-    uint64_t hash;
-    uint64_t deadline_ns;  /* 0: none */
-    uint64_t armed_second; /* slot that holds its timer */
-    uint64_t first_packet;
-    uint64_t sub;           /* its place among contexts that a tick calls: see exec_lane.c */
-    struct mr_flow_key key; /* key type flow */
+    /* one cache line: all that finding it reads */
+    _Alignas(64) struct mr_flow_key key; /* of another type: its bytes in a and b, and its hash */
+    uint32_t batch;                      /* the task that used it last: mr_context_table.batch */
+    uint8_t key_len;                     /* of another type */
+    bool is_flow : 1, in_table : 1, ended : 1;
+    bool used : 1;      /* since the hand passed it */
+    bool left : 1;      /* a tuple of it has left the lane: what becomes of it is not known here */
+    bool owns_flow : 1; /* is where the flow is assembled: tells its end, not only keeps state */
     struct mr_flow flow;
-    uint8_t key_bytes[MR_CONTEXT_KEY_BYTES]; /* key of another type */
-    uint32_t key_len;
-    uint64_t batch;               /* the task that used it last */
-    struct mr_packet *end_origin; /* of that task: what ended it */
-    uint32_t end_ordinal;
-    struct mr_context *successor; /* of one that ended: who stands under its key now */
-    bool is_flow, in_table, ended;
-    bool left;      /* a tuple of it has left the lane: what becomes of it is not known here */
-    bool owns_flow; /* is where the flow is assembled: tells its end, not only keeps state by it */
-    uint8_t anomalies[8];  /* written so far, by call site */
+    uint64_t deadline_ns;                /* 0: none */
+    uint64_t armed_second;               /* on the wheel until then; 0: no timer */
+    uint32_t timer_next, timer_previous; /* in its slot of the wheel */
+    uint32_t index;                      /* in the table */
+    uint32_t end_ordinal;                /* with end_origin */
+    struct mr_context *next_ended;       /* of the task under way */
+    struct mr_packet *end_origin;        /* of that task: what ended it */
+    struct mr_context *successor;        /* of one that ended: who stands under its key now */
     struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the
-                              context when a timer rings */
-    uint8_t *row_memory;
-    _Alignas(16) uint8_t slots[];
+                              context when a timer rings. NULL: nobody asks for it */
+    uint8_t anomalies[8];  /* written so far, by call site */
+    _Alignas(64) uint8_t slots[];
 };
 
 struct mr_context_table {
-    struct mr_context **buckets;
-    uint64_t n_buckets; /* power of two */
-    uint64_t n_contexts, max_contexts;
-    uint32_t context_bytes; /* of slots */
-    uint32_t row_bytes;     /* memory for the row that stands for a context */
-    struct mr_context *free;
-    struct mr_arena memory;
-    struct mr_context *oldest, *newest;
-    struct mr_context *wheel[MR_WHEEL_SLOTS];
+    uint64_t *entries; /* [mask + 1]: upper half of the hash, and 1 + index; 0: free */
+    uint8_t *contexts; /* [capacity] */
+    uint64_t mask, mapped_bytes;
+    uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
+    uint32_t stride, row_offset;
+    uint32_t max_contexts, n_contexts;
+    uint32_t capacity; /* a few more than the cap: for those that ended and are not closed yet */
+    uint32_t n_made, free, hand;
+    uint32_t batch; /* counts tasks */
+
     uint64_t now_second;
-    uint64_t next_deadline_ns; /* a lower bound; UINT64_MAX: none */
-    uint64_t n_timers;
+    uint64_t next_deadline_ns; /* a lower bound; UINT64_MAX: none. Not while a sweep is under way */
+    uint32_t n_timers;
+    bool sweeping;
+    uint64_t sweep_second; /* the slot under way, and what comes next in it */
+    uint32_t sweep_next;
+    uint32_t all_next;                      /* of mr_contexts_all() */
+    uint64_t occupied[MR_WHEEL_SLOTS / 64]; /* slots that may hold timers */
+    uint32_t wheel[MR_WHEEL_SLOTS];
 };
 
 static inline struct mr_context *mr_context_of_slots(uint8_t *slots)
@@ -63,6 +72,10 @@ static inline struct mr_context *mr_context_of_slots(uint8_t *slots)
     return (struct mr_context *)(void *)(slots - offsetof(struct mr_context, slots));
 }
 
+/* The most memory that a table takes. */
+uint64_t mr_contexts_bytes(uint64_t max_contexts, uint32_t context_bytes, uint32_t row_bytes);
+
+/* MR_ERR_LIMIT: more contexts than can be counted (2^30). */
 enum mr_status mr_contexts_init(struct mr_context_table *table, uint64_t max_contexts,
                                 uint32_t context_bytes, uint32_t row_bytes);
 void mr_contexts_free(struct mr_context_table *table);
@@ -72,6 +85,10 @@ struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
                                          const struct mr_flow_key *key);
 struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
                                     uint32_t len);
+
+/* Asks the memory for what looking for these flows will read: keys[row].b.ptr is a flow key. */
+void mr_contexts_prefetch_flows(const struct mr_context_table *table, const union mr_value *keys,
+                                uint32_t n);
 
 /* A new context under a key that has none in the table. NULL when the table is full (evict one
  * first) or memory is out. */
@@ -85,8 +102,23 @@ static inline bool mr_contexts_full(const struct mr_context_table *table)
     return table->n_contexts >= table->max_contexts;
 }
 
-/* Moves it to the newest end. */
-void mr_contexts_touch(struct mr_context_table *table, struct mr_context *context);
+/* Memory for the row that stands for a context: row_bytes. */
+static inline uint8_t *mr_context_row_memory(const struct mr_context_table *table,
+                                             struct mr_context *context)
+{
+    return (uint8_t *)context + table->row_offset;
+}
+
+/* It is in use by the task under way. */
+static inline void mr_contexts_touch(const struct mr_context_table *table,
+                                     struct mr_context *context)
+{
+    context->batch = table->batch;
+    context->used = true;
+}
+
+/* Who is to go when the table is full: none that the task under way uses. NULL: none found. */
+struct mr_context *mr_contexts_victim(struct mr_context_table *table);
 
 /* Takes it out of the table and off the wheel: it can no longer be found. */
 void mr_contexts_unlink(struct mr_context_table *table, struct mr_context *context);
@@ -98,14 +130,14 @@ void mr_contexts_release(struct mr_context_table *table, struct mr_context *cont
 void mr_contexts_deadline(struct mr_context_table *table, struct mr_context *context,
                           uint64_t deadline_ns);
 
-/* Packet time is now now_ns: takes the contexts whose deadline has passed off the wheel and gives
- * them back as an array in *expired (grown as needed by `grow`), oldest first; returns their
- * number. They stay in the table. */
+/* Packet time is now now_ns: takes contexts whose deadline has passed off the wheel, a slice of
+ * them, in no certain order; returns their number. They stay in the table. *more: call again with
+ * the same time before the table is used for anything but closing these. */
 uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
-                            struct mr_context ***expired, uint32_t *capacity);
+                            struct mr_context *expired[MR_CONTEXT_SLICE], bool *more);
 
-/* All contexts, oldest (by first packet) first, in the same kind of array. */
-uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context ***all,
-                         uint32_t *capacity);
+/* All contexts in slices, in the same way: until *more is false. */
+uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[MR_CONTEXT_SLICE],
+                         bool *more);
 
 #endif

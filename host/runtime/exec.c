@@ -6,6 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Who is to be called for each context that ends. */
+static enum mr_status find_closers(struct mr_exec *exec)
+{
+    uint32_t n_groups = exec->plan->n_groups;
+
+    exec->closers = calloc(n_groups + 1, sizeof *exec->closers);
+    for (uint32_t g = 0; exec->closers && g < n_groups; g++) {
+        struct mr_group_calls at = {0};
+        const struct mr_op *op;
+        uint32_t n = 0;
+        while ((op = mr_group_next_call(exec->plan, g, &at)))
+            n += op->function->context_close != NULL;
+        exec->closers[g] = calloc(n + 1, sizeof **exec->closers);
+        if (!exec->closers[g])
+            return MR_ERR_MEMORY;
+        n = 0;
+        at = (struct mr_group_calls){0};
+        while ((op = mr_group_next_call(exec->plan, g, &at)))
+            if (op->function->context_close)
+                exec->closers[g][n++] =
+                    (struct mr_closer){op->function->context_close, op->context_offset};
+    }
+    return exec->closers ? MR_OK : MR_ERR_MEMORY;
+}
+
 enum mr_status mr_exec_open(struct mr_exec *exec)
 {
     exec->stage_lists = calloc(exec->plan->n_predicates + 1, sizeof *exec->stage_lists);
@@ -14,21 +39,23 @@ enum mr_status mr_exec_open(struct mr_exec *exec)
     for (uint32_t s = 0; s < exec->plan->n_stages && !exec->dedup; s++)
         if (exec->plan->stages[s].recursive && !(exec->dedup = mr_dedup_new()))
             return MR_ERR_MEMORY;
-    return MR_OK;
+    return find_closers(exec);
 }
 
 void mr_exec_close(struct mr_exec *exec)
 {
+    for (uint32_t g = 0; exec->closers && g < exec->plan->n_groups; g++)
+        free(exec->closers[g]);
+    free(exec->closers);
+    exec->closers = NULL;
     mr_dedup_free(exec->dedup);
     exec->dedup = NULL;
     free(exec->stage_lists);
     free(exec->yields.values);
     free(exec->yields.rows);
     free(exec->yields.contexts);
-    free(exec->expired);
     exec->stage_lists = NULL;
     exec->yields = (struct mr_yields){0};
-    exec->expired = NULL;
 }
 
 void mr_exec_enter(struct mr_exec *exec, struct mr_token *token)

@@ -24,6 +24,12 @@ static inline bool mr_group_has_several_keys(const struct mr_plan_group *group)
 #define MR_MAX_COUNTERS    32    /* of one function */
 #define MR_MAX_DERIVATIONS 1500u /* from one tuple, in a recursive component */
 
+/* A function that wants to hear of the end of its contexts, and where its slot is. */
+struct mr_closer {
+    void (*close)(void *slot, void *runtime);
+    uint32_t offset;
+};
+
 /* What a function yielded, in order; or, when `each` is set, that one value for every row. */
 struct mr_yields {
     union mr_value *values;
@@ -55,7 +61,6 @@ struct mr_exec {
     struct mr_context_table *contexts; /* of the lane; NULL in parallel groups */
     enum mr_cause cause;
     uint64_t now_ns;
-    uint64_t batch;                        /* counts tasks: marks the contexts in use */
     struct mr_context *ended, *last_ended; /* to be closed when the batch is through */
     struct mr_record *first_record, *last_record;
     uint32_t n_records;
@@ -71,8 +76,7 @@ struct mr_exec {
     uint32_t call_binding;
     struct mr_tuples **stage_lists; /* [n_predicates] */
     struct mr_dedup *dedup;         /* NULL unless a stage is recursive */
-    struct mr_context **expired;
-    uint32_t expired_capacity;
+    struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */
 };
 
 enum mr_status mr_exec_open(struct mr_exec *exec);
@@ -95,17 +99,40 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
 void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                   struct mr_tuples *in);
 
-/* Packet time passed for the lane: contexts whose deadline is over are handed to their functions.
- * `number` is the packet that rang. */
-void mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+/* Packet time passed for the lane: contexts whose deadline is over are handed to their functions, a
+ * slice of them. `number` is the packet that rang. True: there are more; call again with the same
+ * time before anything else is done to the lane. */
+bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                        uint64_t now_ns, uint64_t number);
 
-/* The input is over: all contexts are handed to their functions and closed. */
-void mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+/* The input is over: all contexts are handed to their functions and closed, in slices as above. */
+bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                            uint64_t now_ns, uint64_t number);
 
-/* What the row that stands for a context may take, over all predicates of a plan. */
-uint32_t mr_exec_row_bytes(const struct mr_plan *plan);
+/* ---- saved_row.c: the row that stands for a context ---- */
+
+/* The calls of a group; start with zero. */
+struct mr_group_calls {
+    uint32_t stage, rule, op;
+};
+
+const struct mr_op *mr_group_next_call(const struct mr_plan *plan, uint32_t group,
+                                       struct mr_group_calls *at);
+
+/* Some function of the group wants to be called when a context goes. */
+bool mr_group_asks_at_end(const struct mr_plan *plan, uint32_t group);
+
+/* The most that such a row takes in the group; 0: nobody asks for it. */
+uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group);
+
+/* Copies a row into the context. */
+void mr_saved_row_make(struct mr_exec *exec, struct mr_context *context,
+                       const struct mr_tuples *from, uint32_t row);
+
+/* Appends it to a batch of its predicate, as a row of `origin` with the token's memory. False: no
+ * memory. */
+bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
+                         struct mr_tuples *to);
 
 /* The context ends with the task under way; `origin` is what ended it. */
 void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,

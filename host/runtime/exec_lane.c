@@ -1,134 +1,15 @@
 /* Executing tasks of a lane: contexts for the rows, timers, shutdown, and the end of contexts. */
 #include "runtime/exec.h"
 
-#include <assert.h>
+#include <stdlib.h>
 #include <string.h>
-
-/* ---- the row that stands for a context when a timer rings ---- */
-
-#define SAVED_STRING_BYTES 64 /* longer strings become empty */
-
-/* Copies a row into the context. */
-static void save_row(struct mr_exec *exec, struct mr_context *c, const struct mr_tuples *from,
-                     uint32_t row)
-{
-    const struct mr_plan_predicate *p = &exec->plan->predicates[from->predicate];
-    uint8_t *memory = c->row_memory;
-    struct mr_tuples *t = (struct mr_tuples *)(void *)memory;
-
-    memory += (sizeof *t + 15) / 16 * 16;
-    *t = (struct mr_tuples){.predicate = from->predicate, .n = 1};
-    t->columns = (union mr_value **)(void *)memory;
-    memory += (p->arity * sizeof *t->columns + 15) / 16 * 16;
-    t->origins = (struct mr_packet **)(void *)memory;
-    t->flows = (struct mr_flow **)(void *)(memory + 8);
-    t->contexts = (uint8_t **)(void *)(memory + 16);
-    memory += 32;
-    for (uint32_t i = 0; i < p->arity; i++) {
-        t->columns[i] = NULL;
-        if (!p->attributes[i].live)
-            continue;
-        union mr_value *cell = (union mr_value *)(void *)memory;
-        memory += 16;
-        t->columns[i] = cell;
-        *cell = from->columns[i][row];
-        switch (p->attributes[i].type) {
-        case MR_TYPE_ADDRESS:
-            memcpy(memory, cell->b.ptr, sizeof(struct mr_endpoint));
-            cell->b.ptr = memory;
-            memory += 32;
-            break;
-        case MR_TYPE_FLOW:
-            memcpy(memory, cell->b.ptr, sizeof(struct mr_flow_key));
-            cell->b.ptr = memory;
-            memory += (sizeof(struct mr_flow_key) + 15) / 16 * 16;
-            break;
-        case MR_TYPE_STRING:
-            if (cell->b.len > SAVED_STRING_BYTES) {
-                *cell = mr_value_bytes("", 0);
-            } else if (cell->b.len) {
-                memcpy(memory, cell->b.ptr, cell->b.len);
-                cell->b.ptr = memory;
-                memory += SAVED_STRING_BYTES;
-            }
-            break;
-        default: /* packets become the tick itself, streams an empty chunk: see borrow_row() */
-            break;
-        }
-    }
-    c->row = t;
-}
-
-static_assert(sizeof(struct mr_flow_key) <= SAVED_STRING_BYTES, "the room for any attribute");
-
-/* The same attributes in memory of the token: what is derived from the row may outlive the
- * context. False: no memory. */
-static bool borrow_row(struct mr_exec *exec, struct mr_tuples *t, struct mr_packet *origin)
-{
-    static const struct mr_chunk no_chunk = {.kind = MR_CHUNK_GAP, .data = (const uint8_t *)""};
-    const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
-
-    for (uint32_t i = 0; i < p->arity; i++) {
-        union mr_value *cell = t->columns[i];
-        size_t bytes = 0;
-        if (!cell)
-            continue;
-        switch (p->attributes[i].type) {
-        case MR_TYPE_PACKET:
-            *cell = mr_value_bytes(origin, sizeof *origin);
-            break;
-        case MR_TYPE_STREAM:
-            *cell = mr_value_bytes(&no_chunk, sizeof no_chunk);
-            break;
-        case MR_TYPE_STRING:
-            bytes = cell->b.len;
-            break;
-        case MR_TYPE_ADDRESS:
-            bytes = sizeof(struct mr_endpoint);
-            break;
-        case MR_TYPE_FLOW:
-            bytes = sizeof(struct mr_flow_key);
-            break;
-        default:
-            break;
-        }
-        if (!bytes)
-            continue;
-        void *copy = mr_exec_alloc(exec, bytes);
-        if (!copy)
-            return false;
-        memcpy(copy, cell->b.ptr, bytes);
-        cell->b.ptr = copy;
-    }
-    return true;
-}
-
-uint32_t mr_exec_row_bytes(const struct mr_plan *plan)
-{
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < plan->n_predicates; i++) {
-        uint32_t arity = plan->predicates[i].arity;
-        uint32_t bytes = (uint32_t)sizeof(struct mr_tuples) + 16 + arity * 8 + 16 + 32 +
-                         arity * (16 + SAVED_STRING_BYTES);
-        most = bytes > most ? bytes : most;
-    }
-    return (most + 15) / 16 * 16;
-}
 
 /* ---- the end of contexts ---- */
 
 static void close_slots(struct mr_exec *exec, struct mr_context *c)
 {
-    const struct mr_plan_group *g = &exec->plan->groups[exec->group];
-    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
-        const struct mr_plan_stage *stage = &exec->plan->stages[s];
-        for (uint32_t r = 0; r < stage->n_rules; r++)
-            for (uint32_t o = 0; o < stage->rules[r].n_ops; o++) {
-                const struct mr_op *op = &stage->rules[r].ops[o];
-                if (op->kind == MR_OP_CALL && op->function->context_close)
-                    op->function->context_close(c->slots + op->context_offset, exec);
-            }
-    }
+    for (const struct mr_closer *closer = exec->closers[exec->group]; closer->close; closer++)
+        closer->close(c->slots + closer->offset, exec);
 }
 
 static void close_ended(struct mr_exec *exec)
@@ -246,35 +127,90 @@ static struct mr_packet *tick_origin(struct mr_exec *exec, uint64_t number, uint
     return &origin->packet;
 }
 
-/* Hands a context to its functions for a reason other than a tuple; closes it unless a function
- * set a later deadline. */
-static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause cause,
-                    uint64_t number)
+/* Contexts that ring at the same tick stand in an order that is the same in every run: by group, by
+ * age, and those of one age by key. */
+static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
 {
-    struct mr_packet *origin = tick_origin(exec, number, c->sub);
-    struct mr_tuples *t = c->row;
-    uint64_t deadline_ns = c->deadline_ns;
+    uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
+                              : mr_hash_public(&c->key, c->key_len);
+    return (uint64_t)exec->group << 56 | (c->flow.first_packet & 0xffffffff) << 24 |
+           (key & 0xffffff);
+}
 
-    if (!origin) { /* no memory: the context goes without a word, counted by the allocation */
-        mr_contexts_unlink(exec->contexts, c);
-        close_slots(exec, c);
-        mr_contexts_release(exec->contexts, c);
-        return;
-    }
-    struct mr_tuples *row = t ? mr_tuples_new(exec, t->predicate, 1, MR_WITH_CONTEXTS) : NULL;
-    if (row) {
-        t->origins[0] = origin;
-        t->contexts[0] = c->slots;
-        t->flows[0] = c->owns_flow ? &c->flow : NULL;
-        mr_tuples_append(exec->plan, row, t, 0);
-        row->synthetic = true;
-        if (borrow_row(exec, row, origin)) {
-            exec->cause = cause;
-            run(exec, row);
-            exec->cause = MR_CAUSE_DATA;
+/* A context that is handed to its functions for a reason other than a tuple. */
+struct asked {
+    struct mr_context *context;
+    struct mr_packet *origin;
+    uint64_t place, deadline_ns;
+};
+
+static int by_place(const void *x, const void *y)
+{
+    const struct asked *a = x, *b = y;
+    return a->place < b->place ? -1 : a->place > b->place;
+}
+
+/* The rows that stand for contexts, a batch for each predicate. */
+static struct mr_tuples *rows_of(struct mr_exec *exec, const struct asked *asked, uint32_t n)
+{
+    struct mr_tuples *list = NULL;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_context *c = asked[i].context;
+        struct mr_tuples *t = list;
+        if (!c->row)
+            continue;
+        while (t && t->predicate != c->row->predicate)
+            t = t->next;
+        if (!t) {
+            t = mr_tuples_new(exec, c->row->predicate, n - i, MR_WITH_CONTEXTS);
+            if (!t)
+                continue;
+            t->synthetic = true;
+            t->next = list;
+            list = t;
         }
+        mr_saved_row_append(exec, c, asked[i].origin, t);
     }
-    if (cause == MR_CAUSE_EXPIRE && c->deadline_ns > deadline_ns && !c->ended) {
+    return list;
+}
+
+/* What a slice took of the token's memory is given back when nothing came of it: ten million
+ * contexts may expire in one token. */
+struct mark {
+    struct mr_buffer *chunk;
+    uint32_t len;
+    struct mr_tuples *last_output;
+    struct mr_record *last_record;
+};
+
+static struct mark set_mark(const struct mr_exec *exec)
+{
+    return (struct mark){exec->chunk, exec->chunk ? exec->chunk->len : 0, exec->last_output,
+                         exec->last_record};
+}
+
+static void rewind_to(struct mr_exec *exec, const struct mark *mark)
+{
+    for (struct mr_tuples *t = mark->last_output ? mark->last_output->next : exec->outputs; t;
+         t = t->next)
+        if (t->n)
+            return;
+    if (exec->last_record != mark->last_record || !exec->chunk)
+        return;
+    exec->last_output = mark->last_output;
+    if (mark->last_output)
+        mark->last_output->next = NULL;
+    else
+        exec->outputs = NULL;
+    exec->chunk->len = exec->chunk == mark->chunk ? mark->len : 0;
+}
+
+static void end_asked(struct mr_exec *exec, struct asked *asked, enum mr_cause cause)
+{
+    struct mr_context *c = asked->context;
+
+    if (cause == MR_CAUSE_EXPIRE && c->deadline_ns > asked->deadline_ns && !c->ended) {
         mr_contexts_deadline(exec->contexts, c, c->deadline_ns);
         return;
     }
@@ -282,7 +218,42 @@ static void run_row(struct mr_exec *exec, struct mr_context *c, enum mr_cause ca
         c->flow.end = cause == MR_CAUSE_EXPIRE  ? MR_FLOW_END_TIMEOUT
                       : cause == MR_CAUSE_EVICT ? MR_FLOW_END_FORCED
                                                 : MR_FLOW_END_SHUTDOWN;
-    mr_exec_end_context(exec, c, origin, 0);
+    mr_exec_end_context(exec, c, asked->origin, 0);
+}
+
+/* Hands contexts to their functions; closes them unless a function set a later deadline. */
+static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32_t n,
+                enum mr_cause cause, uint64_t number)
+{
+    struct asked asked[MR_CONTEXT_SLICE];
+    struct mark mark = set_mark(exec);
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_context *c = contexts[i];
+        uint64_t place = place_of(exec, c);
+        struct mr_packet *origin = tick_origin(exec, number, place);
+        if (origin) {
+            asked[kept++] = (struct asked){c, origin, place, c->deadline_ns};
+            continue;
+        }
+        /* no memory: the context goes without a word, counted by the allocation */
+        mr_contexts_unlink(exec->contexts, c);
+        close_slots(exec, c);
+        mr_contexts_release(exec->contexts, c);
+    }
+    if (kept > 1)
+        qsort(asked, kept, sizeof *asked, by_place);
+    struct mr_tuples *rows = rows_of(exec, asked, kept);
+    if (rows) {
+        exec->cause = cause;
+        run(exec, rows);
+        exec->cause = MR_CAUSE_DATA;
+    }
+    for (uint32_t i = 0; i < kept; i++)
+        end_asked(exec, &asked[i], cause);
+    close_ended(exec);
+    rewind_to(exec, &mark);
 }
 
 /* ---- contexts for rows ---- */
@@ -320,28 +291,33 @@ static struct mr_context *make(struct mr_exec *exec, enum mr_type type, const un
                                 : mr_contexts_add(exec->contexts, hash, bytes, len);
 }
 
-/* Contexts that ring at the same tick stand in an order that is the same in every run: by group, by
- * age, and those of one age by key. */
-static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
+static void begin_flow(struct mr_context *c, const struct mr_packet *origin, bool owns_flow)
 {
-    uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
-                              : mr_hash_public(c->key_bytes, c->key_len);
-    return (uint64_t)exec->group << 56 | (c->first_packet & 0xffffffff) << 24 | (key & 0xffffff);
+    c->flow.first_ns = c->flow.last_ns = origin->time_ns;
+    c->flow.first_packet = origin->number;
+    c->flow.client = origin->src;
+    c->flow.server = origin->dst;
+    c->owns_flow = c->is_flow && owns_flow;
 }
 
 static void begin(struct mr_exec *exec, struct mr_context *c, const struct mr_tuples *in,
                   uint32_t row)
 {
-    const struct mr_packet *origin = in->origins[row];
-    c->first_packet = origin->number;
-    c->sub = place_of(exec, c);
-    c->flow.first_ns = c->flow.last_ns = origin->time_ns;
-    c->flow.first_packet = origin->number;
-    c->flow.client = origin->src;
-    c->flow.server = origin->dst;
     /* where the rows bring their flow along it is assembled further up */
-    c->owns_flow = c->is_flow && !in->flows[row];
-    save_row(exec, c, in, row);
+    begin_flow(c, in->origins[row], !in->flows[row]);
+    if (exec->contexts->row_bytes)
+        mr_saved_row_make(exec, c, in, row);
+}
+
+/* The successor of a context begins with `origin`, and takes its row over. */
+static void begin_again(struct mr_exec *exec, struct mr_context *c, struct mr_context *old,
+                        struct mr_packet *origin)
+{
+    begin_flow(c, origin, old->owns_flow);
+    if (!old->row)
+        return;
+    old->row->origins[0] = origin;
+    mr_saved_row_make(exec, c, old->row, 0);
 }
 
 /* The context of one row; makes room by evicting when the table is full. NULL: refused. */
@@ -363,18 +339,17 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         c = mr_contexts_find(exec->contexts, hash, bytes, len);
     }
     if (!c) {
-        struct mr_context *oldest = exec->contexts->oldest;
-        if (mr_contexts_full(exec->contexts) && oldest && oldest->batch != exec->batch) {
+        struct mr_context *victim =
+            mr_contexts_full(exec->contexts) ? mr_contexts_victim(exec->contexts) : NULL;
+        if (victim) {
             mr_metrics_add(exec->metrics, MR_COUNT_FLOWS_EVICTED, 1);
-            run_row(exec, oldest, MR_CAUSE_EVICT, in->origins[row]->number);
-            close_ended(exec);
+            ask(exec, &victim, 1, MR_CAUSE_EVICT, in->origins[row]->number);
         }
         c = make(exec, type, key, hash, bytes, len);
         if (!c)
             return NULL;
         begin(exec, c, in, row);
     }
-    c->batch = exec->batch;
     mr_contexts_touch(exec->contexts, c);
     return c;
 }
@@ -390,17 +365,13 @@ struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context
     mr_exec_end_context(exec, old, origin, ordinal);
     struct mr_context *c =
         old->is_flow ? mr_contexts_add_flow(exec->contexts, &old->key)
-                     : mr_contexts_add(exec->contexts, old->hash, old->key_bytes, old->key_len);
+                     : mr_contexts_add(exec->contexts, old->key.hash, &old->key, old->key_len);
     if (!c) {
         mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, 1);
         return old;
     }
-    if (old->row) {
-        old->row->origins[0] = origin;
-        old->row->flows[0] = old->owns_flow ? NULL : &old->flow;
-        begin(exec, c, old->row, 0);
-    }
-    c->batch = exec->batch;
+    begin_again(exec, c, old, origin);
+    mr_contexts_touch(exec->contexts, c);
     old->successor = c;
     return c;
 }
@@ -456,6 +427,8 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
         return;
     }
     struct mr_context *c = NULL;
+    if (g->key_type == MR_TYPE_FLOW && t->n > 1)
+        mr_contexts_prefetch_flows(exec->contexts, t->columns[column], t->n);
     for (uint32_t row = 0; row < t->n; row++) {
         const void *key = t->columns[column][row].b.ptr;
         if (!c || g->key_type != MR_TYPE_FLOW || !c->in_table ||
@@ -477,7 +450,7 @@ void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table 
     exec->group = group;
     exec->contexts = contexts;
     exec->cause = MR_CAUSE_DATA;
-    exec->batch++;
+    contexts->batch++;
     for (struct mr_tuples *t = in; t; t = t->next)
         if (t->contexts)
             attach(exec, t);
@@ -486,32 +459,34 @@ void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table 
     exec->contexts = NULL;
 }
 
-void mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                        uint64_t now_ns, uint64_t number)
 {
+    struct mr_context *expired[MR_CONTEXT_SLICE];
+    bool more;
+
     exec->group = group;
     exec->contexts = contexts;
     exec->now_ns = now_ns;
-    exec->batch++;
-    uint32_t n = mr_contexts_expire(contexts, now_ns, &exec->expired, &exec->expired_capacity);
-    for (uint32_t i = 0; i < n; i++) {
-        run_row(exec, exec->expired[i], MR_CAUSE_EXPIRE, number);
-        close_ended(exec);
-    }
+    uint32_t n = mr_contexts_expire(contexts, now_ns, expired, &more);
+    if (n)
+        ask(exec, expired, n, MR_CAUSE_EXPIRE, number);
     exec->contexts = NULL;
+    return more;
 }
 
-void mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                            uint64_t now_ns, uint64_t number)
 {
+    struct mr_context *all[MR_CONTEXT_SLICE];
+    bool more;
+
     exec->group = group;
     exec->contexts = contexts;
     exec->now_ns = now_ns;
-    exec->batch++;
-    uint32_t n = mr_contexts_all(contexts, &exec->expired, &exec->expired_capacity);
-    for (uint32_t i = 0; i < n; i++) {
-        run_row(exec, exec->expired[i], MR_CAUSE_SHUTDOWN, number);
-        close_ended(exec);
-    }
+    uint32_t n = mr_contexts_all(contexts, all, &more);
+    if (n)
+        ask(exec, all, n, MR_CAUSE_SHUTDOWN, number);
     exec->contexts = NULL;
+    return more;
 }

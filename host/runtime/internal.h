@@ -94,7 +94,8 @@ struct mr_worker {
     struct mr_runtime *runtime;
     uint32_t index;
     uint64_t random;
-    uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
+    bool oldest_first; /* the task pushed last has had its turn: what waits goes first */
+    uint64_t now;      /* ticks: when the last task ended, if the next one begins at once; else 0 */
     struct mr_stage_metrics *stages; /* [groups of the plan] */
     struct mr_histogram latency;     /* ticks: of packets, from intake until they leave */
     uint32_t *lane_slots;            /* scratch of mr_phase_split: [most lanes of a phase] */

@@ -176,11 +176,13 @@ static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr
                work->token->admitted_ticks);
 }
 
-static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+/* False: it was only a slice, and there is more to do before anything else in this lane. */
+static bool run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
 {
     struct mr_exec *exec = &worker->exec;
     struct mr_token *token = work->token;
     const struct mr_phase *p = &worker->runtime->phases[lane->phase];
+    bool more = false;
 
     mr_phase_begin_task(worker, token);
     start_clock(worker);
@@ -190,11 +192,17 @@ static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_w
             run_tuples(worker, lane, work);
         break;
     case MR_WORK_TICK:
-        mr_exec_lane_tick(exec, p->lane_group, &lane->contexts, work->time_ns, work->packet);
+        more = mr_exec_lane_tick(exec, p->lane_group, &lane->contexts, work->time_ns, work->packet);
         break;
     case MR_WORK_SHUTDOWN:
-        mr_exec_lane_shutdown(exec, p->lane_group, &lane->contexts, work->time_ns, work->packet);
+        more = mr_exec_lane_shutdown(exec, p->lane_group, &lane->contexts, work->time_ns,
+                                     work->packet);
         break;
+    }
+    if (more) { /* the token stays in this phase */
+        atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
+        mr_phase_end_task(worker, token, lane->phase, p->first_parallel);
+        return false;
     }
     /* before the task ends: from then on the token, and `work` with it, may be gone */
     uint32_t n = 0;
@@ -208,6 +216,7 @@ static void run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_w
     mr_phase_end_task(worker, token, lane->phase, p->first_parallel);
     for (uint32_t i = 0; i < n; i++)
         mr_worker_push(worker, &waiting[i]->task);
+    return true;
 }
 
 /* Moves what came in meanwhile to the end of the queue (which is empty). */
@@ -243,6 +252,12 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
         if (work->n_tickets > 1 &&
             atomic_fetch_sub_explicit(&work->not_headed, 1, memory_order_acq_rel) != 1)
             return;
-        run_work(worker, lane, work);
+        if (!run_work(worker, lane, work)) {
+            /* others have their turn before it goes on: a tick may ring for millions */
+            lane->todo = ticket;
+            worker->oldest_first = true;
+            mr_worker_push(worker, &lane->task);
+            return;
+        }
     }
 }

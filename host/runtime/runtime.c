@@ -66,6 +66,18 @@ static enum mr_status make_phases(struct mr_runtime *runtime)
     return MR_OK;
 }
 
+/* How many contexts a lane may have. Keys are spread by a keyed hash, so that shares differ by
+ * chance only: six standard deviations more than the mean hold nearly always. */
+static uint64_t lane_share(uint64_t contexts, uint32_t n_lanes)
+{
+    if (n_lanes == 1)
+        return contexts;
+    uint64_t mean = (contexts + n_lanes - 1) / n_lanes, deviation = 1;
+    while (deviation * deviation < mean)
+        deviation++;
+    return mean + 6 * deviation + 8;
+}
+
 static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
 {
     struct mr_phase *phase = &runtime->phases[index];
@@ -78,13 +90,13 @@ static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
     if (!phase->lanes)
         return MR_ERR_MEMORY;
     memset(phase->lanes, 0, phase->n_lanes * sizeof *phase->lanes);
-    /* keys do not spread evenly: a lane may have twice its share */
-    uint64_t share = phase->n_lanes == 1 ? contexts : 2 * contexts / phase->n_lanes;
+    uint64_t share = lane_share(contexts, phase->n_lanes);
+    uint32_t row_bytes = mr_saved_row_bytes(runtime->config.plan, phase->lane_group);
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
         phase->lanes[i].task.kind = MR_TASK_LANE;
         phase->lanes[i].phase = index;
-        mr_contexts_init(&phase->lanes[i].contexts, share < 4 ? 4 : share, g->context_bytes,
-                         mr_exec_row_bytes(runtime->config.plan));
+        if (mr_contexts_init(&phase->lanes[i].contexts, share, g->context_bytes, row_bytes))
+            return MR_ERR_MEMORY;
     }
     if (phase->n_lanes > runtime->most_lanes)
         runtime->most_lanes = phase->n_lanes;
@@ -361,10 +373,12 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
         .token_bytes = sizeof(struct mr_token),
     };
     pthread_mutex_unlock(lock);
-    for (uint32_t i = 1; i < runtime->n_phases; i++)
-        usage->context_bytes +=
-            sizeof(struct mr_context) + mr_exec_row_bytes(runtime->config.plan) +
-            runtime->config.plan->groups[runtime->phases[i].lane_group].context_bytes;
+    for (uint32_t i = 1; i < runtime->n_phases; i++) {
+        const struct mr_phase *phase = &runtime->phases[i];
+        const struct mr_context_table *table = &phase->lanes[0].contexts;
+        usage->context_bytes += table->stride;
+        usage->contexts_bytes += phase->n_lanes * table->mapped_bytes;
+    }
 }
 
 uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,

@@ -59,14 +59,15 @@ struct mr_runtime_config {
     struct mr_runtime_hooks hooks;
     struct mr_buffers *buffers;
     struct mr_secret secret;
-    uint32_t workers;      /* at least 1 */
-    uint32_t tokens;       /* in flight at most */
-    uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
-    uint32_t lanes;        /* of a context-ordered group; 0: 64 a worker, at least 256 */
-    uint32_t burst;        /* packets a token at most */
-    uint64_t max_contexts; /* of a group; a lane may have twice its share, since keys do not spread
-                              evenly, and evicts then: from there on results depend on lanes */
-    uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
+    uint32_t workers; /* at least 1 */
+    uint32_t tokens;  /* in flight at most */
+    uint32_t window;  /* of these, how many a source that can wait may fill; 0: chosen */
+    uint32_t lanes;   /* of a context-ordered group; 0: 64 a worker, at least 256 */
+    uint32_t burst;   /* packets a token at most */
+    uint64_t
+        max_contexts;    /* of a group; a lane has its share and a little more, since keys do not
+                            spread evenly, and evicts then: from there on results depend on lanes */
+    uint64_t yield_seed; /* tests: workers give way at random points; 0: never */
 };
 
 /* How many tokens a source that can wait may fill when the configuration leaves that open: enough
@@ -94,8 +95,9 @@ void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum
 
 struct mr_runtime_usage {
     uint32_t workers, lanes, tokens_in_flight, max_in_flight, tokens_made;
-    uint64_t token_bytes;   /* memory of one token before any result */
-    uint64_t context_bytes; /* memory of one context, over all groups */
+    uint64_t token_bytes;    /* memory of one token before any result */
+    uint64_t context_bytes;  /* memory of one context, over all groups */
+    uint64_t contexts_bytes; /* memory of all contexts and their tables, at the most */
 };
 
 /* Any thread, any time. */

@@ -213,7 +213,15 @@ static bool round_of_work(struct mr_worker *worker)
     uint32_t workers = runtime->config.workers;
     uint32_t window = runtime->config.window;
 
-    struct mr_task *task = mr_deque_pop_owner(&worker->deque);
+    struct mr_task *task = NULL;
+    if (worker->oldest_first) {
+        worker->oldest_first = false;
+        if (intake(worker, window))
+            return true;
+        task = mr_deque_steal_any(&worker->deque);
+    }
+    if (!task)
+        task = mr_deque_pop_owner(&worker->deque);
     if (task) {
         mr_metrics_add(&worker->metrics, MR_COUNT_LOCAL_RUNS, 1);
         run_task(worker, task);

@@ -166,6 +166,9 @@ struct mr_function {
     /* (optional) Start-up: the state of one worker for one binding. */
     enum mr_status (*thread_open)(const void *config, void **thread);
     void (*thread_close)(void *thread);
+    /* order CONTEXT or TOTAL: has nothing to say when a context goes, so that it need not be called
+     * then. Where that holds for all functions of a component, contexts take less memory. */
+    bool silent_end;
     /* (optional) A context goes: give back what its slot holds. Also called after expiry. */
     void (*context_close)(void *slot, void *runtime);
     /* The work. Cannot fail: what is wrong with a packet is counted and told by events. */

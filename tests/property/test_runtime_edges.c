@@ -41,6 +41,21 @@ static void full_tables_evict_the_oldest(void **state)
     free(text);
 }
 
+/* A key of its own for every packet: at a leap of time hundreds of contexts ring at once, in a
+ * single lane more than a slice. */
+static void many_timers_ring_at_once(void **state)
+{
+    (void)state;
+    same_everywhere(
+        "component numbers(parallel) { n1 numbered(@N,PKT,NUMBER) :-"
+        " input(@N,PKT,S,D), NUMBER = f_number(PKT). }\n"
+        "component once(parallel_context_order, context_keys(numbered(3))) {\n"
+        "o1 counted(@N,NUMBER,SEQ) :- numbered(@N,PKT,NUMBER), SEQ = f_sequence(PKT). }\n"
+        "component behind(parallel) { b1 late(@N,NUMBER,H) :- counted(@N,NUMBER,SEQ),"
+        " SEQ < 0, H = f_hash(SEQ). }\n",
+        N_PACKETS);
+}
+
 static void farewells_carry_their_key(void **state)
 {
     (void)state;
@@ -150,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expressions),
+        cmocka_unit_test(many_timers_ring_at_once),
         cmocka_unit_test(farewells_carry_their_key),
         cmocka_unit_test(passing_meets_derived),
         cmocka_unit_test(little_memory),
