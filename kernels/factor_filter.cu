@@ -36,10 +36,13 @@ static __device__ __forceinline__ uint32_t find_message(const struct mr_factor_f
     return low == 0 ? batch.n_messages : low - 1;
 }
 
-static __device__ __forceinline__ uint32_t gram_at(const uint8_t *bytes, uint32_t at)
+static __device__ __forceinline__ uint32_t gram_at(const uint8_t *bytes, uint32_t at,
+                                                   uint32_t gram_mask)
 {
+    uint32_t fourth = gram_mask >> 24 != 0 ? bytes[at + 3] : 0; /* there may be no more than 3 */
+
     return mr_fold4(uint32_t{bytes[at]} | uint32_t{bytes[at + 1]} << 8 |
-                    uint32_t{bytes[at + 2]} << 16 | uint32_t{bytes[at + 3]} << 24);
+                    uint32_t{bytes[at + 2]} << 16 | fourth << 24);
 }
 
 static __device__ __forceinline__ bool equal(const uint8_t *bytes, const uint8_t *literal,
@@ -115,10 +118,10 @@ static __device__ __forceinline__ void check_hits(const struct mr_factor_filter_
     const struct mr_factor_table *table = batch.table;
     uint32_t next = 0, end = 0, gram = 0, message = batch.n_messages;
 
-    if (valid && batch.n_bytes - at >= 4)
+    if (valid && batch.n_bytes - at >= (batch.gram_mask >> 24 != 0 ? 4 : 3))
         message = find_message(batch, at);
     if (message < batch.n_messages) {
-        gram = gram_at(batch.bytes, at);
+        gram = gram_at(batch.bytes, at, batch.gram_mask);
         const uint32_t *bucket =
             table_at<uint32_t>(table, table->buckets_at) + mr_gram_bucket(gram, table->bucket_log2);
         next = __ldg(bucket);
@@ -163,7 +166,8 @@ static __device__ __forceinline__ uint32_t test_grams(const struct mr_factor_fil
         return 0;
     MR_UNROLL
     for (uint32_t k = 0; k < 16; k++) {
-        uint32_t gram = __funnelshift_r(words[k / 4], words[k / 4 + 1], 8 * (k & 3));
+        uint32_t gram =
+            __funnelshift_r(words[k / 4], words[k / 4 + 1], 8 * (k & 3)) & batch.gram_mask;
         uint32_t bit = mr_gram_bit(gram, batch.bitmap_log2);
         hits |= (bitmap[bit >> 5] >> (bit & 31) & 1) << k;
     }

@@ -47,6 +47,7 @@ struct mr_factor_filter_batch {
     /* The same as in the table, which the host cannot read. */
     uint32_t n_slots;
     uint32_t bitmap_log2;
+    uint32_t gram_mask;
     uint32_t n_blocks_max; /* two to four times the device's processors */
 };
 

@@ -23,9 +23,13 @@ static uint32_t fold_byte(uint32_t c)
     return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
 }
 
-static uint32_t gram_of(const uint8_t *p)
+static uint32_t gram_of(const uint8_t *p, uint32_t gram_bytes)
 {
-    return fold_byte(p[0]) | fold_byte(p[1]) << 8 | fold_byte(p[2]) << 16 | fold_byte(p[3]) << 24;
+    uint32_t gram = 0;
+
+    for (uint32_t i = 0; i < gram_bytes; i++)
+        gram |= fold_byte(p[i]) << 8 * i;
+    return gram;
 }
 
 /* How common bytes are in traffic, roughly: the higher, the better a gram without them. */
@@ -40,12 +44,13 @@ static uint32_t commonness(uint32_t gram)
 }
 
 /* The gram that the fewest factors use so far, the least common of them. */
-static void choose(const struct mr_factor *factor, uint32_t *uses, struct choice *choice)
+static void choose(const struct mr_factor *factor, uint32_t gram_bytes, uint32_t *uses,
+                   struct choice *choice)
 {
     uint32_t best = UINT32_MAX;
 
-    for (uint32_t at = 0; at + 4 <= factor->len; at++) {
-        uint32_t gram = gram_of(factor->bytes + at);
+    for (uint32_t at = 0; at + gram_bytes <= factor->len; at++) {
+        uint32_t gram = gram_of(factor->bytes + at, gram_bytes);
         uint32_t used = uses[mr_gram_bit(gram, USES_LOG2)];
         uint32_t cost = (used < UINT32_MAX / 16 ? used : UINT32_MAX / 16) * 8 + commonness(gram);
         if (cost < best) {
@@ -63,15 +68,19 @@ static int compare_ids(const void *x, const void *y)
     return a < b ? -1 : a > b;
 }
 
-static enum mr_status check(const struct mr_factor *factors, uint32_t n, struct mr_error *error)
+static enum mr_status check(const struct mr_factor *factors, uint32_t n, uint32_t gram_bytes,
+                            struct mr_error *error)
 {
+    if (gram_bytes < MR_GRAM_BYTES_MIN || gram_bytes > MR_GRAM_BYTES_MAX)
+        return mr_fail(error, MR_ERR_LIMIT, "grams of %u bytes, they have %d or %d", gram_bytes,
+                       MR_GRAM_BYTES_MIN, MR_GRAM_BYTES_MAX);
     if (n > MR_FACTORS_MAX)
         return mr_fail(error, MR_ERR_LIMIT, "%u factors, at most %u fit into a table", n,
                        MR_FACTORS_MAX);
     for (uint32_t i = 0; i < n; i++) {
-        if (factors[i].len < MR_FACTOR_BYTES_MIN || factors[i].len > MR_FACTOR_BYTES_MAX)
-            return mr_fail(error, MR_ERR_LIMIT, "factor %u has %u bytes, it must have %d to %d", i,
-                           factors[i].len, MR_FACTOR_BYTES_MIN, MR_FACTOR_BYTES_MAX);
+        if (factors[i].len < gram_bytes || factors[i].len > MR_FACTOR_BYTES_MAX)
+            return mr_fail(error, MR_ERR_LIMIT, "factor %u has %u bytes, it must have %u to %d", i,
+                           factors[i].len, gram_bytes, MR_FACTOR_BYTES_MAX);
     }
     return MR_OK;
 }
@@ -160,9 +169,10 @@ static void fill(struct mr_factor_table *table, const struct mr_factor *factors,
 }
 
 enum mr_status mr_factor_table_compile(const struct mr_factor *factors, uint32_t n_factors,
-                                       struct mr_factor_table **table, struct mr_error *error)
+                                       uint32_t gram_bytes, struct mr_factor_table **table,
+                                       struct mr_error *error)
 {
-    enum mr_status status = check(factors, n_factors, error);
+    enum mr_status status = check(factors, n_factors, gram_bytes, error);
     struct mr_factor_table layout = {0};
     struct choice *choices = NULL;
     uint32_t *ids = NULL, *uses = NULL;
@@ -177,7 +187,8 @@ enum mr_status mr_factor_table_compile(const struct mr_factor *factors, uint32_t
     if (choices == NULL || ids == NULL || uses == NULL)
         goto no_memory;
     for (uint32_t i = 0; i < n_factors; i++)
-        choose(&factors[i], uses, &choices[i]);
+        choose(&factors[i], gram_bytes, uses, &choices[i]);
+    layout.gram_mask = gram_bytes == 4 ? 0xffffffffu : 0xffffffu;
     layout.n_slots = number_ids(factors, n_factors, choices, ids);
     bytes = lay_out(&layout, factors, n_factors);
     *table = aligned_alloc(16, bytes);
@@ -200,4 +211,43 @@ done:
 void mr_factor_table_free(struct mr_factor_table *table)
 {
     free(table);
+}
+
+/* ---- on the host ---- */
+
+static bool stands_at(const uint8_t *bytes, const uint8_t *literal, uint32_t len, bool caseless)
+{
+    for (uint32_t i = 0; i < len; i++)
+        if ((caseless ? fold_byte(bytes[i]) : bytes[i]) != literal[i])
+            return false;
+    return true;
+}
+
+void mr_factor_table_search(const struct mr_factor_table *table, const uint8_t *bytes, uint32_t len,
+                            uint32_t *found)
+{
+    const uint8_t *base = (const uint8_t *)table;
+    const uint32_t *bitmap = (const uint32_t *)(const void *)(base + table->bitmap_at);
+    const uint32_t *buckets = (const uint32_t *)(const void *)(base + table->buckets_at);
+    const uint32_t *ids = (const uint32_t *)(const void *)(base + table->ids_at);
+    const struct mr_factor_entry *entries =
+        (const struct mr_factor_entry *)(const void *)(base + table->entries_at);
+    uint32_t gram_bytes = table->gram_mask >> 24 ? 4 : 3;
+
+    for (uint32_t at = 0; table->n_entries && at < len && len - at >= gram_bytes; at++) {
+        uint32_t gram = gram_of(bytes + at, gram_bytes);
+        uint32_t bit = mr_gram_bit(gram, table->bitmap_log2);
+        uint32_t bucket = mr_gram_bucket(gram, table->bucket_log2);
+        if (!(bitmap[bit >> 5] >> (bit & 31) & 1))
+            continue;
+        for (uint32_t i = buckets[bucket]; i < buckets[bucket + 1]; i++) {
+            const struct mr_factor_entry *entry = &entries[i];
+            uint32_t id = ids[entry->slot & ~MR_FACTOR_CASELESS];
+            if (entry->gram == gram && entry->gram_at <= at &&
+                len - (at - entry->gram_at) >= entry->len &&
+                stands_at(bytes + at - entry->gram_at, base + table->literals_at + entry->literal,
+                          entry->len, entry->slot & MR_FACTOR_CASELESS))
+                found[id >> 5] |= 1u << (id & 31);
+        }
+    }
 }

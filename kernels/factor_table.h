@@ -3,7 +3,8 @@
  * The compiled table of literal factors: what a message must contain before a pattern is tried on
  * it. Made on the host, never changed, one block of offsets that is copied to a device as it is.
  *
- * Every factor is entered under one of its 4-byte grams, case folded. The bitmap says of any gram
+ * Every factor is entered under one of its grams of 4 bytes (or 3: of a table one or the other),
+ * case folded. The bitmap says of any gram
  * whether some factor may be entered under it (one hash, false hits allowed); buckets, by another
  * hash, lead to the entries, which are exact.
  */
@@ -26,13 +27,14 @@
 extern "C" {
 #endif
 
-#define MR_FACTOR_BYTES_MIN 4
+#define MR_GRAM_BYTES_MIN   3
+#define MR_GRAM_BYTES_MAX   4
 #define MR_FACTOR_BYTES_MAX 1024
 #define MR_FACTORS_MAX      (1u << 20)
 
 struct mr_factor {
     const uint8_t *bytes; /* borrowed during the call */
-    uint32_t len;         /* MR_FACTOR_BYTES_MIN to _MAX */
+    uint32_t len;         /* that of a gram to MR_FACTOR_BYTES_MAX */
     uint32_t id;          /* the caller's; several factors may share one */
     bool caseless;        /* ASCII letters match both ways */
 };
@@ -49,7 +51,8 @@ struct mr_factor_table {
     uint32_t entries_at;  /* struct mr_factor_entry[n_entries], 16-byte aligned */
     uint32_t literals_at; /* bytes; those of caseless factors are folded */
     uint32_t ids_at;      /* u32[n_slots] */
-    uint32_t reserved[2];
+    uint32_t gram_mask;   /* of a gram in 32 bits: its bytes */
+    uint32_t reserved;
 };
 
 /* 16 bytes, so that a thread reads one with one load. */
@@ -62,11 +65,16 @@ struct mr_factor_entry {
 };
 #define MR_FACTOR_CASELESS 0x80000000u
 
-/* Compiles; *table is given to the caller, who calls mr_factor_table_free(). No factors is MR_OK.
- */
+/* Compiles, with grams of so many bytes; *table is given to the caller, who calls
+ * mr_factor_table_free(). No factors is MR_OK. */
 enum mr_status mr_factor_table_compile(const struct mr_factor *factors, uint32_t n_factors,
-                                       struct mr_factor_table **table, struct mr_error *error);
+                                       uint32_t gram_bytes, struct mr_factor_table **table,
+                                       struct mr_error *error);
 void mr_factor_table_free(struct mr_factor_table *table);
+
+/* What a device would find in one message: sets the bits of the ids in found[]. */
+void mr_factor_table_search(const struct mr_factor_table *table, const uint8_t *bytes, uint32_t len,
+                            uint32_t *found);
 
 /* Four bytes at once: A-Z become a-z, all others stay. */
 MR_BOTH uint32_t mr_fold4(uint32_t x)

@@ -21,7 +21,7 @@ extern "C" {
 /* One case: factors, a batch, and what is right. */
 struct scene {
     struct mr_factor factors[FACTORS_MAX];
-    uint32_t n_factors;
+    uint32_t n_factors, gram_bytes;
     uint8_t literals[LITERALS_MAX];
     uint8_t *bytes; /* pinned, as all that is copied */
     uint32_t n_bytes;
@@ -65,8 +65,9 @@ static void make_factors(struct scene *s, uint32_t n)
     uint32_t used = 0;
 
     s->n_factors = n;
+    s->gram_bytes = draw(3) == 0 ? 3 : 4;
     for (uint32_t i = 0; i < n; i++) {
-        uint32_t len = 4 + (draw(20) == 0 ? draw(300) : draw(8));
+        uint32_t len = s->gram_bytes + (draw(20) == 0 ? draw(300) : draw(8));
         struct mr_factor *f = &s->factors[i];
         if (used + len > LITERALS_MAX)
             len = 4;
@@ -171,7 +172,8 @@ static void search_on_device(const struct scene *s, struct answer *a, uint32_t p
     size_t room = (size_t{s->n_bytes} + 15) / 16 * 16;
     char report[2048];
 
-    assert_int_equal(mr_factor_table_compile(s->factors, s->n_factors, &table, &error), MR_OK);
+    assert_int_equal(
+        mr_factor_table_compile(s->factors, s->n_factors, s->gram_bytes, &table, &error), MR_OK);
     void *memory[] = {device(table->bytes),
                       device(room),
                       device((s->n_messages + 1) * sizeof(*s->messages)),
@@ -192,6 +194,7 @@ static void search_on_device(const struct scene *s, struct answer *a, uint32_t p
     b.pairs_per_message_max = per_message;
     b.n_slots = table->n_slots;
     b.bitmap_log2 = table->bitmap_log2;
+    b.gram_mask = table->gram_mask;
     b.n_blocks_max = n_blocks;
     upload(memory[0], table, table->bytes);
     upload(memory[1], s->bytes, s->n_bytes);
@@ -348,7 +351,7 @@ static void large_tables(void **state)
             literals[i][k] = static_cast<uint8_t>(draw(256));
         factors[i] = {literals[i], 8, i, (i & 1) != 0};
     }
-    assert_int_equal(mr_factor_table_compile(factors, N, &table, &error), MR_OK);
+    assert_int_equal(mr_factor_table_compile(factors, N, 4, &table, &error), MR_OK);
     assert_int_equal(table->bitmap_log2, 20);
     assert_int_equal(table->n_slots, N);
     uint8_t *text = static_cast<uint8_t *>(pinned(N * 8));
@@ -368,6 +371,7 @@ static void large_tables(void **state)
     b.capacity = b.pairs_per_message_max = N;
     b.n_slots = N;
     b.bitmap_log2 = 20;
+    b.gram_mask = table->gram_mask;
     b.n_blocks_max = 3;
     upload(const_cast<struct mr_factor_table *>(b.table), table, table->bytes);
     upload(const_cast<uint8_t *>(b.bytes), text, N * 8);
@@ -389,12 +393,12 @@ static void tables_refuse(void **state)
     struct mr_error error;
 
     (void)state;
-    assert_int_equal(mr_factor_table_compile(&brief, 1, &table, &error), MR_ERR_LIMIT);
+    assert_int_equal(mr_factor_table_compile(&brief, 1, 4, &table, &error), MR_ERR_LIMIT);
     assert_null(table);
-    assert_int_equal(mr_factor_table_compile(&lengthy, 1, &table, nullptr), MR_ERR_LIMIT);
-    assert_int_equal(mr_factor_table_compile(&lengthy, MR_FACTORS_MAX + 1, &table, &error),
+    assert_int_equal(mr_factor_table_compile(&lengthy, 1, 4, &table, nullptr), MR_ERR_LIMIT);
+    assert_int_equal(mr_factor_table_compile(&lengthy, MR_FACTORS_MAX + 1, 4, &table, &error),
                      MR_ERR_LIMIT);
-    assert_int_equal(mr_factor_table_compile(nullptr, 0, &table, &error), MR_OK);
+    assert_int_equal(mr_factor_table_compile(nullptr, 0, 4, &table, &error), MR_OK);
     mr_factor_table_free(table);
 }
 
