@@ -133,6 +133,7 @@ struct component {
     struct component *next;
     /* chain */
     struct predicate_set arriving;
+    struct predicate_set passes; /* of what triggers rules here: goes on to a later component */
     struct rule **order; /* rules that can be triggered: who derives before who is triggered */
     uint32_t n_order;
     bool recursive;

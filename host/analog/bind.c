@@ -3,6 +3,7 @@
  */
 #include "analog/diagnostic.h"
 #include "analog/lexer.h"
+#include "base/hash.h"
 
 #include <string.h>
 
@@ -28,13 +29,32 @@ static void complain(struct compile *compile, const struct expr *call, const str
         analog_hint(compile, "refused by %s", function->name);
 }
 
+/* Adds what a file holds to a hash over files. One that cannot be read counts as empty: bind() will
+ * complain about it. */
+static void add_contents(const char *path, uint8_t contents[16])
+{
+    FILE *file = fopen(path, "rb");
+    uint8_t block[16 + 4096];
+    size_t n = 0;
+
+    memset(block, 0, 16);
+    do {
+        memcpy(block, contents, 16);
+        n = file ? fread(block + 16, 1, sizeof block - 16, file) : 0;
+        mr_hash128_public(block, 16 + n, contents);
+    } while (n);
+    if (file)
+        fclose(file);
+}
+
 static void bind_call(struct compile *compile, struct mr_op *op, const struct expr *call)
 {
     const struct mr_function *function = op->function;
     const struct expr *args[8] = {NULL};
     struct mr_constant constants[8] = {{.type = MR_TYPE_ANY}};
     struct mr_bind_error error = {.offset = -1};
-    uint32_t n = 0, i = 0;
+    uint32_t n = 0, i = 0, files = 0;
+    uint8_t contents[16] = {0};
     void *config = NULL;
 
     if (function->context_bytes > 4096) {
@@ -53,6 +73,10 @@ static void bind_call(struct compile *compile, struct mr_op *op, const struct ex
         constants[n] = literal->constant;
         constants[n].type = op->args[i].type; /* an int may have become a real */
         constants[n].value = op->args[i].constant;
+        if (literal->constant.is_file) {
+            files |= 1u << i;
+            add_contents(constants[n].value.b.ptr, contents);
+        }
         args[n++] = arg;
     }
     enum mr_status status = function->bind(constants, n, &config, &error);
@@ -61,15 +85,20 @@ static void bind_call(struct compile *compile, struct mr_op *op, const struct ex
         complain(compile, call, error.argument < n ? args[error.argument] : NULL, &error, status);
         return;
     }
+    op->bound = analog_bound(compile, function, config);
+    if (!op->bound)
+        return;
     op->config = config;
+    op->bound->file_args = files;
+    memcpy(op->bound->contents, contents, sizeof contents);
 }
 
 static void unbind_rule(struct rule *rule)
 {
     for (uint32_t i = 0; rule->code.ops && i < rule->code.n_ops; i++) {
         struct mr_op *op = &rule->code.ops[i];
-        if (op->config && op->function->unbind)
-            op->function->unbind((void *)(uintptr_t)op->config);
+        analog_bound_release(op->bound);
+        op->bound = NULL;
         op->config = NULL;
     }
 }

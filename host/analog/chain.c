@@ -1,6 +1,7 @@
 /* The chain of components: which predicates arrive where, which rules can ever be triggered, in
  * which order those of a component stand. A tuple that triggers no rule passes on; one that does
- * is used up, so a later component that waits for it as well would need a fork of the chain.
+ * is used up, unless a later component asks for it whom no other tuple of that name reaches: there
+ * the chain forks, and the tuple goes on to that component as well.
  */
 #include "analog/diagnostic.h"
 
@@ -25,6 +26,9 @@ static struct predicate_set reach(struct component *component)
 {
     struct predicate_set present = component->arriving;
 
+    for (const struct rule *rule = component->rules; rule; rule = rule->next)
+        if (rule->reached)
+            add_to_set(&present, rule->head.predicate->index);
     for (bool progress = true; progress;) {
         progress = false;
         for (struct rule *rule = component->rules; rule; rule = rule->next) {
@@ -37,6 +41,40 @@ static struct predicate_set reach(struct component *component)
         }
     }
     return present;
+}
+
+/* The last component before `end` whose rules use the predicate up; NULL: there is none. */
+static struct component *user(const struct compile *compile, const struct component *end,
+                              const struct predicate *predicate)
+{
+    struct component *last = NULL;
+    for (struct component *c = compile->program.components; c != end; c = c->next)
+        for (const struct rule *rule = c->rules; rule && last != c; rule = rule->next)
+            if (rule->reached && rule->trigger->atom.predicate == predicate)
+                last = c;
+    return last;
+}
+
+/* Forks: a rule that nothing triggers gets the tuples that an earlier component used up. Those of
+ * the components in between do not ask for them. */
+static bool fork_to(struct compile *compile, struct component *component)
+{
+    bool any = false;
+
+    for (const struct rule *rule = component->rules; rule; rule = rule->next) {
+        if (rule->reached || !usable(rule) ||
+            in_set(&component->arriving, rule->trigger->atom.predicate->index))
+            continue;
+        const struct predicate *predicate = rule->trigger->atom.predicate;
+        struct component *from = user(compile, component, predicate);
+        if (!from)
+            continue;
+        add_to_set(&from->passes, predicate->index);
+        for (struct component *c = from->next; c != component->next; c = c->next)
+            add_to_set(&c->arriving, predicate->index);
+        any = true;
+    }
+    return any;
 }
 
 /* What is in the set and triggers nothing here. */
@@ -136,17 +174,6 @@ static void check_keys(struct compile *compile, struct component *component)
     }
 }
 
-/* The component, before `end`, whose rules use the predicate up. */
-static const struct component *consumer(const struct compile *compile, const struct component *end,
-                                        uint32_t predicate)
-{
-    for (const struct component *c = compile->program.components; c != end; c = c->next)
-        for (const struct rule *rule = c->rules; rule; rule = rule->next)
-            if (rule->reached && rule->trigger->atom.predicate->index == predicate)
-                return c;
-    return NULL;
-}
-
 /* The component behind `from` that derives the predicate. */
 static const struct component *deriver(const struct component *from, uint32_t predicate)
 {
@@ -171,17 +198,8 @@ static bool explain_unreached(struct compile *compile, const struct component *c
 {
     const struct atom *atom = &rule->trigger->atom;
     const struct predicate *predicate = atom->predicate;
-    const struct component *used = consumer(compile, component, predicate->index);
     const struct component *late = deriver(component, predicate->index);
 
-    if (used) {
-        analog_error(compile, &atom->where,
-                     "not yet: this version does not run forks of the chain (%s is used up by %s)",
-                     predicate->name, used->name);
-        analog_hint(compile, "move the rule into %s, or let %s derive another predicate for it",
-                    used->name, used->name);
-        return true;
-    }
     if (!predicate->derived) {
         struct nearest nearest = {.wanted = predicate->name};
         for (const struct predicate *p = compile->program.predicates; p; p = p->next)
@@ -234,6 +252,8 @@ void analog_chain(struct compile *compile)
     for (struct component *c = compile->program.components; c; c = c->next) {
         c->arriving = arriving;
         struct predicate_set present = reach(c);
+        while (fork_to(compile, c))
+            present = reach(c);
         arriving = leaving(c, &present, compile->program.n_predicates);
         order_rules(compile, c);
         check_keys(compile, c);

@@ -1,4 +1,4 @@
-/* Compiling: the passes one after the other, and what belongs to the plan at its end. */
+/* Compiling: from programs to a plan, and what belongs to the plan at its end. */
 #include "analog/diagnostic.h"
 
 #include <stdlib.h>
@@ -20,108 +20,91 @@ static void number_bindings(struct mr_plan *plan)
     }
 }
 
-static void unbind_plan(struct mr_plan *plan)
+/* The configurations of `from` take the place of those in a stage that does the same. */
+static void keep_bound(struct mr_plan_stage *stage, const struct mr_plan_stage *from)
+{
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        for (uint32_t i = 0; i < stage->rules[r].n_ops; i++) {
+            struct mr_op *op = &stage->rules[r].ops[i];
+            const struct mr_op *old = mr_op_in(&from->rules[r], op);
+            if (!old || !old->bound || old->bound == op->bound)
+                continue;
+            analog_bound_release(op->bound);
+            op->bound = analog_bound_share(old->bound);
+            op->config = old->config;
+        }
+}
+
+static void keep_all(struct mr_plan *plan, const struct mr_plan *before)
 {
     for (uint32_t s = 0; s < plan->n_stages; s++) {
-        struct mr_plan_stage *stage = &plan->stages[s];
-        for (uint32_t r = 0; r < stage->n_rules; r++) {
-            struct mr_plan_rule *rule = &stage->rules[r];
-            for (uint32_t i = 0; i < rule->n_ops; i++) {
-                const struct mr_op *op = &rule->ops[i];
-                if (op->config && op->function->unbind)
-                    op->function->unbind((void *)(uintptr_t)op->config);
-            }
-        }
+        const struct mr_plan_stage *old = mr_stage_in(before, &plan->stages[s]);
+        if (old)
+            keep_bound(&plan->stages[s], old);
     }
 }
 
-static bool failed(const struct compile *compile, uint32_t errors_before)
+enum mr_status mr_analog_plan(struct mr_program *const *programs, uint32_t n_programs,
+                              const struct mr_plan *before, struct mr_diagnostics *diagnostics,
+                              struct mr_plan **plan)
 {
-    return compile->no_memory || mr_diagnostics_errors(compile->diagnostics) > errors_before;
-}
+    struct compile compile = {.diagnostics = diagnostics};
+    bool good = false;
 
-/* Everything behind the parser. On errors nothing stays bound. */
-static struct mr_plan *make_plan(struct compile *compile, const char *path, uint32_t errors_before)
-{
-    struct mr_plan *plan = NULL;
-
-    analog_parameters(compile);
-    analog_resolve(compile);
-    if (!analog_enough(compile))
-        analog_types(compile);
-    if (!analog_enough(compile))
-        analog_chain(compile);
-    if (!analog_enough(compile))
-        analog_orders(compile);
-    if (!analog_enough(compile))
-        analog_bind(compile);
-    if (!failed(compile, errors_before))
-        plan = analog_plan(compile, path);
-    if (!plan) {
-        analog_unbind(compile);
-        return NULL;
-    }
-    analog_fuse(compile, plan);
-    if (!failed(compile, errors_before) && analog_live(compile, plan)) {
-        number_bindings(plan);
-        return plan;
-    }
-    unbind_plan(plan);
-    return NULL;
-}
-
-static enum mr_status compile_source(const char *path, const char *text, size_t len,
-                                     const struct mr_analog_config *config,
-                                     struct mr_diagnostics *diagnostics, struct mr_plan **plan)
-{
-    uint32_t errors_before = mr_diagnostics_errors(diagnostics);
-    struct compile compile = {.config = config, .diagnostics = diagnostics};
-    enum mr_status status = MR_ERR_MEMORY;
-    struct source *source;
-    bool known;
-
-    *plan = NULL;
     compile.memory = calloc(1, sizeof *compile.memory);
     if (!compile.memory) {
         analog_error(&compile, &(struct mr_where){0}, "out of memory while compiling");
-        return status;
+        return MR_ERR_MEMORY;
     }
     mr_arena_init(&compile.scratch, SCRATCH_BYTES);
     mr_arena_init(compile.memory, PLAN_BYTES);
-    source = text ? analog_source_text(&compile, path, text, len)
-                  : analog_source_open(&compile, path, NULL, &known);
-    if (source) {
-        analog_parse(&compile, source);
-        *plan = make_plan(&compile, path, errors_before);
+    *plan = analog_merge(&compile, programs, n_programs);
+    if (*plan) {
+        if (before)
+            keep_all(*plan, before);
+        for (uint32_t i = 0; i < n_programs; i++) /* one of each kind is enough */
+            keep_all(analog_parts(programs[i])->chain, *plan);
+        analog_contexts(*plan);
+        good = analog_live(&compile, *plan);
+        number_bindings(*plan);
     }
-    status = *plan ? MR_OK : compile.no_memory ? MR_ERR_MEMORY : MR_ERR_PROGRAM;
     mr_arena_free(&compile.scratch);
-    if (!*plan) {
+    if (good)
+        return MR_OK;
+    if (*plan) {
+        mr_plan_free(*plan);
+        *plan = NULL;
+    } else {
         mr_arena_free(compile.memory);
         free(compile.memory);
     }
+    return compile.no_memory ? MR_ERR_MEMORY : MR_ERR_PROGRAM;
+}
+
+/* Takes the program. */
+static enum mr_status plan_of(struct mr_program *program, enum mr_status status,
+                              struct mr_diagnostics *diagnostics, struct mr_plan **plan)
+{
+    *plan = NULL;
+    if (!status)
+        status = mr_analog_plan(&program, 1, NULL, diagnostics, plan);
+    mr_program_release(program);
     return status;
 }
 
 enum mr_status mr_analog_compile_file(const char *path, const struct mr_analog_config *config,
                                       struct mr_diagnostics *diagnostics, struct mr_plan **plan)
 {
-    return compile_source(path, NULL, 0, config, diagnostics, plan);
+    struct mr_program *program;
+    enum mr_status status = mr_analog_program_file(path, NULL, config, diagnostics, &program);
+    return plan_of(program, status, diagnostics, plan);
 }
 
 enum mr_status mr_analog_compile_text(const char *name, const char *text, size_t len,
                                       const struct mr_analog_config *config,
                                       struct mr_diagnostics *diagnostics, struct mr_plan **plan)
 {
-    return compile_source(name, text ? text : "", len, config, diagnostics, plan);
-}
-
-void mr_plan_free(struct mr_plan *plan)
-{
-    if (!plan)
-        return;
-    struct mr_arena *memory = plan->memory;
-    unbind_plan(plan);
-    mr_arena_free(memory); /* the plan lies in it */
-    free(memory);
+    struct mr_program *program;
+    enum mr_status status = mr_analog_program_text(name, text, len, config, diagnostics, &program);
+    return plan_of(program, status, diagnostics, plan);
 }

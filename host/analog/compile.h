@@ -35,11 +35,15 @@ struct source {
     struct source *next;
 };
 
+struct program_memory;
+struct program_parts;
+
 struct compile {
-    const struct mr_analog_config *config;
+    const struct mr_analog_config *config; /* NULL when programs become a plan */
     struct mr_diagnostics *diagnostics;
-    struct mr_arena scratch; /* gone when the plan stands */
-    struct mr_arena *memory; /* the plan's */
+    struct mr_arena scratch;       /* gone when the plan stands */
+    struct mr_arena *memory;       /* the program's, or the plan's */
+    struct program_memory *shared; /* that memory, if it is a program's */
     struct source *sources;
     uint32_t n_sources;
     size_t source_bytes;
@@ -93,8 +97,44 @@ void analog_chain(struct compile *compile);      /* which tuple reaches which co
 void analog_orders(struct compile *compile);     /* functions with state stand where they may */
 void analog_bind(struct compile *compile);       /* constant arguments -> configurations */
 void analog_unbind(struct compile *compile);     /* of all rules; after errors */
-struct mr_plan *analog_plan(struct compile *compile, const char *path); /* NULL: reported */
-void analog_fuse(struct compile *compile, struct mr_plan *plan);        /* stages -> groups */
-bool analog_live(struct compile *compile, struct mr_plan *plan);        /* false: reported */
+struct mr_plan *analog_plan(struct compile *compile, const char *path, const char *name);
+void analog_fuse(struct compile *compile, struct mr_plan *plan);              /* stages -> groups */
+bool analog_identities(struct compile *compile, struct program_parts *parts); /* false: reported */
+
+/* ---- and those that make a plan of several ---- */
+
+struct mr_plan *analog_merge(struct compile *compile, struct mr_program *const *programs,
+                             uint32_t n_programs); /* NULL: reported */
+void analog_contexts(struct mr_plan *plan);        /* where the slots of functions lie */
+bool analog_live(struct compile *compile, struct mr_plan *plan); /* false: reported */
+
+/* ---- program.c: what plans share ---- */
+
+/* What a program consists of when its passes are through. */
+struct program_parts {
+    struct mr_plan *chain; /* fused, but nothing is dead yet, and no slots are laid out */
+    uint32_t *canonical;   /* [n_predicates] number by first use in the stages; MR_NO_INDEX: none */
+};
+
+/* Gives back what a plan keeps alive, but not its memory. */
+void analog_release(const struct mr_plan *plan);
+
+const struct program_parts *analog_parts(const struct mr_program *program);
+
+/* A configuration and who keeps it. */
+struct mr_bound {
+    uint32_t owners;
+    const struct mr_function *function;
+    void *config;
+    struct program_memory *memory; /* its constants lie there */
+    uint32_t file_args;            /* set of the operation's arguments that name a file */
+    uint8_t contents[16];          /* a hash of what these files hold */
+};
+
+/* Takes the configuration; NULL: reported, and it is unbound. */
+struct mr_bound *analog_bound(struct compile *compile, const struct mr_function *function,
+                              void *config);
+struct mr_bound *analog_bound_share(struct mr_bound *bound); /* NULL is allowed, as below */
+void analog_bound_release(struct mr_bound *bound);
 
 #endif

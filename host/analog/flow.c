@@ -25,6 +25,8 @@ void analog_flow(const struct mr_plan *plan, struct flow *flow)
         for (uint32_t p = 0; p < plan->n_predicates; p++)
             if (in_set(&present, p) && !analog_stage_triggers(stage, p))
                 add_to_set(&flow->before[s + 1], p);
+        for (uint32_t i = 0; i < stage->n_passes; i++)
+            add_to_set(&flow->before[s + 1], stage->passes[i]);
     }
 }
 

@@ -25,10 +25,11 @@ static void start_group(const struct mr_plan *plan, const struct flow *flow, uin
     }
 }
 
-/* The slots of all functions with state per context, behind one another. */
+/* The slots of all functions with state per context, behind one another, and behind them a byte for
+ * each function. */
 static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
 {
-    uint32_t bytes = 0;
+    uint32_t bytes = 0, calls = 0;
 
     for (uint32_t s = 0; s < group->n_stages; s++) {
         struct mr_plan_stage *stage = &plan->stages[group->first_stage + s];
@@ -36,14 +37,32 @@ static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
             struct mr_plan_rule *rule = &stage->rules[r];
             for (uint32_t i = 0; i < rule->n_ops; i++) {
                 struct mr_op *op = &rule->ops[i];
-                if (op->kind != MR_OP_CALL || op->function->order == MR_ORDER_NONE)
+                if (op->kind != MR_OP_CALL)
+                    continue;
+                op->anomaly_offset = calls++;
+                if (op->function->order == MR_ORDER_NONE)
                     continue;
                 op->context_offset = bytes;
                 bytes += (op->function->context_bytes + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
             }
         }
     }
-    group->context_bytes = bytes;
+    group->context_bytes = 0;
+    if (group->kind == MR_STAGE_PARALLEL || (group->kind == MR_STAGE_SERIAL && !bytes))
+        return; /* no contexts at all */
+    for (uint32_t s = 0; s < group->n_stages; s++) {
+        struct mr_plan_stage *stage = &plan->stages[group->first_stage + s];
+        for (uint32_t r = 0; r < stage->n_rules; r++)
+            for (uint32_t i = 0; i < stage->rules[r].n_ops; i++)
+                stage->rules[r].ops[i].anomaly_offset += bytes;
+    }
+    group->context_bytes = (bytes + calls + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
+}
+
+void analog_contexts(struct mr_plan *plan)
+{
+    for (uint32_t g = 0; g < plan->n_groups; g++)
+        lay_context(plan, &plan->groups[g]);
 }
 
 void analog_fuse(struct compile *compile, struct mr_plan *plan)
@@ -76,6 +95,4 @@ void analog_fuse(struct compile *compile, struct mr_plan *plan)
         group->keys = own;
         group->n_keys = n;
     }
-    for (uint32_t g = 0; g < plan->n_groups; g++)
-        lay_context(plan, &plan->groups[g]);
 }

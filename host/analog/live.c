@@ -120,8 +120,8 @@ static void mark_roots(struct mr_plan *plan)
 
 static void drop(struct mr_op *op)
 {
-    if (op->config && op->function->unbind)
-        op->function->unbind((void *)(uintptr_t)op->config);
+    analog_bound_release(op->bound);
+    op->bound = NULL;
     op->config = NULL;
 }
 

@@ -39,7 +39,7 @@ static bool set_text(struct compile *compile, const char *value, struct literal 
     return true;
 }
 
-static void apply(struct compile *compile, const char *setting)
+static void apply(struct compile *compile, const char *setting, bool *used)
 {
     const char *equals = strchr(setting, '=');
     size_t len = equals ? (size_t)(equals - setting) : strlen(setting);
@@ -54,6 +54,10 @@ static void apply(struct compile *compile, const char *setting)
         return;
     }
     struct parameter *parameter = analog_parameter(compile, name);
+    if (used && !parameter)
+        return; /* another program may have it */
+    if (used)
+        *used = true;
     if (!parameter) {
         struct nearest nearest = {.wanted = name};
         for (struct parameter *p = compile->program.parameters; p; p = p->next)
@@ -81,5 +85,6 @@ static void apply(struct compile *compile, const char *setting)
 void analog_parameters(struct compile *compile)
 {
     for (uint32_t i = 0; i < compile->config->n_settings && !analog_enough(compile); i++)
-        apply(compile, compile->config->settings[i]);
+        apply(compile, compile->config->settings[i],
+              compile->config->used ? &compile->config->used[i] : NULL);
 }

@@ -6,11 +6,13 @@
 #include <strings.h>
 
 /* The name by which the program goes: its file's, without folder and suffix. */
-static const char *short_name(struct compile *compile, const char *path)
+static const char *short_name(struct compile *compile, const char *path, const char *given)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const char *dot = strrchr(name, '.');
 
+    if (given)
+        return analog_keep_text(compile, given, strlen(given));
     if (!strcmp(path, "-"))
         return "stdin";
     return analog_keep_text(compile, name,
@@ -90,10 +92,18 @@ static bool make_stage(struct compile *compile, const struct component *from,
                                                       .column = (uint32_t)key->index - 1};
     for (uint32_t i = 0; i < from->n_order; i++)
         to->rules[to->n_rules++] = from->order[i]->code;
+    for (uint32_t p = 0; p < compile->program.n_predicates; p++)
+        to->n_passes += in_set(&from->passes, p);
+    to->passes = analog_keep(compile, (to->n_passes + 1) * sizeof *to->passes);
+    if (!to->passes)
+        return false;
+    for (uint32_t p = 0, n = 0; p < compile->program.n_predicates; p++)
+        if (in_set(&from->passes, p))
+            to->passes[n++] = p;
     return true;
 }
 
-struct mr_plan *analog_plan(struct compile *compile, const char *path)
+struct mr_plan *analog_plan(struct compile *compile, const char *path, const char *name)
 {
     const struct ast_program *program = &compile->program;
     struct mr_plan *plan = analog_keep(compile, sizeof *plan);
@@ -102,14 +112,23 @@ struct mr_plan *analog_plan(struct compile *compile, const char *path)
     if (!plan)
         return NULL;
     plan->memory = compile->memory;
-    plan->name = short_name(compile, path);
-    plan->path = analog_keep_text(compile, path, strlen(path));
+    plan->name = short_name(compile, path, name);
+    plan->programs = analog_keep(compile, sizeof *plan->programs);
+    plan->n_programs = 1;
+    plan->n_segments = 1;
     plan->n_rules = program->n_rules;
     plan->n_components = program->n_components + 1;
     plan->input = 0;
     plan->predicates = analog_keep(compile, program->n_predicates * sizeof *plan->predicates);
     plan->stages = analog_keep(compile, program->n_components * sizeof *plan->stages);
-    if (!plan->name || !plan->path || !plan->predicates || !plan->stages)
+    if (!plan->name || !plan->programs || !plan->predicates || !plan->stages)
+        return NULL;
+    plan->programs[0] =
+        (struct mr_plan_program){.name = plan->name,
+                                 .path = analog_keep_text(compile, path, strlen(path)),
+                                 .n_rules = plan->n_rules,
+                                 .n_components = plan->n_components};
+    if (!plan->programs[0].path)
         return NULL;
     plan->n_predicates = program->n_predicates;
     for (const struct predicate *p = program->predicates; p; p = p->next)

@@ -1,10 +1,17 @@
-/* The plan: what a program compiles to. Immutable once bound; the runtime only reads it.
+/* The plan: what programs compile to. Immutable once bound; the runtime only reads it.
  *
  * A program is a chain of stages (its components). Neighbouring stages with one context key are
  * fused into a group; between groups tuples are exchanged in token order. Group 0 is entered by the
- * `input` tuple of every packet. Rules are compiled to short lists of operations over registers:
- * registers 0..arity-1 are the attributes of the tuple that triggers the rule, the others hold what
- * the operations produce. A dead attribute (read by nobody downstream) has no storage.
+ * `input` tuple of every packet.
+ *
+ * The chains of several programs make a tree: leading stages that are the same are there once, and
+ * where programs part a *fork* (a stage that only copies) gives each branch its own tuples. A piece
+ * of the tree between two forks is a segment; predicates belong to one, so a tuple's predicate says
+ * all about where it goes. Stages stand in one list, each behind those it depends on; those of a
+ * group stand together and may be of several branches. Rules are compiled to short lists of
+ * operations over registers: registers 0..arity-1 are the attributes of the tuple that triggers the
+ * rule, the others hold what the operations produce. A dead attribute (read by nobody downstream)
+ * has no storage.
  */
 #ifndef MR_ANALOG_PLAN_H
 #define MR_ANALOG_PLAN_H
@@ -13,12 +20,18 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define MR_MAX_REGISTERS  256
 #define MR_DEFAULT_TOKENS 1000 /* in flight, unless --tokens says otherwise */
 #define MR_MAX_KEYS       8    /* of one predicate in one component */
+#define MR_MAX_PROGRAMS   64   /* in one plan */
 #define MR_NO_REGISTER    UINT32_MAX
 #define MR_NO_PREDICATE   UINT32_MAX
+#define MR_NO_INDEX       UINT32_MAX
+
+struct mr_bound;
+struct mr_program;
 
 /* Where in which file; for messages. */
 struct mr_where {
@@ -37,6 +50,8 @@ struct mr_plan_predicate {
     uint32_t arity;
     struct mr_plan_attribute *attributes;
     bool leaves; /* its tuples leave the last stage: they become events */
+    uint32_t segment;
+    uint32_t program; /* leaves: whose result it is */
 };
 
 enum mr_op_kind { MR_OP_CALL, MR_OP_TEST, MR_OP_COMPUTE };
@@ -88,9 +103,12 @@ struct mr_op {
     uint32_t n_args;
     /* CALL */
     const struct mr_function *function;
-    const void *config;      /* from bind() */
-    uint32_t binding;        /* 0.. of the plan: index of per-worker states and counters */
+    const void *config;     /* from bind(): bound's */
+    struct mr_bound *bound; /* NULL: nothing to keep */
+    uint32_t index;         /* among the operations of the rule before the dead ones were dropped */
+    uint32_t binding;       /* 0.. of the plan: index of per-worker states and counters */
     uint32_t context_offset; /* of its slot in the group's context */
+    uint32_t anomaly_offset; /* of the byte there that counts the anomalies it told */
     /* TEST and COMPUTE */
     enum mr_compare compare; /* a row that fails vanishes */
     enum mr_compute compute;
@@ -128,7 +146,16 @@ struct mr_plan_stage {
     struct mr_plan_rule *rules;
     uint32_t n_rules;
     bool recursive;
+    /* Predicates that trigger rules here and go on nevertheless: a later component of the program
+     * waits for them as well. */
+    uint32_t *passes;
+    uint32_t n_passes;
     struct mr_where where;
+    uint32_t segment;
+    uint64_t users;       /* set of programs */
+    bool fork;            /* its rules only hand tuples to the branches behind it */
+    uint8_t identity[16]; /* of the stage and all before it: equal in two plans when they do the
+                             same. Forks have none */
 };
 
 /* Stages run by one worker in one go, on one context. A stage without rules, through which
@@ -144,11 +171,21 @@ struct mr_plan_group {
     uint32_t n_keys;
     enum mr_type key_type;
     uint32_t context_bytes; /* all slots of its functions */
+    uint32_t parent;        /* the group its tuples come from; MR_NO_INDEX: packet capture */
+};
+
+/* One of the programs of a plan. */
+struct mr_plan_program {
+    const char *name; /* file name without folder and suffix, or as the user calls it */
+    const char *path;
+    uint32_t n_rules, n_components;
 };
 
 struct mr_plan {
-    const char *name; /* file name without folder and suffix */
-    const char *path;
+    const char *name; /* of all programs */
+    struct mr_plan_program *programs;
+    uint32_t n_programs;
+    uint32_t n_segments;
     struct mr_plan_predicate *predicates;
     uint32_t n_predicates;
     uint32_t input; /* predicate of captured packets: input(@N, PKT, SRC, DST) */
@@ -158,8 +195,31 @@ struct mr_plan {
     uint32_t n_groups;
     uint32_t n_bindings;            /* CALL operations, counted over the plan */
     uint32_t n_rules, n_components; /* as the papers count: components include packet capture */
-    void *memory;                   /* the compiler's */
+    void *memory;                   /* the compiler's, as is what it keeps alive: */
+    struct mr_program **sources;    /* [n_programs] */
 };
+
+/* The rules of a stage in another plan that does the same are in the same order, and so are their
+ * operations but for those dropped: the one that `op` is there; NULL: dropped. */
+static inline const struct mr_op *mr_op_in(const struct mr_plan_rule *rule, const struct mr_op *op)
+{
+    for (uint32_t i = 0; i < rule->n_ops; i++)
+        if (rule->ops[i].index == op->index)
+            return &rule->ops[i];
+    return NULL;
+}
+
+/* The stage of `plan` that does the same as `stage` does in another one, and in the same place;
+ * NULL: there is none. */
+static inline const struct mr_plan_stage *mr_stage_in(const struct mr_plan *plan,
+                                                      const struct mr_plan_stage *stage)
+{
+    for (uint32_t s = 0; s < plan->n_stages && !stage->fork; s++)
+        if (!plan->stages[s].fork &&
+            !memcmp(plan->stages[s].identity, stage->identity, sizeof stage->identity))
+            return &plan->stages[s];
+    return NULL;
+}
 
 static inline bool mr_register_live(const uint64_t *set, uint32_t reg)
 {

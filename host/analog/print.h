@@ -26,4 +26,20 @@ void analog_predicate_text(const struct mr_plan_predicate *predicate, bool live,
 
 uint32_t analog_dead_attributes(const struct mr_plan_predicate *predicate);
 
+/* The programs of a set, "a, b"; "" where the plan has but one. */
+void analog_programs_text(const struct mr_plan *plan, uint64_t users, char *text, size_t bytes);
+
+/* The programs that a segment is part of. */
+uint64_t analog_segment_users(const struct mr_plan *plan, uint32_t segment);
+
+/* The stage that a stage's tuples come from: the one before it in its segment, or the fork that
+ * leads there; MR_NO_INDEX: packet capture. */
+uint32_t analog_stage_before(const struct mr_plan *plan, uint32_t stage);
+
+/* The same for the end of a segment: its last stage, or the fork that leads to it. */
+uint32_t analog_last_stage(const struct mr_plan *plan, uint32_t segment);
+
+/* Stages of a group without forks. */
+uint32_t analog_n_components(const struct mr_plan *plan, const struct mr_plan_group *group);
+
 #endif

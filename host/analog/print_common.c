@@ -43,6 +43,7 @@ const char *analog_kind_text(enum mr_stage_kind kind)
 const char *analog_split_text(const struct mr_plan *plan, const struct flow *flow, uint32_t index)
 {
     const struct mr_plan_group *group = &plan->groups[index];
+    const struct mr_plan_group *parent = &plan->groups[group->parent];
     struct mr_plan_key *keys = NULL;
     uint32_t n_keys = 0;
     enum join join = JOIN_KIND;
@@ -51,7 +52,7 @@ const char *analog_split_text(const struct mr_plan *plan, const struct flow *flo
         n_keys += plan->stages[s].n_keys;
     keys = malloc((n_keys + 1) * sizeof *keys);
     if (keys)
-        join = analog_join(plan, flow, group - 1, group->first_stage, keys, &n_keys);
+        join = analog_join(plan, flow, parent, group->first_stage, keys, &n_keys);
     free(keys);
     switch (join) {
     case JOIN_ONE:
@@ -64,10 +65,10 @@ const char *analog_split_text(const struct mr_plan *plan, const struct flow *flo
     case JOIN_YES:
         break;
     }
-    return group->kind == MR_STAGE_PARALLEL      ? "the order no longer matters"
-           : group->kind == MR_STAGE_SERIAL      ? "from here on everything is in one order"
-           : group[-1].kind == MR_STAGE_PARALLEL ? "from here on there is an order for each key"
-                                                 : "the order is that of each key";
+    return group->kind == MR_STAGE_PARALLEL    ? "the order no longer matters"
+           : group->kind == MR_STAGE_SERIAL    ? "from here on everything is in one order"
+           : parent->kind == MR_STAGE_PARALLEL ? "from here on there is an order for each key"
+                                               : "the order is that of each key";
 }
 
 void analog_register_name(const struct mr_plan *plan, const struct mr_plan_rule *rule, uint32_t reg,
@@ -218,4 +219,67 @@ void analog_predicate_text(const struct mr_plan_predicate *predicate, bool live,
     }
     if (live)
         put(&text, ")");
+}
+
+void analog_programs_text(const struct mr_plan *plan, uint64_t users, char *buffer, size_t bytes)
+{
+    struct text text = {buffer, bytes};
+    const char *before = "";
+
+    buffer[0] = '\0';
+    for (uint32_t i = 0; plan->n_programs > 1 && i < plan->n_programs; i++) {
+        if (!(users >> i & 1))
+            continue;
+        put(&text, "%s%s", before, plan->programs[i].name);
+        before = ", ";
+    }
+}
+
+uint64_t analog_segment_users(const struct mr_plan *plan, uint32_t segment)
+{
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        if (plan->stages[s].segment == segment)
+            return plan->stages[s].users;
+    for (uint32_t p = 0; p < plan->n_predicates; p++) /* no stage: the end of one program */
+        if (plan->predicates[p].segment == segment)
+            return (uint64_t)1 << plan->predicates[p].program;
+    return 0;
+}
+
+static bool leads_to(const struct mr_plan *plan, const struct mr_plan_stage *stage,
+                     uint32_t segment)
+{
+    for (uint32_t r = 0; stage->fork && r < stage->n_rules; r++)
+        if (plan->predicates[stage->rules[r].head].segment == segment)
+            return true;
+    return false;
+}
+
+static uint32_t last_before(const struct mr_plan *plan, uint32_t segment, uint32_t end)
+{
+    for (uint32_t s = end; s--;)
+        if (plan->stages[s].segment == segment)
+            return s;
+    for (uint32_t s = end; s--;)
+        if (leads_to(plan, &plan->stages[s], segment))
+            return s;
+    return MR_NO_INDEX;
+}
+
+uint32_t analog_stage_before(const struct mr_plan *plan, uint32_t stage)
+{
+    return last_before(plan, plan->stages[stage].segment, stage);
+}
+
+uint32_t analog_last_stage(const struct mr_plan *plan, uint32_t segment)
+{
+    return last_before(plan, segment, plan->n_stages);
+}
+
+uint32_t analog_n_components(const struct mr_plan *plan, const struct mr_plan_group *group)
+{
+    uint32_t n = 0;
+    for (uint32_t s = 0; s < group->n_stages; s++)
+        n += !plan->stages[group->first_stage + s].fork;
+    return n;
 }

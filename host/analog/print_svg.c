@@ -118,11 +118,14 @@ static void draw_op(struct canvas *canvas, const struct mr_plan *plan,
 static void draw_rules(struct canvas *canvas, const struct mr_plan *plan,
                        const struct mr_plan_stage *stage, int x)
 {
-    char line[LINE_BYTES];
+    char line[LINE_BYTES], names[LINE_BYTES / 4];
 
-    snprintf(line, sizeof line, "%s%s%s", analog_kind_text(stage->kind),
+    analog_programs_text(plan, stage->users, names, sizeof names);
+    snprintf(line, sizeof line, "%s%s%s%s%s%s",
+             stage->fork ? "each branch has its own tuples" : analog_kind_text(stage->kind),
              stage->one_at_a_time ? ", one key at a time" : "",
-             stage->recursive ? ", recursive" : "");
+             stage->recursive ? ", recursive" : "", names[0] ? "  [" : "", names,
+             names[0] ? "]" : "");
     draw_text(canvas, x, "name", stage->name);
     draw_text(canvas, x + pixels(strlen(stage->name) * 9 / 8 + 2), "note", line);
     canvas->y += LINE_PIXELS + 3;
@@ -158,14 +161,14 @@ static void draw_stage(struct canvas *canvas, const struct mr_plan *plan,
 
 /* An arrow down, beside it what flows along it. */
 static void draw_arrow(struct canvas *canvas, const struct mr_plan *plan,
-                       const struct predicate_set *set, const char *note)
+                       const struct predicate_set *set, uint32_t segment, const char *note)
 {
     char line[LINE_BYTES];
     int top = canvas->y;
 
     canvas->y += 22;
     for (uint32_t p = 0; p < plan->n_predicates; p++) {
-        if (!in_set(set, p))
+        if (!in_set(set, p) || (plan->predicates[p].segment != segment && segment != MR_NO_INDEX))
             continue;
         analog_predicate_text(&plan->predicates[p], true, line, sizeof line);
         draw_broken(canvas, ARROW_X + 16, "flow", line);
@@ -204,12 +207,13 @@ static void draw_group(struct canvas *canvas, const struct mr_plan *plan, const 
             line + used, sizeof line - used, "%s%.60s", k ? ", " : " by ",
             plan->predicates[group->keys[k].predicate].attributes[group->keys[k].column].name);
     snprintf(line + used, sizeof line - used, "%s%s", group->one_at_a_time ? ", one at a time" : "",
-             group->n_stages > 1 ? ", fused: one worker, one go" : "");
+             analog_n_components(plan, group) > 1 ? ", fused: one worker, one go" : "");
     draw_text(canvas, MARGIN + PADDING, classes[group->kind], line);
     canvas->y += 8;
     for (uint32_t s = 0; s < group->n_stages; s++) {
         if (s)
-            draw_arrow(canvas, plan, &flow->before[group->first_stage + s], NULL);
+            draw_arrow(canvas, plan, &flow->before[group->first_stage + s],
+                       plan->stages[group->first_stage + s].segment, NULL);
         draw_stage(canvas, plan, &plan->stages[group->first_stage + s]);
     }
     canvas->y += PADDING;
@@ -240,14 +244,15 @@ static void draw_plan(struct canvas *canvas, const struct mr_plan *plan, const s
     draw_end(canvas, "packet capture");
     for (uint32_t g = 0; g < plan->n_groups; g++) {
         struct canvas inside = {.width = canvas->width};
-        draw_arrow(canvas, plan, &flow->before[plan->groups[g].first_stage],
-                   g ? analog_split_text(plan, flow, g) : NULL);
+        uint32_t first = plan->groups[g].first_stage;
+        draw_arrow(canvas, plan, &flow->before[first], plan->stages[first].segment,
+                   plan->groups[g].parent != MR_NO_INDEX ? analog_split_text(plan, flow, g) : NULL);
         draw_group(&inside, plan, flow, g);
         draw(canvas, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"8\" class=\"%s\"/>\n",
              MARGIN, canvas->y, canvas->width - 2 * MARGIN, inside.y, frames[plan->groups[g].kind]);
         draw_group(canvas, plan, flow, g);
     }
-    draw_arrow(canvas, plan, &flow->before[plan->n_stages], NULL);
+    draw_arrow(canvas, plan, &flow->before[plan->n_stages], MR_NO_INDEX, NULL);
     draw_end(canvas, "events");
     canvas->y += MARGIN;
 }

@@ -44,6 +44,13 @@ uint64_t mr_hash_public(const void *bytes, size_t len)
     return XXH3_64bits(bytes, len);
 }
 
+void mr_hash128_public(const void *bytes, size_t len, uint8_t hash[16])
+{
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(bytes, len));
+    memcpy(hash, canonical.digest, 16);
+}
+
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,
                       const struct mr_endpoint *y, struct mr_flow_key *key)
 {

@@ -24,6 +24,7 @@ void mr_hash128_bytes(const struct mr_secret *secret, const void *bytes, size_t 
 
 /* Not keyed: the same in every run. Only where nobody gains by choosing its input. */
 uint64_t mr_hash_public(const void *bytes, size_t len);
+void mr_hash128_public(const void *bytes, size_t len, uint8_t hash[16]);
 
 /* Fills the key of the flow between two endpoints: a <= b, hash over both. */
 void mr_flow_key_make(const struct mr_secret *secret, const struct mr_endpoint *x,

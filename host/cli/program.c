@@ -8,25 +8,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_SETTINGS 1024
+#define MAX_LIST 1024
 
 enum { OPT_SET = 256, OPT_DOT, OPT_SVG };
 
 struct arguments {
-    const char *program;
-    const char *settings[MAX_SETTINGS];
-    uint32_t n_settings;
+    struct mr_engine_programs programs;
+    const char *files[MAX_LIST], *settings[MAX_LIST];
     enum mr_explain_format format;
 };
 
 static const struct argp_option check_options[] = {
-    {"set", OPT_SET, "NAME=VALUE", 0, "give a param of the program another value", 0}, {0}};
+    {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
+     "give a param of all programs, or of one, another value", 0},
+    {0}};
 
 static const struct argp_option explain_options[] = {
-    {"set", OPT_SET, "NAME=VALUE", 0, "give a param of the program another value", 0},
+    {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
+     "give a param of all programs, or of one, another value", 0},
     {"dot", OPT_DOT, 0, 0, "as a graph for graphviz", 0},
     {"svg", OPT_SVG, 0, 0, "as a finished drawing", 0},
     {0}};
+
+static void add(struct argp_state *state, const char **list, uint32_t *n, const char *text)
+{
+    if (*n == MAX_LIST)
+        argp_failure(state, MR_EXIT_USAGE, 0, "more than %d programs or --set", MAX_LIST);
+    list[(*n)++] = text;
+}
 
 static error_t parse(int option, char *text, struct argp_state *state)
 {
@@ -36,9 +45,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case OPT_SET:
         if (!strchr(text, '='))
             argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
-        if (a->n_settings == MAX_SETTINGS)
-            argp_failure(state, MR_EXIT_USAGE, 0, "more than %d --set", MAX_SETTINGS);
-        a->settings[a->n_settings++] = text;
+        add(state, a->settings, &a->programs.n_settings, text);
         break;
     case OPT_DOT:
         a->format = MR_EXPLAIN_DOT;
@@ -47,12 +54,10 @@ static error_t parse(int option, char *text, struct argp_state *state)
         a->format = MR_EXPLAIN_SVG;
         break;
     case ARGP_KEY_ARG:
-        if (a->program)
-            argp_failure(state, MR_EXIT_USAGE, 0, "'%s': one program at a time", text);
-        a->program = text;
+        add(state, a->files, &a->programs.n_files, text);
         break;
     case ARGP_KEY_END:
-        if (!a->program)
+        if (!a->programs.n_files)
             argp_failure(state, MR_EXIT_USAGE, 0, "no program given");
         break;
     default:
@@ -74,19 +79,22 @@ int mr_cli_check(int argc, char **argv)
     static const struct argp argp = {
         .options = check_options,
         .parser = parse,
-        .args_doc = "PROGRAM",
-        .doc = "Reads a program and reports all its errors; exit code 2 when there are any."};
+        .args_doc = "[NAME=]PROGRAM...",
+        .doc = "Reads programs and reports all their errors; exit code 2 when there are any."};
     struct arguments *a = calloc(1, sizeof *a);
 
     if (!a)
         return MR_EXIT_START;
     argp_err_exit_status = MR_EXIT_USAGE;
     argv[0] = (char[]){"millrace check"};
+    a->programs.files = a->files;
+    a->programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
-    enum mr_status status = mr_program_check(a->program, a->settings, a->n_settings, stderr);
+    enum mr_status status = mr_program_check(&a->programs, stderr);
     int code = mr_cli_exit_code(status);
     if (!status) {
-        printf("%s: no errors\n", a->program);
+        for (uint32_t i = 0; i < a->programs.n_files; i++)
+            printf("%s: no errors\n", a->files[i]);
         code = flush_output();
     }
     free(a);
@@ -98,17 +106,19 @@ int mr_cli_explain(int argc, char **argv)
     static const struct argp argp = {
         .options = explain_options,
         .parser = parse,
-        .args_doc = "PROGRAM",
-        .doc = "Shows what a program compiles to: stages, groups, keys, functions, back ends."};
+        .args_doc = "[NAME=]PROGRAM...",
+        .doc = "Shows what programs compile to: stages, groups, keys, functions, back ends, and "
+               "what several programs share."};
     struct arguments *a = calloc(1, sizeof *a);
 
     if (!a)
         return MR_EXIT_START;
     argp_err_exit_status = MR_EXIT_USAGE;
     argv[0] = (char[]){"millrace explain"};
+    a->programs.files = a->files;
+    a->programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
-    enum mr_status status =
-        mr_program_explain(a->program, a->settings, a->n_settings, a->format, stdout, stderr);
+    enum mr_status status = mr_program_explain(&a->programs, a->format, stdout, stderr);
     int code = status ? mr_cli_exit_code(status) : flush_output();
     free(a);
     return code;

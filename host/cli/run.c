@@ -39,7 +39,8 @@ enum {
 
 static const struct argp_option options[] = {
     {0, 0, 0, 0, "What to inspect, and with what:", 1},
-    {"program", 'p', "FILE", 0, "the ANALOG program", 1},
+    {"program", 'p', "[NAME=]FILE", 0,
+     "an ANALOG program; may be repeated: several run over the same packets", 1},
     {0, 'c', "FILE", 0, "the same", 1},
     {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
     {0, 'i', "IFACE", 0,
@@ -47,7 +48,8 @@ static const struct argp_option options[] = {
      "(0000:3b:00.0) or a virtual device of DPDK (net_null0,size=64); may be repeated",
      1},
     {"duration", OPT_DURATION, "S", 0, "end by itself after so many seconds", 1},
-    {"set", OPT_SET, "NAME=VALUE", 0, "give a param of the program another value", 1},
+    {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
+     "give a param of all programs, or of one, another value", 1},
     {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
     {0, 0, 0, 0, "Results:", 2},
     {0, 'l', "DIR", 0,
@@ -95,6 +97,7 @@ struct arguments {
     struct mr_engine_config config;
     const char *inputs[MAX_LIST];
     const char *ports[MAX_PORTS];
+    const char *programs[MAX_LIST];
     const char *settings[MAX_LIST];
     const char *summary;
     bool plan_only, quiet, stats;
@@ -186,7 +189,7 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
 /* What is missing when all options are read. */
 static void check_complete(const struct arguments *a, struct argp_state *state)
 {
-    if (!a->config.program)
+    if (!a->config.programs.n_files)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
     if (!a->config.n_inputs && !a->config.n_ports && !a->plan_only)
@@ -206,7 +209,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
     switch (option) {
     case 'p':
     case 'c':
-        c->program = text;
+        add(state, a->programs, &c->programs.n_files, MAX_LIST, text);
         break;
     case 'r':
         add(state, a->inputs, &c->n_inputs, MAX_LIST, text);
@@ -217,7 +220,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case OPT_SET:
         if (!strchr(text, '='))
             argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
-        add(state, a->settings, &c->n_settings, MAX_LIST, text);
+        add(state, a->settings, &c->programs.n_settings, MAX_LIST, text);
         break;
     case 'T':
         a->plan_only = true;
@@ -373,7 +376,7 @@ int mr_cli_run(int argc, char **argv)
     static const struct argp argp = {
         .options = options,
         .parser = parse,
-        .doc = "Inspects traffic with an ANALOG program.\v"
+        .doc = "Inspects traffic with ANALOG programs.\v"
                "Example: millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n\n"
                "Exit codes: 0 fine, 1 wrong option, 2 error in a program or pattern, 3 a capture "
                "cannot be read (what was read is inspected and written), 4 events cannot be "
@@ -386,7 +389,8 @@ int mr_cli_run(int argc, char **argv)
     argv[0] = (char[]){"millrace run"};
     a->config.inputs = a->inputs;
     a->config.ports = a->ports;
-    a->config.settings = a->settings;
+    a->config.programs.files = a->programs;
+    a->config.programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
     if (!a->config.log_folder && !a->config.event_types) {
         a->config.log_folder = a->quiet ? NULL : "-";

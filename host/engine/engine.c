@@ -171,9 +171,14 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
     if (!status)
         status = read_event_types(engine, error);
     if (!status) {
-        status = mr_engine_compile(config->program, config->settings, config->n_settings,
-                                   engine->config.diagnostics, &engine->plan);
-        if (status) /* what is wrong was printed, at its place in the program */
+        status = mr_load_programs(&config->programs, engine->config.diagnostics, engine->programs,
+                                  error);
+        engine->n_programs = config->programs.n_files;
+    }
+    if (!status) {
+        status = mr_load_plan(engine->programs, engine->n_programs, NULL,
+                              engine->config.diagnostics, &engine->plan);
+        if (status)
             mr_fail(error, status, "%s", "");
     }
     if (!status)
@@ -198,6 +203,8 @@ void mr_engine_free(struct mr_engine *engine)
     if (engine->writer)
         mr_writer_close(engine->writer, NULL);
     mr_plan_free(engine->plan);
+    for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
+        mr_program_release(engine->programs[i]);
     if (engine->dpdk_started)
         mr_dpdk_stop();
     mr_buffers_free(engine->buffers);

@@ -63,9 +63,27 @@ static uint64_t flow_id_of(const struct mr_flow *flow)
     return id ? id : 1;
 }
 
+/* Which programs a record is of, unless it is of all of them. */
+static void put_programs(struct mr_eve *eve, const struct mr_plan *plan, uint64_t users)
+{
+    uint64_t all = plan->n_programs == 64 ? UINT64_MAX : ((uint64_t)1 << plan->n_programs) - 1;
+    bool one = !(users & (users - 1));
+
+    if ((users & all) == all || !users)
+        return;
+    if (!one)
+        mr_eve_array(eve, "programs");
+    for (; users; users &= users - 1) {
+        const char *name = plan->programs[__builtin_ctzll(users)].name;
+        mr_eve_string(eve, one ? "program" : NULL, name, strlen(name));
+    }
+    if (!one)
+        mr_eve_end(eve);
+}
+
 static void begin(struct mr_event *event, struct mr_exec *exec, const char *type,
                   const struct mr_packet *origin, uint32_t ordinal, const struct mr_flow *flow,
-                  const char *app_protocol)
+                  const char *app_protocol, uint64_t users)
 {
     bool tick = origin->flags & MR_PACKET_TICK;
     struct mr_eve_header header = {
@@ -89,6 +107,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     event->origin = origin;
     event->ordinal = ordinal;
     mr_eve_begin(event->eve, &header);
+    put_programs(event->eve, exec->plan, users);
 }
 
 static void finish(struct mr_event *event)
@@ -119,7 +138,8 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     if (!mr_events_wanted(event->engine, type))
         return NULL;
     begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
-          flow && !strcmp(type, "alert") ? flow->app_protocol : NULL);
+          flow && !strcmp(type, "alert") ? flow->app_protocol : NULL,
+          exec->plan->stages[exec->stage].users);
     return event;
 }
 
@@ -182,8 +202,7 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
     struct mr_exec *exec = call->runtime;
 
     if (call->contexts) {
-        struct mr_context *c = mr_context_of_slots(call->contexts[row]);
-        uint8_t *told = &c->anomalies[exec->call_binding % sizeof c->anomalies];
+        uint8_t *told = call->contexts[row] + exec->call_op->anomaly_offset;
         if (*told == MAX_ANOMALIES) {
             mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES_SUPPRESSED, 1);
             return;
@@ -267,14 +286,15 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
 {
     struct mr_engine *engine = user;
     struct mr_event *event = mr_exec_worker_state(exec);
-    const struct mr_plan_predicate *predicate = &engine->plan->predicates[tuples->predicate];
+    const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
 
     mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_RESULTS, tuples->n);
     if (!engine->program_events_only && !mr_events_wanted(engine, predicate->name))
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
         begin(event, exec, predicate->name, tuples->origins[row],
-              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL);
+              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
+              (uint64_t)1 << predicate->program);
         mr_eve_object(event->eve, predicate->name);
         for (uint32_t c = 0; c < predicate->arity; c++)
             if (tuples->columns[c])
@@ -293,7 +313,8 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
     if (!mr_events_wanted(engine, "flow"))
         return;
     begin(event, exec, "flow", origin, ordinal, flow,
-          flow->app_protocol ? flow->app_protocol : "failed");
+          flow->app_protocol ? flow->app_protocol : "failed",
+          exec->plan->stages[exec->plan->groups[exec->group].first_stage].users);
     mr_eve_flow(event->eve, flow, !left);
     finish(event);
 }

@@ -46,6 +46,8 @@ struct mr_event {
 
 struct mr_engine {
     struct mr_engine_config config;
+    struct mr_program *programs[MR_MAX_PROGRAMS];
+    uint32_t n_programs;
     struct mr_plan *plan;
     struct mr_buffers *buffers;
     struct mr_runtime *runtime;
@@ -96,7 +98,29 @@ enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *p
                                    struct mr_error *error);
 
 /* ---- programs.c ---- */
-enum mr_status mr_engine_compile(const char *path, const char *const *settings, uint32_t n_settings,
-                                 FILE *diagnostics, struct mr_plan **plan);
+#define MR_MAX_COMPONENTS 64
+
+/* All functions that programs can call; returns how many. */
+uint32_t mr_all_components(const struct mr_component *list[MR_MAX_COMPONENTS]);
+
+/* ---- load.c ---- */
+#define MR_PROGRAM_NAME_BYTES 64
+
+/* Takes "NAME=FILE" apart; gives the file, and the name or "". */
+const char *mr_load_spec(const char *spec, char name[MR_PROGRAM_NAME_BYTES]);
+
+/* Compiles one program. `used` marks the settings that it has a parameter for; NULL: a setting for
+ * which it has none is an error. Messages are printed to `diagnostics`. */
+enum mr_status mr_load_program(const char *spec, const char *const *settings, uint32_t n_settings,
+                               bool *used, FILE *diagnostics, struct mr_program **program);
+
+/* Compiles all programs into list[n_files], which are the caller's also on failure. With
+ * MR_ERR_PROGRAM the messages were printed and *error has no text. */
+enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE *diagnostics,
+                                struct mr_program **list, struct mr_error *error);
+
+/* mr_analog_plan(), messages printed. */
+enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,
+                            const struct mr_plan *before, FILE *diagnostics, struct mr_plan **plan);
 
 #endif

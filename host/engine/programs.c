@@ -6,53 +6,46 @@
 extern const struct mr_component mr_component_packet; /* functions_packet.c */
 extern const struct mr_component mr_component_tcp;    /* functions_tcp.c */
 
-#define MAX_COMPONENTS 64
-
-static uint32_t all_components(const struct mr_component *list[MAX_COMPONENTS])
+uint32_t mr_all_components(const struct mr_component *list[MR_MAX_COMPONENTS])
 {
     uint32_t n = 0;
     list[n++] = &mr_component_packet;
     list[n++] = &mr_component_tcp;
-    for (uint32_t i = 0; mr_components[i] && n < MAX_COMPONENTS; i++)
+    for (uint32_t i = 0; mr_components[i] && n < MR_MAX_COMPONENTS; i++)
         list[n++] = mr_components[i];
     return n;
 }
 
-enum mr_status mr_engine_compile(const char *path, const char *const *settings, uint32_t n_settings,
-                                 FILE *diagnostics, struct mr_plan **plan)
+/* Without an engine: errors of every kind go to `diagnostics`. */
+static enum mr_status make_plan(const struct mr_engine_programs *programs, FILE *diagnostics,
+                                struct mr_plan **plan)
 {
-    const struct mr_component *list[MAX_COMPONENTS];
-    struct mr_analog_config config = {
-        .components = list,
-        .n_components = all_components(list),
-        .settings = settings,
-        .n_settings = n_settings,
-    };
-    struct mr_diagnostics *messages = mr_diagnostics_new();
+    struct mr_program *list[MR_MAX_PROGRAMS] = {0};
+    struct mr_error error = {0};
+    enum mr_status status = mr_load_programs(programs, diagnostics, list, &error);
 
-    if (!messages)
-        return MR_ERR_MEMORY;
-    enum mr_status status = mr_analog_compile_file(path, &config, messages, plan);
-    mr_diagnostics_print(messages, diagnostics, false);
-    mr_diagnostics_free(messages);
+    if (!status)
+        status = mr_load_plan(list, programs->n_files, NULL, diagnostics, plan);
+    if (error.text[0])
+        fprintf(diagnostics, "millrace: %s\n", error.text);
+    for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
+        mr_program_release(list[i]);
     return status;
 }
 
-enum mr_status mr_program_check(const char *path, const char *const *settings, uint32_t n_settings,
-                                FILE *diagnostics)
+enum mr_status mr_program_check(const struct mr_engine_programs *programs, FILE *diagnostics)
 {
     struct mr_plan *plan = NULL;
-    enum mr_status status = mr_engine_compile(path, settings, n_settings, diagnostics, &plan);
+    enum mr_status status = make_plan(programs, diagnostics, &plan);
     mr_plan_free(plan);
     return status;
 }
 
-enum mr_status mr_program_explain(const char *path, const char *const *settings,
-                                  uint32_t n_settings, enum mr_explain_format format, FILE *to,
-                                  FILE *diagnostics)
+enum mr_status mr_program_explain(const struct mr_engine_programs *programs,
+                                  enum mr_explain_format format, FILE *to, FILE *diagnostics)
 {
     struct mr_plan *plan = NULL;
-    enum mr_status status = mr_engine_compile(path, settings, n_settings, diagnostics, &plan);
+    enum mr_status status = make_plan(programs, diagnostics, &plan);
 
     if (status)
         return status;
@@ -96,8 +89,8 @@ static void print_function(const struct mr_function *f, FILE *to)
 
 void mr_components_print(FILE *to)
 {
-    const struct mr_component *list[MAX_COMPONENTS];
-    uint32_t n = all_components(list);
+    const struct mr_component *list[MR_MAX_COMPONENTS];
+    uint32_t n = mr_all_components(list);
 
     for (uint32_t i = 0; i < n; i++) {
         fprintf(to, "%s%s: %s\n", i ? "\n" : "", list[i]->name, list[i]->summary);

@@ -78,14 +78,28 @@ static void print_scheduler(const struct mr_engine *engine, const struct mr_figu
                 (unsigned long long)f->buffers.refused);
 }
 
+static void print_programs(const struct mr_engine *engine, FILE *to)
+{
+    const struct mr_plan *plan = engine->plan;
+    uint32_t shared = 0;
+
+    for (uint32_t i = 0; i < plan->n_programs; i++)
+        fprintf(to, "program     %s: %u rules, %u components\n", plan->programs[i].name,
+                plan->programs[i].n_rules, plan->programs[i].n_components);
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        shared += !plan->stages[s].fork && plan->stages[s].users & (plan->stages[s].users - 1);
+    if (plan->n_programs > 1)
+        fprintf(to, "            %u components are shared\n", shared);
+}
+
 void mr_engine_print_summary(const struct mr_engine *engine, FILE *to)
 {
     struct mr_figures f;
     mr_figures(engine, &f);
     double seconds = f.seconds > 0 ? f.seconds : 1e-9;
 
-    fprintf(to, "\nprogram     %s (%u rules, %u components)\n", engine->plan->name,
-            engine->plan->n_rules, engine->plan->n_components);
+    fputc('\n', to);
+    print_programs(engine, to);
     if (engine->stop_asked && !engine->live)
         fprintf(to, "stopped     before the end of the input; what was read is accounted for\n");
     fprintf(to, "packets     %llu received = %llu processed + %llu dropped; %.1f MB\n",
@@ -118,8 +132,7 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     struct mr_memory_plan plan;
     mr_memory_plan(engine, &plan);
 
-    fprintf(to, "program     %s: %u rules, %u components\n", engine->plan->name,
-            engine->plan->n_rules, engine->plan->n_components);
+    print_programs(engine, to);
     fprintf(to, "workers     %u, %u lanes for each context-ordered group\n", usage.workers,
             usage.lanes);
     fprintf(to, "tokens      %u at most; a source that can wait fills %u of %u packets each\n",

@@ -120,7 +120,7 @@ void mr_count(struct mr_call *call, uint32_t index, uint64_t n)
     struct mr_exec *exec = exec_of(call);
     if (index >= MR_MAX_COUNTERS)
         return;
-    _Atomic uint64_t *counter = &exec->bindings[exec->call_binding].counters[index];
+    _Atomic uint64_t *counter = &exec->bindings[exec->call_op->binding].counters[index];
     uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);
     atomic_store_explicit(counter, v + n, memory_order_relaxed);
 }

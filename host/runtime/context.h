@@ -41,7 +41,6 @@ struct mr_context {
     struct mr_context *successor;        /* of one that ended: who stands under its key now */
     struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the
                               context when a timer rings. NULL: nobody asks for it */
-    uint8_t anomalies[8];  /* written so far, by call site */
     _Alignas(64) uint8_t slots[];
 };
 

@@ -108,6 +108,15 @@ static bool triggers(const struct mr_plan_stage *stage, uint32_t predicate)
     return false;
 }
 
+/* Tuples that trigger rules here go on as well. */
+static bool passes(const struct mr_plan_stage *stage, uint32_t predicate)
+{
+    for (uint32_t i = 0; i < stage->n_passes; i++)
+        if (stage->passes[i] == predicate)
+            return true;
+    return false;
+}
+
 static void append(struct mr_tuples **list, struct mr_tuples *batch)
 {
     if (!batch)
@@ -145,7 +154,7 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
     for (uint32_t p = 0; p < exec->plan->n_predicates; p++) {
         if (!lists[p])
             continue;
-        if (!triggers(stage, p))
+        if (!triggers(stage, p) || passes(stage, p))
             append(&result, mr_tuples_merge(exec, lists[p]));
         lists[p] = NULL;
     }
@@ -184,6 +193,8 @@ static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan
             }
             append(&todo, derived);
         }
+        if (passes(stage, batch->predicate))
+            append(&result, batch);
     }
     return result;
 }
@@ -270,6 +281,7 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
         uint32_t n = n_triggering(stage, in);
         if (!n)
             continue; /* all tuples pass through */
+        exec->stage = s;
         if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
             in = run_by_origin(exec, stage, in);
         else

@@ -57,7 +57,7 @@ struct mr_exec {
 
     /* the task under way */
     struct mr_token *token;
-    uint32_t group;
+    uint32_t group, stage;
     struct mr_context_table *contexts; /* of the lane; NULL in parallel groups */
     enum mr_cause cause;
     uint64_t now_ns;
@@ -73,7 +73,7 @@ struct mr_exec {
     struct mr_yields yields;
     struct mr_flow **call_flows; /* flows of the rows of the call under way */
     uint32_t *call_ordinals;
-    uint32_t call_binding;
+    const struct mr_op *call_op;
     struct mr_tuples **stage_lists; /* [n_predicates] */
     struct mr_dedup *dedup;         /* NULL unless a stage is recursive */
     struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */

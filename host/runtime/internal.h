@@ -3,6 +3,7 @@
  * A plan is cut into phases. Phase 0 is what runs on a burst before the first context: its leading
  * parallel groups. Every later phase starts with a context-ordered or serial group, entered through
  * a gate, and goes on through the parallel groups behind it. One more gate is the output.
+ * A token passes all gates; tuples pass by those of phases in which their program has no part.
  */
 #ifndef MR_RUNTIME_INTERNAL_H
 #define MR_RUNTIME_INTERNAL_H
@@ -74,7 +75,8 @@ struct mr_phase {
     uint32_t lane_group; /* MR_NO_GROUP: phase 0 */
     uint32_t first_parallel, end_parallel;
     struct mr_lane *lanes;
-    uint32_t n_lanes;        /* a power of two */
+    uint32_t n_lanes; /* a power of two */
+    bool *segments;   /* [of the plan] those with a stage here: their tuples stop at its gate */
     struct mr_work shutdown; /* the last token's mark */
 };
 
@@ -109,6 +111,7 @@ struct mr_runtime {
     struct mr_worker *workers;
     struct mr_phase *phases;
     uint32_t n_phases;
+    uint32_t *last_phases; /* [segments of the plan] behind it a tuple leaves its program */
     struct mr_gate *gates; /* [n_phases]: gates[p] leads into phase p + 1, the last one out */
     uint32_t most_lanes;
 

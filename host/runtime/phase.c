@@ -50,21 +50,29 @@ static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t
     return true;
 }
 
-/* Sends the task's outputs to the next gate, or out of the program. */
+/* Sends the task's outputs to the gate of the phase where they go on, or out of their program. */
 static void deliver_outputs(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
 {
     struct mr_exec *exec = &worker->exec;
     struct mr_runtime *runtime = worker->runtime;
+    struct mr_tuples *first = NULL, *last = NULL;
 
-    if (!exec->outputs)
-        return;
-    if (phase + 1 < runtime->n_phases) {
-        mr_token_push_outputs(token, exec->outputs, exec->last_output);
-        return;
+    for (struct mr_tuples *t = exec->outputs, *next; t; t = next) {
+        next = t->next;
+        if (runtime->last_phases[exec->plan->predicates[t->predicate].segment] <= phase) {
+            if (t->n)
+                runtime->config.hooks.leave(runtime->config.hooks.user, exec, t);
+            continue;
+        }
+        t->next = NULL;
+        if (last)
+            last->next = t;
+        else
+            first = t;
+        last = t;
     }
-    for (struct mr_tuples *t = exec->outputs; t; t = t->next)
-        if (t->n)
-            runtime->config.hooks.leave(runtime->config.hooks.user, exec, t);
+    if (first)
+        mr_token_push_outputs(token, first, last);
 }
 
 void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_t phase,

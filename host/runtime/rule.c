@@ -162,7 +162,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     }
     exec->call_flows = frame->flows;
     exec->call_ordinals = frame->ordinals;
-    exec->call_binding = op->binding;
+    exec->call_op = op;
     if (function->shape == MR_SHAPE_MAP) {
         call.out = new_column(exec, frame->n);
         if (!call.out)

@@ -38,6 +38,31 @@ void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token)
     pthread_mutex_unlock(&runtime->tokens_lock);
 }
 
+/* Which segments of the plan have to do with which phase. */
+static enum mr_status find_segments(struct mr_runtime *runtime)
+{
+    const struct mr_plan *plan = runtime->config.plan;
+
+    runtime->last_phases = calloc(plan->n_segments, sizeof *runtime->last_phases);
+    if (!runtime->last_phases)
+        return MR_ERR_MEMORY;
+    for (uint32_t i = 0; i < runtime->n_phases; i++) {
+        struct mr_phase *phase = &runtime->phases[i];
+        uint32_t first =
+            phase->lane_group == MR_NO_GROUP ? phase->first_parallel : phase->lane_group;
+        phase->segments = calloc(plan->n_segments, sizeof *phase->segments);
+        if (!phase->segments)
+            return MR_ERR_MEMORY;
+        for (uint32_t g = first; g < phase->end_parallel; g++)
+            for (uint32_t s = 0; s < plan->groups[g].n_stages; s++) {
+                uint32_t segment = plan->stages[plan->groups[g].first_stage + s].segment;
+                phase->segments[segment] = true;
+                runtime->last_phases[segment] = i;
+            }
+    }
+    return MR_OK;
+}
+
 /* Cuts the plan into phases. */
 static enum mr_status make_phases(struct mr_runtime *runtime)
 {
@@ -63,7 +88,7 @@ static enum mr_status make_phases(struct mr_runtime *runtime)
         if (status)
             return status;
     }
-    return MR_OK;
+    return find_segments(runtime);
 }
 
 /* How many contexts a lane may have. Keys are spread by a keyed hash, so that shares differ by
@@ -205,10 +230,12 @@ static void free_phases(struct mr_runtime *runtime)
         for (uint32_t l = 0; phase->lanes && l < phase->n_lanes; l++)
             mr_contexts_free(&phase->lanes[l].contexts);
         free(phase->lanes);
+        free(phase->segments);
         if (runtime->gates)
             mr_gate_free(&runtime->gates[i]);
     }
     free(runtime->phases);
+    free(runtime->last_phases);
     free(runtime->gates);
 }
 

@@ -231,10 +231,40 @@ static void add_mark(struct mr_worker *worker, struct mr_token *token, enum mr_w
     add_work(token, work);
 }
 
+/* Takes what the phase is concerned with out of the token's outputs; the others wait there for a
+ * later gate. */
+static struct mr_tuples *take_arrived(struct mr_worker *worker, struct mr_token *token,
+                                      const struct mr_phase *phase)
+{
+    struct mr_tuples *list = atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
+    struct mr_tuples *arrived = NULL, **tail = &arrived, *waiting = NULL, *last = NULL;
+    const struct mr_plan *plan = worker->exec.plan;
+
+    if (plan->n_segments == 1)
+        return list;
+    for (struct mr_tuples *t = list, *next; t; t = next) {
+        next = t->next;
+        t->next = NULL;
+        if (phase->segments[plan->predicates[t->predicate].segment]) {
+            *tail = t;
+            tail = &t->next;
+            continue;
+        }
+        if (last)
+            last->next = t;
+        else
+            waiting = t;
+        last = t;
+    }
+    if (waiting)
+        mr_token_push_outputs(token, waiting, last);
+    return arrived;
+}
+
 void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
 {
     const struct mr_phase *p = &worker->runtime->phases[phase];
-    struct mr_tuples *list = atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
+    struct mr_tuples *list = take_arrived(worker, token, p);
 
     token->works = token->last_work = NULL;
     token->arrived = mr_tuples_settle(&worker->exec, list);

@@ -22,11 +22,19 @@ enum mr_engine_checksum {
     MR_ENGINE_CHECKSUM_NONE
 };
 
+/* Programs that run over one capture. A file is "FILE" ("-": standard input), and the program then
+ * goes by the file's name without folder and suffix; or "NAME=FILE". Names must differ. */
+struct mr_engine_programs {
+    const char *const *files;
+    uint32_t n_files; /* 1 to 64 */
+    /* "NAME=VALUE": for every program that has such a param; "PROGRAM:NAME=VALUE": for one. */
+    const char *const *settings;
+    uint32_t n_settings;
+};
+
 /* Strings are borrowed until mr_engine_free(). Zero means the default. */
 struct mr_engine_config {
-    const char *program;         /* file, "-" standard input */
-    const char *const *settings; /* "NAME=VALUE" each */
-    uint32_t n_settings;
+    struct mr_engine_programs programs;
     const char *const *inputs; /* capture files, read one after the other; "-" standard input */
     uint32_t n_inputs;
     const char *const *ports; /* live capture instead: interfaces, PCI addresses, DPDK's virtual
@@ -93,11 +101,9 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
 enum mr_explain_format { MR_EXPLAIN_TEXT, MR_EXPLAIN_DOT, MR_EXPLAIN_SVG };
 
 /* Compiles and binds; errors go to `diagnostics`. */
-enum mr_status mr_program_check(const char *path, const char *const *settings, uint32_t n_settings,
-                                FILE *diagnostics);
-enum mr_status mr_program_explain(const char *path, const char *const *settings,
-                                  uint32_t n_settings, enum mr_explain_format format, FILE *to,
-                                  FILE *diagnostics);
+enum mr_status mr_program_check(const struct mr_engine_programs *programs, FILE *diagnostics);
+enum mr_status mr_program_explain(const struct mr_engine_programs *programs,
+                                  enum mr_explain_format format, FILE *to, FILE *diagnostics);
 
 /* Every function with its signature, order class and back ends. */
 void mr_components_print(FILE *to);

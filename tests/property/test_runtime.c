@@ -60,6 +60,21 @@ static void serial_first_and_pass_through(void **state)
                     N_PACKETS / 3);
 }
 
+/* A predicate that two components ask for, under two keys, and one that two of them derive. */
+static void forks_and_fan_in(void **state)
+{
+    (void)state;
+    same_everywhere(
+        KEYER SEQUENCER
+        "component left(parallel) { l1 joined(@N,KEY,SEQ,H,W) :- counted(@N,PKT,KEY,SEQ),"
+        " H = f_hash(SEQ), W = 1. }\n"
+        "component right(parallel_context_order, context_keys(counted(4))) {\n"
+        "r1 joined(@N,KEY,SEQ,T,W) :- counted(@N,PKT,KEY,SEQ), T = f_sequence(PKT), W = 2. }\n"
+        "component all(serial) { j1 total(@N,KEY,SEQ,H,W,X) :- joined(@N,KEY,SEQ,H,W),"
+        " X = f_total(SEQ). }\n",
+        N_PACKETS);
+}
+
 /* A predicate that comes in without a key and is derived inside as well. */
 
 /* What runs out is told and nothing breaks: no crash, no leak, every token through. */
@@ -75,6 +90,7 @@ int main(void)
         cmocka_unit_test(two_keys_at_once),
         cmocka_unit_test(serial_sees_everything_in_order),
         cmocka_unit_test(serial_first_and_pass_through),
+        cmocka_unit_test(forks_and_fan_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -176,6 +176,78 @@ static void test_good(void **state)
     assert_int_equal(n_wrong, 0);
 }
 
+/* Several programs in one plan: they share what they do alike, whatever they call it. */
+static void test_several(void **state)
+{
+    static const char *const names[] = {"first", "second", "third", "fourth"};
+    const struct mr_analog_config config = {.components = mock_components,
+                                            .n_components = MOCK_ALL};
+    struct mr_program *programs[4];
+    struct mr_plan *plan;
+    (void)state;
+
+    assert_int_equal(chdir(FOLDER "several"), 0);
+    struct mr_diagnostics *diagnostics = mr_diagnostics_new();
+    assert_non_null(diagnostics);
+    for (uint32_t i = 0; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.analog", names[i]);
+        enum mr_status status =
+            mr_analog_program_file(path, NULL, &config, diagnostics, &programs[i]);
+        mr_diagnostics_print(diagnostics, stdout, false);
+        assert_int_equal(status, MR_OK);
+    }
+    assert_int_equal(mr_analog_plan(programs, 4, NULL, diagnostics, &plan), MR_OK);
+    static const struct {
+        printer print;
+        const char *expected;
+    } prints[] = {{mr_plan_print_text, "explain.expected"},
+                  {mr_plan_print_dot, "explain.dot"},
+                  {mr_plan_print_svg, "explain.svg"}};
+    bool right = true;
+    for (size_t i = 0; i < 3; i++) {
+        char *found = NULL;
+        size_t len;
+        FILE *to = open_memstream(&found, &len);
+        assert_non_null(to);
+        prints[i].print(plan, to);
+        fclose(to);
+        right &= check_file(prints[i].expected, found);
+        free(found);
+    }
+    assert_true(right);
+
+    /* the same programs again: every stage is known, and its configuration is taken over */
+    struct mr_program *fresh[4];
+    struct mr_plan *again;
+    int bound = mock_bound;
+    for (uint32_t i = 0; i < 4; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "%s.analog", names[3 - i]);
+        assert_int_equal(mr_analog_program_file(path, NULL, &config, diagnostics, &fresh[i]),
+                         MR_OK);
+    }
+    assert_int_equal(mr_analog_plan(fresh, 4, plan, diagnostics, &again), MR_OK);
+    assert_int_equal(again->n_stages, plan->n_stages);
+    for (uint32_t s = 0; s < again->n_stages; s++) {
+        const struct mr_plan_stage *old = mr_stage_in(plan, &again->stages[s]);
+        assert_true(again->stages[s].fork ? !old : old != NULL);
+        for (uint32_t r = 0; old && r < old->n_rules; r++)
+            for (uint32_t i = 0; i < old->rules[r].n_ops; i++)
+                assert_ptr_equal(old->rules[r].ops[i].config,
+                                 again->stages[s].rules[r].ops[i].config);
+    }
+    for (uint32_t i = 0; i < 4; i++)
+        mr_program_release(programs[i]);
+    mr_plan_free(plan);
+    for (uint32_t i = 0; i < 4; i++)
+        mr_program_release(fresh[i]);
+    assert_true(mock_bound > 0 && mock_bound <= bound); /* kept, though their programs are gone */
+    mr_plan_free(again);
+    assert_int_equal(mock_bound, 0);
+    mr_diagnostics_free(diagnostics);
+}
+
 /* The drawings of one program that has everything. */
 static void test_drawings(void **state)
 {
@@ -197,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad),
         cmocka_unit_test(test_good),
+        cmocka_unit_test(test_several),
         cmocka_unit_test(test_drawings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,171 @@
+/* When two stages do the same: each stage is written down with everything that decides what it does
+ * and what reaches it, and hashed together with the one before. Names do not matter; predicates
+ * are numbered by their first use. What was read from files counts by its contents.
+ */
+#include "analog/diagnostic.h"
+#include "base/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A stage as bytes, in scratch memory that grows. */
+struct record {
+    struct compile *compile;
+    const struct mr_plan *plan;
+    uint32_t *canonical;
+    uint32_t n_canonical;
+    uint8_t *bytes;
+    size_t len, capacity;
+};
+
+static void put(struct record *record, const void *bytes, size_t len)
+{
+    if (record->len + len > record->capacity) {
+        size_t wanted = 2 * (record->len + len) + 1024;
+        uint8_t *grown = analog_scratch(record->compile, wanted);
+        if (!grown)
+            return; /* reported */
+        if (record->len)
+            memcpy(grown, record->bytes, record->len);
+        record->bytes = grown;
+        record->capacity = wanted;
+    }
+    if (len)
+        memcpy(record->bytes + record->len, bytes, len);
+    record->len += len;
+}
+
+static void put_number(struct record *record, uint64_t number)
+{
+    put(record, &number, sizeof number);
+}
+
+/* At its first use a predicate is described; and where it stands in the program's own order, which
+ * decides in which order its tuples come. */
+static void put_predicate(struct record *record, uint32_t index)
+{
+    const struct mr_plan_predicate *predicate = &record->plan->predicates[index];
+    uint32_t rank = 0;
+
+    if (record->canonical[index] != MR_NO_INDEX) {
+        put_number(record, record->canonical[index]);
+        return;
+    }
+    for (uint32_t p = 0; p < index; p++)
+        rank += record->canonical[p] != MR_NO_INDEX;
+    record->canonical[index] = record->n_canonical++;
+    put_number(record, record->canonical[index]);
+    put_number(record, rank);
+    put_number(record, predicate->arity);
+    for (uint32_t c = 0; c < predicate->arity; c++)
+        put_number(record, predicate->attributes[c].type);
+}
+
+static void put_keys(struct record *record, const struct mr_plan_key *keys, uint32_t n)
+{
+    put_number(record, n);
+    for (uint32_t k = 0; k < n; k++) {
+        put_predicate(record, keys[k].predicate);
+        put_number(record, keys[k].column);
+    }
+}
+
+static void put_operand(struct record *record, const struct mr_operand *operand)
+{
+    put_number(record, operand->reg);
+    put_number(record, operand->type);
+    if (operand->reg != MR_NO_REGISTER)
+        return;
+    if (operand->type == MR_TYPE_STRING) {
+        put_number(record, operand->constant.b.len);
+        put(record, operand->constant.b.ptr, operand->constant.b.len);
+    } else {
+        put_number(record, (uint64_t)operand->constant.i);
+    }
+}
+
+static void put_op(struct record *record, const struct mr_op *op)
+{
+    put_number(record, op->kind);
+    put_number(record, op->result);
+    put_number(record, op->type);
+    put_number(record, op->n_args);
+    put_number(record, op->compare);
+    put_number(record, op->compute);
+    put_number(record, (uint64_t)(uintptr_t)op->function);
+    for (uint32_t i = 0; i < op->n_args; i++)
+        if (!op->bound || !(op->bound->file_args >> i & 1))
+            put_operand(record, &op->args[i]);
+    if (op->bound && op->bound->file_args) {
+        put_number(record, op->bound->file_args);
+        put(record, op->bound->contents, sizeof op->bound->contents);
+    }
+}
+
+static void put_rule(struct record *record, const struct mr_plan_rule *rule)
+{
+    put_predicate(record, rule->trigger);
+    put_predicate(record, rule->head);
+    put_number(record, rule->n_registers);
+    for (uint32_t c = 0; c < record->plan->predicates[rule->head].arity; c++)
+        put_operand(record, &rule->head_args[c]);
+    put_number(record, rule->n_ops);
+    for (uint32_t i = 0; i < rule->n_ops; i++) {
+        rule->ops[i].index = i;
+        put_op(record, &rule->ops[i]);
+    }
+}
+
+static void put_stage(struct record *record, const struct mr_plan_stage *stage)
+{
+    put_number(record, stage->kind);
+    put_number(record, stage->one_at_a_time);
+    put_number(record, stage->recursive);
+    put_keys(record, stage->keys, stage->n_keys);
+    put_number(record, stage->n_passes);
+    for (uint32_t i = 0; i < stage->n_passes; i++)
+        put_predicate(record, stage->passes[i]);
+    put_number(record, stage->n_rules);
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        put_rule(record, &stage->rules[r]);
+}
+
+/* A group is the same only with all keys at its entry, also those that later stages want there. */
+static void put_group(struct record *record, uint32_t stage)
+{
+    for (uint32_t g = 0; g < record->plan->n_groups; g++) {
+        const struct mr_plan_group *group = &record->plan->groups[g];
+        if (group->first_stage != stage)
+            continue;
+        put_number(record, group->kind);
+        put_number(record, group->one_at_a_time);
+        put_number(record, group->key_type);
+        put_keys(record, group->keys, group->n_keys);
+    }
+}
+
+bool analog_identities(struct compile *compile, struct program_parts *parts)
+{
+    struct mr_plan *plan = parts->chain;
+    struct record record = {.compile = compile, .plan = plan};
+    uint8_t before[16] = {0};
+
+    parts->canonical = analog_keep(compile, (plan->n_predicates + 1) * sizeof *parts->canonical);
+    if (!parts->canonical)
+        return false;
+    record.canonical = parts->canonical;
+    for (uint32_t p = 0; p < plan->n_predicates; p++)
+        parts->canonical[p] = MR_NO_INDEX;
+    put_predicate(&record, plan->input);
+    for (uint32_t s = 0; s < plan->n_stages; s++) {
+        put(&record, before, sizeof before);
+        put_stage(&record, &plan->stages[s]);
+        put_group(&record, s);
+        if (compile->no_memory)
+            return false;
+        mr_hash128_public(record.bytes, record.len, before);
+        memcpy(plan->stages[s].identity, before, sizeof before);
+        record.len = 0;
+    }
+    return true;
+}

@@ -1,0 +1,63 @@
+/* What merge.c (the tree of programs) and assemble.c (the plan made of it) share. */
+#ifndef MR_ANALOG_MERGE_H
+#define MR_ANALOG_MERGE_H
+
+#include "analog/compile.h"
+
+/* A stage, or the beginning of all. */
+struct node {
+    uint32_t program, stage; /* where it was seen first */
+    uint64_t users, ends;    /* sets of programs: that have it; that end with it */
+    struct node *children, *next;
+};
+
+/* A phase is what lies between two gates: first its group with lanes, then what runs in parallel
+ * behind it. All stages of one part of one phase become one group. */
+enum part { PART_LANES, PART_PARALLEL };
+
+struct place {
+    uint32_t phase;
+    enum part part;
+};
+
+/* Its predicates are those of the program in which it was seen first. */
+struct segment {
+    uint32_t index, program;
+    uint32_t first_stage, end_stage; /* of that program */
+    bool leaf;                       /* what comes to its end leaves the program */
+    struct segment *branches, *next_branch;
+    struct segment *next;
+    uint32_t *predicates; /* of the program -> of the plan; MR_NO_INDEX: not in this segment */
+};
+
+/* What becomes a stage of the plan, in the order of the plan. */
+struct entry {
+    struct segment *segment;
+    struct place place;
+    uint64_t users;
+    bool fork;
+    uint32_t program, stage;
+    struct entry *next;
+};
+
+struct merge {
+    struct compile *compile;
+    struct mr_program *const *programs;
+    uint32_t n_programs;
+    struct node root;
+    uint32_t last_phase;
+    struct segment *segments;
+    uint32_t n_segments;
+    struct entry *entries;
+    uint32_t n_entries;
+    uint32_t n_predicates; /* of the plan */
+};
+
+/* ---- assemble.c ---- */
+
+/* Gives the segments their predicates; false: reported. */
+bool analog_segments(struct merge *merge);
+
+struct mr_plan *analog_assemble(struct merge *merge); /* NULL: reported */
+
+#endif
