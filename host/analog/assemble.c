@@ -23,6 +23,9 @@ static void collect(const struct mr_plan *chain, const struct flow *flow,
         for (uint32_t r = 0; r < stage->n_rules; r++) {
             add_to_set(set, stage->rules[r].trigger);
             add_to_set(set, stage->rules[r].head);
+            for (uint32_t i = 0; i < stage->rules[r].n_ops; i++)
+                if (stage->rules[r].ops[i].kind == MR_OP_JOIN)
+                    add_to_set(set, chain->tables[stage->rules[r].ops[i].table].predicate);
         }
     }
 }
@@ -66,6 +69,8 @@ static bool make_predicates(struct merge *merge, struct mr_plan *plan)
             to->segment = segment->index;
             to->program = segment->program;
             to->leaves = segment->leaf && from->leaves;
+            if (from->table != MR_NO_TABLE)
+                to->table += merge->first_table[segment->program];
             to->attributes = analog_keep(compile, (from->arity + 1) * sizeof *to->attributes);
             if (!to->attributes)
                 return false;
@@ -101,8 +106,10 @@ static bool copy_rule(struct merge *merge, const struct segment *segment,
         return false;
     }
     memcpy(to->ops, from->ops, from->n_ops * sizeof *to->ops);
-    for (uint32_t i = 0; i < to->n_ops; i++)
+    for (uint32_t i = 0; i < to->n_ops; i++) {
         analog_bound_share(to->ops[i].bound);
+        to->ops[i].table += merge->first_table[segment->program];
+    }
     return true;
 }
 
@@ -117,8 +124,13 @@ static bool copy_stage(struct merge *merge, const struct entry *entry, struct mr
     to->keys = map_keys(merge, segment, from->keys, from->n_keys);
     to->rules = analog_keep(merge->compile, (from->n_rules + 1) * sizeof *to->rules);
     to->passes = analog_keep(merge->compile, (from->n_passes + 1) * sizeof *to->passes);
-    if (!to->keys || !to->rules || !to->passes)
+    to->timers = analog_keep(merge->compile, (from->n_timers + 1) * sizeof *to->timers);
+    if (!to->keys || !to->rules || !to->passes || !to->timers)
         return false;
+    for (uint32_t i = 0; i < from->n_timers; i++) {
+        to->timers[i] = from->timers[i];
+        to->timers[i].predicate = segment->predicates[from->timers[i].predicate];
+    }
     for (uint32_t i = 0; i < from->n_passes; i++)
         to->passes[to->n_passes++] = segment->predicates[from->passes[i]];
     for (uint32_t r = 0; r < from->n_rules; r++)
@@ -271,6 +283,49 @@ static bool make_groups(struct merge *merge, struct mr_plan *plan)
     return true;
 }
 
+/* ---- tables ---- */
+
+/* Stages with tables belong to one program each, so a table is that of one segment. */
+static uint32_t table_predicate(const struct merge *merge, uint32_t program, uint32_t predicate)
+{
+    for (const struct segment *segment = merge->segments; segment; segment = segment->next)
+        if (segment->program == program && segment->predicates[predicate] != MR_NO_INDEX)
+            return segment->predicates[predicate];
+    return MR_NO_PREDICATE;
+}
+
+static uint32_t table_group(const struct mr_plan *plan, uint32_t table)
+{
+    for (uint32_t g = 0; g < plan->n_groups; g++)
+        for (uint32_t s = 0; s < plan->groups[g].n_stages; s++) {
+            const struct mr_plan_stage *stage = &plan->stages[plan->groups[g].first_stage + s];
+            for (uint32_t r = 0; r < stage->n_rules; r++)
+                if (analog_rule_touches(plan, &stage->rules[r], table))
+                    return g;
+        }
+    return MR_NO_INDEX; /* no rule of it is ever triggered */
+}
+
+static bool make_tables(struct merge *merge, struct mr_plan *plan)
+{
+    plan->tables = analog_keep(merge->compile, (plan->n_tables + 1) * sizeof *plan->tables);
+    if (!plan->tables)
+        return false;
+    for (uint32_t i = 0; i < merge->n_programs; i++) {
+        const struct mr_plan *chain = parts_of(merge, i)->chain;
+        for (uint32_t t = 0; t < chain->n_tables; t++) {
+            uint32_t index = merge->first_table[i] + t;
+            struct mr_plan_table *table = &plan->tables[index];
+            *table = chain->tables[t];
+            table->program = i;
+            table->predicate = table_predicate(merge, i, table->predicate);
+            if (table->kind != MR_TABLE_CONSTANT)
+                table->group = table_group(plan, index);
+        }
+    }
+    return true;
+}
+
 /* ---- the whole ---- */
 
 static bool make_programs(struct merge *merge, struct mr_plan *plan)
@@ -287,6 +342,8 @@ static bool make_programs(struct merge *merge, struct mr_plan *plan)
         plan->programs[i] = chain->programs[0];
         plan->n_rules += chain->n_rules;
         plan->n_components += chain->n_components;
+        merge->first_table[i] = plan->n_tables;
+        plan->n_tables += chain->n_tables;
         plan->name =
             i ? analog_keep_format(compile, "%s, %s", plan->name, chain->name) : chain->name;
         if (!plan->name)
@@ -306,7 +363,7 @@ struct mr_plan *analog_assemble(struct merge *merge)
     plan->memory = merge->compile->memory;
     plan->n_segments = merge->n_segments;
     if (make_programs(merge, plan) && make_predicates(merge, plan) && make_stages(merge, plan) &&
-        make_groups(merge, plan))
+        make_groups(merge, plan) && make_tables(merge, plan))
         return plan;
     analog_release(plan);
     return NULL;

@@ -52,7 +52,11 @@ struct expr {
     bool located; /* written with @ */
     union {
         struct literal literal;
-        const char *name; /* also of an aggregate */
+        const char *name;
+        struct {
+            const char *name;
+            struct expr *of; /* NULL: * */
+        } aggregate;
         struct {
             const char *name;
             struct mr_where where; /* of the name */
@@ -102,6 +106,10 @@ struct rule {
     bool deletes;
     bool broken; /* part of it was not understood: reported */
     struct rule *next;
+    /* views.c */
+    bool made;      /* for another trigger than the program's first: := tests what has a value */
+    bool on_delete; /* also for rows that go */
+    bool refreshes; /* recomputes a group of a view */
     /* resolve */
     struct term *trigger; /* NULL: reported */
     /* types */
@@ -146,11 +154,40 @@ struct parameter {
     struct parameter *next;
 };
 
-/* Statements of the superset that are understood but not run. */
+struct table_key {
+    int64_t index; /* 1-based */
+    struct mr_where where;
+    const char *type; /* as it is written; NULL: not */
+    struct mr_where type_where;
+    struct table_key *next;
+};
+
+/* materialize(...) */
 struct table {
     const char *name;
     struct mr_where where;
+    struct table_key *keys;
     struct table *next;
+    uint32_t index; /* in the plan */
+    /* resolve */
+    struct predicate *predicate; /* NULL: nobody uses it */
+    uint32_t n_facts;
+    bool written; /* some rule inserts or deletes rows */
+    struct mr_plan_table *plan;
+};
+
+/* watch(p), watchmod(p, "a") */
+struct watch {
+    const char *name;
+    struct mr_where where;
+    uint8_t what; /* enum mr_watch */
+    struct watch *next;
+};
+
+/* A rule without a body. */
+struct fact {
+    struct atom atom;
+    struct fact *next;
 };
 
 struct predicate {
@@ -161,7 +198,10 @@ struct predicate {
     bool typed;            /* types hold */
     enum mr_type *types;
     const char **names;          /* of attributes; NULL: nobody named it yet */
-    const struct rule *typed_by; /* NULL: `input` */
+    const struct rule *typed_by; /* NULL: `input`, or a fact */
+    struct table *table;         /* NULL: its tuples are events */
+    bool hidden;                 /* made by the compiler */
+    uint8_t watched;
     struct predicate *next;
 };
 
@@ -170,6 +210,10 @@ struct ast_program {
     uint32_t n_components, n_rules;
     struct parameter *parameters;
     struct table *tables;
+    uint32_t n_tables;
+    struct fact *facts;
+    struct watch *watches;
+    struct predicate *periodic;   /* NULL: no rule waits for it */
     struct predicate *predicates; /* `input` first */
     uint32_t n_predicates;
     struct predicate_set leaving; /* chain: what comes out of the last component */

@@ -16,18 +16,36 @@ static bool triggers(const struct component *component, uint32_t predicate)
     return false;
 }
 
+static bool is_periodic(const struct predicate *predicate)
+{
+    return !strcmp(predicate->name, "periodic");
+}
+
 static bool usable(const struct rule *rule)
 {
     return rule->trigger && rule->trigger->atom.predicate && rule->head.predicate;
 }
 
-/* Marks the rules that what arrives can trigger; gives all predicates that there are then. */
-static struct predicate_set reach(struct component *component)
+/* What need not arrive: timers, and tables that have facts. */
+static struct predicate_set own_events(const struct component *component)
 {
     struct predicate_set present = component->arriving;
 
+    for (const struct rule *rule = component->rules; rule; rule = rule->next) {
+        const struct predicate *p = usable(rule) ? rule->trigger->atom.predicate : NULL;
+        if (p && (is_periodic(p) || (p->table && p->table->n_facts)))
+            add_to_set(&present, p->index);
+    }
+    return present;
+}
+
+/* Marks the rules that what arrives can trigger; gives all predicates that there are then. */
+static struct predicate_set reach(struct component *component)
+{
+    struct predicate_set present = own_events(component);
+
     for (const struct rule *rule = component->rules; rule; rule = rule->next)
-        if (rule->reached)
+        if (rule->reached && !rule->deletes)
             add_to_set(&present, rule->head.predicate->index);
     for (bool progress = true; progress;) {
         progress = false;
@@ -37,7 +55,8 @@ static struct predicate_set reach(struct component *component)
                 continue;
             rule->reached = progress = true;
             component->n_order++;
-            add_to_set(&present, rule->head.predicate->index);
+            if (!rule->deletes)
+                add_to_set(&present, rule->head.predicate->index);
         }
     }
     return present;
@@ -67,7 +86,7 @@ static bool fork_to(struct compile *compile, struct component *component)
             continue;
         const struct predicate *predicate = rule->trigger->atom.predicate;
         struct component *from = user(compile, component, predicate);
-        if (!from)
+        if (!from || predicate->table || predicate->hidden || is_periodic(predicate))
             continue;
         add_to_set(&from->passes, predicate->index);
         for (struct component *c = from->next; c != component->next; c = c->next)
@@ -77,14 +96,15 @@ static bool fork_to(struct compile *compile, struct component *component)
     return any;
 }
 
-/* What is in the set and triggers nothing here. */
-static struct predicate_set leaving(const struct component *component,
-                                    const struct predicate_set *present, uint32_t n_predicates)
+/* What is in the set and triggers nothing here. Rows of tables go nowhere. */
+static struct predicate_set leaving(const struct compile *compile,
+                                    const struct component *component,
+                                    const struct predicate_set *present)
 {
     struct predicate_set out = {{0}};
-    for (uint32_t p = 0; p < n_predicates; p++)
-        if (in_set(present, p) && !triggers(component, p))
-            add_to_set(&out, p);
+    for (const struct predicate *p = compile->program.predicates; p; p = p->next)
+        if (in_set(present, p->index) && !p->table && !triggers(component, p->index))
+            add_to_set(&out, p->index);
     return out;
 }
 
@@ -101,7 +121,7 @@ static void order_rules(struct compile *compile, struct component *component)
         return;
     for (struct rule *rule = component->rules; rule; rule = rule->next)
         if (rule->reached)
-            pending[rule->head.predicate->index]++;
+            pending[rule->head.predicate->index] += !rule->deletes;
     while (n < component->n_order) {
         struct rule *chosen = NULL, *waiting = NULL;
         uint32_t i = 0, at = 0, waiting_at = 0;
@@ -124,7 +144,7 @@ static void order_rules(struct compile *compile, struct component *component)
         if (!chosen)
             break; /* all are placed */
         placed[at] = true;
-        pending[chosen->head.predicate->index]--;
+        pending[chosen->head.predicate->index] -= !chosen->deletes;
         component->order[n++] = chosen;
     }
 }
@@ -156,6 +176,12 @@ static void check_keys(struct compile *compile, struct component *component)
         return;
     for (const struct rule *rule = component->rules; rule; rule = rule->next) {
         const struct predicate *p = rule->trigger ? rule->trigger->atom.predicate : NULL;
+        if (rule->reached && p && is_periodic(p)) {
+            analog_error(compile, &rule->trigger->atom.where,
+                         "periodic events need a serial component");
+            analog_hint(compile, "write component %s(serial)", component->name);
+            continue;
+        }
         if (!rule->reached || !p || !in_set(&component->arriving, p->index) || key_of(component, p))
             continue;
         analog_error(compile, &rule->trigger->atom.where,
@@ -184,12 +210,23 @@ static const struct component *deriver(const struct component *from, uint32_t pr
     return NULL;
 }
 
-static bool is_table(const struct compile *compile, const char *name)
+/* A change of a table triggers rules of the component that makes it. */
+static bool explain_table(struct compile *compile, const struct component *component,
+                          const struct rule *rule)
 {
-    const struct table *table = compile->program.tables;
-    while (table && strcmp(table->name, name) != 0)
-        table = table->next;
-    return table != NULL;
+    const struct predicate *table = rule->trigger->atom.predicate;
+
+    for (const struct component *c = compile->program.components; c; c = c->next)
+        for (const struct rule *r = c->rules; r; r = r->next) {
+            if (c == component || r->head.predicate != table || r->deletes)
+                continue;
+            analog_error(compile, &rule->trigger->atom.where,
+                         "changes of %s trigger rules in %s, which makes them, and not in %s",
+                         table->name, c->name, component->name);
+            analog_hint(compile, "move the rule into %s, or let an event trigger it", c->name);
+            return true;
+        }
+    return false;
 }
 
 /* Why nothing triggers a rule; false: that only follows from another rule's fault. */
@@ -229,8 +266,12 @@ static void check_reached(struct compile *compile)
     for (struct component *c = compile->program.components; c; c = c->next) {
         bool explained = false;
         for (struct rule *rule = c->rules; rule; rule = rule->next) {
-            if (!rule->reached && !is_table(compile, rule->trigger->atom.name))
-                explained |= explain_unreached(compile, c, rule);
+            if (rule->reached)
+                continue;
+            explained |= rule->trigger->atom.predicate->table ? explain_table(compile, c, rule)
+                         : rule->trigger->atom.predicate->hidden
+                             ? true /* follows from another rule */
+                             : explain_unreached(compile, c, rule);
         }
         if (c->n_rules && !c->n_order && !explained) {
             analog_warning(compile, &c->where, "no tuple triggers a rule of %s", c->name);
@@ -254,10 +295,13 @@ void analog_chain(struct compile *compile)
         struct predicate_set present = reach(c);
         while (fork_to(compile, c))
             present = reach(c);
-        arriving = leaving(c, &present, compile->program.n_predicates);
+        arriving = leaving(compile, c, &present);
         order_rules(compile, c);
         check_keys(compile, c);
     }
+    /* what goes by its own time and facts need not look at packets */
+    if (compile->program.periodic || compile->program.facts)
+        arriving.words[0] &= ~(uint64_t)1;
     compile->program.leaving = arriving;
     if (!compile->incomplete)
         check_reached(compile);

@@ -50,6 +50,7 @@ struct compile {
     struct ast_program program;
     uint32_t n_ops;
     bool no_memory;
+    bool trying;     /* types of a rule that cannot be known yet: reports nothing, makes nothing */
     bool incomplete; /* syntax errors: what is missing may stand in what was not understood */
 };
 
@@ -87,6 +88,23 @@ void analog_signature(const struct mr_function *function, char *text, size_t byt
 /* The literal that an expression is, directly or as a parameter; NULL: it is none. */
 const struct literal *analog_literal(struct compile *compile, const struct expr *expr);
 
+struct predicate *analog_find_predicate(const struct compile *compile, const char *name);
+struct predicate *analog_new_predicate(struct compile *compile, const struct atom *atom);
+
+/* Looks the predicate of an atom up, or makes it known; false: reported. */
+bool analog_resolve_atom(struct compile *compile, struct atom *atom);
+
+/* ---- resolve_table.c ---- */
+bool analog_resolve_periodic(struct compile *compile, struct atom *atom); /* false: reported */
+void analog_resolve_facts(struct compile *compile);
+void analog_resolve_tables(struct compile *compile); /* keys, watches */
+
+/* ---- views.c ---- */
+
+/* A rule whose body has only tables: a rule for the change of each of them, and what recomputes
+ * aggregates. */
+void analog_view(struct compile *compile, struct component *component, struct rule *rule);
+
 /* ---- the passes, in their order ---- */
 
 void analog_parse(struct compile *compile, struct source *source);
@@ -99,6 +117,7 @@ void analog_bind(struct compile *compile);       /* constant arguments -> config
 void analog_unbind(struct compile *compile);     /* of all rules; after errors */
 struct mr_plan *analog_plan(struct compile *compile, const char *path, const char *name);
 void analog_fuse(struct compile *compile, struct mr_plan *plan);              /* stages -> groups */
+void analog_place(struct compile *compile, struct mr_plan *plan);             /* tables -> groups */
 bool analog_identities(struct compile *compile, struct program_parts *parts); /* false: reported */
 
 /* ---- and those that make a plan of several ---- */

@@ -226,6 +226,9 @@ add(struct compile *compile, bool is_error, const struct mr_where *where, const 
 void analog_error(struct compile *compile, const struct mr_where *where, const char *format, ...)
 {
     va_list args;
+
+    if (compile->trying)
+        return;
     va_start(args, format);
     add(compile, true, where, format, args);
     va_end(args);
@@ -234,6 +237,9 @@ void analog_error(struct compile *compile, const struct mr_where *where, const c
 void analog_warning(struct compile *compile, const struct mr_where *where, const char *format, ...)
 {
     va_list args;
+
+    if (compile->trying)
+        return;
     va_start(args, format);
     add(compile, false, where, format, args);
     va_end(args);
@@ -245,7 +251,7 @@ void analog_hint(struct compile *compile, const char *format, ...)
     char text[TEXT_BYTES];
     va_list args;
 
-    if (!d->last)
+    if (!d->last || compile->trying)
         return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);

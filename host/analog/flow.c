@@ -23,7 +23,8 @@ void analog_flow(const struct mr_plan *plan, struct flow *flow)
         for (uint32_t r = 0; r < stage->n_rules; r++) /* all of them can be triggered */
             add_to_set(&present, stage->rules[r].head);
         for (uint32_t p = 0; p < plan->n_predicates; p++)
-            if (in_set(&present, p) && !analog_stage_triggers(stage, p))
+            if (in_set(&present, p) && plan->predicates[p].table == MR_NO_TABLE &&
+                !analog_stage_triggers(stage, p))
                 add_to_set(&flow->before[s + 1], p);
         for (uint32_t i = 0; i < stage->n_passes; i++)
             add_to_set(&flow->before[s + 1], stage->passes[i]);
@@ -101,6 +102,15 @@ static bool several(const struct mr_plan_key *keys, uint32_t n_keys)
         if (has_key(keys + k + 1, n_keys - k - 1, keys[k].predicate))
             return true;
     return false;
+}
+
+uint64_t analog_carried(const struct mr_plan *plan, const struct flow *flow,
+                        const struct mr_plan_group *group, uint32_t predicate)
+{
+    struct carried carried;
+
+    carry(plan, flow, group, group->keys, group->n_keys, &carried);
+    return carried.columns[predicate];
 }
 
 enum join analog_join(const struct mr_plan *plan, const struct flow *flow,

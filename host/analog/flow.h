@@ -12,6 +12,14 @@ void analog_flow(const struct mr_plan *plan, struct flow *flow);
 
 bool analog_stage_triggers(const struct mr_plan_stage *stage, uint32_t predicate);
 
+/* Does the rule ask, change or wait for the table? (place.c) */
+bool analog_rule_touches(const struct mr_plan *plan, const struct mr_plan_rule *rule,
+                         uint32_t table);
+
+/* The columns of a predicate that hold the key of the group, within it. */
+uint64_t analog_carried(const struct mr_plan *plan, const struct flow *flow,
+                        const struct mr_plan_group *group, uint32_t predicate);
+
 enum join {
     JOIN_YES,
     JOIN_KIND,    /* parallel, context-ordered, serial do not mix */

@@ -3,6 +3,7 @@
  * are numbered by their first use. What was read from files counts by its contents.
  */
 #include "analog/diagnostic.h"
+#include "analog/flow.h"
 #include "base/hash.h"
 
 #include <stdlib.h>
@@ -57,6 +58,9 @@ static void put_predicate(struct record *record, uint32_t index)
     put_number(record, record->canonical[index]);
     put_number(record, rank);
     put_number(record, predicate->arity);
+    put_number(record, predicate->watched);
+    if (predicate->watched) /* by this program, and not by others */
+        put(record, record->plan->name, strlen(record->plan->name));
     for (uint32_t c = 0; c < predicate->arity; c++)
         put_number(record, predicate->attributes[c].type);
 }
@@ -93,6 +97,10 @@ static void put_op(struct record *record, const struct mr_op *op)
     put_number(record, op->compare);
     put_number(record, op->compute);
     put_number(record, (uint64_t)(uintptr_t)op->function);
+    if (op->kind == MR_OP_JOIN) {
+        put_number(record, op->table);
+        put_number(record, op->by);
+    }
     for (uint32_t i = 0; i < op->n_args; i++)
         if (!op->bound || !(op->bound->file_args >> i & 1))
             put_operand(record, &op->args[i]);
@@ -107,6 +115,14 @@ static void put_rule(struct record *record, const struct mr_plan_rule *rule)
     put_predicate(record, rule->trigger);
     put_predicate(record, rule->head);
     put_number(record, rule->n_registers);
+    put_number(record, rule->deletes);
+    put_number(record, rule->on_delete);
+    put_number(record, rule->refreshes);
+    put_number(record, rule->n_aggregates);
+    for (uint32_t a = 0; a < rule->n_aggregates; a++) {
+        put_number(record, rule->aggregates[a].kind);
+        put_number(record, rule->aggregates[a].column);
+    }
     for (uint32_t c = 0; c < record->plan->predicates[rule->head].arity; c++)
         put_operand(record, &rule->head_args[c]);
     put_number(record, rule->n_ops);
@@ -116,8 +132,52 @@ static void put_rule(struct record *record, const struct mr_plan_rule *rule)
     }
 }
 
+/* Tables are not shared: a stage that touches one is another in each program. It is the same when
+ * the table is declared in the same way. */
+static void put_tables(struct record *record, const struct mr_plan_stage *stage)
+{
+    const struct mr_plan *plan = record->plan;
+
+    for (uint32_t t = 0; t < plan->n_tables; t++) {
+        const struct mr_plan_table *table = &plan->tables[t];
+        bool touched = false;
+        for (uint32_t r = 0; r < stage->n_rules; r++)
+            touched |= analog_rule_touches(plan, &stage->rules[r], t);
+        if (!touched)
+            continue;
+        put(record, plan->name, strlen(plan->name));
+        put(record, table->name, strlen(table->name));
+        put_number(record, t);
+        put_number(record, table->kind);
+        put_number(record, table->lifetime_ns);
+        put_number(record, table->max_rows);
+        put_number(record, table->n_indexes);
+        for (uint32_t i = 0; i < table->n_indexes; i++) {
+            put_number(record, table->indexes[i].n);
+            for (uint32_t k = 0; k < table->indexes[i].n; k++)
+                put_number(record, table->indexes[i].columns[k]);
+        }
+        put_predicate(record, table->predicate);
+        for (uint32_t f = 0; f < table->n_facts * plan->predicates[table->predicate].arity; f++) {
+            uint32_t column = f % plan->predicates[table->predicate].arity;
+            struct mr_operand fact = {
+                .reg = MR_NO_REGISTER,
+                .type = plan->predicates[table->predicate].attributes[column].type,
+                .constant = table->facts[f]};
+            put_operand(record, &fact);
+        }
+    }
+}
+
 static void put_stage(struct record *record, const struct mr_plan_stage *stage)
 {
+    put_tables(record, stage);
+    put_number(record, stage->n_timers);
+    for (uint32_t t = 0; t < stage->n_timers; t++) {
+        put(record, record->plan->name, strlen(record->plan->name));
+        put_number(record, stage->timers[t].period);
+        put_number(record, stage->timers[t].count);
+    }
     put_number(record, stage->kind);
     put_number(record, stage->one_at_a_time);
     put_number(record, stage->recursive);

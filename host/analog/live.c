@@ -41,6 +41,7 @@ static bool has_effect(const struct mr_op *op)
 {
     switch (op->kind) {
     case MR_OP_TEST:
+    case MR_OP_JOIN:
         return true;
     case MR_OP_CALL:
         return !op->function->pure || op->function->shape == MR_SHAPE_EXPAND;
@@ -100,7 +101,8 @@ static void mark_all(struct mr_plan_predicate *predicate)
 static void mark_roots(struct mr_plan *plan)
 {
     for (uint32_t p = 0; p < plan->n_predicates; p++)
-        if (plan->predicates[p].leaves)
+        if (plan->predicates[p].leaves || plan->predicates[p].table != MR_NO_TABLE ||
+            plan->predicates[p].watched)
             mark_all(&plan->predicates[p]);
     for (uint32_t g = 0; g < plan->n_groups; g++) {
         const struct mr_plan_group *group = &plan->groups[g];
@@ -115,6 +117,12 @@ static void mark_roots(struct mr_plan *plan)
             mark_all(&plan->predicates[stage->rules[r].trigger]);
             mark_all(&plan->predicates[stage->rules[r].head]);
         }
+        for (uint32_t t = 0; t < stage->n_timers; t++)
+            mark_all(&plan->predicates[stage->timers[t].predicate]);
+        /* Aggregates group by all the other attributes. */
+        for (uint32_t r = 0; r < stage->n_rules; r++)
+            if (stage->rules[r].n_aggregates)
+                mark_all(&plan->predicates[stage->rules[r].head]);
     }
 }
 

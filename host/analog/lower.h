@@ -49,8 +49,34 @@ void analog_lower_test(struct lowering *lowering, enum mr_compare compare, struc
 void analog_lower_sides(struct lowering *lowering, struct expr *left, struct expr *right,
                         struct mr_operand *a, struct mr_operand *b);
 
+/* An operation and its result's register, for lower_join.c. NULL: reported. */
+struct mr_op *analog_new_op(struct lowering *lowering, enum mr_op_kind kind,
+                            const struct mr_where *where);
+struct mr_operand analog_result(struct lowering *lowering, struct mr_op *op, enum mr_type type);
+
 struct variable *analog_variable(struct lowering *lowering, const char *name);
 
 void analog_fail(struct lowering *lowering);
+
+/* ---- types.c ---- */
+void analog_bind_variable(struct lowering *lowering, const struct expr *name,
+                          struct mr_operand value);
+void analog_check_location(struct lowering *lowering, const struct expr *arg, enum mr_type type);
+
+/* ---- lower_join.c ---- */
+
+/* A table in the body. */
+void analog_lower_join(struct lowering *lowering, struct atom *atom);
+
+/* An aggregate in the head, as what is aggregated; adds to the rule's code. *result: the type of
+ * the attribute. */
+struct mr_operand analog_lower_aggregate(struct lowering *lowering, struct expr *expr,
+                                         uint32_t column, enum mr_type *result);
+
+/* Types of tables that have facts, and the facts' values. */
+void analog_lower_facts(struct compile *compile);
+
+/* Types that a table can keep, and those that its keys were written with. */
+void analog_check_tables(struct compile *compile);
 
 #endif

@@ -84,6 +84,16 @@ static struct mr_operand compute(struct lowering *l, enum mr_compute what, enum 
     return result_of(l, op, type);
 }
 
+struct mr_op *analog_new_op(struct lowering *l, enum mr_op_kind kind, const struct mr_where *where)
+{
+    return new_op(l, kind, where, NULL);
+}
+
+struct mr_operand analog_result(struct lowering *l, struct mr_op *op, enum mr_type type)
+{
+    return result_of(l, op, type);
+}
+
 bool analog_convert(struct lowering *l, struct mr_operand *value, enum mr_type wanted,
                     const struct mr_where *where)
 {
@@ -243,6 +253,7 @@ static bool comparable(enum mr_type type, bool order)
         return true;
     case MR_TYPE_ADDRESS:
     case MR_TYPE_FLOW:
+    case MR_TYPE_LIST:
         return !order;
     default:
         return false;

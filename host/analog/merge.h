@@ -50,7 +50,8 @@ struct merge {
     uint32_t n_segments;
     struct entry *entries;
     uint32_t n_entries;
-    uint32_t n_predicates; /* of the plan */
+    uint32_t n_predicates;                 /* of the plan */
+    uint32_t first_table[MR_MAX_PROGRAMS]; /* of each program, in the plan */
 };
 
 /* ---- assemble.c ---- */

@@ -47,6 +47,10 @@ static bool parse_type(struct parser *parser, struct component *component)
     return true;
 }
 
+/* The serial component of rules that stand outside of all components, as in programs written for
+ * systems that know no components. */
+#define STRAY_NAME "rules"
+
 /* PREDICATE(INDEX) */
 static bool parse_key(struct parser *parser, struct component *component, struct key ***next)
 {
@@ -118,6 +122,16 @@ static void add_component(struct parser *parser, struct component *component)
     struct component **next = &program->components;
 
     while (*next) {
+        if (!strcmp((*next)->name, STRAY_NAME) && (*next)->rules) {
+            analog_error(parser->compile, &(*next)->rules->where,
+                         "this rule stands outside of a component");
+            analog_hint(parser->compile, "write component NAME(parallel) { ... } around it");
+            parser->compile->incomplete = true;
+            program->components = NULL;
+            program->n_components = 0;
+            next = &program->components;
+            break;
+        }
         if (!strcmp((*next)->name, component->name)) {
             analog_error(parser->compile, &component->where,
                          "there is a component %s already, in line %u", component->name,
@@ -136,11 +150,26 @@ static void add_component(struct parser *parser, struct component *component)
     *next = component;
 }
 
-static void parse_rules(struct parser *parser, struct component *component)
+static void add_rule(struct parser *parser, struct component *component, struct rule *rule)
 {
     struct ast_program *program = &parser->compile->program;
     struct rule **next = &component->rules;
 
+    if (program->n_rules == MAX_RULES) {
+        analog_error(parser->compile, &rule->where, "a program has at most %u rules", MAX_RULES);
+        parser->compile->incomplete = true;
+        analog_skip_statement(parser);
+        return;
+    }
+    program->n_rules++;
+    component->n_rules++;
+    while (*next)
+        next = &(*next)->next;
+    *next = rule;
+}
+
+static void parse_rules(struct parser *parser, struct component *component)
+{
     while (parser->token.kind != TOK_RBRACE && parser->token.kind != TOK_END &&
            !analog_enough(parser->compile)) {
         bool fact;
@@ -155,21 +184,33 @@ static void parse_rules(struct parser *parser, struct component *component)
         }
         struct rule *rule = analog_parse_rule(parser, &fact);
         if (rule && fact)
-            analog_fact_error(parser, rule);
+            analog_add_fact(parser, rule);
         if (!rule || fact)
             continue;
-        if (program->n_rules == MAX_RULES) {
-            analog_error(parser->compile, &rule->where, "a program has at most %u rules",
-                         MAX_RULES);
-            parser->compile->incomplete = true;
-            analog_skip_statement(parser);
-            continue;
-        }
-        program->n_rules++;
-        component->n_rules++;
-        *next = rule;
-        next = &rule->next;
+        add_rule(parser, component, rule);
     }
+}
+
+void analog_add_stray(struct parser *parser, struct rule *rule)
+{
+    struct component *component = parser->compile->program.components;
+
+    if (component && strcmp(component->name, STRAY_NAME) != 0) {
+        analog_error(parser->compile, &rule->where, "this rule stands outside of a component");
+        analog_hint(parser->compile, "write component NAME(parallel) { ... } around it");
+        parser->compile->incomplete = true;
+        return;
+    }
+    if (!component) {
+        component = analog_scratch(parser->compile, sizeof *component);
+        if (!component)
+            return;
+        component->name = STRAY_NAME;
+        component->where = rule->where;
+        component->kind = MR_STAGE_SERIAL;
+        add_component(parser, component);
+    }
+    add_rule(parser, component, rule);
 }
 
 void analog_parse_component(struct parser *parser)

@@ -353,7 +353,7 @@ static struct expr *parse_aggregate(struct parser *parser)
     struct expr *expr = new_expr(parser, EXPR_AGGREGATE, &parser->token.where);
     if (!expr)
         return NULL;
-    expr->u.name = analog_token_copy(parser);
+    expr->u.aggregate.name = analog_token_copy(parser);
     analog_advance(parser);
     if (!analog_accept(parser, TOK_LT) ||
         (parser->token.kind != TOK_STAR && parser->token.kind != TOK_VARIABLE)) {
@@ -361,11 +361,17 @@ static struct expr *parse_aggregate(struct parser *parser)
                           "write a_COUNT<*> or a_MIN<C>");
         return NULL;
     }
+    if (parser->token.kind == TOK_VARIABLE) {
+        struct expr *of = new_expr(parser, EXPR_NAME, &parser->token.where);
+        if (!of || !(of->u.name = analog_token_copy(parser)))
+            return NULL;
+        expr->u.aggregate.of = of;
+    }
     analog_advance(parser);
     if (!analog_expect(parser, TOK_GT, "> at the end of an aggregate", NULL))
         return NULL;
     expr->where = analog_span(&expr->where, &parser->last);
-    return expr->u.name ? expr : NULL;
+    return expr->u.aggregate.name ? expr : NULL;
 }
 
 static bool is_aggregate(const struct parser *parser)

@@ -1,4 +1,4 @@
-/* Parsing statements: parameters, includes, and the superset that is not run yet. */
+/* Parsing statements: parameters, includes, and what stands outside of components. */
 #include "analog/parser.h"
 
 #include <string.h>
@@ -70,7 +70,7 @@ void analog_skip_statement(struct parser *parser)
     }
 }
 
-static void end_statement(struct parser *parser, const char *what)
+void analog_end_statement(struct parser *parser, const char *what)
 {
     struct mr_where behind = parser->last;
 
@@ -83,13 +83,6 @@ static void end_statement(struct parser *parser, const char *what)
     parser->compile->incomplete = true;
     if (!parser->token.first_in_line)
         analog_skip_statement(parser);
-}
-
-void analog_fact_error(struct parser *parser, const struct rule *rule)
-{
-    analog_not_yet(parser->compile, &rule->where, "facts");
-    analog_hint(parser->compile, "a rule has a body: %s(...) :- input(@N, PKT, SRC, DST), ...",
-                rule->head.name);
 }
 
 /* A directive ends with its line. */
@@ -154,7 +147,7 @@ static void parse_param(struct parser *parser, bool directive)
     if (directive)
         end_line(parser);
     else
-        end_statement(parser, "param");
+        analog_end_statement(parser, "param");
 }
 
 static void parse_include(struct parser *parser, bool directive)
@@ -179,7 +172,7 @@ static void parse_include(struct parser *parser, bool directive)
     if (directive)
         end_line(parser);
     else
-        end_statement(parser, "include");
+        analog_end_statement(parser, "include");
     if (!path)
         return;
     if (parser->source->depth + 1 >= MAX_DEPTH || compile->n_sources >= MAX_SOURCES)
@@ -193,92 +186,6 @@ static void parse_include(struct parser *parser, bool directive)
         return;
     source->depth = parser->source->depth + 1;
     parse_file(compile, source);
-}
-
-/* A number of seconds or of tuples, or infinity. */
-static bool parse_amount(struct parser *parser, const char *what)
-{
-    if (parser->token.kind == TOK_NAME && analog_token_is(parser, "infinity")) {
-        analog_advance(parser);
-        return true;
-    }
-    if (parser->token.kind != TOK_REAL)
-        return analog_expect(parser, TOK_INT, what, "write a number or infinity");
-    analog_advance(parser);
-    return true;
-}
-
-/* materialize(TABLE, LIFETIME, SIZE, keys(1, 2:str)): behind the name of the table. */
-static bool parse_table(struct parser *parser)
-{
-    static const char usage[] = "write materialize(TABLE, LIFETIME, SIZE, keys(1, 2)).";
-
-    if (!analog_expect(parser, TOK_COMMA, ", and the lifetime of its tuples", usage) ||
-        !parse_amount(parser, "the lifetime of its tuples") ||
-        !analog_expect(parser, TOK_COMMA, ", and the size of the table", usage) ||
-        !parse_amount(parser, "the size of the table") ||
-        !analog_expect(parser, TOK_COMMA, ", and the keys of the table", usage))
-        return false;
-    if (!analog_token_is(parser, "keys")) {
-        analog_unexpected(parser, "keys(...)", usage);
-        return false;
-    }
-    analog_advance(parser);
-    if (!analog_expect(parser, TOK_LPAREN, "( behind keys", usage))
-        return false;
-    do {
-        if (!analog_expect(parser, TOK_INT, "the number of an attribute", usage))
-            return false;
-        if (analog_accept(parser, TOK_COLON) &&
-            !analog_expect(parser, TOK_NAME, "the type of the attribute", usage))
-            return false;
-    } while (analog_accept(parser, TOK_COMMA));
-    return analog_expect(parser, TOK_RPAREN, ") or , in the keys of the table", usage);
-}
-
-enum superset { SUPERSET_TABLE, SUPERSET_WATCH, SUPERSET_WATCHMOD };
-
-static bool parse_superset_body(struct parser *parser, enum superset which, struct table *entry)
-{
-    analog_advance(parser);
-    if (!analog_expect(parser, TOK_LPAREN, "(", NULL))
-        return false;
-    entry->where = parser->token.where;
-    entry->name = parser->token.kind == TOK_NAME ? analog_token_copy(parser) : NULL;
-    if (!analog_expect(parser, TOK_NAME, "the name of a predicate", NULL) || !entry->name)
-        return false;
-    if (which == SUPERSET_TABLE && !parse_table(parser))
-        return false;
-    if (which == SUPERSET_WATCHMOD &&
-        (!analog_expect(parser, TOK_COMMA, ", and what to watch", NULL) ||
-         !analog_expect(parser, TOK_STRING, "a string", "write watchmod(PREDICATE, \"a\").")))
-        return false;
-    return analog_expect(parser, TOK_RPAREN, ")", NULL);
-}
-
-/* Statements that are understood, but not run. */
-static void parse_superset(struct parser *parser, enum superset which)
-{
-    static const char *const names[] = {[SUPERSET_TABLE] = "tables (materialize)",
-                                        [SUPERSET_WATCH] = "watch",
-                                        [SUPERSET_WATCHMOD] = "watchmod"};
-    struct ast_program *program = &parser->compile->program;
-    struct mr_where where = parser->token.where;
-    struct table *entry = analog_scratch(parser->compile, sizeof *entry);
-
-    if (!entry)
-        return;
-    if (!parse_superset_body(parser, which, entry)) {
-        parser->compile->incomplete = true;
-        analog_skip_statement(parser);
-        return;
-    }
-    if (which == SUPERSET_TABLE) {
-        entry->next = program->tables;
-        program->tables = entry;
-    }
-    analog_not_yet(parser->compile, &where, names[which]);
-    end_statement(parser, names[which]);
 }
 
 /* #define NAME value and #include "file", as preprocessed programs have them. */
@@ -309,13 +216,10 @@ static void parse_stray(struct parser *parser)
 
     if (!rule)
         return;
-    if (fact) {
-        analog_fact_error(parser, rule);
-        return;
-    }
-    analog_error(parser->compile, &rule->where, "this rule stands outside of a component");
-    analog_hint(parser->compile, "write component NAME(parallel) { ... } around it");
-    parser->compile->incomplete = true;
+    if (fact)
+        analog_add_fact(parser, rule);
+    else
+        analog_add_stray(parser, rule);
 }
 
 /* A keyword that is misspelt: a statement begins with a name and goes on with another one, or with
@@ -367,11 +271,9 @@ static void parse_statement(struct parser *parser)
     } else if (analog_token_is(parser, "include")) {
         parse_include(parser, false);
     } else if (analog_token_is(parser, "materialize")) {
-        parse_superset(parser, SUPERSET_TABLE);
-    } else if (analog_token_is(parser, "watch")) {
-        parse_superset(parser, SUPERSET_WATCH);
-    } else if (analog_token_is(parser, "watchmod")) {
-        parse_superset(parser, SUPERSET_WATCHMOD);
+        analog_parse_table(parser);
+    } else if (analog_token_is(parser, "watch") || analog_token_is(parser, "watchmod")) {
+        analog_parse_watch(parser);
     } else {
         parse_stray(parser);
     }

@@ -31,8 +31,8 @@ void analog_unexpected(struct parser *parser, const char *what, const char *hint
 /* To the end of a statement: behind its full stop, or before what can only begin another one. */
 void analog_skip_statement(struct parser *parser);
 
-/* "not yet", for a rule without a body. */
-void analog_fact_error(struct parser *parser, const struct rule *rule);
+/* The full stop behind a statement. */
+void analog_end_statement(struct parser *parser, const char *what);
 
 bool analog_token_is(const struct parser *parser, const char *name);
 char *analog_token_copy(struct parser *parser);
@@ -41,6 +41,16 @@ char *analog_token_copy(struct parser *parser);
 
 /* The current token is `component`. */
 void analog_parse_component(struct parser *parser);
+
+/* A rule outside of every component: of the only one, which has no name, where there are none. */
+void analog_add_stray(struct parser *parser, struct rule *rule);
+
+/* ---- parse_table.c ---- */
+
+/* The current token is `materialize`, or `watch` or `watchmod`. */
+void analog_parse_table(struct parser *parser);
+void analog_parse_watch(struct parser *parser);
+void analog_add_fact(struct parser *parser, const struct rule *rule);
 
 /* ---- parse_rule.c ---- */
 

@@ -25,7 +25,7 @@ static const char *name_by_use(const struct compile *compile, const struct predi
 {
     for (const struct component *c = compile->program.components; c; c = c->next) {
         for (const struct rule *rule = c->rules; rule; rule = rule->next) {
-            if (rule->trigger->atom.predicate != predicate)
+            if (!rule->trigger || rule->trigger->atom.predicate != predicate)
                 continue;
             const struct expr *arg = rule->trigger->atom.args;
             for (uint32_t i = 0; i < column; i++)
@@ -60,6 +60,8 @@ static bool make_predicate(struct compile *compile, const struct predicate *from
     to->name = from->name;
     to->arity = from->arity;
     to->leaves = in_set(&compile->program.leaving, from->index);
+    to->table = from->table ? from->table->index : MR_NO_TABLE;
+    to->watched = from->watched;
     to->attributes = analog_keep(compile, from->arity * sizeof *to->attributes);
     if (!to->attributes)
         return false;
@@ -71,6 +73,33 @@ static bool make_predicate(struct compile *compile, const struct predicate *from
         if (!name)
             return false;
         to->attributes[i] = (struct mr_plan_attribute){.name = name, .type = from->types[i]};
+    }
+    return true;
+}
+
+/* The different timers that rules of the component wait for. */
+static bool make_timers(struct compile *compile, const struct component *from,
+                        struct mr_plan_stage *to)
+{
+    to->timers = analog_keep(compile, (from->n_order + 1) * sizeof *to->timers);
+    if (!to->timers)
+        return false;
+    for (uint32_t i = 0; i < from->n_order; i++) {
+        const struct atom *atom = &from->order[i]->trigger->atom;
+        if (atom->predicate != compile->program.periodic)
+            continue;
+        const struct expr *period = atom->args->next->next;
+        struct mr_plan_timer timer = {
+            .predicate = atom->predicate->index,
+            .period = (uint32_t)analog_literal(compile, period)->constant.value.i,
+            .count = (uint64_t)analog_literal(compile, period->next)->constant.value.i,
+        };
+        uint32_t t = 0;
+        while (t < to->n_timers &&
+               (to->timers[t].period != timer.period || to->timers[t].count != timer.count))
+            t++;
+        if (t == to->n_timers)
+            to->timers[to->n_timers++] = timer;
     }
     return true;
 }
@@ -100,6 +129,25 @@ static bool make_stage(struct compile *compile, const struct component *from,
     for (uint32_t p = 0, n = 0; p < compile->program.n_predicates; p++)
         if (in_set(&from->passes, p))
             to->passes[n++] = p;
+    return make_timers(compile, from, to);
+}
+
+static bool make_tables(struct compile *compile, struct mr_plan *plan)
+{
+    const struct ast_program *program = &compile->program;
+
+    plan->tables = analog_keep(compile, (program->n_tables + 1) * sizeof *plan->tables);
+    if (!plan->tables)
+        return false;
+    for (const struct table *t = program->tables; t; t = t->next) {
+        if (!t->predicate)
+            continue;
+        plan->tables[t->index] = *t->plan;
+        plan->tables[t->index].kind = !t->written && t->plan->lifetime_ns == MR_FOREVER
+                                          ? MR_TABLE_CONSTANT
+                                          : MR_TABLE_GLOBAL; /* or by key: see place.c */
+        plan->n_tables++;
+    }
     return true;
 }
 
@@ -137,5 +185,7 @@ struct mr_plan *analog_plan(struct compile *compile, const char *path, const cha
     for (const struct component *c = program->components; c; c = c->next)
         if (!make_stage(compile, c, &plan->stages[plan->n_stages++]))
             return NULL;
+    if (!make_tables(compile, plan))
+        return NULL;
     return plan;
 }

@@ -32,6 +32,9 @@
 
 struct mr_bound;
 struct mr_program;
+#define MR_NO_TABLE      UINT32_MAX
+#define MR_MAX_INDEXES   16 /* of a table, the primary key's included */
+#define MR_INDEX_COLUMNS 8
 
 /* Where in which file; for messages. */
 struct mr_where {
@@ -52,9 +55,52 @@ struct mr_plan_predicate {
     bool leaves; /* its tuples leave the last stage: they become events */
     uint32_t segment;
     uint32_t program; /* leaves: whose result it is */
+    uint32_t table;   /* its tuples are rows of this table; MR_NO_TABLE: they are events */
+    uint8_t watched;  /* enum mr_watch, or-ed: what becomes an event of its own */
 };
 
-enum mr_op_kind { MR_OP_CALL, MR_OP_TEST, MR_OP_COMPUTE };
+enum mr_watch { MR_WATCH_ADD = 1, MR_WATCH_DELETE = 2 };
+
+/* Who may touch a table, and where its rows are. */
+enum mr_table_kind {
+    MR_TABLE_CONSTANT, /* holds its facts and nothing else: read from anywhere */
+    MR_TABLE_GLOBAL,   /* in the only lane of a serial group */
+    MR_TABLE_BY_KEY    /* the rows of a key in the lane of that key */
+};
+
+/* Rows with equal values in these columns are found together, in the order of insertion. */
+struct mr_plan_index {
+    uint32_t columns[MR_INDEX_COLUMNS];
+    uint32_t n;
+};
+
+#define MR_FOREVER UINT64_MAX
+
+struct mr_plan_table {
+    const char *name;
+    uint32_t program;
+    uint32_t predicate; /* MR_NO_PREDICATE: nobody touches it */
+    enum mr_table_kind kind;
+    uint32_t group;       /* all stages that touch it; constant ones: 0 */
+    uint64_t lifetime_ns; /* packet time since the row was put in last; MR_FOREVER */
+    uint64_t max_rows;    /* by key: of each key; MR_FOREVER: no limit */
+    struct mr_plan_index indexes[MR_MAX_INDEXES]; /* [0]: the primary key */
+    uint32_t n_indexes;
+    uint32_t key_column;         /* by key: the column that holds the key of the group */
+    uint32_t limit_index;        /* by key and limited: the index over that column */
+    const union mr_value *facts; /* [n_facts * arity] */
+    uint32_t n_facts;
+    struct mr_where where;
+};
+
+/* A timer of a stage: `periodic` tuples at the multiples of its period. */
+struct mr_plan_timer {
+    uint32_t predicate; /* periodic(@N, E, SECONDS, TIMES) */
+    uint32_t period;    /* seconds of packet time; 0: once, at the start */
+    uint64_t count;     /* how often; UINT64_MAX: for ever */
+};
+
+enum mr_op_kind { MR_OP_CALL, MR_OP_TEST, MR_OP_COMPUTE, MR_OP_JOIN };
 
 enum mr_compare { MR_EQ, MR_NE, MR_LT, MR_LE, MR_GT, MR_GE };
 
@@ -84,7 +130,8 @@ enum mr_compute {
     MR_COMPUTE_AND,
     MR_COMPUTE_OR,
     MR_COMPUTE_NOT,
-    MR_COMPUTE_CONCAT /* string + string; memory of the token */
+    MR_COMPUTE_CONCAT, /* string + string; memory of the token */
+    MR_COMPUTE_FIELD   /* row of a table, constant column -> its value; memory of the token */
 };
 
 struct mr_operand {
@@ -109,11 +156,32 @@ struct mr_op {
     uint32_t binding;       /* 0.. of the plan: index of per-worker states and counters */
     uint32_t context_offset; /* of its slot in the group's context */
     uint32_t anomaly_offset; /* of the byte there that counts the anomalies it told */
+    /* JOIN: the rule fires for each row of the table that has the values of args in the columns of
+     * the index. The result is the row: only MR_COMPUTE_FIELD reads it. */
+    uint32_t table;
+    uint32_t by; /* its index; MR_NO_INDEX: all rows */
     /* TEST and COMPUTE */
     enum mr_compare compare; /* a row that fails vanishes */
     enum mr_compute compute;
     uint64_t live_after[MR_MAX_REGISTERS / 64]; /* registers still read after this operation */
     struct mr_where where;
+};
+
+enum mr_aggregate_kind {
+    MR_AGGREGATE_COUNT,
+    MR_AGGREGATE_SUM,
+    MR_AGGREGATE_MIN,
+    MR_AGGREGATE_MAX,
+    MR_AGGREGATE_AVG,
+    MR_AGGREGATE_LIST
+};
+
+/* In the head of a rule: over all rows that the rule fires for on behalf of one tuple and that
+ * agree in the other columns of the head. */
+struct mr_plan_aggregate {
+    enum mr_aggregate_kind kind;
+    uint32_t column;   /* of the head */
+    enum mr_type type; /* of what is aggregated */
 };
 
 struct mr_plan_rule {
@@ -124,6 +192,12 @@ struct mr_plan_rule {
     struct mr_op *ops;
     uint32_t n_ops;
     uint32_t n_registers;
+    struct mr_plan_aggregate *aggregates;
+    uint32_t n_aggregates;
+    bool counts_nothing; /* fires with counts of 0 where no row is left */
+    bool deletes;        /* the rows of the head's table with the key of the head go */
+    bool on_delete;      /* runs for rows that go from the trigger's table as for new ones */
+    bool refreshes;      /* where no row is left, the head's row goes from its table */
     uint64_t live_at_start[MR_MAX_REGISTERS / 64];
     struct mr_where where;
 };
@@ -150,6 +224,9 @@ struct mr_plan_stage {
      * waits for them as well. */
     uint32_t *passes;
     uint32_t n_passes;
+    bool by_row; /* tables or aggregates: one tuple after the other, each to its fixpoint */
+    struct mr_plan_timer *timers;
+    uint32_t n_timers;
     struct mr_where where;
     uint32_t segment;
     uint64_t users;       /* set of programs */
@@ -189,6 +266,8 @@ struct mr_plan {
     struct mr_plan_predicate *predicates;
     uint32_t n_predicates;
     uint32_t input; /* predicate of captured packets: input(@N, PKT, SRC, DST) */
+    struct mr_plan_table *tables;
+    uint32_t n_tables;
     struct mr_plan_stage *stages;
     uint32_t n_stages;
     struct mr_plan_group *groups;

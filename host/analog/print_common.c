@@ -143,6 +143,10 @@ static void put_compute(struct text *text, const struct mr_plan *plan,
     case MR_COMPUTE_COPY:
         put_operand(text, plan, rule, &op->args[0]);
         return;
+    case MR_COMPUTE_FIELD:
+        put_operand(text, plan, rule, &op->args[0]);
+        put(text, ".%" PRId64, op->args[1].constant.i + 1);
+        return;
     case MR_COMPUTE_STREAM_BYTES:
     case MR_COMPUTE_TO_REAL:
         put(text, op->compute == MR_COMPUTE_TO_REAL ? "real of " : "bytes of ");
@@ -161,6 +165,21 @@ static void put_compute(struct text *text, const struct mr_plan *plan,
     put_operand(text, plan, rule, &op->args[1]);
 }
 
+/* "row of t(column = value, ...)" */
+static void put_join(struct text *text, const struct mr_plan *plan, const struct mr_plan_rule *rule,
+                     const struct mr_op *op)
+{
+    const struct mr_plan_table *table = &plan->tables[op->table];
+    const struct mr_plan_predicate *p = &plan->predicates[table->predicate];
+
+    put(text, "rows of %s(", table->name);
+    for (uint32_t i = 0; i < op->n_args; i++) {
+        put(text, "%s%s: ", i ? ", " : "", p->attributes[table->indexes[op->by].columns[i]].name);
+        put_operand(text, plan, rule, &op->args[i]);
+    }
+    put(text, ")");
+}
+
 void analog_op_text(const struct mr_plan *plan, const struct mr_plan_rule *rule,
                     const struct mr_op *op, char *buffer, size_t bytes)
 {
@@ -174,6 +193,8 @@ void analog_op_text(const struct mr_plan *plan, const struct mr_plan_rule *rule,
     }
     if (op->kind == MR_OP_COMPUTE) {
         put_compute(&text, plan, rule, op);
+    } else if (op->kind == MR_OP_JOIN) {
+        put_join(&text, plan, rule, op);
     } else if (op->kind == MR_OP_TEST) {
         put_operand(&text, plan, rule, &op->args[0]);
         put(&text, " %s ", sign((enum mr_compute)(MR_COMPUTE_EQ + (op->compare - MR_EQ))));

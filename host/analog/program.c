@@ -133,6 +133,8 @@ static bool run_passes(struct compile *compile, const char *path, const char *na
         return false;
     }
     analog_fuse(compile, parts->chain);
+    if (!failed(compile, errors_before))
+        analog_place(compile, parts->chain);
     if (!failed(compile, errors_before) && analog_identities(compile, parts))
         return true;
     release_all(parts->chain);

@@ -125,7 +125,7 @@ static void resolve_expr(struct compile *compile, struct expr *expr)
 
 /* ---- predicates ---- */
 
-static struct predicate *find_predicate(const struct compile *compile, const char *name)
+struct predicate *analog_find_predicate(const struct compile *compile, const char *name)
 {
     struct predicate *predicate = compile->program.predicates;
     while (predicate && strcmp(predicate->name, name) != 0)
@@ -133,15 +133,7 @@ static struct predicate *find_predicate(const struct compile *compile, const cha
     return predicate;
 }
 
-static const struct table *find_table(const struct compile *compile, const char *name)
-{
-    const struct table *table = compile->program.tables;
-    while (table && strcmp(table->name, name) != 0)
-        table = table->next;
-    return table;
-}
-
-static struct predicate *new_predicate(struct compile *compile, const struct atom *atom)
+struct predicate *analog_new_predicate(struct compile *compile, const struct atom *atom)
 {
     struct predicate **last = &compile->program.predicates;
     struct predicate *predicate = analog_scratch(compile, sizeof *predicate);
@@ -156,6 +148,11 @@ static struct predicate *new_predicate(struct compile *compile, const struct ato
     predicate->arity = atom->n_args;
     predicate->where = atom->where;
     predicate->index = compile->program.n_predicates++;
+    predicate->table = compile->program.tables;
+    while (predicate->table && strcmp(predicate->table->name, atom->name) != 0)
+        predicate->table = predicate->table->next;
+    if (predicate->table)
+        predicate->table->predicate = predicate;
     predicate->types = analog_scratch(compile, (atom->n_args + 1) * sizeof *predicate->types);
     predicate->names = analog_scratch(compile, (atom->n_args + 1) * sizeof *predicate->names);
     if (!predicate->types || !predicate->names)
@@ -172,7 +169,7 @@ static void add_input(struct compile *compile)
                                          MR_TYPE_ADDRESS};
     static const char *const names[] = {"N", "PKT", "SRC", "DST"};
     const struct atom atom = {.name = "input", .n_args = 4};
-    struct predicate *input = new_predicate(compile, &atom);
+    struct predicate *input = analog_new_predicate(compile, &atom);
 
     if (!input)
         return;
@@ -184,9 +181,9 @@ static void add_input(struct compile *compile)
 }
 
 /* Looks the predicate of an atom up, or makes it known; false: reported. */
-static bool resolve_atom(struct compile *compile, struct atom *atom)
+bool analog_resolve_atom(struct compile *compile, struct atom *atom)
 {
-    struct predicate *predicate = find_predicate(compile, atom->name);
+    struct predicate *predicate = analog_find_predicate(compile, atom->name);
 
     if (!atom->n_args) {
         analog_error(compile, &atom->where, "%s has no attributes", atom->name);
@@ -199,7 +196,7 @@ static bool resolve_atom(struct compile *compile, struct atom *atom)
         return false;
     }
     if (!predicate)
-        predicate = new_predicate(compile, atom);
+        predicate = analog_new_predicate(compile, atom);
     if (!predicate)
         return false;
     if (predicate->arity != atom->n_args) {
@@ -219,29 +216,53 @@ static void resolve_head(struct compile *compile, struct rule *rule)
 {
     struct atom *head = &rule->head;
 
-    for (struct expr *arg = head->args; arg; arg = arg->next) {
-        if (arg->kind == EXPR_AGGREGATE) {
-            analog_not_yet(compile, &arg->where, "aggregates");
-            rule->broken = true;
-        }
+    for (struct expr *arg = head->args; arg; arg = arg->next)
         resolve_expr(compile, arg);
-    }
-    if (rule->deletes) {
-        analog_not_yet(compile, &rule->where, "delete rules (they need tables)");
-        rule->broken = true;
-    }
     if (!strcmp(head->name, "input") || !strcmp(head->name, "periodic")) {
         analog_error(compile, &head->where, "a rule cannot derive %s: the engine does", head->name);
         rule->broken = true;
-    } else if (!resolve_atom(compile, head)) {
+    } else if (!analog_resolve_atom(compile, head)) {
+        rule->broken = true;
+    } else if (rule->deletes && !head->predicate->table) {
+        analog_error(compile, &head->where, "only rows of a table can be deleted");
+        analog_hint(compile, "make it one: materialize(%s, infinity, infinity, keys(...)).",
+                    head->name);
         rule->broken = true;
     } else {
-        head->predicate->derived = true;
+        head->predicate->derived |= !rule->deletes;
+        if (head->predicate->table)
+            head->predicate->table->written = true;
     }
 }
 
-/* The first predicate of the body that is no table triggers the rule. */
-static void resolve_body(struct compile *compile, struct rule *rule)
+/* The event of a body triggers the rule; where there are only tables, every change of one does. */
+static void resolve_atoms(struct compile *compile, struct rule *rule, struct term *term)
+{
+    if (!strcmp(term->atom.name, "periodic")) {
+        if (!analog_resolve_periodic(compile, &term->atom)) {
+            rule->broken = true;
+            return;
+        }
+    } else if (!analog_resolve_atom(compile, &term->atom)) {
+        rule->broken = true;
+        return;
+    }
+    if (term->atom.predicate->table)
+        return;
+    if (!rule->trigger) {
+        rule->trigger = term;
+        return;
+    }
+    analog_error(compile, &term->atom.where, "a rule has one event, this one has %s and %s",
+                 rule->trigger->atom.name, term->atom.name);
+    analog_hint(
+        compile,
+        "the tuples of one of them can be kept: materialize(%s, infinity, 1000, keys(...)).",
+        term->atom.name);
+    rule->broken = true;
+}
+
+static void resolve_body(struct compile *compile, struct component *component, struct rule *rule)
 {
     uint32_t n_atoms = 0;
 
@@ -251,28 +272,17 @@ static void resolve_body(struct compile *compile, struct rule *rule)
         resolve_expr(compile, term->high);
         if (term->kind != TERM_ATOM)
             continue;
+        n_atoms++;
         for (struct expr *arg = term->atom.args; arg; arg = arg->next)
             resolve_expr(compile, arg);
-        if (!strcmp(term->atom.name, "periodic")) {
-            analog_not_yet(compile, &term->atom.where, "periodic events");
-            rule->broken = true;
-            n_atoms++;
-            continue;
-        }
-        if (!resolve_atom(compile, &term->atom))
-            rule->broken = true;
-        if (!rule->trigger && !find_table(compile, term->atom.name))
-            rule->trigger = term;
-        if (++n_atoms == 2) {
-            analog_not_yet(compile, &term->atom.where,
-                           "rules with more than one predicate in the body (they need tables)");
-            rule->broken = true;
-        }
+        resolve_atoms(compile, rule, term);
     }
     if (!n_atoms && !rule->broken) {
         analog_error(compile, &rule->where, "nothing triggers this rule");
         analog_hint(compile, "a body begins with a predicate: input(@N, PKT, SRC, DST)");
     }
+    if (n_atoms && !rule->trigger && !rule->broken)
+        analog_view(compile, component, rule);
     if (!rule->trigger)
         rule->broken = true;
 }
@@ -281,7 +291,7 @@ static void resolve_body(struct compile *compile, struct rule *rule)
 
 static void resolve_key(struct compile *compile, struct component *component, struct key *key)
 {
-    struct predicate *predicate = find_predicate(compile, key->name);
+    struct predicate *predicate = analog_find_predicate(compile, key->name);
 
     if (!predicate) {
         if (compile->incomplete)
@@ -352,9 +362,12 @@ void analog_resolve(struct compile *compile)
     for (struct component *c = first; c; c = c->next)
         for (struct rule *rule = c->rules; rule && !analog_enough(compile); rule = rule->next)
             resolve_head(compile, rule);
+    analog_resolve_facts(compile);
     for (struct component *c = first; c; c = c->next)
         for (struct rule *rule = c->rules; rule && !analog_enough(compile); rule = rule->next)
-            resolve_body(compile, rule);
+            if (!rule->made)
+                resolve_body(compile, c, rule);
+    analog_resolve_tables(compile);
     for (struct component *c = first; c && !analog_enough(compile); c = c->next)
         resolve_keys(compile, c);
 }

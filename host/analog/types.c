@@ -15,7 +15,7 @@ const char *mr_type_name(enum mr_type type)
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "unknown";
 }
 
-static void bind_variable(struct lowering *l, const struct expr *name, struct mr_operand value)
+void analog_bind_variable(struct lowering *l, const struct expr *name, struct mr_operand value)
 {
     struct variable *variable = analog_variable(l, name->u.name);
 
@@ -31,9 +31,12 @@ static void bind_variable(struct lowering *l, const struct expr *name, struct mr
 
 /* ---- the tuple that triggers the rule ---- */
 
-static void check_location(struct lowering *l, const struct expr *arg, enum mr_type type)
+void analog_check_location(struct lowering *l, const struct expr *arg, enum mr_type type)
 {
-    if (!arg->located || type == MR_TYPE_NODE || type == MR_TYPE_ANY)
+    /* as in programs for many nodes, all of which are rows of the same tables here */
+    bool named = type == MR_TYPE_STRING || type == MR_TYPE_INT;
+
+    if (!arg->located || type == MR_TYPE_NODE || type == MR_TYPE_ANY || named)
         return;
     analog_fail(l);
     analog_error(l->compile, &arg->where, "this attribute is of type %s, not a location",
@@ -53,13 +56,13 @@ static void lower_trigger(struct lowering *l)
         bool is_constant = arg->kind == EXPR_NULL || analog_literal(l->compile, arg);
         bool is_variable = arg->kind == EXPR_NAME && !is_constant;
 
-        check_location(l, arg, attribute.type);
+        analog_check_location(l, arg, attribute.type);
         if (arg->kind == EXPR_WILDCARD)
             continue;
         if (is_variable && arg->u.name[0] >= 'a' && arg->u.name[0] <= 'z') {
             analog_lower(l, arg, attribute.type); /* reports the unknown name */
         } else if (is_variable && !analog_variable(l, arg->u.name)) {
-            bind_variable(l, arg, attribute);
+            analog_bind_variable(l, arg, attribute);
         } else if (is_variable || is_constant) {
             analog_lower_test(l, MR_EQ, attribute, analog_lower(l, arg, attribute.type),
                               &arg->where);
@@ -85,17 +88,18 @@ static void lower_assign(struct lowering *l, struct term *term)
         analog_lower(l, term->right, MR_TYPE_STRING);
         return;
     }
-    if (is_variable && (term->always || !analog_variable(l, left->u.name))) {
+    bool always = term->always && !(l->rule->made && is_variable);
+    if (is_variable && (always || !analog_variable(l, left->u.name))) {
         b = analog_lower(l, term->right, MR_TYPE_STRING);
         if (analog_variable(l, left->u.name)) {
             analog_warning(l->compile, &left->where,
                            "%s has a value already, := gives it a new one", left->u.name);
             analog_hint(l->compile, "== compares");
         }
-        bind_variable(l, left, b);
+        analog_bind_variable(l, left, b);
         return;
     }
-    if (term->always) {
+    if (always) {
         analog_lower(l, term->right, MR_TYPE_STRING);
         analog_fail(l);
         analog_error(l->compile, &left->where, "only a variable can be assigned to");
@@ -122,7 +126,9 @@ static void lower_terms(struct lowering *l)
     for (struct term *term = l->rule->terms; term; term = term->next) {
         switch (term->kind) {
         case TERM_ATOM:
-            break; /* the trigger: done first */
+            if (term != l->rule->trigger) /* that was done first */
+                analog_lower_join(l, &term->atom);
+            break;
         case TERM_ASSIGN:
             lower_assign(l, term);
             break;
@@ -141,9 +147,10 @@ static void lower_terms(struct lowering *l)
 /* A tuple whose location is not that of the tuple it comes from would travel. */
 static bool ships(const struct lowering *l, const struct expr *arg)
 {
-    const struct expr *from = l->rule->trigger->atom.args;
+    const struct atom *trigger = &l->rule->trigger->atom;
+    const struct expr *from = trigger->args;
 
-    if (!arg->located || !from->located)
+    if (!arg->located || !from || !from->located || trigger->predicate->types[0] != MR_TYPE_NODE)
         return false;
     return arg->kind != EXPR_NAME || from->kind != EXPR_NAME ||
            strcmp(arg->u.name, from->u.name) != 0;
@@ -172,12 +179,21 @@ static void lower_head(struct lowering *l)
         return;
     }
     for (struct expr *arg = rule->head.args; arg; arg = arg->next, i++) {
-        args[i] =
-            arg->kind == EXPR_AGGREGATE
-                ? analog_poison() /* reported */
-                : analog_lower(l, arg, predicate->typed ? predicate->types[i] : MR_TYPE_STRING);
+        enum mr_type type = MR_TYPE_ANY;
+        if (arg->kind == EXPR_AGGREGATE) {
+            args[i] = analog_lower_aggregate(l, arg, i, &type);
+            if (predicate->typed && type != MR_TYPE_ANY && predicate->types[i] != MR_TYPE_ANY &&
+                type != predicate->types[i])
+                head_error(l, arg, i, predicate, type);
+            if (!predicate->typed || predicate->types[i] == MR_TYPE_ANY)
+                predicate->types[i] = type;
+            continue;
+        }
+        args[i] = analog_lower(l, arg, predicate->typed ? predicate->types[i] : MR_TYPE_STRING);
+        if (predicate->table && args[i].type == MR_TYPE_STREAM)
+            analog_convert(l, &args[i], MR_TYPE_STRING, &arg->where);
         if (!ships(l, arg)) {
-            check_location(l, arg, args[i].type);
+            analog_check_location(l, arg, args[i].type);
         } else if (args[i].type != MR_TYPE_ANY) {
             analog_fail(l);
             analog_not_yet(l->compile, &arg->where, "rules that ship tuples to another node");
@@ -196,6 +212,26 @@ static void lower_head(struct lowering *l)
     rule->code.head_args = args;
 }
 
+/* Counts that are 0 can be told where all other attributes are known before the tables are asked.
+ */
+static void finish_aggregates(struct lowering *l)
+{
+    struct mr_plan_rule *code = &l->rule->code;
+    uint32_t arity = l->rule->trigger->atom.n_args, aggregate = 0;
+
+    code->counts_nothing = code->n_aggregates && !code->refreshes;
+    for (uint32_t i = 0; i < l->rule->head.n_args; i++) {
+        if (aggregate < code->n_aggregates && code->aggregates[aggregate].column == i) {
+            if (code->aggregates[aggregate++].kind != MR_AGGREGATE_COUNT)
+                code->counts_nothing = false;
+            continue;
+        }
+        uint32_t reg = code->head_args[i].reg;
+        if (reg != MR_NO_REGISTER && reg >= arity)
+            code->counts_nothing = false;
+    }
+}
+
 static void lower_rule(struct compile *compile, struct lowering *l, struct rule *rule)
 {
     *l = (struct lowering){
@@ -206,6 +242,10 @@ static void lower_rule(struct compile *compile, struct lowering *l, struct rule 
     rule->typed = true;
     if (l->failed)
         return;
+    rule->code.deletes = rule->deletes;
+    rule->code.on_delete = rule->on_delete;
+    rule->code.refreshes = rule->refreshes;
+    finish_aggregates(l);
     rule->code.ops = analog_keep(compile, (l->n_ops + 1) * sizeof *rule->code.ops);
     rule->sources = l->sources;
     if (!rule->code.ops)
@@ -223,6 +263,9 @@ static void lower_rule(struct compile *compile, struct lowering *l, struct rule 
 /* Also a rule with faults is looked at, for more of them. */
 static bool can_be_lowered(const struct rule *rule)
 {
+    for (const struct term *term = rule->terms; term; term = term->next)
+        if (term->kind == TERM_ATOM && term->atom.predicate && !term->atom.predicate->typed)
+            return false;
     return !rule->typed && rule->head.predicate && rule->trigger && rule->trigger->atom.predicate &&
            rule->trigger->atom.predicate->typed;
 }
@@ -240,6 +283,44 @@ static void lower_known(struct compile *compile, struct lowering *l)
                 progress = true;
             }
         }
+    }
+}
+
+/* A table may be asked before anybody is seen to fill it, by a rule on which that depends. What
+ * such a rule's head is made of often has types all the same. True: now they are known. */
+static bool try_rule(struct compile *compile, struct lowering *l, struct rule *rule)
+{
+    struct predicate *head = rule->head.predicate;
+    uint32_t n_ops = compile->n_ops;
+
+    if (rule->typed || rule->broken || !head || head->typed || !rule->trigger ||
+        !rule->trigger->atom.predicate || !rule->trigger->atom.predicate->typed)
+        return false;
+    compile->trying = true;
+    lower_rule(compile, l, rule);
+    compile->trying = false;
+    compile->n_ops = n_ops;
+    rule->typed = false;
+    rule->code = (struct mr_plan_rule){0};
+    rule->sources = NULL;
+    for (uint32_t i = 0; i < head->arity; i++)
+        if (head->types[i] == MR_TYPE_ANY) {
+            head->typed = false;
+            head->typed_by = NULL;
+        }
+    return head->typed;
+}
+
+static void lower_circles(struct compile *compile, struct lowering *l)
+{
+    for (bool progress = true; progress;) {
+        progress = false;
+        for (struct component *c = compile->program.components; c; c = c->next)
+            for (struct rule *rule = c->rules; rule && !analog_enough(compile); rule = rule->next)
+                if (try_rule(compile, l, rule)) {
+                    lower_known(compile, l);
+                    progress = true;
+                }
     }
 }
 
@@ -290,7 +371,9 @@ void analog_types(struct compile *compile)
 
     if (!lowering)
         return;
+    analog_lower_facts(compile);
     lower_known(compile, lowering);
+    lower_circles(compile, lowering);
     type_broken(compile);
     lower_known(compile, lowering);
     /* What is left is triggered by tuples that nobody derives. */
@@ -305,4 +388,6 @@ void analog_types(struct compile *compile)
     for (struct component *c = compile->program.components; c && !analog_enough(compile);
          c = c->next)
         check_keys(compile, c);
+    if (!analog_enough(compile))
+        analog_check_tables(compile);
 }

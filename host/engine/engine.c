@@ -126,6 +126,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
                   .worker_open = mr_events_worker_open,
                   .worker_close = mr_events_worker_close,
                   .leave = mr_events_leave,
+                  .watch = mr_events_watch,
                   .flow_closed = mr_events_flow_closed,
                   .retire = mr_events_retire},
         .workers = config->workers,

@@ -5,13 +5,11 @@
 
 #include "runtime/exec.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOW_ID_MASK       ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
-#define MAX_ANOMALIES      16                 /* of one function in one flow */
-#define TUPLE_STRING_BYTES 256                /* of a string attribute in a tuple's event */
+#define FLOW_ID_MASK  ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
+#define MAX_ANOMALIES 16                 /* of one function in one flow */
 
 bool mr_events_wanted(const struct mr_engine *engine, const char *type)
 {
@@ -225,61 +223,12 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
 
 /* ---- what the engine writes itself ---- */
 
-/* An attribute's key in an event: its name in lower case. */
-static const char *lower(const char *name, char *scratch, size_t size)
+static void put_attributes(struct mr_eve *eve, const struct mr_plan_predicate *predicate,
+                           const struct mr_tuples *tuples, uint32_t row)
 {
-    size_t i = 0;
-    for (; name[i] && i + 1 < size; i++)
-        scratch[i] = (char)tolower((unsigned char)name[i]);
-    scratch[i] = '\0';
-    return scratch;
-}
-
-static void put_attribute(struct mr_eve *eve, const struct mr_plan_attribute *attribute,
-                          union mr_value value)
-{
-    char scratch[128], sized[140];
-    const char *key = lower(attribute->name, scratch, sizeof scratch);
-
-    switch (attribute->type) {
-    case MR_TYPE_NODE: /* there is one node */
-    case MR_TYPE_ANY:
-        break;
-    case MR_TYPE_INT:
-        mr_eve_int(eve, key, value.i);
-        break;
-    case MR_TYPE_REAL:
-        mr_eve_real(eve, key, value.d);
-        break;
-    case MR_TYPE_STRING:
-        if (value.b.len > TUPLE_STRING_BYTES) {
-            snprintf(sized, sizeof sized, "%s_bytes", key);
-            mr_eve_int(eve, sized, value.b.len);
-        }
-        mr_eve_string(eve, key, value.b.ptr,
-                      value.b.len > TUPLE_STRING_BYTES ? TUPLE_STRING_BYTES : value.b.len);
-        break;
-    case MR_TYPE_ADDRESS:
-        mr_eve_address(eve, key, value.b.ptr);
-        break;
-    case MR_TYPE_FLOW: {
-        const struct mr_flow_key *flow = value.b.ptr;
-        char id[MR_COMMUNITY_ID_BYTES];
-        mr_community_id(&flow->a, &flow->b, 0, id);
-        mr_eve_string(eve, key, id, strlen(id));
-        break;
-    }
-    case MR_TYPE_PACKET: {
-        const struct mr_packet *packet = value.b.ptr;
-        mr_eve_int(eve, key, (int64_t)packet->number);
-        break;
-    }
-    case MR_TYPE_STREAM: {
-        const struct mr_chunk *chunk = value.b.ptr;
-        mr_eve_int(eve, key, chunk->len);
-        break;
-    }
-    }
+    for (uint32_t c = 0; c < predicate->arity; c++)
+        if (tuples->columns[c])
+            mr_eve_attribute(eve, &predicate->attributes[c], tuples->columns[c][row]);
 }
 
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
@@ -296,9 +245,31 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
               tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
               (uint64_t)1 << predicate->program);
         mr_eve_object(event->eve, predicate->name);
-        for (uint32_t c = 0; c < predicate->arity; c++)
-            if (tuples->columns[c])
-                put_attribute(event->eve, &predicate->attributes[c], tuples->columns[c][row]);
+        put_attributes(event->eve, predicate, tuples, row);
+        mr_eve_end(event->eve);
+        finish(event);
+    }
+}
+
+void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *tuples,
+                     const char *change)
+{
+    struct mr_engine *engine = user;
+    struct mr_event *event = mr_exec_worker_state(exec);
+    const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
+
+    if (!engine->program_events_only && !mr_events_wanted(engine, "watch"))
+        return;
+    for (uint32_t row = 0; row < tuples->n; row++) {
+        begin(event, exec, "watch", tuples->origins[row],
+              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
+              (uint64_t)1 << predicate->program);
+        mr_eve_object(event->eve, "watch");
+        mr_eve_string(event->eve, "predicate", predicate->name, strlen(predicate->name));
+        mr_eve_string(event->eve, "change", change, strlen(change));
+        mr_eve_object(event->eve, "tuple");
+        put_attributes(event->eve, predicate, tuples, row);
+        mr_eve_end(event->eve);
         mr_eve_end(event->eve);
         finish(event);
     }

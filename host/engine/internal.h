@@ -77,6 +77,8 @@ enum mr_status mr_intake_read(void *user, struct mr_metrics *metrics, struct mr_
 enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state);
 void mr_events_worker_close(void *user, void *state);
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
+void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *tuples,
+                     const char *change);
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
                            uint32_t ordinal, const struct mr_flow *flow, bool left);
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
@@ -96,6 +98,14 @@ enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)
 /* ---- prometheus.c ---- */
 enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
                                    struct mr_error *error);
+
+/* ---- attributes.c ---- */
+
+/* The key under which an attribute stands in events: its name in lower case. */
+const char *mr_eve_key(const char *name, char *scratch, size_t size);
+/* A value under the name of its attribute; nothing for the location. */
+void mr_eve_attribute(struct mr_eve *eve, const struct mr_plan_attribute *attribute,
+                      union mr_value value);
 
 /* ---- programs.c ---- */
 #define MR_MAX_COMPONENTS 64

@@ -31,9 +31,8 @@ static __attribute__((noinline, cold)) bool grow(struct mr_yields *y)
     return true;
 }
 
-void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
+void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uint8_t *context)
 {
-    struct mr_exec *exec = exec_of(call);
     struct mr_yields *y = &exec->yields;
 
     if (y->n == y->capacity && !grow(y)) {
@@ -42,13 +41,18 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
     }
     y->values[y->n] = value;
     y->rows[y->n] = row;
-    y->contexts[y->n] = call->contexts ? call->contexts[row] : NULL;
+    y->contexts[y->n] = context;
     y->n++;
 }
 
 void mr_yield_each(struct mr_call *call, const union mr_value *values)
 {
     exec_of(call)->yields.each = values;
+}
+
+void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
+{
+    mr_exec_yield(exec_of(call), row, value, call->contexts ? call->contexts[row] : NULL);
 }
 
 void *mr_alloc(struct mr_call *call, size_t bytes)

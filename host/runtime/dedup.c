@@ -36,10 +36,11 @@ void mr_dedup_clear(struct mr_dedup *seen)
     seen->generation++;
 }
 
-/* The bytes by which two values of a type are equal. */
-static uint64_t hash_value(const struct mr_secret *secret, enum mr_type type, union mr_value v)
+/* Over the bytes by which two values of a type are equal. */
+uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value v)
 {
     switch (type) {
+    case MR_TYPE_LIST:
     case MR_TYPE_STRING:
         return mr_hash_bytes(secret, v.b.len ? v.b.ptr : "", v.b.len);
     case MR_TYPE_ADDRESS:
@@ -57,7 +58,7 @@ static uint32_t hash_row(struct mr_exec *exec, const struct mr_tuples *t, uint32
     uint64_t hash = t->predicate;
     for (uint32_t c = 0; c < p->arity; c++)
         if (t->columns[c]) {
-            uint64_t v = hash_value(exec->secret, p->attributes[c].type, t->columns[c][row]);
+            uint64_t v = mr_value_hash(exec->secret, p->attributes[c].type, t->columns[c][row]);
             hash = (hash ^ v) * 0x9e3779b97f4a7c15u;
             hash ^= hash >> 29;
         }

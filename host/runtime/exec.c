@@ -1,6 +1,7 @@
 /* Executing a group of stages over a batch: fixpoint, pass-through, several predicates. */
 #include "runtime/exec.h"
 
+#include "runtime/by_row.h"
 #include "runtime/dedup.h"
 
 #include <stdlib.h>
@@ -148,8 +149,10 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
         if (!lists[rule->trigger])
             continue;
         struct mr_tuples *derived = mr_exec_rule(exec, rule, lists[rule->trigger]);
-        if (derived)
+        if (derived) {
+            mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
             append(&lists[rule->head], derived);
+        }
     }
     for (uint32_t p = 0; p < exec->plan->n_predicates; p++) {
         if (!lists[p])
@@ -186,6 +189,7 @@ static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan
                 derived = mr_dedup_fresh(exec, exec->dedup, derived);
             if (!derived)
                 continue;
+            mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
             derivations += derived->n;
             if (derivations > MR_MAX_DERIVATIONS) {
                 mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n);
@@ -261,6 +265,16 @@ static struct mr_tuples *run_by_origin(struct mr_exec *exec, const struct mr_pla
     return mr_tuples_merge(exec, result);
 }
 
+static bool stands_before(const struct mr_tuples *x, const struct mr_tuples *y)
+{
+    int order = mr_order_compare(mr_order_of(x->origins[0]), mr_order_of(y->origins[0]));
+    uint32_t of_x = x->ordinals ? x->ordinals[0] : 0, of_y = y->ordinals ? y->ordinals[0] : 0;
+
+    if (order)
+        return order < 0;
+    return of_x != of_y ? of_x < of_y : x->predicate < y->predicate;
+}
+
 static uint32_t n_triggering(const struct mr_plan_stage *stage, const struct mr_tuples *in)
 {
     uint32_t n = 0, first = MR_NO_PREDICATE;
@@ -272,17 +286,52 @@ static uint32_t n_triggering(const struct mr_plan_stage *stage, const struct mr_
     return n;
 }
 
+/* The rows of a list of merged batches one after the other: by origin, ordinal, predicate. */
+static struct mr_tuples *run_one_by_one(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                        struct mr_tuples *in)
+{
+    struct mr_tuples *result = NULL, **tail = &result;
+
+    in = mr_tuples_merge(exec, in);
+    for (;;) {
+        struct mr_tuples *first = NULL;
+        for (struct mr_tuples *t = in; t; t = t->next)
+            if (t->n && (!first || stands_before(t, first)))
+                first = t;
+        if (!first)
+            break;
+        struct mr_tuples *row = mr_tuples_new(exec, first->predicate, 1, mr_tuples_with(first));
+        if (row) {
+            mr_tuples_append(exec->plan, row, first, 0);
+            row->synthetic = first->synthetic;
+            row->gone = first->gone;
+            *tail = mr_exec_by_row(exec, stage, row);
+            while (*tail)
+                tail = &(*tail)->next;
+        }
+        mr_tuples_drop(exec->plan, first, 1);
+    }
+    /* which predicate came first depends on where the batch begins */
+    return mr_tuples_by_predicate(mr_tuples_merge(exec, result));
+}
+
 void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
 {
     const struct mr_plan_group *g = &exec->plan->groups[group];
+    mr_exec_stages(exec, g->first_stage, g->first_stage + g->n_stages, in);
+}
 
-    for (uint32_t s = g->first_stage; in && s < g->first_stage + g->n_stages; s++) {
+void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct mr_tuples *in)
+{
+    for (uint32_t s = first; in && s < end; s++) {
         const struct mr_plan_stage *stage = &exec->plan->stages[s];
         uint32_t n = n_triggering(stage, in);
         if (!n)
             continue; /* all tuples pass through */
         exec->stage = s;
-        if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
+        if (stage->by_row)
+            in = run_one_by_one(exec, stage, in);
+        else if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
             in = run_by_origin(exec, stage, in);
         else
             in = run_rules(exec, stage, in);

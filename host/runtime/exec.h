@@ -45,6 +45,8 @@ struct mr_binding_state {
     _Atomic uint64_t counters[MR_MAX_COUNTERS];
 };
 
+struct mr_table_set;
+
 struct mr_exec {
     const struct mr_plan *plan;
     struct mr_runtime *runtime;
@@ -59,6 +61,8 @@ struct mr_exec {
     struct mr_token *token;
     uint32_t group, stage;
     struct mr_context_table *contexts; /* of the lane; NULL in parallel groups */
+    struct mr_table_set *tables;       /* of the lane, or the constant ones; NULL: none */
+    const struct mr_table_set *constants;
     enum mr_cause cause;
     uint64_t now_ns;
     struct mr_context *ended, *last_ended; /* to be closed when the batch is through */
@@ -143,11 +147,20 @@ void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struc
 struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
                                          struct mr_packet *origin, uint32_t ordinal);
 
+/* Adds to exec->yields what a rule fires for: EXPAND functions and joins. */
+void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uint8_t *context);
+
+/* A tick or the like as the origin of rows: time, the packet that rang, its place among what that
+ * packet rang. NULL: no memory. */
+struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
+                                      uint64_t sub);
+
 /* One rule over one batch: the batch of its head, or NULL when no row is left. */
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                const struct mr_tuples *in);
 
 /* Equality of two values as tests see it. */
+uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value value);
 bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y);
 int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
 

@@ -111,15 +111,15 @@ static void run(struct mr_exec *exec, struct mr_tuples *in)
     detach(exec, before ? before->next : exec->outputs);
 }
 
-/* A tick or the like as the origin of rows. */
-static struct mr_packet *tick_origin(struct mr_exec *exec, uint64_t number, uint64_t sub)
+struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
+                                      uint64_t sub)
 {
     struct mr_tick_origin *origin = mr_exec_alloc(exec, sizeof *origin);
     if (!origin)
         return NULL;
     *origin = (struct mr_tick_origin){
         .packet = {.data = (const uint8_t *)"",
-                   .time_ns = exec->now_ns,
+                   .time_ns = time_ns,
                    .number = number,
                    .flags = MR_PACKET_TICK},
         .sub = sub,
@@ -232,7 +232,7 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
     for (uint32_t i = 0; i < n; i++) {
         struct mr_context *c = contexts[i];
         uint64_t place = place_of(exec, c);
-        struct mr_packet *origin = tick_origin(exec, number, place);
+        struct mr_packet *origin = mr_exec_tick_origin(exec, exec->now_ns, number, place);
         if (origin) {
             asked[kept++] = (struct asked){c, origin, place, c->deadline_ns};
             continue;

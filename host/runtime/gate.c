@@ -1,5 +1,6 @@
 /* Gates: where tokens pass in order, and what happens to one that passes. */
 #include "runtime/internal.h"
+#include "runtime/table_set.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -53,9 +54,11 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
         struct mr_lane *lane = &lanes[i];
         if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
-            if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns)
+            uint64_t tables_ns = lane->tables ? lane->tables->next_ns : UINT64_MAX;
+            if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns &&
+                tables_ns > work->time_ns)
                 continue;
-            if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts)
+            if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts && tables_ns)
                 continue;
         }
         struct mr_work *copy = work->kind == MR_WORK_SHUTDOWN

@@ -58,6 +58,7 @@ struct mr_lane {
     _Atomic uint32_t scheduled;        /* in a deque, being run, or waiting for a work */
     _Atomic uint32_t outstanding;      /* works not finished: 0 makes next_deadline_ns readable */
     struct mr_context_table contexts;  /* whoever runs the lane, as the next */
+    struct mr_table_set *tables;       /* the same; NULL: its group has none */
     uint64_t tuples;                   /* run so far */
     struct mr_work shutdown;           /* there is but one in a run */
 };
@@ -114,6 +115,7 @@ struct mr_runtime {
     uint32_t *last_phases; /* [segments of the plan] behind it a tuple leaves its program */
     struct mr_gate *gates; /* [n_phases]: gates[p] leads into phase p + 1, the last one out */
     uint32_t most_lanes;
+    struct mr_table_set *constants; /* tables that nobody changes; NULL: none */
 
     _Alignas(64) _Atomic uint32_t intake_turn;
     _Atomic uint32_t input_over, finished, stop;

@@ -1,5 +1,6 @@
 /* Phases: tasks of a token between two gates. */
 #include "runtime/internal.h"
+#include "runtime/table_set.h"
 
 #define HOT_SHARE  8    /* a lane with this many times its share of all packets is hot ... */
 #define HOT_TUPLES 4096 /* ... when that is more than chance */
@@ -60,7 +61,7 @@ static void deliver_outputs(struct mr_worker *worker, struct mr_token *token, ui
     for (struct mr_tuples *t = exec->outputs, *next; t; t = next) {
         next = t->next;
         if (runtime->last_phases[exec->plan->predicates[t->predicate].segment] <= phase) {
-            if (t->n)
+            if (t->n && exec->plan->predicates[t->predicate].leaves)
                 runtime->config.hooks.leave(runtime->config.hooks.user, exec, t);
             continue;
         }
@@ -185,29 +186,57 @@ static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr
 }
 
 /* False: it was only a slice, and there is more to do before anything else in this lane. */
-static bool run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+static bool run_in_lane(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
 {
     struct mr_exec *exec = &worker->exec;
-    struct mr_token *token = work->token;
-    const struct mr_phase *p = &worker->runtime->phases[lane->phase];
-    bool more = false;
+    uint32_t group = worker->runtime->phases[lane->phase].lane_group;
 
-    mr_phase_begin_task(worker, token);
-    start_clock(worker);
     switch (work->kind) {
     case MR_WORK_TUPLES:
         if (work->tuples) /* else there was no memory for them; counted */
             run_tuples(worker, lane, work);
         break;
     case MR_WORK_TICK:
-        more = mr_exec_lane_tick(exec, p->lane_group, &lane->contexts, work->time_ns, work->packet);
-        break;
+        if (lane->tables)
+            mr_exec_tables_tick(exec, group, work->time_ns, work->packet);
+        return !mr_exec_lane_tick(exec, group, &lane->contexts, work->time_ns, work->packet);
     case MR_WORK_SHUTDOWN:
-        more = mr_exec_lane_shutdown(exec, p->lane_group, &lane->contexts, work->time_ns,
-                                     work->packet);
-        break;
+        if (lane->tables)
+            mr_exec_tables_start(exec, group, work->time_ns, work->packet);
+        return !mr_exec_lane_shutdown(exec, group, &lane->contexts, work->time_ns, work->packet);
     }
-    if (more) { /* the token stays in this phase */
+    return true;
+}
+
+/* With the lane's tables in reach. */
+static bool run_with_tables(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+{
+    struct mr_exec *exec = &worker->exec;
+    uint32_t group = worker->runtime->phases[lane->phase].lane_group;
+
+    pthread_mutex_lock(&lane->tables->lock);
+    exec->tables = lane->tables;
+    if (work->kind == MR_WORK_TUPLES && work->tuples && work->tuples->n) {
+        const struct mr_packet *first = work->tuples->origins[0]; /* no tick came before it */
+        mr_exec_tables_start(exec, group, first->time_ns, first->number);
+    }
+    bool done = run_in_lane(worker, lane, work);
+    lane->tables->next_ns = mr_table_set_next(lane->tables, exec->plan);
+    exec->tables = (struct mr_table_set *)(uintptr_t)exec->constants;
+    pthread_mutex_unlock(&lane->tables->lock);
+    return done;
+}
+
+/* False: as above. */
+static bool run_work(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+{
+    struct mr_token *token = work->token;
+    const struct mr_phase *p = &worker->runtime->phases[lane->phase];
+
+    mr_phase_begin_task(worker, token);
+    start_clock(worker);
+    if (!(lane->tables ? run_with_tables : run_in_lane)(worker, lane, work)) {
+        /* the token stays in this phase */
         atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
         mr_phase_end_task(worker, token, lane->phase, p->first_parallel);
         return false;

@@ -1,6 +1,9 @@
 /* Running one rule over one batch: the interpreter of plan operations. Values stay where they are;
  * what filters or multiplies rows moves only the 16-byte cells of registers that are still read. */
+#include "runtime/aggregate.h"
+#include "runtime/compute.h"
 #include "runtime/exec.h"
+#include "runtime/table_set.h"
 
 #include <string.h>
 
@@ -31,6 +34,7 @@ int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y)
     switch (type) {
     case MR_TYPE_REAL:
         return compare_reals(x.d, y.d);
+    case MR_TYPE_LIST:
     case MR_TYPE_STRING: {
         uint32_t len = x.b.len < y.b.len ? x.b.len : y.b.len;
         int order = len ? memcmp(x.b.ptr, y.b.ptr, len) : 0;
@@ -134,6 +138,34 @@ static bool unchanged(const struct frame *frame, const struct mr_yields *yields)
            !memcmp(yields->contexts, frame->contexts, yields->n * sizeof *yields->contexts);
 }
 
+/* Goes on with the rows that were yielded, and what was yielded as the result. */
+static bool take_yields(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
+                        uint32_t n_registers)
+{
+    struct mr_yields *yields = &exec->yields;
+    uint32_t n = yields->n;
+
+    if (!n) {
+        frame->n = 0;
+        return true;
+    }
+    union mr_value *out = NULL;
+    if (op->result != MR_NO_REGISTER) {
+        out = new_column(exec, n);
+        if (!out)
+            return false;
+        memcpy(out, yields->values, n * sizeof *out);
+        frame->registers[op->result] = NULL;
+    }
+    if (!unchanged(frame, yields) &&
+        !gather(exec, frame, yields->rows, n, op->live_after, n_registers,
+                frame->contexts ? yields->contexts : NULL))
+        return false;
+    if (out)
+        frame->registers[op->result] = out;
+    return true;
+}
+
 static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                      uint32_t n_registers)
 {
@@ -183,47 +215,28 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
             frame->synthetic = false;
         return true;
     }
-    uint32_t n = yields->n;
     if (function->order != MR_ORDER_NONE)
         frame->synthetic = false; /* what is yielded for a timer is as real as anything */
-    if (!n) {
-        frame->n = 0;
-        return true;
-    }
-    union mr_value *out = NULL;
-    if (op->result != MR_NO_REGISTER) {
-        out = new_column(exec, n);
-        if (!out)
-            return false;
-        memcpy(out, yields->values, n * sizeof *out);
-        frame->registers[op->result] = NULL;
-    }
-    if (!unchanged(frame, yields) &&
-        !gather(exec, frame, yields->rows, n, op->live_after, n_registers,
-                frame->contexts ? yields->contexts : NULL))
-        return false;
-    if (out)
-        frame->registers[op->result] = out;
-    return true;
+    return take_yields(exec, frame, op, n_registers);
 }
 
-static bool holds(enum mr_compare compare, int order)
+/* The rule fires for each row of a table that has the wanted values. */
+static bool run_join(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
+                     uint32_t n_registers)
 {
-    switch (compare) {
-    case MR_EQ:
-        return order == 0;
-    case MR_NE:
-        return order != 0;
-    case MR_LT:
-        return order < 0;
-    case MR_LE:
-        return order <= 0;
-    case MR_GT:
-        return order > 0;
-    case MR_GE:
-        return order >= 0;
+    const struct mr_table *table = exec->tables ? exec->tables->tables[op->table] : NULL;
+
+    exec->yields.n = 0;
+    for (uint32_t row = 0; table && row < frame->n; row++) {
+        union mr_value key[MR_INDEX_COLUMNS];
+        for (uint32_t k = 0; k < op->n_args; k++)
+            key[k] = operand_value(frame, &op->args[k], row);
+        const struct mr_row *found = mr_table_find(table, op->by, key);
+        for (; found; found = mr_table_next(found, op->by))
+            mr_exec_yield(exec, row, mr_value_bytes(found, 0),
+                          frame->contexts ? frame->contexts[row] : NULL);
     }
-    return false;
+    return take_yields(exec, frame, op, n_registers);
 }
 
 /* Keeps the rows that pass; no copy when all of them do. */
@@ -293,150 +306,9 @@ static bool run_test(struct mr_exec *exec, struct frame *frame, const struct mr_
         int order = mr_value_compare(op->type, operand_value(frame, &op->args[0], row),
                                      operand_value(frame, &op->args[1], row));
         rows[n] = row;
-        n += holds(op->compare, order);
+        n += mr_compare_holds(op->compare, order);
     }
     return keep(exec, frame, rows, n, op, n_registers);
-}
-
-static int64_t shift(int64_t value, int64_t by, bool left)
-{
-    if (by < 0 || by > 63)
-        return 0;
-    return left ? (int64_t)((uint64_t)value << by) : value >> by;
-}
-
-/* Wrapping 64-bit arithmetic; false: division by zero. */
-static bool compute_int(enum mr_compute compute, int64_t x, int64_t y, int64_t *result)
-{
-    uint64_t a = (uint64_t)x, b = (uint64_t)y;
-
-    switch (compute) {
-    case MR_COMPUTE_ADD:
-        *result = (int64_t)(a + b);
-        return true;
-    case MR_COMPUTE_SUB:
-        *result = (int64_t)(a - b);
-        return true;
-    case MR_COMPUTE_MUL:
-        *result = (int64_t)(a * b);
-        return true;
-    case MR_COMPUTE_DIV:
-    case MR_COMPUTE_MOD:
-        if (!y)
-            return false;
-        if (y == -1) /* INT64_MIN / -1 wraps */
-            *result = compute == MR_COMPUTE_DIV ? (int64_t)(0 - a) : 0;
-        else
-            *result = compute == MR_COMPUTE_DIV ? x / y : x % y;
-        return true;
-    case MR_COMPUTE_SHL:
-    case MR_COMPUTE_SHR:
-        *result = shift(x, y, compute == MR_COMPUTE_SHL);
-        return true;
-    case MR_COMPUTE_BIT_AND:
-        *result = (int64_t)(a & b);
-        return true;
-    case MR_COMPUTE_BIT_OR:
-        *result = (int64_t)(a | b);
-        return true;
-    case MR_COMPUTE_BIT_XOR:
-        *result = (int64_t)(a ^ b);
-        return true;
-    case MR_COMPUTE_BIT_NOT:
-        *result = (int64_t)~a;
-        return true;
-    case MR_COMPUTE_NEGATE:
-        *result = (int64_t)(0 - a);
-        return true;
-    case MR_COMPUTE_AND:
-        *result = x && y;
-        return true;
-    case MR_COMPUTE_OR:
-        *result = x || y;
-        return true;
-    case MR_COMPUTE_NOT:
-        *result = !x;
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool compute_real(enum mr_compute compute, double x, double y, double *result)
-{
-    switch (compute) {
-    case MR_COMPUTE_ADD:
-        *result = x + y;
-        return true;
-    case MR_COMPUTE_SUB:
-        *result = x - y;
-        return true;
-    case MR_COMPUTE_MUL:
-        *result = x * y;
-        return true;
-    case MR_COMPUTE_DIV:
-        *result = x / y;
-        return y < 0 || y > 0;
-    case MR_COMPUTE_NEGATE:
-        *result = -x;
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool concat(struct mr_exec *exec, union mr_value x, union mr_value y, union mr_value *result)
-{
-    uint64_t len = (uint64_t)x.b.len + y.b.len;
-    uint8_t *bytes = len <= UINT32_MAX ? mr_exec_alloc(exec, len ? len : 1) : NULL;
-
-    if (!bytes)
-        return false;
-    if (x.b.len)
-        memcpy(bytes, x.b.ptr, x.b.len);
-    if (y.b.len)
-        memcpy(bytes + x.b.len, y.b.ptr, y.b.len);
-    *result = mr_value_bytes(bytes, (uint32_t)len);
-    return true;
-}
-
-/* One value; false: the row vanishes. */
-static bool compute(struct mr_exec *exec, const struct mr_op *op, union mr_value x,
-                    union mr_value y, union mr_value *result)
-{
-    enum mr_type type = op->args[0].type;
-
-    switch (op->compute) {
-    case MR_COMPUTE_COPY:
-        *result = x;
-        return true;
-    case MR_COMPUTE_STREAM_BYTES: {
-        const struct mr_chunk *chunk = x.b.ptr;
-        *result = mr_value_bytes(chunk->data, chunk->len);
-        return true;
-    }
-    case MR_COMPUTE_TO_REAL:
-        result->d = (double)x.i;
-        return true;
-    case MR_COMPUTE_CONCAT:
-        return concat(exec, x, y, result);
-    case MR_COMPUTE_EQ:
-    case MR_COMPUTE_NE:
-    case MR_COMPUTE_LT:
-    case MR_COMPUTE_LE:
-    case MR_COMPUTE_GT:
-    case MR_COMPUTE_GE: {
-        static const enum mr_compare as_compare[] = {MR_EQ, MR_NE, MR_LT, MR_LE, MR_GT, MR_GE};
-        enum mr_compare compare = as_compare[op->compute - MR_COMPUTE_EQ];
-        *result = mr_value_int(holds(compare, mr_value_compare(type, x, y)));
-        return true;
-    }
-    default:
-        break;
-    }
-    if (type == MR_TYPE_REAL)
-        return compute_real(op->compute, x.d, y.d, &result->d);
-    return compute_int(op->compute, x.i, y.i, &result->i);
 }
 
 static bool run_compute(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
@@ -454,7 +326,7 @@ static bool run_compute(struct mr_exec *exec, struct frame *frame, const struct 
         union mr_value y = op->n_args > 1 ? operand_value(frame, &op->args[1], row) : none;
         out[row] = none;
         rows[n] = row;
-        n += compute(exec, op, x, y, &out[row]);
+        n += mr_compute_value(exec, op, x, y, &out[row]);
     }
     if (op->result != MR_NO_REGISTER)
         frame->registers[op->result] = out;
@@ -520,25 +392,44 @@ static uint8_t **copy_contexts(struct mr_exec *exec, const struct mr_tuples *in)
     return contexts;
 }
 
-struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
-                               const struct mr_tuples *in)
+/* The rows that trigger the rule. False: no memory. */
+static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_plan_rule *rule,
+                  const struct mr_tuples *in)
 {
     uint32_t arity = exec->plan->predicates[rule->trigger].arity;
-    struct frame rows, *frame = &rows;
-    bool ok = true;
 
-    rows.n = in->n; /* the registers are set below, as many as there are */
-    rows.origins = in->origins;
-    rows.flows = in->flows;
-    rows.contexts = in->contexts;
-    rows.ordinals = in->ordinals;
-    rows.synthetic = in->synthetic;
+    frame->n = in->n; /* the registers are set below, as many as there are */
+    frame->origins = in->origins;
+    frame->flows = in->flows;
+    frame->contexts = in->contexts;
+    frame->ordinals = in->ordinals;
+    frame->synthetic = in->synthetic;
     for (uint32_t c = 0; c < arity; c++)
         frame->registers[c] = in->columns[c];
     for (uint32_t r = arity; r < rule->n_registers; r++)
         frame->registers[r] = NULL;
-    if (in->contexts) /* a renewal belongs to this rule's rows only */
-        ok = (frame->contexts = copy_contexts(exec, in)) != NULL;
+    /* a renewal belongs to this rule's rows only */
+    return !in->contexts || (frame->contexts = copy_contexts(exec, in)) != NULL;
+}
+
+/* The head with its aggregates; `nothing`: the tables had no row for it, so all counts are 0. */
+static struct mr_tuples *derive_aggregates(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                                           struct frame *frame, bool nothing)
+{
+    struct mr_tuples *result = derive(exec, rule, frame);
+
+    result = result ? mr_aggregate(exec, rule, result) : NULL;
+    for (uint32_t a = 0; result && nothing && a < rule->n_aggregates; a++)
+        result->columns[rule->aggregates[a].column][0] = mr_value_int(0);
+    return result;
+}
+
+struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               const struct mr_tuples *in)
+{
+    struct frame rows, *frame = &rows;
+    bool ok = start(exec, frame, rule, in), joined = false, nothing = false;
+
     for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
         const struct mr_op *op = &rule->ops[i];
         switch (op->kind) {
@@ -551,9 +442,20 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
         case MR_OP_COMPUTE:
             ok = run_compute(exec, frame, op, rule->n_registers);
             break;
+        case MR_OP_JOIN:
+            joined = true;
+            ok = run_join(exec, frame, op, rule->n_registers);
+            break;
         }
     }
-    struct mr_tuples *result = ok && frame->n ? derive(exec, rule, frame) : NULL;
+    if (ok && !frame->n && joined && rule->counts_nothing && !in->synthetic) {
+        /* all that the head tells is known of the tuple itself */
+        nothing = true;
+        ok = start(exec, frame, rule, in);
+    }
+    struct mr_tuples *result = !ok || !frame->n     ? NULL
+                               : rule->n_aggregates ? derive_aggregates(exec, rule, frame, nothing)
+                                                    : derive(exec, rule, frame);
     if (!result && (!ok || frame->n))
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, in->n);
     return result;

@@ -1,5 +1,6 @@
 /* The runtime as its user sees it: made from a plan, run, stopped, read. */
 #include "runtime/internal.h"
+#include "runtime/table_set.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,11 @@ static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
         phase->lanes[i].phase = index;
         if (mr_contexts_init(&phase->lanes[i].contexts, share, g->context_bytes, row_bytes))
             return MR_ERR_MEMORY;
+        enum mr_status status =
+            mr_table_set_new(&phase->lanes[i].tables, runtime->config.plan, phase->lane_group,
+                             runtime->constants, runtime->config.buffers, &runtime->config.secret);
+        if (status)
+            return status;
     }
     if (phase->n_lanes > runtime->most_lanes)
         runtime->most_lanes = phase->n_lanes;
@@ -144,6 +150,7 @@ static enum mr_status make_worker(struct mr_runtime *runtime, uint32_t index, ui
     worker->exec.buffers = config->buffers;
     worker->exec.secret = &runtime->config.secret;
     worker->exec.metrics = &worker->metrics;
+    worker->exec.constants = worker->exec.tables = runtime->constants;
     worker->exec.bindings = calloc(config->plan->n_bindings + 1, sizeof *worker->exec.bindings);
     worker->lane_slots = calloc(runtime->most_lanes + 1, sizeof *worker->lane_slots);
     size_t stages = (config->plan->n_groups + 1) * sizeof *worker->stages;
@@ -199,7 +206,10 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     pthread_mutex_init(&runtime->tokens_lock, NULL);
     runtime->next_number = 1;
     mr_ticks_start(&runtime->ticks);
-    status = make_phases(runtime);
+    status =
+        mr_table_set_constants(&runtime->constants, config->plan, config->buffers, &config->secret);
+    if (!status)
+        status = make_phases(runtime);
     for (uint32_t i = 1; !status && i < runtime->n_phases; i++) {
         status = make_lanes(runtime, i);
         all_lanes += runtime->phases[i].n_lanes;
@@ -227,8 +237,10 @@ static void free_phases(struct mr_runtime *runtime)
 {
     for (uint32_t i = 0; runtime->phases && i < runtime->n_phases; i++) {
         struct mr_phase *phase = &runtime->phases[i];
-        for (uint32_t l = 0; phase->lanes && l < phase->n_lanes; l++)
+        for (uint32_t l = 0; phase->lanes && l < phase->n_lanes; l++) {
             mr_contexts_free(&phase->lanes[l].contexts);
+            mr_table_set_free(phase->lanes[l].tables, runtime->config.plan);
+        }
         free(phase->lanes);
         free(phase->segments);
         if (runtime->gates)
@@ -253,6 +265,7 @@ void mr_runtime_free(struct mr_runtime *runtime)
     }
     free(runtime->workers);
     free_phases(runtime);
+    mr_table_set_free(runtime->constants, runtime->config.plan);
     while (runtime->free_tokens) {
         struct mr_token *next = runtime->free_tokens->next_free;
         free(runtime->free_tokens);

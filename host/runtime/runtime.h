@@ -43,6 +43,11 @@ struct mr_runtime_hooks {
     /* Tuples left the last stage. Any worker. Records by mr_exec_record(). */
     void (*leave)(void *user, struct mr_exec *exec, const struct mr_tuples *tuples);
 
+    /* Tuples of a predicate that the program watches: "event", or what happened to a row of a
+     * table: "insert", "update", "delete", "expire", "evict". Any worker, in the lane's order. */
+    void (*watch)(void *user, struct mr_exec *exec, const struct mr_tuples *tuples,
+                  const char *change);
+
     /* A flow's context is closed. Any worker, in the flow's order. `left`: tuples of it went on to
      * other groups, or out. */
     void (*flow_closed)(void *user, struct mr_exec *exec, const struct mr_packet *origin,

@@ -177,7 +177,7 @@ struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list)
     return result;
 }
 
-static struct mr_tuples *by_predicate(struct mr_tuples *list)
+struct mr_tuples *mr_tuples_by_predicate(struct mr_tuples *list)
 {
     struct mr_tuples *sorted = NULL;
     while (list) {
@@ -229,7 +229,7 @@ struct mr_tuples *mr_tuples_settle(struct mr_exec *exec, struct mr_tuples *list)
 {
     uint32_t n = 0;
 
-    list = by_predicate(mr_tuples_merge(exec, list));
+    list = mr_tuples_by_predicate(mr_tuples_merge(exec, list));
     if (!list)
         return NULL;
     if (origins_differ(list)) {

@@ -14,6 +14,7 @@ struct mr_tuples {
     uint32_t predicate;
     uint32_t n;
     bool synthetic; /* stands for a context at a timer; no function has yielded anything yet */
+    bool gone;      /* rows that left a table */
     union mr_value **columns; /* [arity]; NULL where the attribute is dead */
     struct mr_packet **origins;
     uint8_t **contexts; /* NULL outside context-ordered groups */
@@ -65,6 +66,9 @@ static inline int mr_order_compare(struct mr_order_key x, struct mr_order_key y)
 /* A list of batches merged into one batch per predicate, rows by origin and ordinal (stable).
  * Batches of different predicates keep the order of their first appearance. */
 struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list);
+
+/* The batches of a list in the order of their predicates. */
+struct mr_tuples *mr_tuples_by_predicate(struct mr_tuples *list);
 
 /* Merges, puts the batches in the order of their predicates, and numbers the tuples of each origin
  * anew. After this the order of rows no longer depends on who derived them when. */

@@ -38,7 +38,8 @@
     X(MR_TYPE_ADDRESS, "address") /* value.b.ptr: struct mr_endpoint */                            \
     X(MR_TYPE_FLOW, "flow")       /* value.b.ptr: struct mr_flow_key */                            \
     X(MR_TYPE_PACKET, "packet")   /* value.b.ptr: struct mr_packet */                              \
-    X(MR_TYPE_STREAM, "stream")   /* value.b.ptr: struct mr_chunk; read as string: its data */
+    X(MR_TYPE_STREAM, "stream")   /* value.b.ptr: struct mr_chunk; read as string: its data */     \
+    X(MR_TYPE_LIST, "list")       /* value.b: elements behind one another: millrace/list.h */
 
 enum mr_type {
 #define X(name, text) name,

@@ -1,0 +1,167 @@
+/* Aggregates: groups by hashing, one pass. */
+#include "runtime/aggregate.h"
+
+#include "millrace/list.h"
+
+#include <string.h>
+
+static bool is_aggregate(const struct mr_plan_rule *rule, uint32_t column)
+{
+    for (uint32_t a = 0; a < rule->n_aggregates; a++)
+        if (rule->aggregates[a].column == column)
+            return true;
+    return false;
+}
+
+static uint64_t hash_group(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                           const struct mr_tuples *t, uint32_t row)
+{
+    const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
+    uint64_t hash = 0;
+
+    for (uint32_t c = 0; c < p->arity; c++) {
+        if (!t->columns[c] || is_aggregate(rule, c))
+            continue;
+        hash = (hash ^ mr_value_hash(exec->secret, p->attributes[c].type, t->columns[c][row])) *
+               0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+static bool same_group(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                       const struct mr_tuples *t, uint32_t x, uint32_t y)
+{
+    const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
+
+    for (uint32_t c = 0; c < p->arity; c++)
+        if (t->columns[c] && !is_aggregate(rule, c) &&
+            !mr_value_equal(p->attributes[c].type, t->columns[c][x], t->columns[c][y]))
+            return false;
+    return true;
+}
+
+/* Numbers the groups by their first rows: group_of[row]; firsts[group]: its first row. */
+static uint32_t find_groups(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                            const struct mr_tuples *t, uint32_t *group_of, uint32_t *firsts,
+                            uint32_t *slots, uint32_t n_slots)
+{
+    uint32_t n = 0;
+
+    memset(slots, 0, n_slots * sizeof *slots);
+    for (uint32_t row = 0; row < t->n; row++) {
+        uint32_t slot = (uint32_t)hash_group(exec, rule, t, row) & (n_slots - 1);
+        while (slots[slot] && !same_group(exec, rule, t, firsts[slots[slot] - 1], row))
+            slot = (slot + 1) & (n_slots - 1);
+        if (!slots[slot]) {
+            firsts[n++] = row;
+            slots[slot] = n;
+        }
+        group_of[row] = slots[slot] - 1;
+    }
+    return n;
+}
+
+/* The elements of a group behind one another; what passes the limit is left out. */
+static bool make_list(struct mr_exec *exec, const struct mr_plan_aggregate *a,
+                      const struct mr_tuples *t, const uint32_t *group_of, uint32_t group,
+                      union mr_value *result)
+{
+    const union mr_value *values = t->columns[a->column];
+    uint32_t bytes = 0, at = 0;
+    struct mr_element e;
+
+    for (uint32_t row = 0; row < t->n; row++)
+        if (group_of[row] == group && mr_element_of(a->type, &values[row], &e) &&
+            e.len <= MR_LIST_MAX_BYTES && bytes + MR_LIST_HEAD + e.len <= MR_LIST_MAX_BYTES)
+            bytes += MR_LIST_HEAD + e.len;
+    uint8_t *list = mr_exec_alloc(exec, bytes ? bytes : 1);
+    if (!list)
+        return false;
+    for (uint32_t row = 0; row < t->n; row++)
+        if (group_of[row] == group && mr_element_of(a->type, &values[row], &e) &&
+            e.len <= MR_LIST_MAX_BYTES && at + MR_LIST_HEAD + e.len <= bytes)
+            at += mr_list_write(list + at, &e);
+    *result = mr_value_bytes(list, at);
+    return true;
+}
+
+/* Adds a value to what its group has so far. */
+static void add(const struct mr_plan_aggregate *a, union mr_value *sum, union mr_value value)
+{
+    int order;
+
+    switch (a->kind) {
+    case MR_AGGREGATE_COUNT:
+        sum->i++;
+        break;
+    case MR_AGGREGATE_SUM:
+    case MR_AGGREGATE_AVG:
+        if (a->type == MR_TYPE_REAL)
+            sum->d += value.d;
+        else
+            sum->i = (int64_t)((uint64_t)sum->i + (uint64_t)value.i);
+        break;
+    case MR_AGGREGATE_MIN:
+    case MR_AGGREGATE_MAX:
+        order = mr_value_compare(a->type, value, *sum);
+        if (a->kind == MR_AGGREGATE_MIN ? order < 0 : order > 0)
+            *sum = value;
+        break;
+    case MR_AGGREGATE_LIST:
+        break;
+    }
+}
+
+static bool aggregate_column(struct mr_exec *exec, const struct mr_plan_aggregate *a,
+                             const struct mr_tuples *t, const uint32_t *group_of,
+                             const uint32_t *firsts, uint32_t n, union mr_value *out)
+{
+    const union mr_value *values = t->columns[a->column];
+    uint32_t *counts = mr_exec_alloc(exec, n * sizeof *counts);
+
+    if (!counts || !values)
+        return false;
+    for (uint32_t g = 0; g < n; g++) {
+        counts[g] = 0;
+        out[g] = a->kind == MR_AGGREGATE_MIN || a->kind == MR_AGGREGATE_MAX ? values[firsts[g]]
+                                                                            : mr_value_int(0);
+        if (a->kind == MR_AGGREGATE_LIST && !make_list(exec, a, t, group_of, g, &out[g]))
+            return false;
+    }
+    for (uint32_t row = 0; row < t->n; row++) {
+        counts[group_of[row]]++;
+        add(a, &out[group_of[row]], values[row]);
+    }
+    for (uint32_t g = 0; a->kind == MR_AGGREGATE_AVG && g < n; g++)
+        out[g].d /= counts[g];
+    return true;
+}
+
+struct mr_tuples *mr_aggregate(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               struct mr_tuples *batch)
+{
+    uint32_t n_slots = 16;
+
+    while (n_slots < 2 * batch->n)
+        n_slots *= 2;
+    uint32_t *group_of = mr_exec_alloc(exec, batch->n * sizeof *group_of);
+    uint32_t *firsts = mr_exec_alloc(exec, batch->n * sizeof *firsts);
+    uint32_t *slots = mr_exec_alloc(exec, n_slots * sizeof *slots);
+    if (!group_of || !firsts || !slots)
+        return NULL;
+    uint32_t n = find_groups(exec, rule, batch, group_of, firsts, slots, n_slots);
+    struct mr_tuples *result = mr_tuples_new(exec, batch->predicate, n, mr_tuples_with(batch));
+    if (!result)
+        return NULL;
+    for (uint32_t g = 0; g < n; g++)
+        mr_tuples_append(exec->plan, result, batch, firsts[g]);
+    result->synthetic = batch->synthetic;
+    for (uint32_t a = 0; a < rule->n_aggregates; a++) {
+        const struct mr_plan_aggregate *aggregate = &rule->aggregates[a];
+        if (!aggregate_column(exec, aggregate, batch, group_of, firsts, n,
+                              result->columns[aggregate->column]))
+            return NULL;
+    }
+    return result;
+}

@@ -1,0 +1,13 @@
+/* Aggregates in the heads of rules. */
+#ifndef MR_RUNTIME_AGGREGATE_H
+#define MR_RUNTIME_AGGREGATE_H
+
+#include "runtime/exec.h"
+
+/* One row for each group of the batch (rows that agree in all columns but the aggregates), in the
+ * order of their first rows. The columns of aggregates hold what is aggregated. All rows come from
+ * one tuple. NULL: no memory (counted). */
+struct mr_tuples *mr_aggregate(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               struct mr_tuples *batch);
+
+#endif

@@ -1,0 +1,284 @@
+/* Rows one after the other: what they put into tables and take out, and what follows from that. */
+#include "runtime/by_row.h"
+
+#include "runtime/table_set.h"
+
+#include <string.h>
+
+#define MAX_DERIVATIONS 65536u /* from one tuple */
+
+/* One tuple's way to the fixpoint. */
+struct run {
+    struct mr_exec *exec;
+    const struct mr_plan_stage *stage;
+    struct mr_tuples *todo, **end; /* batches to be looked at */
+    struct mr_tuples *result, **result_end;
+    uint32_t derivations;
+};
+
+static bool triggers(const struct mr_plan_stage *stage, uint32_t predicate, bool gone)
+{
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        if (stage->rules[r].trigger == predicate && (!gone || stage->rules[r].on_delete))
+            return true;
+    return false;
+}
+
+static void append(struct mr_tuples ***end, struct mr_tuples *batch)
+{
+    batch->next = NULL;
+    **end = batch;
+    *end = &batch->next;
+}
+
+void mr_exec_watch(struct mr_exec *exec, const struct mr_tuples *tuples, enum mr_watch what,
+                   const char *change)
+{
+    const struct mr_runtime_hooks *hooks = exec->hooks;
+
+    if (exec->plan->predicates[tuples->predicate].watched & what && hooks->watch &&
+        !tuples->synthetic)
+        hooks->watch(hooks->user, exec, tuples, change);
+}
+
+struct mr_tuples *mr_row_tuple(struct mr_exec *exec, const struct mr_table *table,
+                               const union mr_value *values, struct mr_packet *origin, bool gone)
+{
+    const struct mr_plan_predicate *p = table->predicate;
+    struct mr_tuples *t = mr_tuples_new(exec, table->table->predicate, 1, 0);
+
+    if (!t)
+        return NULL;
+    t->n = 1;
+    t->gone = gone;
+    t->origins[0] = origin;
+    t->flows[0] = NULL;
+    for (uint32_t c = 0; c < p->arity; c++) {
+        if (!t->columns[c])
+            continue;
+        uint32_t len = mr_value_bytes_of(p->attributes[c].type, values[c]);
+        t->columns[c][0] = values[c];
+        if (!len)
+            continue;
+        void *copy = mr_exec_alloc(exec, len);
+        if (!copy)
+            return NULL;
+        memcpy(copy, values[c].b.ptr, len);
+        t->columns[c][0].b.ptr = copy;
+    }
+    return t;
+}
+
+/* A row of a batch as a batch of its own. */
+static struct mr_tuples *one_row(struct mr_exec *exec, const struct mr_tuples *from, uint32_t row)
+{
+    struct mr_tuples *t = mr_tuples_new(exec, from->predicate, 1, mr_tuples_with(from));
+
+    if (!t)
+        return NULL;
+    mr_tuples_append(exec->plan, t, from, row);
+    t->synthetic = from->synthetic;
+    t->gone = from->gone;
+    return t;
+}
+
+/* ---- changes of tables ---- */
+
+/* A row is out of its table, on behalf of a row of a batch: says so, and gives it back. */
+static void row_gone(struct run *run, struct mr_table *table, struct mr_row *row,
+                     const struct mr_tuples *by, uint32_t by_row, const char *change)
+{
+    struct mr_exec *exec = run->exec;
+    bool follows = triggers(run->stage, table->table->predicate, true);
+    bool watched = change && table->predicate->watched & MR_WATCH_DELETE;
+
+    if (follows || watched) {
+        struct mr_tuples *t = mr_row_tuple(exec, table, row->values, by->origins[by_row], true);
+        if (t) {
+            t->ordinals = by->ordinals ? mr_exec_alloc(exec, sizeof *t->ordinals) : NULL;
+            if (t->ordinals)
+                t->ordinals[0] = by->ordinals[by_row];
+            t->contexts = by->contexts ? &by->contexts[by_row] : NULL;
+            t->flows[0] = by->flows[by_row];
+            if (watched)
+                mr_exec_watch(exec, t, MR_WATCH_DELETE, change);
+            if (follows)
+                append(&run->end, t);
+        }
+    }
+    mr_table_release(table, row);
+}
+
+static void values_of(const struct mr_exec *exec, const struct mr_tuples *t, uint32_t row,
+                      union mr_value *values)
+{
+    uint32_t arity = exec->plan->predicates[t->predicate].arity;
+    for (uint32_t c = 0; c < arity; c++)
+        values[c] = t->columns[c] ? t->columns[c][row] : mr_value_int(0);
+}
+
+/* Puts one row of a batch into its table. */
+static void put_row(struct run *run, struct mr_table *table, const struct mr_tuples *t,
+                    uint32_t row)
+{
+    struct mr_exec *exec = run->exec;
+    union mr_value values[64]; /* the arity of a predicate at most */
+    struct mr_change change;
+
+    values_of(exec, t, row, values);
+    mr_table_put(table, values, t->origins[row]->time_ns, mr_order_of(t->origins[row]), &change);
+    if (change.what == MR_PUT_SAME)
+        return;
+    if (change.what == MR_PUT_REFUSED)
+        mr_metrics_add(exec->metrics, MR_COUNT_TABLE_ROWS_REFUSED, 1);
+    if (change.old) /* "update" says enough of a row that was replaced */
+        row_gone(run, table, change.old, t, row, change.row ? NULL : "evict");
+    if (change.row) {
+        bool follows = triggers(run->stage, t->predicate, false);
+        if (follows || table->predicate->watched) {
+            struct mr_tuples *delta = one_row(exec, t, row);
+            if (delta)
+                mr_exec_watch(exec, delta, MR_WATCH_ADD,
+                              change.what == MR_PUT_ADDED ? "insert" : "update");
+            if (delta && follows)
+                append(&run->end, delta);
+        }
+    }
+    if (change.evicted) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TABLE_ROWS_EVICTED, 1);
+        row_gone(run, table, change.evicted, t, row, "evict");
+    }
+}
+
+static void delete_row(struct run *run, struct mr_table *table, const struct mr_tuples *t,
+                       uint32_t row)
+{
+    union mr_value values[64];
+
+    values_of(run->exec, t, row, values);
+    struct mr_row *found = mr_table_with_key(table, values);
+    if (!found)
+        return;
+    mr_table_unlink(table, found);
+    row_gone(run, table, found, t, row, "delete");
+}
+
+/* The group of a view has no rows any more: so has the table that holds the view. */
+static void drop_group(struct run *run, const struct mr_plan_rule *rule,
+                       const struct mr_tuples *group)
+{
+    const struct mr_plan_predicate *head = &run->exec->plan->predicates[rule->head];
+    struct mr_table *table = run->exec->tables->tables[head->table];
+    union mr_value values[64];
+    uint32_t of_group[64], n = 0, aggregate = 0, at = 0;
+
+    for (uint32_t c = 0; c < head->arity; c++) {
+        values[c] = mr_value_int(0);
+        if (aggregate < rule->n_aggregates && rule->aggregates[aggregate].column == c) {
+            aggregate++;
+            continue;
+        }
+        if (group->columns[at]) {
+            values[c] = group->columns[at][0];
+            of_group[n++] = c;
+        }
+        at++;
+    }
+    for (struct mr_row *row = table->first, *next; row; row = next) {
+        bool same = true;
+        next = row->next;
+        for (uint32_t i = 0; same && i < n; i++)
+            same = mr_value_equal(head->attributes[of_group[i]].type, row->values[of_group[i]],
+                                  values[of_group[i]]);
+        if (!same)
+            continue;
+        mr_table_unlink(table, row);
+        row_gone(run, table, row, group, 0, "delete");
+    }
+}
+
+/* ---- rules ---- */
+
+/* What triggers rules here and goes on nevertheless. */
+static void pass_on(struct run *run, const struct mr_tuples *batch)
+{
+    for (uint32_t i = 0; i < run->stage->n_passes; i++) {
+        if (run->stage->passes[i] != batch->predicate)
+            continue;
+        struct mr_tuples *copy = mr_exec_alloc(run->exec, sizeof *copy);
+        if (!copy)
+            return;
+        *copy = *batch;
+        append(&run->result_end, copy);
+    }
+}
+
+static void derived_rows(struct run *run, const struct mr_plan_rule *rule,
+                         struct mr_tuples *derived)
+{
+    struct mr_exec *exec = run->exec;
+    uint32_t index = exec->plan->predicates[rule->head].table;
+
+    run->derivations += derived->n;
+    if (run->derivations > MAX_DERIVATIONS) {
+        mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n);
+        return;
+    }
+    if (index != MR_NO_TABLE) {
+        /* the row that stands for a context is a question, not something that was seen */
+        for (uint32_t row = 0; !derived->synthetic && row < derived->n; row++) {
+            if (rule->deletes)
+                delete_row(run, exec->tables->tables[index], derived, row);
+            else
+                put_row(run, exec->tables->tables[index], derived, row);
+        }
+        return;
+    }
+    mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
+    append(triggers(run->stage, derived->predicate, false) ? &run->end : &run->result_end, derived);
+}
+
+static void run_row(struct run *run, struct mr_tuples *row)
+{
+    for (uint32_t r = 0; r < run->stage->n_rules; r++) {
+        const struct mr_plan_rule *rule = &run->stage->rules[r];
+        if (rule->trigger != row->predicate || (row->gone && !rule->on_delete))
+            continue;
+        struct mr_tuples *derived = mr_exec_rule(run->exec, rule, row);
+        if (derived)
+            derived_rows(run, rule, derived);
+        else if (rule->refreshes && !row->synthetic)
+            drop_group(run, rule, row);
+    }
+}
+
+struct mr_tuples *mr_exec_by_row(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                 struct mr_tuples *row)
+{
+    struct run run = {.exec = exec, .stage = stage};
+
+    run.end = &run.todo;
+    run.result_end = &run.result;
+    while (row) {
+        struct mr_tuples *next = row->next;
+        append(triggers(stage, row->predicate, row->gone) ? &run.end : &run.result_end, row);
+        row = next;
+    }
+    while (run.todo) {
+        struct mr_tuples *batch = run.todo;
+        run.todo = batch->next;
+        if (!run.todo)
+            run.end = &run.todo;
+        pass_on(&run, batch);
+        if (batch->n == 1) {
+            run_row(&run, batch);
+            continue;
+        }
+        for (uint32_t i = 0; i < batch->n; i++) {
+            struct mr_tuples *one = one_row(exec, batch, i);
+            if (one)
+                run_row(&run, one);
+        }
+    }
+    return run.result;
+}

@@ -1,0 +1,408 @@
+/* Tables: rows, their indexes, their deadlines. */
+#include "runtime/table.h"
+
+#include "runtime/exec.h"
+
+#include <string.h>
+
+#define FIRST_BUCKETS 16u
+#define MAX_BYTES     (64u * 1024 * 1024) /* of a buffer */
+
+uint32_t mr_value_bytes_of(enum mr_type type, union mr_value value)
+{
+    switch (type) {
+    case MR_TYPE_STRING:
+    case MR_TYPE_LIST:
+        return value.b.len;
+    case MR_TYPE_ADDRESS:
+        return sizeof(struct mr_endpoint);
+    case MR_TYPE_FLOW:
+        return sizeof(struct mr_flow_key);
+    default:
+        return 0;
+    }
+}
+
+void mr_table_init(struct mr_table *t, const struct mr_plan *plan, uint32_t index,
+                   struct mr_buffers *pool, const struct mr_secret *secret)
+{
+    memset(t, 0, sizeof *t);
+    t->plan = plan;
+    t->table = &plan->tables[index];
+    t->predicate = &plan->predicates[t->table->predicate];
+    t->secret = secret;
+    mr_slab_init(&t->slab, pool);
+}
+
+void mr_table_free(struct mr_table *t)
+{
+    while (t->first) {
+        struct mr_row *row = t->first;
+        t->first = row->next;
+        mr_slab_put(&t->slab, row, row->bytes, row->large);
+    }
+    for (uint32_t i = 0; i < MR_MAX_INDEXES; i++)
+        if (t->indexes[i].buckets)
+            mr_buffers_put(t->slab.pool, t->indexes[i].buckets);
+    if (t->heap)
+        mr_buffers_put(t->slab.pool, t->heap);
+    mr_slab_release(&t->slab);
+}
+
+/* ---- indexes ---- */
+
+static struct mr_row_group **buckets_of(const struct mr_row_index *index)
+{
+    return (struct mr_row_group **)(void *)index->buckets->data;
+}
+
+static uint64_t hash_columns(const struct mr_table *t, const struct mr_plan_index *index,
+                             const union mr_value *values, bool packed)
+{
+    uint64_t hash = index->n;
+
+    for (uint32_t k = 0; k < index->n; k++) {
+        uint32_t c = index->columns[k];
+        enum mr_type type = t->predicate->attributes[c].type;
+        hash =
+            (hash ^ mr_value_hash(t->secret, type, values[packed ? k : c])) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 29;
+    }
+    return hash;
+}
+
+/* `packed`: values[k] for column k of the index, else values[c] for column c of the table. */
+static struct mr_row_group *find_group(const struct mr_table *t, uint32_t i, uint64_t hash,
+                                       const union mr_value *values, bool packed)
+{
+    const struct mr_plan_index *index = &t->table->indexes[i];
+
+    if (!t->indexes[i].n_groups)
+        return NULL;
+    struct mr_row_group *g = buckets_of(&t->indexes[i])[hash & (t->indexes[i].n_buckets - 1)];
+    for (; g; g = g->next) {
+        bool same = g->hash == hash;
+        for (uint32_t k = 0; same && k < index->n; k++) {
+            uint32_t c = index->columns[k];
+            same = mr_value_equal(t->predicate->attributes[c].type, g->first->values[c],
+                                  values[packed ? k : c]);
+        }
+        if (same)
+            return g;
+    }
+    return NULL;
+}
+
+/* Room for one more group. */
+static bool grow_index(struct mr_table *t, struct mr_row_index *index)
+{
+    if (index->buckets && index->n_groups < index->n_buckets)
+        return true;
+    uint64_t n = index->buckets ? 2 * index->n_buckets : FIRST_BUCKETS;
+    if (n * sizeof(struct mr_row_group *) > MAX_BYTES)
+        return true; /* chains become longer */
+    struct mr_buffer *fresh =
+        mr_buffers_get(t->slab.pool, (size_t)n * sizeof(struct mr_row_group *));
+    if (!fresh)
+        return index->buckets != NULL;
+    struct mr_row_group **to = (struct mr_row_group **)(void *)fresh->data;
+    memset((void *)to, 0, (size_t)n * sizeof *to);
+    for (uint64_t b = 0; b < index->n_buckets; b++) {
+        struct mr_row_group *g = buckets_of(index)[b];
+        while (g) {
+            struct mr_row_group *next = g->next;
+            g->next = to[g->hash & (n - 1)];
+            to[g->hash & (n - 1)] = g;
+            g = next;
+        }
+    }
+    if (index->buckets)
+        mr_buffers_put(t->slab.pool, index->buckets);
+    index->buckets = fresh;
+    index->n_buckets = n;
+    return true;
+}
+
+static bool link_index(struct mr_table *t, struct mr_row *row, uint32_t i)
+{
+    struct mr_row_index *index = &t->indexes[i];
+    uint64_t hash = hash_columns(t, &t->table->indexes[i], row->values, false);
+    struct mr_row_group *g = find_group(t, i, hash, row->values, false);
+    struct mr_row_link *link = &row->links[i];
+    struct mr_buffer *large;
+
+    if (!g) {
+        if (!grow_index(t, index) || !(g = mr_slab_get(&t->slab, sizeof *g, &large)))
+            return false;
+        struct mr_row_group **bucket = &buckets_of(index)[hash & (index->n_buckets - 1)];
+        *g = (struct mr_row_group){.next = *bucket, .hash = hash};
+        *bucket = g;
+        index->n_groups++;
+    }
+    *link = (struct mr_row_link){.previous = g->last, .group = g};
+    if (g->last)
+        g->last->links[i].next = row;
+    else
+        g->first = row;
+    g->last = row;
+    g->n++;
+    return true;
+}
+
+static void unlink_index(struct mr_table *t, struct mr_row *row, uint32_t i)
+{
+    struct mr_row_index *index = &t->indexes[i];
+    struct mr_row_link *link = &row->links[i];
+    struct mr_row_group *g = link->group;
+
+    if (link->previous)
+        link->previous->links[i].next = link->next;
+    else
+        g->first = link->next;
+    if (link->next)
+        link->next->links[i].previous = link->previous;
+    else
+        g->last = link->previous;
+    if (--g->n)
+        return;
+    struct mr_row_group **at = &buckets_of(index)[g->hash & (index->n_buckets - 1)];
+    while (*at != g)
+        at = &(*at)->next;
+    *at = g->next;
+    index->n_groups--;
+    mr_slab_put(&t->slab, g, sizeof *g, NULL);
+}
+
+/* ---- deadlines: a heap ---- */
+
+static void heap_set(struct mr_row **heap, uint32_t at, struct mr_row *row)
+{
+    heap[at] = row;
+    row->heap_at = at + 1;
+}
+
+static bool sooner(const struct mr_row *x, const struct mr_row *y)
+{
+    if (x->deadline_ns != y->deadline_ns)
+        return x->deadline_ns < y->deadline_ns;
+    return mr_order_compare(x->order, y->order) < 0;
+}
+
+/* Puts the row where it belongs, from place `at` on. */
+static void heap_sift(struct mr_row **heap, uint32_t n, uint32_t at, struct mr_row *row)
+{
+    while (at && sooner(row, heap[(at - 1) / 2])) {
+        heap_set(heap, at, heap[(at - 1) / 2]);
+        at = (at - 1) / 2;
+    }
+    for (uint32_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
+        if (child + 1 < n && sooner(heap[child + 1], heap[child]))
+            child++;
+        if (!sooner(heap[child], row))
+            break;
+        heap_set(heap, at, heap[child]);
+        at = child;
+    }
+    heap_set(heap, at, row);
+}
+
+static bool heap_room(struct mr_table *t)
+{
+    size_t wanted = ((size_t)t->n_heap + 1) * sizeof(struct mr_row *);
+
+    if (t->heap && wanted <= t->heap->capacity)
+        return true;
+    struct mr_buffer *fresh = mr_buffers_get(t->slab.pool, t->heap ? 2 * wanted : 512);
+    if (!fresh)
+        return false;
+    if (t->heap) {
+        memcpy(fresh->data, t->heap->data, t->n_heap * sizeof(struct mr_row *));
+        mr_buffers_put(t->slab.pool, t->heap);
+    }
+    t->heap = fresh;
+    return true;
+}
+
+static struct mr_row **heap_of(const struct mr_table *t)
+{
+    return (struct mr_row **)(void *)t->heap->data;
+}
+
+static void heap_remove(struct mr_table *t, struct mr_row *row)
+{
+    uint32_t at = row->heap_at - 1;
+
+    if (!row->heap_at)
+        return;
+    row->heap_at = 0;
+    struct mr_row *moved = heap_of(t)[--t->n_heap];
+    if (moved != row)
+        heap_sift(heap_of(t), t->n_heap, at, moved);
+}
+
+static bool set_deadline(struct mr_table *t, struct mr_row *row, uint64_t now_ns)
+{
+    if (t->table->lifetime_ns == MR_FOREVER)
+        return true;
+    if (!row->heap_at && !heap_room(t))
+        return false;
+    row->deadline_ns = now_ns + t->table->lifetime_ns;
+    if (!row->heap_at)
+        row->heap_at = ++t->n_heap;
+    heap_sift(heap_of(t), t->n_heap, row->heap_at - 1, row);
+    return true;
+}
+
+struct mr_row *mr_table_expired(const struct mr_table *t, uint64_t now_ns)
+{
+    return mr_table_next_deadline(t) <= now_ns ? heap_of(t)[0] : NULL;
+}
+
+uint64_t mr_table_next_deadline(const struct mr_table *t)
+{
+    return t->n_heap ? heap_of(t)[0]->deadline_ns : UINT64_MAX;
+}
+
+/* ---- rows ---- */
+
+/* A row with copies of all that the values point to; not yet in the table. */
+static struct mr_row *make_row(struct mr_table *t, const union mr_value *values)
+{
+    uint32_t arity = t->predicate->arity, n = t->table->n_indexes;
+    size_t bytes =
+        sizeof(struct mr_row) + arity * sizeof(union mr_value) + n * sizeof(struct mr_row_link);
+    struct mr_buffer *large;
+
+    for (uint32_t c = 0; c < arity; c++)
+        bytes += (mr_value_bytes_of(t->predicate->attributes[c].type, values[c]) + 7u) & ~7u;
+    if (bytes > MAX_BYTES)
+        return NULL;
+    struct mr_row *row = mr_slab_get(&t->slab, bytes, &large);
+    if (!row)
+        return NULL;
+    *row = (struct mr_row){.deadline_ns = MR_FOREVER, .bytes = (uint32_t)bytes, .large = large};
+    uint8_t *at = (uint8_t *)(row->values + arity);
+    row->links = (struct mr_row_link *)(void *)at;
+    at += n * sizeof *row->links;
+    for (uint32_t c = 0; c < arity; c++) {
+        uint32_t len = mr_value_bytes_of(t->predicate->attributes[c].type, values[c]);
+        row->values[c] = values[c];
+        if (!len)
+            continue;
+        memcpy(at, values[c].b.ptr, len);
+        row->values[c].b.ptr = at;
+        at += (len + 7u) & ~7u;
+    }
+    return row;
+}
+
+void mr_table_release(struct mr_table *t, struct mr_row *row)
+{
+    if (row)
+        mr_slab_put(&t->slab, row, row->bytes, row->large);
+}
+
+void mr_table_unlink(struct mr_table *t, struct mr_row *row)
+{
+    for (uint32_t i = 0; i < t->table->n_indexes; i++)
+        unlink_index(t, row, i);
+    heap_remove(t, row);
+    if (row->previous)
+        row->previous->next = row->next;
+    else
+        t->first = row->next;
+    if (row->next)
+        row->next->previous = row->previous;
+    else
+        t->last = row->previous;
+    t->n--;
+}
+
+/* At the end of everything it belongs to; false: no memory, and it is nowhere. */
+static bool link_row(struct mr_table *t, struct mr_row *row, uint64_t now_ns)
+{
+    uint32_t i = 0;
+
+    while (i < t->table->n_indexes && link_index(t, row, i))
+        i++;
+    if (i < t->table->n_indexes || !set_deadline(t, row, now_ns)) {
+        while (i--)
+            unlink_index(t, row, i);
+        return false;
+    }
+    row->previous = t->last;
+    if (t->last)
+        t->last->next = row;
+    else
+        t->first = row;
+    t->last = row;
+    t->n++;
+    return true;
+}
+
+static bool same_values(const struct mr_table *t, const union mr_value *x, const union mr_value *y)
+{
+    for (uint32_t c = 0; c < t->predicate->arity; c++)
+        if (!mr_value_equal(t->predicate->attributes[c].type, x[c], y[c]))
+            return false;
+    return true;
+}
+
+/* The oldest row where there is one too many, counted over all or over those of the key. */
+static struct mr_row *surplus(const struct mr_table *t, const struct mr_row *row)
+{
+    if (t->table->max_rows == MR_FOREVER)
+        return NULL;
+    if (t->table->kind == MR_TABLE_BY_KEY) {
+        const struct mr_row_group *g = row->links[t->table->limit_index].group;
+        return g->n > t->table->max_rows ? g->first : NULL;
+    }
+    return t->n > t->table->max_rows ? t->first : NULL;
+}
+
+struct mr_row *mr_table_find(const struct mr_table *t, uint32_t index, const union mr_value *key)
+{
+    if (index == MR_NO_INDEX)
+        return t->first;
+    uint64_t hash = hash_columns(t, &t->table->indexes[index], key, true);
+    const struct mr_row_group *g = find_group(t, index, hash, key, true);
+    return g ? g->first : NULL;
+}
+
+struct mr_row *mr_table_with_key(const struct mr_table *t, const union mr_value *values)
+{
+    uint64_t hash = hash_columns(t, &t->table->indexes[0], values, false);
+    const struct mr_row_group *g = find_group(t, 0, hash, values, false);
+    return g ? g->first : NULL;
+}
+
+void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now_ns,
+                  struct mr_order_key order, struct mr_change *change)
+{
+    struct mr_row *old = mr_table_with_key(t, values);
+
+    *change = (struct mr_change){.what = MR_PUT_SAME, .row = old};
+    if (old && same_values(t, old->values, values)) {
+        set_deadline(t, old, now_ns);
+        return;
+    }
+    struct mr_row *row = make_row(t, values);
+    if (!row) {
+        change->what = MR_PUT_REFUSED;
+        return;
+    }
+    row->order = order;
+    if (old)
+        mr_table_unlink(t, old);
+    change->old = old;
+    if (!link_row(t, row, now_ns)) {
+        mr_table_release(t, row);
+        change->what = MR_PUT_REFUSED;
+        return;
+    }
+    change->row = row;
+    change->what = old ? MR_PUT_REPLACED : MR_PUT_ADDED;
+    change->evicted = surplus(t, row);
+    if (change->evicted)
+        mr_table_unlink(t, change->evicted);
+}

@@ -1,0 +1,48 @@
+/* The tables and timers of one lane, and what happens to them as packet time passes. */
+#ifndef MR_RUNTIME_TABLE_SET_H
+#define MR_RUNTIME_TABLE_SET_H
+
+#include "runtime/exec.h"
+#include "runtime/table.h"
+
+#include <pthread.h>
+
+struct mr_timer {
+    uint32_t stage;
+    const struct mr_plan_timer *plan;
+    uint64_t next_ns, fired;
+};
+
+/* `lock` is held while the lane runs, so that others may read the rows in between. */
+struct mr_table_set {
+    struct mr_table **tables; /* [n_tables of the plan]; NULL: elsewhere */
+    struct mr_timer *timers;
+    uint32_t group, n_timers;
+    bool *owns;       /* [n_tables] tables[i] is of this lane, not a constant one */
+    bool started;     /* facts are in, timers are set */
+    uint64_t next_ns; /* nothing happens before; 0: to be started */
+    pthread_mutex_t lock;
+};
+
+/* The tables and timers of a group for one lane, with the constant tables beside them. NULL with
+ * MR_OK: the group has none of its own. */
+enum mr_status mr_table_set_new(struct mr_table_set **out, const struct mr_plan *plan,
+                                uint32_t group, const struct mr_table_set *constants,
+                                struct mr_buffers *pool, const struct mr_secret *secret);
+
+/* All constant tables, with their facts. NULL with MR_OK when there are none. */
+enum mr_status mr_table_set_constants(struct mr_table_set **out, const struct mr_plan *plan,
+                                      struct mr_buffers *pool, const struct mr_secret *secret);
+void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan); /* NULL is allowed */
+
+/* Packet time is now_ns, the packet `number` rang: facts, timers, expiry. In the lane. */
+void mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
+
+/* Facts, and timers that fire at the start, if they have not yet: at the first tick, or before
+ * whatever comes before it. */
+void mr_exec_tables_start(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
+
+/* When something happens by itself again. */
+uint64_t mr_table_set_next(const struct mr_table_set *set, const struct mr_plan *plan);
+
+#endif

@@ -1,0 +1,153 @@
+/* Tables, aggregates and timers: the same outputs for any number of workers, lanes, tokens, any
+ * burst size and any scheduling; and what they say is what a plain model says. */
+// layers: runtime analog base
+#include "runtime_rig.h"
+
+static void rows_in_one_order(void **state)
+{
+    (void)state;
+    same_everywhere("materialize(seen, 5, 20, keys(1,2)).\n"
+                    "materialize(sum, infinity, infinity, keys(1,2)).\n"
+                    "materialize(odd, infinity, infinity, keys(1,2)).\n"
+                    "watch(seen). watchmod(sum, \"a\").\n"
+                    "odd(@N, 1). odd(@N, 3). odd(@N, 5). odd(@N, 7).\n" KEYER
+                    "component tables(serial) {\n"
+                    "s1 seen(@N,KEY,NR) :- keyed(@N,PKT,KEY), NR = f_number(PKT).\n"
+                    "s2 sum(@N,LOW,a_COUNT<*>,a_MAX<NR>) :- seen(@N,KEY,NR), LOW = KEY % 4.\n"
+                    "s3 delete seen(@N,K,0) :- keyed(@N,PKT,KEY), odd(@N,KEY), K = KEY + 1.\n"
+                    "s4 report(@N,E,LOW,C,M) :- periodic(@N,E,3), sum(@N,LOW,C,M).\n"
+                    "s5 total(@N,E,a_SUM<C>,a_COUNT<*>) :- periodic(@N,E,5), sum(@N,LOW,C,M).\n"
+                    "s6 few(@N,E) :- periodic(@N,E,2,4).\n"
+                    "}\n",
+                    N_PACKETS / 100);
+}
+
+static void rows_of_a_key_in_its_lane(void **state)
+{
+    (void)state;
+    same_everywhere(
+        "materialize(recent, 4, 3, keys(1,2,3)).\n"
+        "materialize(best, infinity, infinity, keys(1,2)).\n"
+        "watch(recent). watch(best).\n" KEYER
+        "component tables(parallel_context_order, context_keys(keyed(3))) {\n"
+        "s1 recent(@N,KEY,H,NR) :- keyed(@N,PKT,KEY), NR = f_number(PKT),"
+        " H = f_hash(NR).\n"
+        "s2 best(@N,KEY,a_MIN<NR>) :- recent(@N,KEY,H,NR).\n"
+        "s3 news(@N,KEY,a_COUNT<*>,a_SUM<H>) :- keyed(@N,PKT,KEY), recent(@N,KEY,H,X).\n"
+        "s4 delete recent(@N,KEY,3,0) :- keyed(@N,PKT,KEY), best(@N,KEY,M),"
+        " M % 2 == 0.\n"
+        "}\n",
+        N_PACKETS / 2);
+}
+
+static void constants_anywhere(void **state)
+{
+    (void)state;
+    same_everywhere(
+        "materialize(name, infinity, infinity, keys(1,2)).\n"
+        "name(@N, 0, 100). name(@N, 4, 104). name(@N, 9, 109). name(@N, 9, 110).\n" KEYER
+        "component tables(parallel) {\n"
+        "s1 named(@N,KEY,V) :- keyed(@N,PKT,KEY), name(@N,KEY,V).\n"
+        "s2 counts(@N,KEY,a_COUNT<*>) :- keyed(@N,PKT,KEY), name(@N,KEY,V).\n"
+        "}\n",
+        N_PACKETS / 2);
+}
+
+/* What timers and expiry bring forth goes on through other groups. */
+static void internal_events_flow_on(void **state)
+{
+    (void)state;
+    same_everywhere("materialize(seen, 7, 100, keys(1,2)).\n" KEYER SEQUENCER
+                    "component tables(serial) {\n"
+                    "s1 seen(@N,KEY,SEQ) :- counted(@N,PKT,KEY,SEQ), SEQ > 0.\n"
+                    "s2 tick(@N,E,KEY,SEQ) :- periodic(@N,E,1), seen(@N,KEY,SEQ).\n"
+                    "s3 change(@N,KEY,a_COUNT<*>) :- seen(@N,KEY,SEQ).\n"
+                    "}\n"
+                    "component tail(parallel) { t1 result(@N,E,KEY,H) :- tick(@N,E,KEY,SEQ),"
+                    " H = f_hash(SEQ). }\n"
+                    "component again(parallel_context_order, context_keys(result(3))) {\n"
+                    "a1 hashes(@N,E,KEY,H) :- result(@N,E,KEY,H), H > 7. }\n",
+                    N_PACKETS / 10);
+}
+
+/* The last value of each key in lines of this format: the packet's number, key, value. */
+static void last_values(const char *text, size_t len, const char *format, long *values)
+{
+    const char *end = text + len;
+
+    for (const char *line = text; line < end;) {
+        const char *next = memchr(line, '\n', (size_t)(end - line));
+        char copy[128] = "";
+        long number, key, value;
+        memcpy(copy, line, (size_t)(next - line) < sizeof copy ? (size_t)(next - line) : 0);
+        if (sscanf(copy, format, &number, &key, &value) == 3 && key >= 0 && key < N_KEYS)
+            values[key] = value;
+        line = next + 1;
+    }
+}
+
+/* Counting by hand: a row is replaced by one that says one more; the first one where there is none.
+ * A view counts the packets that were put in. */
+static void counts_are_right(void **state)
+{
+    static const char *const program =
+        "materialize(cnt, infinity, infinity, keys(1,2)).\n"
+        "materialize(all, infinity, infinity, keys(1,2)).\n"
+        "materialize(view, infinity, infinity, keys(1,2)).\n"
+        "watch(view).\n" KEYER "component tables(serial) {\n"
+        "c1 had(@N,KEY,a_COUNT<*>) :- keyed(@N,PKT,KEY), cnt(@N,KEY,C).\n"
+        "c2 cnt(@N,KEY,1) :- had(@N,KEY,0).\n"
+        "c3 add(@N,KEY,C) :- had(@N,KEY,1), cnt(@N,KEY,C).\n"
+        "c4 cnt(@N,KEY,D) :- add(@N,KEY,C), D = C + 1.\n"
+        "c5 now(@N,KEY,C) :- cnt(@N,KEY,C).\n"
+        "c6 all(@N,NR,KEY) :- keyed(@N,PKT,KEY), NR = f_number(PKT).\n"
+        "c7 view(@N,KEY,a_COUNT<*>) :- all(@N,NR,KEY).\n"
+        "}\n";
+    struct setting s = {.workers = 2, .lanes = 16, .secret_seed = 5, .packets = 1500};
+    long expected[N_KEYS] = {0}, counted[N_KEYS] = {0}, viewed[N_KEYS] = {0};
+    size_t len;
+
+    (void)state;
+    char *text = run(program, s, &len, NULL);
+    for (uint64_t number = 1; number <= s.packets; number++) {
+        uint64_t r = mix(number);
+        expected[r & 1 ? 0 : (r >> 8) % N_KEYS]++;
+    }
+    last_values(text, len, "%ld now %ld %ld", counted);
+    last_values(text, len, "%ld insert view %ld %ld", viewed);
+    last_values(text, len, "%ld update view %ld %ld", viewed);
+    for (int key = 0; key < N_KEYS; key++) {
+        assert_int_equal(counted[key], expected[key]);
+        assert_int_equal(viewed[key], expected[key]);
+    }
+    free(text);
+}
+
+/* More rows than memory: refused and counted, and nothing breaks. */
+static void tables_run_out_of_memory(void **state)
+{
+    struct setting s = {.workers = 2, .lanes = 16, .memory = 8u << 20, .tokens = 4};
+    struct mr_metrics metrics = {0};
+    size_t len;
+
+    (void)state;
+    char *text = run("materialize(all, infinity, infinity, keys(1,2,3)).\n" KEYER
+                     "component tables(serial) {\n"
+                     "c1 all(@N,NR,I,PAD) :- keyed(@N,PKT,KEY), NR = f_number(PKT), I = 1,"
+                     " P = \"0123456789012345678901234567890123456789\" + f_text(PKT),"
+                     " Q = P + P + P + P + P + P + P + P, R = Q + Q + Q + Q + Q + Q, PAD = R + R.\n"
+                     "}\n",
+                     s, &len, &metrics);
+    assert_true(atomic_load(&metrics.counters[MR_COUNT_TABLE_ROWS_REFUSED]) > 0);
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rows_in_one_order),  cmocka_unit_test(rows_of_a_key_in_its_lane),
+        cmocka_unit_test(constants_anywhere), cmocka_unit_test(internal_events_flow_on),
+        cmocka_unit_test(counts_are_right),   cmocka_unit_test(tables_run_out_of_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
