@@ -39,7 +39,7 @@ struct mr_automaton {
     uint16_t start;    /* DFA: the first state */
     uint16_t end_from; /* DFA8, DFA16: states from here on match if the message ends there.
                           GROUP: states from here on accept something, now or at the end.
-                          NFA: words of a set */
+                          NFA: words of a set: 1, 2, 4 or 8 */
     uint32_t pattern;  /* that it decides; GROUP: u16[2 x n_states] at this offset, which lists
                           of patterns a state accepts now, and which at the end */
     uint32_t lists_at; /* GROUP: u32 offsets of the lists: a number, then patterns */

@@ -244,6 +244,8 @@ enum mr_status mr_layout_nfa(const struct mr_nfa *nfa, struct mr_laid_out *out, 
         *why = "more than 256 positions";
         return MR_ERR_LIMIT;
     }
+    while (words & (words - 1)) /* as kernels have it unrolled */
+        words++;
     uint32_t n_classes = classes_of(nfa, classes, first_byte);
     if (!data_new(out, 256 + (uint64_t)(MR_NFA_ROWS + n_classes + nfa->n) * words * 4))
         return MR_ERR_MEMORY;

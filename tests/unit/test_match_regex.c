@@ -1,9 +1,10 @@
-/* Patterns compiled for a device against Hyperscan: the same set of patterns for every text. Real
+/* Patterns compiled for a device against Hyperscan: the same set of patterns for every text, on the
+ * host and, for some of the texts, on the emulated device. Real
  * patterns (Hyperscan's own tests, Snort's rules, SpamAssassin's, the sets of ANMLZoo) over what
  * comes with them, mails, texts drawn from the patterns themselves, and changes of those. */
 // layers: base offload components real
 #include "components/match.h"
-#include "offload/regex.h"
+#include "offload/backend.h"
 #include "real_patterns.h"
 
 #include <setjmp.h>
@@ -14,7 +15,9 @@
 
 #include <cmocka.h>
 
-#define TEXT_MAX 65536
+#define TEXT_MAX    65536
+#define BATCH_BYTES 49152
+#define BATCH_TEXTS 128
 
 struct comparison {
     struct mr_match_set set;
@@ -25,6 +28,13 @@ struct comparison {
     uint32_t *matches, *undecided;
     uint64_t texts, bytes, found, different, left;
     uint32_t told;
+    /* what the device is asked, and what Hyperscan said to it */
+    const struct mr_backend *backend;
+    void *device;
+    struct mr_batch *batch;
+    bool *expected; /* [BATCH_TEXTS][set.n] */
+    uint32_t rounds;
+    uint64_t on_device, redone;
 };
 
 static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
@@ -40,7 +50,7 @@ static bool bit(const uint32_t *bits, uint32_t i)
     return bits[i >> 5] >> (i & 31) & 1;
 }
 
-static void tell(struct comparison *c, uint32_t i, const uint8_t *bytes, uint32_t len)
+static void tell(struct comparison *c, uint32_t i, bool theirs, const uint8_t *bytes, uint32_t len)
 {
     const struct mr_regex_place *place = &c->regex.places[i];
 
@@ -48,11 +58,88 @@ static void tell(struct comparison *c, uint32_t i, const uint8_t *bytes, uint32_
     if (c->told++ > 20)
         return;
     print_message("%u %s (%s): Hyperscan %d, here %d, on %u bytes: ", c->set.patterns[i].id,
-                  c->set.patterns[i].text, mr_regex_tier_name(place->tier), c->hyperscan[i],
-                  !c->hyperscan[i], len);
+                  c->set.patterns[i].text, mr_regex_tier_name(place->tier), theirs, !theirs, len);
     for (uint32_t k = 0; k < len && k < 60; k++)
         print_message(bytes[k] >= ' ' && bytes[k] < 127 ? "%c" : "\\x%02x", bytes[k]);
     print_message("\n");
+}
+
+/* ---- the device ---- */
+
+static void device_open(struct comparison *c)
+{
+    struct mr_backend_config config = {&c->regex, BATCH_BYTES, BATCH_TEXTS, 256, 0};
+    struct mr_error error;
+
+    c->backend = mr_backend_emulated();
+    if (!c->backend) {
+        print_message("SKIP: no emulated device in this build\n");
+        return;
+    }
+    if (c->backend->open(&config, &c->device, &error) ||
+        c->backend->batch_new(c->device, &c->batch, &error))
+        fail_msg("%s", error.text);
+    c->expected = calloc(BATCH_TEXTS, c->set.n);
+    assert_non_null(c->expected);
+    c->rounds = getenv("MR_LARGE") ? 40 : 1;
+}
+
+static void device_close(struct comparison *c)
+{
+    if (!c->backend)
+        return;
+    c->backend->batch_free(c->device, c->batch);
+    c->backend->close(c->device);
+    free(c->expected);
+}
+
+/* Searches the batch and empties it. */
+static void device_compare(struct comparison *c)
+{
+    static bool found[BATCH_TEXTS][16384];
+    struct mr_error error;
+    enum mr_status status = c->backend->submit(c->device, c->batch, &error);
+
+    while (!status && (status = c->backend->poll(c->device, c->batch, &error)) == MR_AGAIN)
+        status = MR_OK;
+    if (status)
+        fail_msg("%s", error.text);
+    assert_true(c->set.n <= sizeof found[0]);
+    memset(found, 0, sizeof found);
+    for (uint32_t i = 0; i < c->batch->n_matches; i++) {
+        const struct mr_regex_match *m = &c->batch->matches[i];
+        uint32_t pattern = m->pattern & ~MR_REGEX_UNDECIDED;
+        bool *cell = &found[m->message][pattern];
+        assert_false(*cell && !c->batch->redo[m->message]);
+        *cell =
+            m->pattern & MR_REGEX_UNDECIDED ? c->expected[m->message * c->set.n + pattern] : true;
+    }
+    for (uint32_t m = 0; m < c->batch->n_messages; m++) {
+        const uint8_t *bytes = c->batch->bytes + c->batch->messages[m].offset;
+        bool is_utf8 = mr_match_utf8(bytes, c->batch->messages[m].len);
+        c->redone += c->batch->redo[m];
+        for (uint32_t i = 0; i < c->set.n && !c->batch->redo[m]; i++) {
+            bool ours = found[m][i] && (is_utf8 || !(c->set.patterns[i].flags & HS_FLAG_UTF8));
+            bool theirs = c->expected[m * c->set.n + i];
+            if (ours != theirs && c->regex.places[i].tier != MR_TIER_CPU)
+                tell(c, i, theirs, bytes, c->batch->messages[m].len);
+        }
+    }
+    c->on_device += c->batch->n_messages;
+    c->batch->n_messages = c->batch->n_bytes = 0;
+    c->rounds--;
+}
+
+/* The text that Hyperscan has just seen. */
+static void device_take(struct comparison *c, const uint8_t *bytes, uint32_t len)
+{
+    if (!c->rounds || len > BATCH_BYTES / 4)
+        return;
+    if (!mr_batch_add(c->batch, bytes, len)) {
+        device_compare(c);
+        return;
+    }
+    memcpy(&c->expected[(c->batch->n_messages - 1) * c->set.n], c->hyperscan, c->set.n);
 }
 
 static void compare(struct comparison *c, const uint8_t *bytes, uint32_t len)
@@ -66,6 +153,8 @@ static void compare(struct comparison *c, const uint8_t *bytes, uint32_t len)
                                      c->groups.scratch, on_match, c->hyperscan),
                              HS_SUCCESS);
     mr_regex_search(&c->regex, bytes, len, c->matches, c->undecided);
+    if (c->texts % 37 == 5 || getenv("MR_LARGE"))
+        device_take(c, bytes, len);
     c->texts++;
     c->bytes += len;
     for (uint32_t i = 0; i < c->set.n; i++) {
@@ -75,7 +164,7 @@ static void compare(struct comparison *c, const uint8_t *bytes, uint32_t len)
         if (bit(c->undecided, i)) /* the CPU decides; and it does not decide more than need be */
             c->left++;
         else if (ours != c->hyperscan[i])
-            tell(c, i, bytes, len);
+            tell(c, i, c->hyperscan[i], bytes, len);
     }
 }
 
@@ -150,13 +239,19 @@ static void comparison_open(struct comparison *c, const char *name)
         mr_regex_compile(&c->regex, c->patterns, c->set.n, &mr_regex_limits_default, 2, &error),
         MR_OK);
     print_tiers(name, c, refused);
+    device_open(c);
 }
 
 static void comparison_close(struct comparison *c)
 {
-    print_message("  %lu texts, %lu bytes: %lu matches, %lu left to the CPU, %lu differences\n",
+    if (c->rounds && c->batch->n_messages)
+        device_compare(c);
+    device_close(c);
+    print_message("  %lu texts, %lu bytes: %lu matches, %lu left to the CPU; %lu texts on the "
+                  "device, %lu of them redone; %lu differences\n",
                   (unsigned long)c->texts, (unsigned long)c->bytes, (unsigned long)c->found,
-                  (unsigned long)c->left, (unsigned long)c->different);
+                  (unsigned long)c->left, (unsigned long)c->on_device, (unsigned long)c->redone,
+                  (unsigned long)c->different);
     uint64_t different = c->different, found = c->found;
     mr_regex_set_free(&c->regex);
     mr_match_groups_free(&c->groups);

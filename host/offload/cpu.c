@@ -1,0 +1,148 @@
+/* The back end that every machine has: the compiled tables, searched by the thread that submits. */
+#include "offload/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct cpu {
+    struct mr_backend_config config;
+    uint32_t *matches, *undecided; /* bits */
+};
+
+struct cpu_batch {
+    struct mr_batch batch;
+    struct mr_regex_match *found;
+    uint32_t capacity;
+};
+
+bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len)
+{
+    uint64_t end = (uint64_t)batch->n_bytes + ((uint64_t)len + 15) / 16 * 16;
+
+    if (batch->n_messages == batch->messages_max || end > batch->bytes_max)
+        return false;
+    batch->messages[batch->n_messages++] = (struct mr_batch_message){batch->n_bytes, len};
+    if (len)
+        memcpy(batch->bytes + batch->n_bytes, bytes, len);
+    memset(batch->bytes + batch->n_bytes + len, 0, end - batch->n_bytes - len);
+    batch->n_bytes = (uint32_t)end;
+    return true;
+}
+
+static void cpu_close(void *state)
+{
+    struct cpu *cpu = state;
+
+    if (!cpu)
+        return;
+    free(cpu->matches);
+    free(cpu->undecided);
+    free(cpu);
+}
+
+static enum mr_status cpu_open(const struct mr_backend_config *config, void **state,
+                               struct mr_error *error)
+{
+    struct cpu *cpu = calloc(1, sizeof *cpu);
+    size_t words = (config->set->n + 31) / 32 + 1;
+
+    *state = cpu;
+    if (cpu) {
+        cpu->config = *config;
+        cpu->matches = calloc(words, 4);
+        cpu->undecided = calloc(words, 4);
+        if (cpu->matches && cpu->undecided)
+            return MR_OK;
+    }
+    cpu_close(cpu);
+    *state = NULL;
+    return mr_fail(error, MR_ERR_MEMORY, "no memory for the back end of patterns on the CPU");
+}
+
+static void cpu_batch_free(void *state, struct mr_batch *batch)
+{
+    struct cpu_batch *own = (struct cpu_batch *)batch;
+
+    (void)state;
+    if (!own)
+        return;
+    free(batch->bytes);
+    free(batch->messages);
+    free(batch->redo);
+    free(own->found);
+    free(own);
+}
+
+static enum mr_status cpu_batch_new(void *state, struct mr_batch **batch, struct mr_error *error)
+{
+    const struct mr_backend_config *config = &((struct cpu *)state)->config;
+    struct cpu_batch *own = calloc(1, sizeof *own);
+
+    *batch = NULL;
+    if (own) {
+        own->batch.bytes_max = config->bytes_max;
+        own->batch.messages_max = config->messages_max;
+        own->capacity = (config->messages_max + 16) * config->matches_each;
+        own->batch.bytes = aligned_alloc(16, config->bytes_max);
+        own->batch.messages = calloc(config->messages_max, sizeof *own->batch.messages);
+        own->batch.redo = calloc(config->messages_max, 1);
+        own->found = calloc(own->capacity, sizeof *own->found);
+        if (own->batch.bytes && own->batch.messages && own->batch.redo && own->found) {
+            *batch = &own->batch;
+            return MR_OK;
+        }
+        cpu_batch_free(state, &own->batch);
+    }
+    return mr_fail(error, MR_ERR_MEMORY, "no memory for a batch of %u bytes", config->bytes_max);
+}
+
+/* The bits of a message become matches; false: there is no room. */
+static bool append(struct cpu_batch *own, const uint32_t *bits, uint32_t n, uint32_t message,
+                   uint32_t flag)
+{
+    for (uint32_t w = 0; w < (n + 31) / 32; w++)
+        for (uint32_t left = bits[w]; left; left &= left - 1) {
+            if (own->batch.n_matches == own->capacity)
+                return false;
+            own->found[own->batch.n_matches++] =
+                (struct mr_regex_match){message, (w * 32 + (uint32_t)__builtin_ctz(left)) | flag};
+        }
+    return true;
+}
+
+static enum mr_status cpu_submit(void *state, struct mr_batch *batch, struct mr_error *error)
+{
+    struct cpu *cpu = state;
+    struct cpu_batch *own = (struct cpu_batch *)batch;
+    const struct mr_regex_set *set = cpu->config.set;
+
+    (void)error;
+    batch->n_matches = 0;
+    batch->matches = own->found;
+    for (uint32_t m = 0; m < batch->n_messages; m++) {
+        mr_regex_search(set, batch->bytes + batch->messages[m].offset, batch->messages[m].len,
+                        cpu->matches, cpu->undecided);
+        for (uint32_t i = 0; i < set->n && set->tiers[MR_TIER_CPU]; i++) /* the caller's anyway */
+            if (set->places[i].tier == MR_TIER_CPU)
+                cpu->undecided[i >> 5] &= ~(1u << (i & 31));
+        batch->redo[m] = !append(own, cpu->matches, set->n, m, 0) ||
+                         !append(own, cpu->undecided, set->n, m, MR_REGEX_UNDECIDED);
+    }
+    return MR_OK;
+}
+
+static enum mr_status cpu_poll(void *state, struct mr_batch *batch, struct mr_error *error)
+{
+    (void)state, (void)batch, (void)error;
+    return MR_OK;
+}
+
+const struct mr_backend mr_backend_cpu = {
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .batch_new = cpu_batch_new,
+    .batch_free = cpu_batch_free,
+    .submit = cpu_submit,
+    .poll = cpu_poll,
+};

@@ -1,0 +1,37 @@
+/* The back end on an NVIDIA GPU. */
+#include "kernels/device.h"
+#include "offload/backend.h"
+
+#ifdef MR_HAVE_CUDA
+
+static enum mr_status open(const struct mr_backend_config *config, void **state,
+                           struct mr_error *error)
+{
+    static const struct mr_device_backend backend = {&mr_device_cuda, &mr_factor_filter_cuda,
+                                                     &mr_regex_kernels_cuda};
+    return mr_device_open(&backend, config, state, error);
+}
+
+static const struct mr_backend cuda = {
+    .name = "cuda",
+    .open = open,
+    .close = mr_device_close,
+    .batch_new = mr_device_batch_new,
+    .batch_free = mr_device_batch_free,
+    .submit = mr_device_submit,
+    .poll = mr_device_poll,
+};
+
+const struct mr_backend *mr_backend_cuda(void)
+{
+    return &cuda;
+}
+
+#else
+
+const struct mr_backend *mr_backend_cuda(void)
+{
+    return NULL;
+}
+
+#endif

@@ -1,0 +1,376 @@
+/* A back end on a device: tables are copied there once, every batch has its own memory and stream.
+ * All work of a batch is queued at once, from the copy in to the copy out. */
+#include "kernels/device.h"
+#include "offload/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PAIRS_EACH   32u /* room for pairs: so many for each message, and some more */
+#define PAIRS_MORE   1024u
+#define MATCHES_MORE 256u
+#define PAIRS_OF_ONE 128u /* a message with more is searched on the CPU */
+#define BLOCKS_EACH  4u   /* for each processor */
+
+/* One factor table and what its filter writes. */
+struct factors {
+    const struct mr_factor_table *host;
+    struct mr_factor_table *table;
+};
+
+struct device_state {
+    struct mr_device_backend backend;
+    struct mr_backend_config config;
+    struct factors factors[2];
+    struct mr_regex_table *table;
+    uint32_t n_blocks_max;
+};
+
+struct filtered {
+    uint32_t *seen, *states;
+    struct mr_factor_pair *pairs;
+    struct mr_factor_counts *counts;
+};
+
+struct device_batch {
+    struct mr_batch batch;
+    void *stream, *began, *copied, *searched, *ended;
+    /* the device's */
+    uint8_t *bytes;
+    struct mr_batch_message *messages;
+    struct filtered filtered[2];
+    uint32_t *order, *starts, *n_matches, *overflows, *seen;
+    struct mr_regex_match *matches;
+    /* pinned */
+    uint32_t *host_n_matches, *host_overflows, *host_states[2];
+    struct mr_regex_match *host_matches;
+    uint32_t pairs_capacity, matches_capacity;
+};
+
+static enum mr_status failed(const struct device_state *d, int code, struct mr_error *error,
+                             const char *what)
+{
+    return mr_fail(error, MR_ERR_START, "device %s: %s: %s (%d)", d->backend.device->name, what,
+                   d->backend.device->error_text(code), code);
+}
+
+/* ---- the device ---- */
+
+void mr_device_close(void *state)
+{
+    struct device_state *d = state;
+
+    if (!d)
+        return;
+    for (int i = 0; i < 2; i++)
+        d->backend.device->free_memory(d->factors[i].table);
+    d->backend.device->free_memory(d->table);
+    free(d);
+}
+
+/* Copies a table there, by way of pinned memory. */
+static int upload(const struct device_state *d, const void *from, size_t bytes, void **to)
+{
+    const struct mr_device *device = d->backend.device;
+    void *pinned = NULL, *stream = NULL, *event = NULL;
+    int code = device->alloc(to, bytes);
+
+    if (!code)
+        code = device->host_alloc(&pinned, bytes);
+    if (!code)
+        code = device->stream_new(&stream);
+    if (!code)
+        code = device->event_new(&event);
+    if (!code) {
+        memcpy(pinned, from, bytes);
+        code = device->copy_in(*to, pinned, bytes, stream);
+    }
+    if (!code)
+        code = device->record(event, stream);
+    if (!code)
+        code = device->wait(event);
+    if (event)
+        device->event_free(event);
+    if (stream)
+        device->stream_free(stream);
+    if (pinned)
+        device->host_free(pinned);
+    return code;
+}
+
+static int load(struct device_state *d)
+{
+    const struct mr_regex_set *set = d->config.set;
+    int processors = 1, code = d->backend.device->use(d->config.device);
+
+    if (!code)
+        code = d->backend.device->processors(d->config.device, &processors);
+    d->n_blocks_max = BLOCKS_EACH * (uint32_t)processors;
+    d->factors[0].host = set->factors;
+    d->factors[1].host = set->factors_3;
+    for (int i = 0; i < 2 && !code; i++)
+        code =
+            upload(d, d->factors[i].host, d->factors[i].host->bytes, (void **)&d->factors[i].table);
+    return code ? code : upload(d, set->table, set->table->bytes, (void **)&d->table);
+}
+
+enum mr_status mr_device_open(const struct mr_device_backend *backend,
+                              const struct mr_backend_config *config, void **state,
+                              struct mr_error *error)
+{
+    struct device_state *d = calloc(1, sizeof *d);
+    int n = 0;
+
+    *state = NULL;
+    if (!d)
+        return mr_fail(error, MR_ERR_MEMORY, "no memory for a device's back end");
+    d->backend = *backend;
+    d->config = *config;
+    int code = backend->device->count(&n);
+    enum mr_status status = MR_OK;
+    if (code)
+        status = failed(d, code, error, "it cannot be used");
+    else if (config->device >= n)
+        status = mr_fail(error, MR_ERR_START, "device %s: number %d is wanted and there are %d",
+                         backend->device->name, config->device, n);
+    else if ((code = load(d)) != 0)
+        status = failed(d, code, error, "patterns cannot be copied there");
+    if (status) {
+        mr_device_close(d);
+        return status;
+    }
+    *state = d;
+    return MR_OK;
+}
+
+/* ---- a batch's memory ---- */
+
+void mr_device_batch_free(void *state, struct mr_batch *batch)
+{
+    const struct device_state *d = state;
+    const struct mr_device *device = d->backend.device;
+    struct device_batch *b = (struct device_batch *)batch;
+
+    if (!b)
+        return;
+    void *theirs[] = {b->bytes,   b->messages,  b->order, b->starts,
+                      b->matches, b->n_matches, b->seen,  b->overflows};
+    void *pinned[] = {batch->bytes,      batch->messages,   b->host_matches,  b->host_n_matches,
+                      b->host_overflows, b->host_states[0], b->host_states[1]};
+    void *events[] = {b->began, b->copied, b->searched, b->ended};
+    for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
+        device->free_memory(theirs[i]);
+    for (int i = 0; i < 2; i++) {
+        device->free_memory(b->filtered[i].seen);
+        device->free_memory(b->filtered[i].states);
+        device->free_memory(b->filtered[i].pairs);
+        device->free_memory(b->filtered[i].counts);
+    }
+    for (size_t i = 0; i < sizeof pinned / sizeof *pinned; i++)
+        if (pinned[i])
+            device->host_free(pinned[i]);
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i])
+            device->event_free(events[i]);
+    if (b->stream)
+        device->stream_free(b->stream);
+    free(batch->redo);
+    free(b);
+}
+
+/* The first error of many calls. */
+struct taking {
+    const struct mr_device *device;
+    int code;
+};
+
+static void *take(struct taking *t, bool pinned, uint64_t n, size_t size)
+{
+    void *at = NULL;
+
+    if (!t->code)
+        t->code = pinned ? t->device->host_alloc(&at, (size_t)n * size)
+                         : t->device->alloc(&at, (size_t)n * size);
+    return t->code ? NULL : at;
+}
+
+static void take_all(struct device_state *d, struct device_batch *b, struct taking *t)
+{
+    const struct mr_backend_config *config = &d->config;
+    uint64_t n = config->messages_max, patterns = config->set->n;
+
+    b->batch.bytes = take(t, true, config->bytes_max, 1);
+    b->batch.messages = take(t, true, n, sizeof *b->batch.messages);
+    b->host_matches = take(t, true, b->matches_capacity, sizeof *b->host_matches);
+    b->host_n_matches = take(t, true, 1, 16);
+    b->host_overflows = take(t, true, n, 4);
+    b->bytes = take(t, false, config->bytes_max, 1);
+    b->messages = take(t, false, n, sizeof *b->messages);
+    b->matches = take(t, false, b->matches_capacity, sizeof *b->matches);
+    b->n_matches = take(t, false, 1, 16);
+    b->overflows = take(t, false, n, 4);
+    b->seen = take(t, false, n * ((patterns + 31) / 32), 4);
+    b->order = take(t, false, b->pairs_capacity, 4);
+    b->starts = take(t, false, patterns + 1, 4);
+    for (int i = 0; i < 2; i++) {
+        struct filtered *f = &b->filtered[i];
+        b->host_states[i] = take(t, true, n, 4);
+        f->seen = take(t, false, n * mr_factor_seen_words(d->factors[i].host->n_slots), 4);
+        f->states = take(t, false, n, 4);
+        f->pairs = take(t, false, b->pairs_capacity, sizeof *f->pairs);
+        f->counts = take(t, false, 1, sizeof *f->counts);
+    }
+    void **events[] = {&b->began, &b->copied, &b->searched, &b->ended};
+    if (!t->code)
+        t->code = t->device->stream_new(&b->stream);
+    for (size_t i = 0; i < sizeof events / sizeof *events && !t->code; i++)
+        t->code = t->device->event_new(events[i]);
+}
+
+enum mr_status mr_device_batch_new(void *state, struct mr_batch **batch, struct mr_error *error)
+{
+    struct device_state *d = state;
+    struct device_batch *b = calloc(1, sizeof *b);
+    struct taking t = {d->backend.device, 0};
+
+    *batch = NULL;
+    if (!b || !(b->batch.redo = calloc(d->config.messages_max, 1))) {
+        free(b);
+        return mr_fail(error, MR_ERR_MEMORY, "no memory for a batch");
+    }
+    b->batch.bytes_max = d->config.bytes_max;
+    b->batch.messages_max = d->config.messages_max;
+    b->pairs_capacity = d->config.messages_max * PAIRS_EACH + PAIRS_MORE;
+    b->matches_capacity = d->config.messages_max * d->config.matches_each + MATCHES_MORE;
+    take_all(d, b, &t);
+    if (t.code) {
+        mr_device_batch_free(d, &b->batch);
+        return failed(d, t.code, error, "memory for a batch");
+    }
+    *batch = &b->batch;
+    return MR_OK;
+}
+
+/* ---- searching ---- */
+
+static int filter(const struct device_state *d, const struct device_batch *b, int which)
+{
+    const struct mr_factor_table *host = d->factors[which].host;
+    const struct filtered *f = &b->filtered[which];
+    struct mr_factor_filter_batch batch = {
+        .table = d->factors[which].table,
+        .bytes = b->bytes,
+        .n_bytes = b->batch.n_bytes,
+        .n_messages = b->batch.n_messages,
+        .messages = b->messages,
+        .seen = f->seen,
+        .states = f->states,
+        .pairs = f->pairs,
+        .capacity = b->pairs_capacity,
+        .pairs_per_message_max = PAIRS_OF_ONE,
+        .counts = f->counts,
+        .n_slots = host->n_slots,
+        .bitmap_log2 = host->bitmap_log2,
+        .gram_mask = host->gram_mask,
+        .n_blocks_max = d->n_blocks_max,
+    };
+    return d->backend.filter->enqueue(&batch, b->stream);
+}
+
+static int search(const struct device_state *d, const struct device_batch *b, uint32_t capacity)
+{
+    const struct mr_regex_kernels *kernels = d->backend.kernels;
+    struct mr_regex_batch batch = {
+        .table = d->table,
+        .bytes = b->bytes,
+        .messages = b->messages,
+        .n_messages = b->batch.n_messages,
+        .n_blocks_max = d->n_blocks_max,
+        .output = {b->matches, capacity, b->n_matches, b->overflows, b->seen, d->config.set->n},
+    };
+    int code = kernels->begin(&batch, b->stream);
+
+    for (int i = 0; i < 2 && !code; i++) {
+        const struct filtered *f = &b->filtered[i];
+        struct mr_regex_pairs pairs = {f->pairs,  f->counts, b->pairs_capacity,
+                                       f->states, b->order,  b->starts};
+        code = filter(d, b, i);
+        if (!code)
+            code = kernels->verify(&batch, &pairs, b->stream);
+    }
+    return code ? code : kernels->always(&batch, d->config.set->table->n_always, b->stream);
+}
+
+static uint32_t matches_room(const struct device_state *d, const struct device_batch *b)
+{
+    uint32_t room = b->batch.n_messages * d->config.matches_each + MATCHES_MORE;
+    return room < b->matches_capacity ? room : b->matches_capacity;
+}
+
+static int copy_out(const struct device_state *d, const struct device_batch *b, uint32_t capacity)
+{
+    const struct mr_device *device = d->backend.device;
+    size_t each = (size_t)b->batch.n_messages * 4;
+    int code = device->copy_out(b->host_n_matches, b->n_matches, 4, b->stream);
+
+    if (!code)
+        code =
+            device->copy_out(b->host_matches, b->matches, capacity * sizeof *b->matches, b->stream);
+    if (!code)
+        code = device->copy_out(b->host_overflows, b->overflows, each, b->stream);
+    for (int i = 0; i < 2 && !code; i++)
+        code = device->copy_out(b->host_states[i], b->filtered[i].states, each, b->stream);
+    return code;
+}
+
+enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error)
+{
+    struct device_state *d = state;
+    struct device_batch *b = (struct device_batch *)batch;
+    const struct mr_device *device = d->backend.device;
+    uint32_t capacity = matches_room(d, b);
+    int code = device->use(d->config.device);
+
+    if (!code)
+        code = device->record(b->began, b->stream);
+    if (!code)
+        code = device->copy_in(b->bytes, batch->bytes, batch->n_bytes, b->stream);
+    if (!code)
+        code = device->copy_in(b->messages, batch->messages,
+                               batch->n_messages * sizeof *batch->messages, b->stream);
+    if (!code)
+        code = device->record(b->copied, b->stream);
+    if (!code)
+        code = search(d, b, capacity);
+    if (!code)
+        code = device->record(b->searched, b->stream);
+    if (!code)
+        code = copy_out(d, b, capacity);
+    if (!code)
+        code = device->record(b->ended, b->stream);
+    return code ? failed(d, code, error, "a batch cannot be started") : MR_OK;
+}
+
+enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error)
+{
+    struct device_state *d = state;
+    struct device_batch *b = (struct device_batch *)batch;
+    const struct mr_device *device = d->backend.device;
+    int code = device->query(b->ended);
+
+    if (code == MR_DEVICE_BUSY)
+        return MR_AGAIN;
+    if (!code)
+        code = device->elapsed_ns(&batch->device_ns, b->began, b->ended);
+    if (!code)
+        code = device->elapsed_ns(&batch->kernels_ns, b->copied, b->searched);
+    if (code)
+        return failed(d, code, error, "a batch failed");
+    uint32_t room = matches_room(d, b);
+    batch->matches = b->host_matches;
+    batch->n_matches = *b->host_n_matches < room ? *b->host_n_matches : room;
+    for (uint32_t m = 0; m < batch->n_messages; m++)
+        batch->redo[m] = b->host_overflows[m] != 0 ||
+                         ((b->host_states[0][m] | b->host_states[1][m]) & MR_MESSAGE_OVERFLOW);
+    return MR_OK;
+}

@@ -1,0 +1,37 @@
+/* The back end on the emulated device. */
+#include "kernels/device.h"
+#include "offload/backend.h"
+
+#ifdef MR_HAVE_EMULATED
+
+static enum mr_status open(const struct mr_backend_config *config, void **state,
+                           struct mr_error *error)
+{
+    static const struct mr_device_backend backend = {
+        &mr_device_emulated, &mr_factor_filter_emulated, &mr_regex_kernels_emulated};
+    return mr_device_open(&backend, config, state, error);
+}
+
+static const struct mr_backend emulated = {
+    .name = "emulated",
+    .open = open,
+    .close = mr_device_close,
+    .batch_new = mr_device_batch_new,
+    .batch_free = mr_device_batch_free,
+    .submit = mr_device_submit,
+    .poll = mr_device_poll,
+};
+
+const struct mr_backend *mr_backend_emulated(void)
+{
+    return &emulated;
+}
+
+#else
+
+const struct mr_backend *mr_backend_emulated(void)
+{
+    return NULL;
+}
+
+#endif
