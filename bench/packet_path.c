@@ -197,7 +197,7 @@ static void run_program(struct source *s, const char *text, uint32_t workers, ui
         .hooks = {.user = s, .intake = intake, .leave = leave, .retire = retire},
         .workers = workers,
         .lanes = lanes,
-        .max_contexts = 2 * s->flows,
+        .max_contexts = s->flows + s->flows / 16,
     };
     struct mr_buffers *buffers = NULL;
     struct mr_runtime *runtime = NULL;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #define LINE          64u
+#define PAIR          128u /* lines that come from memory together, on most machines */
 #define PAGE_BYTES    4096u
 #define HUGE_BYTES    ((uint64_t)2 << 20)
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
@@ -39,7 +40,7 @@ static uint64_t n_entries(uint64_t max_contexts)
 
 static uint64_t stride_of(uint32_t context_bytes, uint32_t row_bytes)
 {
-    return up(sizeof(struct mr_context) + context_bytes, LINE) + up(row_bytes, LINE);
+    return up(up(sizeof(struct mr_context) + context_bytes, LINE) + row_bytes, PAIR);
 }
 
 static uint64_t entries_bytes(uint64_t max_contexts)
@@ -176,9 +177,9 @@ void mr_contexts_prefetch_flows(const struct mr_context_table *table, const unio
         if (!table->entries[i])
             continue;
         const uint8_t *c = (const uint8_t *)at(table, (uint32_t)table->entries[i] - 1);
+        /* what functions write: the flow's account, behind the key, and the first slots */
         __builtin_prefetch(c, 1);
-        /* what functions write: the flow's account and the first slots */
-        __builtin_prefetch(c + offsetof(struct mr_context, flow.packets), 1);
+        __builtin_prefetch(c + offsetof(struct mr_context, flow), 1);
         for (uint32_t line = 0; line < table->context_bytes && line < 4 * LINE; line += LINE)
             __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
     }

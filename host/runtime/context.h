@@ -22,7 +22,7 @@
 #define MR_NO_CONTEXT        UINT32_MAX
 
 struct mr_context {
-    /* one cache line: all that finding it reads */
+    /* one cache line: all that finding it reads; in the next one what most packets change */
     _Alignas(64) struct mr_flow_key key; /* of another type: its bytes in a and b, and its hash */
     uint32_t batch;                      /* the task that used it last: mr_context_table.batch */
     uint8_t key_len;                     /* of another type */

@@ -376,25 +376,23 @@ struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context
     return c;
 }
 
-/* Takes rows without a context out of a batch. */
-static void refuse(struct mr_exec *exec, struct mr_tuples *t, uint32_t first_row)
+/* Takes rows without a context out of a batch, whose columns others may read as well. */
+static void refuse(struct mr_exec *exec, struct mr_tuples *t)
 {
-    uint32_t arity = exec->plan->predicates[t->predicate].arity, n = first_row;
-    for (uint32_t row = first_row; row < t->n; row++) {
-        if (!t->contexts[row])
-            continue;
-        for (uint32_t c = 0; c < arity; c++)
-            if (t->columns[c])
-                t->columns[c][n] = t->columns[c][row];
-        t->origins[n] = t->origins[row];
-        t->flows[n] = t->flows[row];
-        t->contexts[n] = t->contexts[row];
-        if (t->ordinals)
-            t->ordinals[n] = t->ordinals[row];
-        n++;
+    uint32_t n = 0, all = t->n;
+    for (uint32_t row = 0; row < t->n; row++)
+        n += t->contexts[row] != NULL;
+    struct mr_tuples *kept = n ? mr_tuples_new(exec, t->predicate, n, mr_tuples_with(t)) : NULL;
+    for (uint32_t row = 0; kept && row < t->n; row++)
+        if (t->contexts[row])
+            mr_tuples_append(exec->plan, kept, t, row);
+    if (kept) {
+        kept->next = t->next;
+        *t = *kept;
+    } else {
+        t->n = 0;
     }
-    mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, t->n - n);
-    t->n = n;
+    mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, all - t->n);
 }
 
 /* A serial group has one context for everything. */
@@ -406,14 +404,15 @@ static void attach_single(struct mr_exec *exec, struct mr_tuples *t)
     for (uint32_t row = 0; row < t->n; row++)
         t->contexts[row] = c ? c->slots : NULL;
     if (t->n && !c)
-        refuse(exec, t, 0);
+        refuse(exec, t);
 }
 
 /* Gives every row of a batch its context. Rows of a predicate without key pass through. */
 static void attach(struct mr_exec *exec, struct mr_tuples *t)
 {
     const struct mr_plan_group *g = &exec->plan->groups[exec->group];
-    uint32_t column = MR_NO_REGISTER, refused = UINT32_MAX;
+    uint32_t column = MR_NO_REGISTER;
+    bool refused = false;
 
     for (uint32_t k = 0; k < g->n_keys; k++)
         if (g->keys[k].predicate == t->predicate)
@@ -435,13 +434,12 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
             memcmp(&c->key, key, 2 * sizeof(struct mr_endpoint)))
             c = context_for(exec, g->key_type, &t->columns[column][row], t, row);
         t->contexts[row] = c ? c->slots : NULL;
-        if (!c && refused == UINT32_MAX)
-            refused = row;
+        refused = refused || !c;
         if (c && c->owns_flow)
             t->flows[row] = &c->flow;
     }
-    if (refused != UINT32_MAX)
-        refuse(exec, t, refused);
+    if (refused)
+        refuse(exec, t);
 }
 
 void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,

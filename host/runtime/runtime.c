@@ -185,7 +185,7 @@ static void settle(struct mr_runtime_config *config)
     if (config->window > config->tokens)
         config->window = config->tokens;
     if (!config->lanes)
-        config->lanes = 64 * config->workers < 256 ? 256 : 64 * config->workers;
+        config->lanes = mr_runtime_lanes(config->workers);
     config->lanes = power_of_two(config->lanes);
     if (!config->max_contexts)
         config->max_contexts = 1u << 20;

@@ -67,7 +67,7 @@ struct mr_runtime_config {
     uint32_t workers; /* at least 1 */
     uint32_t tokens;  /* in flight at most */
     uint32_t window;  /* of these, how many a source that can wait may fill; 0: chosen */
-    uint32_t lanes;   /* of a context-ordered group; 0: 64 a worker, at least 256 */
+    uint32_t lanes;   /* of a context-ordered group; 0: see mr_runtime_lanes() */
     uint32_t burst;   /* packets a token at most */
     uint64_t
         max_contexts;    /* of a group; a lane has its share and a little more, since keys do not
@@ -80,6 +80,14 @@ struct mr_runtime_config {
 static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 {
     return tokens < 8 * workers ? tokens : 8 * workers;
+}
+
+/* Lanes of a group when the configuration leaves that open: one for a worker who has nobody to
+ * share them with, else few. A burst of 256 packets makes a batch for each lane, and what a batch
+ * costs is shared by its rows; still there is something to steal while a lane is being run. */
+static inline uint32_t mr_runtime_lanes(uint32_t workers)
+{
+    return workers < 2 ? 1 : 8 * workers;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,

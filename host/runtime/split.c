@@ -74,78 +74,131 @@ static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token
     return work;
 }
 
-#define NO_LANE UINT32_MAX /* there was no memory for its work */
+/* Rows [first, first + n) of a batch as a batch of their own, columns shared, in memory that is
+ * given. Returns where the memory goes on. */
+static uint8_t *view(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t first,
+                     uint32_t n, uint8_t *memory)
+{
+    struct mr_tuples *part = (struct mr_tuples *)(void *)memory;
 
-/* Where a row goes: which batch, which place in it. */
-struct place {
-    struct mr_tuples *part;
-    uint32_t row;
-};
+    *part = *t;
+    part->next = NULL;
+    part->columns = (union mr_value **)(void *)(memory + sizeof *part);
+    memcpy(part->columns, t->columns,
+           plan->predicates[t->predicate].arity * sizeof(union mr_value *));
+    mr_tuples_drop(plan, part, first);
+    part->n = n;
+    return memory + sizeof *part + plan->predicates[t->predicate].arity * sizeof(union mr_value *);
+}
 
-/* Copies rows [0, n) to their places, column by column. */
+static size_t view_bytes(const struct mr_plan *plan, const struct mr_tuples *t)
+{
+    return sizeof(struct mr_tuples) +
+           plan->predicates[t->predicate].arity * sizeof(union mr_value *);
+}
+
+/* Where there is but one lane the columns stay where they are. What the lane writes to is its own:
+ * contexts and flows. */
+static bool whole(struct mr_exec *exec, struct mr_work *work, const struct mr_tuples *t, uint32_t n)
+{
+    uint8_t *memory = mr_exec_alloc(exec, view_bytes(exec->plan, t));
+    uint8_t **contexts = mr_exec_alloc(exec, n * sizeof *contexts);
+    struct mr_flow **flows = mr_exec_alloc(exec, n * sizeof *flows);
+
+    if (!memory || !contexts || !flows)
+        return false;
+    view(exec->plan, t, 0, n, memory);
+    struct mr_tuples *part = (struct mr_tuples *)(void *)memory;
+    part->contexts = contexts;
+    part->flows = flows;
+    memcpy(flows, t->flows, n * sizeof *flows);
+    part->next = work->tuples;
+    work->tuples = part;
+    return true;
+}
+
+/* Copies row `row` to places[row], column by column. */
 static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
-                    const struct place *places)
+                    const uint32_t *places, struct mr_tuples *to)
 {
     uint32_t arity = plan->predicates[t->predicate].arity;
 
     for (uint32_t c = 0; c < arity; c++)
         for (uint32_t row = 0; t->columns[c] && row < n; row++)
-            if (places[row].part)
-                places[row].part->columns[c][places[row].row] = t->columns[c][row];
+            to->columns[c][places[row]] = t->columns[c][row];
     for (uint32_t row = 0; row < n; row++) {
-        struct mr_tuples *part = places[row].part;
-        if (!part)
-            continue;
-        part->origins[places[row].row] = t->origins[row];
-        part->flows[places[row].row] = t->flows[row];
-        if (part->ordinals)
-            part->ordinals[places[row].row] = t->ordinals[row];
+        to->origins[places[row]] = t->origins[row];
+        to->flows[places[row]] = t->flows[row];
     }
+    for (uint32_t row = 0; to->ordinals && row < n; row++)
+        to->ordinals[places[row]] = t->ordinals[row];
 }
 
-/* Splits the first n rows of a batch onto the works of the segment. */
-static void split_rows(struct mr_worker *worker, struct mr_token *token,
+/* Splits the first n rows of a batch onto the works of the segment: they are sorted by work, and
+ * each work has its stretch of them. */
+static bool split_rows(struct mr_worker *worker, struct mr_token *token,
                        const struct mr_phase *phase, struct mr_tuples *t, uint32_t n,
                        struct mr_work **open, uint32_t *n_open)
 {
     struct mr_exec *exec = &worker->exec;
-    uint32_t most = n + *n_open + 1, all = t->n;
-    uint32_t *lanes = mr_exec_alloc(exec, n * sizeof *lanes);
-    struct place *places = mr_exec_alloc(exec, n * sizeof *places);
-    uint32_t *counts = mr_exec_alloc(exec, most * sizeof *counts);
-    struct mr_tuples **parts = mr_exec_alloc(exec, most * sizeof(struct mr_tuples *));
+    uint32_t most = n + *n_open + 1, all = t->n, first = 0;
+    uint32_t *places = mr_exec_alloc(exec, n * sizeof *places);
+    uint32_t *starts = mr_exec_alloc(exec, most * sizeof *starts);
+    struct mr_tuples *sorted =
+        mr_tuples_new(exec, t->predicate, n, MR_WITH_CONTEXTS | mr_tuples_with(t));
 
-    if (!lanes || !places || !counts || !parts) {
-        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
-        return;
-    }
-    memset(counts, 0, most * sizeof *counts);
-    memset(parts, 0, most * sizeof(struct mr_tuples *));
+    if (!places || !starts || !sorted)
+        return false;
+    memset(starts, 0, most * sizeof *starts);
     t->n = n;
-    lanes_of(exec, phase, t, lanes);
+    lanes_of(exec, phase, t, places);
     t->n = all;
-    for (uint32_t row = 0; row < n; row++)
-        if (work_for(worker, token, lanes[row], open, n_open))
-            counts[worker->lane_slots[lanes[row]]]++;
-        else
-            lanes[row] = NO_LANE;
-    for (uint32_t row = 0; row < n; row++) {
-        uint32_t slot = lanes[row] == NO_LANE ? 0 : worker->lane_slots[lanes[row]];
-        struct mr_tuples *part = parts[slot];
-        if (slot && !part) {
-            part = mr_tuples_new(exec, t->predicate, counts[slot],
-                                 MR_WITH_CONTEXTS | mr_tuples_with(t));
-            if (part) {
-                part->next = open[slot - 1]->tuples;
-                open[slot - 1]->tuples = part;
-                parts[slot] = part;
-            }
-        }
-        places[row] = (struct place){part, part ? part->n++ : 0};
-        if (!part)
-            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+    for (uint32_t row = 0; row < n; row++) { /* from lanes to slots; 0: no memory for the work */
+        places[row] = work_for(worker, token, places[row], open, n_open)
+                          ? worker->lane_slots[places[row]]
+                          : 0;
+        starts[places[row]]++;
     }
-    scatter(exec->plan, t, n, places);
+    uint8_t *memory = mr_exec_alloc(exec, (*n_open + 1) * view_bytes(exec->plan, t));
+    if (!memory)
+        return false;
+    sorted->n = n;
+    sorted->synthetic = t->synthetic;
+    for (uint32_t slot = 0; slot <= *n_open; slot++) {
+        uint32_t rows = starts[slot];
+        starts[slot] = first;
+        if (slot && rows) {
+            struct mr_tuples *part = (struct mr_tuples *)(void *)memory;
+            memory = view(exec->plan, sorted, first, rows, memory);
+            part->next = open[slot - 1]->tuples;
+            open[slot - 1]->tuples = part;
+        } else if (rows) {
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
+        }
+        first += rows;
+    }
+    for (uint32_t row = 0; row < n; row++)
+        places[row] = starts[places[row]]++;
+    scatter(exec->plan, t, n, places, sorted);
+    return true;
+}
+
+/* The first n rows of a batch. */
+static void split_batch(struct mr_worker *worker, struct mr_token *token,
+                        const struct mr_phase *phase, struct mr_tuples *t, uint32_t n,
+                        struct mr_work **open, uint32_t *n_open)
+{
+    struct mr_exec *exec = &worker->exec;
+    bool done;
+
+    if (phase->n_lanes == 1) {
+        struct mr_work *work = work_for(worker, token, 0, open, n_open);
+        done = work && whole(exec, work, t, n);
+    } else {
+        done = split_rows(worker, token, phase, t, n, open, n_open);
+    }
+    if (!done)
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
 }
 
 /* A row that stands under several keys: a work of its own, with a ticket for each lane. */
@@ -202,17 +255,20 @@ static void split_segment(struct mr_worker *worker, struct mr_token *token,
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
     for (struct mr_tuples *t = token->arrived; t; t = t->next) {
         uint32_t n = 0;
+        if (end.number == UINT64_MAX)
+            n = t->n;
         while (n < t->n && mr_order_compare(mr_order_of(t->origins[n]), end) < 0)
             n++;
         if (!n)
             continue;
         if (!open)
             ; /* they are lost */
-        else if (mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
+        else if (phase->n_lanes > 1 &&
+                 mr_group_has_several_keys(&exec->plan->groups[phase->lane_group]))
             for (uint32_t row = 0; row < n; row++)
                 split_row(worker, token, phase, t, row);
         else
-            split_rows(worker, token, phase, t, n, open, &n_open);
+            split_batch(worker, token, phase, t, n, open, &n_open);
         mr_tuples_drop(exec->plan, t, n);
     }
     for (uint32_t i = 0; i < n_open; i++)

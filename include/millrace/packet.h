@@ -92,18 +92,21 @@ enum mr_direction { MR_TO_SERVER = 0, MR_TO_CLIENT = 1 };
  * middle, who sent the first packet unless the ports say otherwise. Counters count packets and
  * wire bytes per direction. The engine owns it; a component may set app_protocol. */
 struct mr_flow {
+    /* what every packet changes, together */
     const struct mr_flow_key *key;
-    struct mr_endpoint client, server;
-    uint64_t first_ns, last_ns;
-    uint64_t first_packet; /* number of the packet that opened it */
+    uint64_t last_ns;
     uint64_t packets[2], bytes[2];
-    uint64_t gap_bytes[2];
-    const char
-        *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up */
     const char *state; /* static string: "new", "established", "closed" */
     uint8_t end;       /* enum mr_flow_end */
     uint8_t midstream;
     uint8_t tcp_flags[2]; /* all flags seen, or-ed */
+
+    struct mr_endpoint client, server;
+    uint64_t first_ns;
+    uint64_t first_packet; /* number of the packet that opened it */
+    uint64_t gap_bytes[2];
+    const char
+        *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up */
 };
 
 enum mr_chunk_kind {
