@@ -11,6 +11,7 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_mempool.h>
 #include <rte_version.h>
 #include <sched.h>
@@ -238,6 +239,10 @@ enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_erro
                        "stand above)",
                        rte_version(), rte_strerror(e->error));
     remove_runtime_folder();
+    if (!config->verbose) { /* what goes wrong with a port is said by us */
+        rte_log_set_level_pattern("pmd.*", RTE_LOG_CRIT);
+        rte_log_set_level_pattern("lib.*", RTE_LOG_CRIT);
+    }
     struct mr_pool_config pool = {.name = "millrace_packets", .packets = config->max_packets};
     enum mr_status status = mr_pool_new(&e->pool, &pool, error);
     if (status)

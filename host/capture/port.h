@@ -44,10 +44,16 @@ struct mr_port_facts {
     bool tells_missed;     /* it counts what it had to drop itself */
     bool counts_by_queue;  /* mr_port_counts() */
     uint32_t packet_bytes; /* of the longest packet that fits */
+    uint32_t ring_frames;  /* of a queue of the kernel; 0: not known */
     uint64_t pool_bytes, ring_bytes; /* memory at the most */
 };
 
 enum mr_port_kind mr_port_kind_of(const char *name);
+
+/* Has this process the rights that interfaces of the kernel want? */
+bool mr_port_may_capture(void);
+/* How much the kernel's rings may take together: what may be locked (RLIMIT_MEMLOCK). */
+uint64_t mr_port_ring_limit(void);
 
 /* Opens a port and sets up its queues; with mr_port_start() packets begin to arrive. Needs
  * mr_dpdk_start(), for cards with their addresses. MR_ERR_INPUT: there is no such interface, or it

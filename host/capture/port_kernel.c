@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -82,8 +83,9 @@ static bool joins_segments(int fd, const char *interface)
 }
 
 /* Exists, is up: its MTU. */
-static enum mr_status look_at(int fd, const char *interface, uint32_t *mtu, struct mr_error *error)
+static enum mr_status look_at(struct mr_port *port, int fd, uint32_t *mtu, struct mr_error *error)
 {
+    const char *interface = port->interface;
     struct ifreq request = {0};
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
     if (ioctl(fd, SIOCGIFFLAGS, &request))
@@ -93,27 +95,62 @@ static enum mr_status look_at(int fd, const char *interface, uint32_t *mtu, stru
                        "-i %s: the interface is down; bring it up with: ip "
                        "link set %s up",
                        interface, interface);
+    port->was_promiscuous = request.ifr_flags & IFF_PROMISC;
     *mtu = ioctl(fd, SIOCGIFMTU, &request) ? 1500 : (uint32_t)request.ifr_mtu;
     return MR_OK;
+}
+
+#define BIT_NET_ADMIN 12
+#define BIT_NET_RAW   13
+#define BIT_IPC_LOCK  14
+
+/* A packet socket wants CAP_NET_RAW; CAP_NET_ADMIN is wanted by DPDK, which sets a device's address
+ * and flags to what they are when it starts it. */
+static unsigned long long effective_rights(void)
+{
+    char line[256];
+    unsigned long long rights = 0;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "CapEff: %llx", &rights) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return rights;
+}
+
+bool mr_port_may_capture(void)
+{
+    unsigned long long rights = effective_rights();
+    return rights >> BIT_NET_ADMIN & 1 && rights >> BIT_NET_RAW & 1;
+}
+
+uint64_t mr_port_ring_limit(void)
+{
+    struct rlimit limit;
+    if (effective_rights() >> BIT_IPC_LOCK & 1 || getrlimit(RLIMIT_MEMLOCK, &limit) ||
+        limit.rlim_cur == RLIM_INFINITY)
+        return UINT64_MAX;
+    return limit.rlim_cur;
 }
 
 static enum mr_status may_capture(const char *interface, struct mr_error *error)
 {
     char path[256] = "millrace";
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
-    if (fd >= 0) {
-        close(fd);
-        return MR_OK;
-    }
     path[n > 0 ? n : (ssize_t)strlen(path)] = '\0';
-    if (errno == EPERM || errno == EACCES)
-        return mr_fail(error, MR_ERR_START,
-                       "-i %s: capturing needs CAP_NET_RAW; run as root, or once: sudo setcap "
-                       "cap_net_raw+ep %s",
-                       interface, path);
-    return mr_fail(error, MR_ERR_START, "-i %s: the kernel gives no packet sockets: %s", interface,
-                   strerror(errno));
+    if (!mr_port_may_capture())
+        return mr_fail(
+            error, MR_ERR_START,
+            "-i %s: capturing needs CAP_NET_RAW and CAP_NET_ADMIN; run as root, or once: "
+            "sudo setcap cap_net_raw,cap_net_admin+ep %s",
+            interface, path);
+    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return mr_fail(error, MR_ERR_START, "-i %s: the kernel gives no packet sockets: %s",
+                       interface, strerror(errno));
+    close(fd);
+    return MR_OK;
 }
 
 /* The number behind "key=" in the arguments that the user gave. */
@@ -135,13 +172,17 @@ static void plan_ring(struct mr_port *port, uint32_t queues, uint32_t mtu, bool 
     frame = argument_number(arguments, "framesz=", frame);
     block = argument_number(
         arguments, "blocksz=", block == LARGE_BLOCK && frame != LARGE_FRAME ? SMALL_BLOCK : block);
-    uint32_t frames = frame && block >= frame ? RING_BYTES / block * (block / frame) : 1;
+    uint64_t limit = mr_port_ring_limit() / (2ull * queues), room_for = RING_BYTES;
+    if (limit < room_for)
+        room_for = limit > block ? limit : block;
+    uint32_t frames = frame && block >= frame ? (uint32_t)(room_for / block) * (block / frame) : 1;
     frames = argument_number(arguments, "framecnt=", frames);
     snprintf(port->device, sizeof port->device,
              "net_af_packet%u,iface=%s,qpairs=%u,framesz=%u,blocksz=%u,framecnt=%u", port->id,
              port->interface, queues, frame, block, frames);
     port->facts.ring_bytes = 2ull * queues * frame * frames; /* the driver makes one to send, too */
-    port->facts.packet_bytes = frame > 66 ? frame - 66 : 0;  /* TPACKET2_HDRLEN, aligned */
+    port->facts.ring_frames = frames;
+    port->facts.packet_bytes = frame > 66 ? frame - 66 : 0; /* TPACKET2_HDRLEN, aligned */
     uint32_t room = frame - DRIVER_OVERHEAD + RTE_PKTMBUF_HEADROOM;
     port->room = room > UINT16_MAX ? UINT16_MAX : room;
 }
@@ -167,7 +208,7 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
         return no_interface(name, error);
     memcpy(port->interface, name, len);
     int fd = query_socket();
-    enum mr_status status = look_at(fd, port->interface, &mtu, error);
+    enum mr_status status = look_at(port, fd, &mtu, error);
     bool large = !status && joins_segments(fd, port->interface);
     close(fd);
     if (!status)
@@ -232,10 +273,25 @@ void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before)
         port->facts.tells_missed = port->facts.counts_by_queue = known;
 }
 
+/* Somebody else's flag, which DPDK takes away when it starts a device. */
+static void leave_promiscuous(const char *interface)
+{
+    struct ifreq request = {0};
+    int fd = query_socket();
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+    if (!ioctl(fd, SIOCGIFFLAGS, &request)) {
+        request.ifr_flags |= IFF_PROMISC;
+        ioctl(fd, SIOCSIFFLAGS, &request);
+    }
+    close(fd);
+}
+
 void mr_port_kernel_start(struct mr_port *port)
 {
     struct packet_mreq request = {.mr_ifindex = (int)if_nametoindex(port->interface),
                                   .mr_type = PACKET_MR_PROMISC};
+    if (port->was_promiscuous)
+        leave_promiscuous(port->interface);
     /* ends with the socket, however this process ends */
     if (port->promiscuous)
         setsockopt(port->queues[0].fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request);

@@ -21,7 +21,8 @@ struct mr_port {
     char device[512];         /* as DPDK knows it: "net_af_packet0,iface=..." */
     uint16_t id;              /* DPDK's */
     bool opened, started, promiscuous;
-    uint32_t room; /* of a packet's buffer */
+    bool was_promiscuous; /* by somebody else */
+    uint32_t room;        /* of a packet's buffer */
     struct mr_port_queue queues[MR_PORT_QUEUES_MAX];
 };
 

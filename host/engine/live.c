@@ -27,9 +27,14 @@ static void tell(const struct mr_live_port *p, FILE *to)
     if (p->n_rx > 1)
         how = p->rx[0].spreads ? ", flows handed over between threads in software"
                                : ", flows spread symmetrically by the device";
-    fprintf(to, "millrace: %s: %s, %u queue%s, %u capture thread%s%s; frames up to %u bytes\n",
+    fprintf(to, "millrace: %s: %s, %u queue%s, %u capture thread%s%s; frames up to %u bytes",
             f->name, f->driver, f->queues, f->queues == 1 ? "" : "s", p->n_rx,
             p->n_rx == 1 ? "" : "s", how, f->packet_bytes);
+    if (f->ring_frames)
+        fprintf(to, ", rings of %u%s", f->ring_frames,
+                mr_port_ring_limit() < f->ring_bytes * 2 ? " (ulimit -l, or CAP_IPC_LOCK, for more)"
+                                                         : "");
+    fprintf(to, "\n");
 }
 
 static enum mr_status open_rx(struct mr_rx *rx, struct mr_engine *engine, struct mr_error *error)
@@ -37,6 +42,7 @@ static enum mr_status open_rx(struct mr_rx *rx, struct mr_engine *engine, struct
     enum mr_status status = mr_sift_open(&rx->sift, engine, error);
     if (status)
         return status;
+    rx->sift.decoder.host = mr_port_facts(rx->port)->kind == MR_PORT_KERNEL;
     rx->bursts = calloc(MR_RX_BURSTS, sizeof *rx->bursts);
     rx->inboxes = NULL;
     if (!rx->bursts || mr_spsc_init(&rx->out, MR_RX_BURSTS) ||
@@ -118,8 +124,6 @@ enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, stru
     live->offset_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - mr_clock_ns();
     for (uint32_t i = 0; i < live->n_ports && !status; i++)
         status = open_port(live, i, error);
-    for (uint32_t i = 0; i < live->n_ports && !status; i++)
-        tell(&live->ports[i], engine->config.diagnostics);
     if (status) {
         mr_live_close(live);
         return status;
@@ -150,6 +154,8 @@ enum mr_status mr_live_start(struct mr_live *live, struct mr_error *error)
             }
             rx->started = true;
         }
+    for (uint32_t i = 0; i < live->n_ports; i++)
+        tell(&live->ports[i], live->engine->config.diagnostics);
     return MR_OK;
 }
 
@@ -346,9 +352,9 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
             live->second = last_ns / SECOND_NS;
         return MR_OK;
     }
+    look_after_ports(live);
     if (!running)
         return MR_EOF;
-    look_after_ports(live);
     if ((now_ns + live->offset_ns) / SECOND_NS <= live->second)
         return MR_AGAIN;
     token->clock_ns = now_ns + live->offset_ns;

@@ -55,6 +55,8 @@ struct mr_rx {
     struct mr_rx *siblings;     /* thread 0 of the port */
     uint32_t n_siblings;
     uint64_t idle_since_ns, nap_ns; /* 0: not idle */
+    uint64_t stop_ns;               /* reading ends then; 0: it goes on */
+    bool behind;                    /* there may be packets, but nothing to put them into */
     _Atomic uint32_t asleep;        /* futex: waits for its inboxes */
     _Atomic uint64_t handed_over;   /* to siblings */
     _Atomic uint64_t read;          /* from the device */
@@ -100,10 +102,9 @@ struct mr_live_account {
     uint64_t dropped[MR_N_DROPS];
 };
 
-/* Opens the ports of the engine's configuration; sends a line on each to `diagnostics`. NULL when
- * there are none. */
+/* Opens the ports of the engine's configuration; NULL when there are none. */
 enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, struct mr_error *error);
-/* Starts ports and threads. */
+/* Starts ports and threads, and then sends a line on each port to `diagnostics`. */
 enum mr_status mr_live_start(struct mr_live *live, struct mr_error *error);
 /* Ends them (workers are gone); the accounts are final then. */
 void mr_live_finish(struct mr_live *live);

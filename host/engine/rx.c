@@ -22,7 +22,8 @@
 #define SLEEP_NS     100000000u /* at most, to look whether it should stop */
 #define NAP_FIRST_NS 50000u
 #define NAP_LAST_NS  1000000u
-#define BEHIND_NS    50000u /* no burst is free: the workers need the core more */
+#define LAST_NS      100000000u /* for reading, once capture stops */
+#define BEHIND_NS    50000u     /* no burst is free: the workers need the core more */
 
 static bool stopping(const struct mr_rx *rx)
 {
@@ -212,6 +213,7 @@ static uint32_t empty_inboxes(struct mr_rx *rx)
 static uint32_t fall_behind(struct mr_rx *rx)
 {
     struct rte_mbuf *mbufs[64];
+    rx->behind = true;
     if (mr_port_facts(rx->port)->tells_missed) {
         struct timespec nap = {.tv_nsec = BEHIND_NS};
         nanosleep(&nap, NULL);
@@ -271,6 +273,7 @@ static void sleep_for_device(struct mr_rx *rx)
 {
     uint64_t most_ns = SLEEP_NS;
     if (mr_port_starved(rx->port)) { /* it has packets, but we have nothing to put them in */
+        rx->behind = true;
         most_ns = BEHIND_NS;
         struct timespec nap = {.tv_nsec = (long)most_ns};
         nanosleep(&nap, NULL);
@@ -310,13 +313,21 @@ static void idle(struct mr_rx *rx)
 
 /* ---- the thread ---- */
 
-/* When capture stops, threads go on until what they were handed is sifted. */
-static bool finished(struct mr_rx *rx, bool *polling)
+/* When capture stops, threads read what has come already, but not for ever, and go on until what
+ * they were handed is sifted. `dry`: there was nothing to read just now. */
+static bool finished(struct mr_rx *rx, bool *polling, bool dry)
 {
     struct mr_live_port *port = &rx->live->ports[rx->port_index];
     bool stop = stopping(rx) || atomic_load_explicit(&port->gone, memory_order_relaxed);
 
     if (!stop)
+        return false;
+    uint64_t now_ns = mr_clock_ns();
+    if (!rx->stop_ns) { /* it has slept perhaps: looks once more */
+        rx->stop_ns = now_ns + LAST_NS;
+        return false;
+    }
+    if (*polling && !dry && now_ns < rx->stop_ns)
         return false;
     if (*polling) {
         *polling = false;
@@ -337,8 +348,10 @@ void *mr_rx_main(void *argument)
     prctl(PR_SET_NAME, name);
     prctl(PR_SET_TIMERSLACK, 1000); /* naps of 50 microseconds are meant to be short */
     mr_dpdk_thread_register();
-    while (!finished(rx, &polling)) {
-        if (round_of_reading(rx, polling))
+    for (uint32_t n = 0; !finished(rx, &polling, n == 0 && !rx->behind);) {
+        rx->behind = false;
+        n = round_of_reading(rx, polling);
+        if (n)
             rx->idle_since_ns = rx->nap_ns = 0;
         else
             idle(rx);

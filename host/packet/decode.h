@@ -28,6 +28,8 @@ enum mr_checksum_policy { MR_CHECKSUM_AUTO, MR_CHECKSUM_ALL, MR_CHECKSUM_NONE };
 /* One for each input; one thread at a time. */
 struct mr_decoder {
     enum mr_checksum_policy checksum;
+    bool host;          /* an interface that this machine sends from, or another one inside of it:
+                           AUTO always keeps packets whose checksum is wrong just so */
     uint32_t seen, bad; /* for AUTO */
 };
 

@@ -48,11 +48,12 @@ static inline bool check(struct mr_walk *w, uint32_t len, uint8_t protocol, uint
     if (protocol != MR_IP_ICMP)
         sum += pseudo_header(w, len, protocol);
     bool good = mr_sum_fold(sum) == 0xffff;
-    bool kept = good || mr_checksum_pardon(w, offloaded(w, bytes + field, len, protocol));
+    bool left = !good && offloaded(w, bytes + field, len, protocol);
+    bool kept = good || mr_checksum_pardon(w, left);
     struct mr_decoder *decoder = w->decoder;
     if (decoder->seen < MR_CHECKSUM_SAMPLE) {
         decoder->seen++;
-        decoder->bad += !good;
+        decoder->bad += !good && !(left && decoder->host);
     }
     return kept;
 }

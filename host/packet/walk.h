@@ -54,7 +54,9 @@ static inline bool mr_checksum_wanted(const struct mr_decoder *decoder)
 static inline bool mr_checksum_pardon(struct mr_walk *w, bool offloaded)
 {
     const struct mr_decoder *decoder = w->decoder;
-    if (decoder->checksum != MR_CHECKSUM_AUTO || decoder->seen >= MR_CHECKSUM_SAMPLE)
+    if (decoder->checksum != MR_CHECKSUM_AUTO)
+        return false;
+    if (decoder->seen >= MR_CHECKSUM_SAMPLE && !(decoder->host && offloaded))
         return false;
     /* a recording without a single good one was rewritten (made anonymous) after the capture */
     if (!offloaded && decoder->seen != decoder->bad)

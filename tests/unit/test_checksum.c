@@ -212,6 +212,22 @@ static void auto_learns_from_a_sample(void **state)
     assert_int_equal(feed(&host, 3000, 2, true), 0);
 }
 
+/* An interface of a host: what the host left to its card is never wrong there, and what is wrong
+ * otherwise always. */
+static void a_host_is_known(void **state)
+{
+    (void)state;
+    struct mr_decoder host = {.checksum = MR_CHECKSUM_AUTO, .host = true};
+    assert_int_equal(feed(&host, 2000, 0, false), 0);
+    assert_int_equal(feed(&host, 2000, 2, true), 0);
+    assert_int_equal(feed(&host, 100, 10, false), 10);
+    struct mr_decoder other = {.checksum = MR_CHECKSUM_AUTO, .host = true};
+    assert_int_equal(feed(&other, 2000, 2, true), 0);
+    assert_int_equal(feed(&other, 100, 10, false), 10);
+    struct mr_decoder strict = {.checksum = MR_CHECKSUM_ALL, .host = true};
+    assert_int_equal(feed(&strict, 100, 10, true), 10);
+}
+
 /* Made anonymous after the capture, say: not one is right. The first right one ends that. */
 static void inputs_without_a_right_one_are_kept(void **state)
 {
@@ -236,6 +252,7 @@ int main(void)
         cmocka_unit_test(wrong_ipv4_header),
         cmocka_unit_test(offloaded_are_kept_while_sampling),
         cmocka_unit_test(auto_learns_from_a_sample),
+        cmocka_unit_test(a_host_is_known),
         cmocka_unit_test(inputs_without_a_right_one_are_kept),
     };
     return cmocka_run_group_tests_name("checksum", tests, NULL, NULL);
