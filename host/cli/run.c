@@ -24,6 +24,7 @@ enum {
     OPT_YIELD,
     OPT_EVENTS,
     OPT_SUMMARY,
+    OPT_DUMP_TABLES,
     OPT_STATS,
     OPT_STATS_INTERVAL,
     OPT_PROMETHEUS,
@@ -69,6 +70,8 @@ static const struct argp_option options[] = {
      "a stats event with rates each so many seconds of packet time", 2},
     {"prometheus", OPT_PROMETHEUS, "FILE", 0,
      "write all counters for Prometheus, at each --stats-interval and at the end", 2},
+    {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
+     "write what the programs' tables hold at the end, a JSON record for each row", 2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
     {0, 0, 0, 0, "Traffic:", 3},
     {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
@@ -99,7 +102,7 @@ struct arguments {
     const char *ports[MAX_PORTS];
     const char *programs[MAX_LIST];
     const char *settings[MAX_LIST];
-    const char *summary;
+    const char *summary, *tables;
     bool plan_only, quiet, stats;
 };
 
@@ -243,6 +246,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case OPT_PROMETHEUS:
         c->prometheus = text;
         break;
+    case OPT_DUMP_TABLES:
+        a->tables = text;
+        break;
     case OPT_SUMMARY:
         a->summary = text;
         break;
@@ -364,6 +370,10 @@ static int run(struct arguments *a)
     if (a->stats && (!status || mr_engine_packets(engine)))
         mr_engine_print_stats(engine, stderr);
     if (a->summary && mr_engine_write_summary_json(engine, a->summary, &error)) {
+        int output = mr_cli_fail(&error);
+        code = code ? code : output;
+    }
+    if (a->tables && mr_engine_dump_tables(engine, a->tables, &error)) {
         int output = mr_cli_fail(&error);
         code = code ? code : output;
     }

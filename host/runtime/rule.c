@@ -171,6 +171,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
 {
     const struct mr_function *function = op->function;
     const union mr_value *columns[8] = {0};
+    enum mr_type types[8];
     struct mr_call call = {
         .function = function,
         .config = op->config,
@@ -178,6 +179,8 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
         .n = frame->n,
         .cause = function->order == MR_ORDER_NONE ? MR_CAUSE_DATA : exec->cause,
         .args = columns,
+        .types = types,
+        .n_args = op->n_args,
         .packets = frame->origins,
         .now_ns = exec->now_ns,
         .contexts = frame->contexts,
@@ -186,6 +189,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     };
 
     for (uint32_t a = 0; a < op->n_args; a++) {
+        types[a] = op->args[a].type;
         bool bound = op->args[a].reg == MR_NO_REGISTER && function->n_constant &&
                      a + function->n_constant >= function->n_args;
         columns[a] = bound ? NULL : operand_column(exec, frame, &op->args[a]);

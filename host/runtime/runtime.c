@@ -206,8 +206,8 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     pthread_mutex_init(&runtime->tokens_lock, NULL);
     runtime->next_number = 1;
     mr_ticks_start(&runtime->ticks);
-    status =
-        mr_table_set_constants(&runtime->constants, config->plan, config->buffers, &config->secret);
+    status = mr_table_set_constants(&runtime->constants, config->plan, config->buffers,
+                                    &runtime->config.secret);
     if (!status)
         status = make_phases(runtime);
     for (uint32_t i = 1; !status && i < runtime->n_phases; i++) {

@@ -123,6 +123,14 @@ void mr_runtime_stage(const struct mr_runtime *runtime, uint32_t group,
 void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *sum);
 double mr_runtime_tick_ns(const struct mr_runtime *runtime);
 
+/* Calls `row` for every row of a table: values[arity of its predicate], borrowed for the call, and
+ * what put it in. Any thread, at any time: a lane waits while its rows are read. Rows come in no
+ * particular order. */
+void mr_runtime_table_rows(struct mr_runtime *runtime, uint32_t table,
+                           void (*row)(void *user, const union mr_value *values, uint64_t time_ns,
+                                       struct mr_order_key order),
+                           void *user);
+
 /* Counter `index` of the function behind a binding, over all workers. */
 uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,
                                      uint32_t index);

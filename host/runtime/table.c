@@ -392,6 +392,7 @@ void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now
         return;
     }
     row->order = order;
+    row->time_ns = now_ns;
     if (old)
         mr_table_unlink(t, old);
     change->old = old;

@@ -28,6 +28,7 @@ struct mr_row_link {
 struct mr_row {
     struct mr_row *next, *previous; /* of all, by insertion */
     struct mr_order_key order;      /* of what put it in */
+    uint64_t time_ns;               /* the same */
     uint64_t deadline_ns;           /* MR_FOREVER: none */
     uint32_t heap_at;               /* 1 + its place among the deadlines; 0: none */
     uint32_t bytes;

@@ -2,6 +2,7 @@
 #include "runtime/table_set.h"
 
 #include "runtime/by_row.h"
+#include "runtime/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -142,6 +143,32 @@ enum mr_status mr_table_set_constants(struct mr_table_set **out, const struct mr
     }
     *out = set;
     return MR_OK;
+}
+
+/* ---- reading ---- */
+
+static void read_rows(struct mr_table_set *set, uint32_t table,
+                      void (*row)(void *user, const union mr_value *values, uint64_t time_ns,
+                                  struct mr_order_key order),
+                      void *user)
+{
+    if (!set || !set->owns[table])
+        return;
+    pthread_mutex_lock(&set->lock);
+    for (const struct mr_row *r = set->tables[table]->first; r; r = r->next)
+        row(user, r->values, r->time_ns, r->order);
+    pthread_mutex_unlock(&set->lock);
+}
+
+void mr_runtime_table_rows(struct mr_runtime *runtime, uint32_t table,
+                           void (*row)(void *user, const union mr_value *values, uint64_t time_ns,
+                                       struct mr_order_key order),
+                           void *user)
+{
+    read_rows(runtime->constants, table, row, user);
+    for (uint32_t p = 0; p < runtime->n_phases; p++)
+        for (uint32_t l = 0; runtime->phases[p].lanes && l < runtime->phases[p].n_lanes; l++)
+            read_rows(runtime->phases[p].lanes[l].tables, table, row, user);
 }
 
 /* ---- time ---- */

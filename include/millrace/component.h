@@ -128,6 +128,8 @@ struct mr_call {
     uint32_t n;         /* rows */
     enum mr_cause cause;
     const union mr_value *const *args; /* args[a][row] */
+    const enum mr_type *types;         /* types[a]: what an argument of type ANY is here */
+    uint32_t n_args;                   /* those that the program gives */
     union mr_value *out;               /* out[row]; MAP only */
     struct mr_packet *const *packets;  /* packets[row]: what the row came from; never NULL */
     uint64_t now_ns;                   /* packet time of the timer; DATA: 0, see packets[row] */

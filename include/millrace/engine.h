@@ -96,6 +96,15 @@ void mr_engine_print_stats(const struct mr_engine *engine, FILE *to);
 enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, const char *path,
                                             struct mr_error *error);
 
+/* What all tables hold at this moment, one JSON record for each row, tables in the order of the
+ * programs, rows in the order in which they were put in. Between mr_engine_new() and
+ * mr_engine_free(), also while the engine runs, from another thread. */
+enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to);
+
+/* The same into a file; "-": standard output. */
+enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
+                                     struct mr_error *error);
+
 /* ---- programs without an engine ---- */
 
 enum mr_explain_format { MR_EXPLAIN_TEXT, MR_EXPLAIN_DOT, MR_EXPLAIN_SVG };

@@ -1,0 +1,111 @@
+/* What tables hold, as JSON lines: one record for each row. */
+#include "engine/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct line {
+    struct mr_order_key order;
+    char *text;
+    size_t len;
+};
+
+/* Rows are written down while their lane waits, and put into their order behind that. */
+struct dump {
+    const struct mr_plan *plan;
+    const struct mr_plan_table *table;
+    struct mr_eve *eve;
+    struct line *lines;
+    size_t n, capacity;
+    bool no_memory;
+};
+
+static bool grow(struct dump *dump)
+{
+    size_t capacity = dump->capacity ? 2 * dump->capacity : 256;
+    struct line *lines = realloc(dump->lines, capacity * sizeof *lines);
+
+    if (!lines)
+        return false;
+    dump->lines = lines;
+    dump->capacity = capacity;
+    return true;
+}
+
+static void add_row(void *user, const union mr_value *values, uint64_t time_ns,
+                    struct mr_order_key order)
+{
+    struct dump *dump = user;
+    const struct mr_plan_predicate *p = &dump->plan->predicates[dump->table->predicate];
+    const char *program = dump->plan->programs[dump->table->program].name;
+    size_t len;
+
+    mr_eve_begin(dump->eve, &(struct mr_eve_header){.type = "table", .time_ns = time_ns});
+    mr_eve_object(dump->eve, "table");
+    mr_eve_string(dump->eve, "program", program, strlen(program));
+    mr_eve_string(dump->eve, "name", dump->table->name, strlen(dump->table->name));
+    mr_eve_object(dump->eve, "row");
+    for (uint32_t c = 0; c < p->arity; c++)
+        mr_eve_attribute(dump->eve, &p->attributes[c], values[c]);
+    mr_eve_end(dump->eve);
+    mr_eve_end(dump->eve);
+    const char *text = mr_eve_finish(dump->eve, &len);
+    char *copy = text && (dump->n < dump->capacity || grow(dump)) ? malloc(len + 1) : NULL;
+    if (!copy) {
+        dump->no_memory = true;
+        return;
+    }
+    memcpy(copy, text, len + 1);
+    dump->lines[dump->n++] = (struct line){order, copy, len};
+}
+
+static int compare(const void *x, const void *y)
+{
+    const struct line *a = x, *b = y;
+    int order = mr_order_compare(a->order, b->order);
+    return order ? order : strcmp(a->text, b->text);
+}
+
+enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to)
+{
+    const struct mr_plan *plan = engine->plan;
+    struct dump dump = {.plan = plan};
+    struct mr_eve_config config = {0};
+    enum mr_status status = mr_eve_new(&dump.eve, &config);
+
+    for (uint32_t t = 0; !status && t < plan->n_tables; t++) {
+        if (plan->tables[t].predicate == MR_NO_PREDICATE)
+            continue;
+        dump.table = &plan->tables[t];
+        dump.n = 0;
+        mr_runtime_table_rows(engine->runtime, t, add_row, &dump);
+        if (dump.n)
+            qsort(dump.lines, dump.n, sizeof *dump.lines, compare);
+        for (size_t i = 0; i < dump.n; i++) {
+            if (fwrite(dump.lines[i].text, 1, dump.lines[i].len, to) != dump.lines[i].len)
+                status = MR_ERR_OUTPUT;
+            free(dump.lines[i].text);
+        }
+    }
+    if (!status && dump.no_memory)
+        status = MR_ERR_MEMORY;
+    free(dump.lines);
+    if (dump.eve)
+        mr_eve_free(dump.eve);
+    return status;
+}
+
+enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
+                                     struct mr_error *error)
+{
+    FILE *to = strcmp(path, "-") ? fopen(path, "w") : stdout;
+
+    if (!to)
+        return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s", path);
+    enum mr_status status = mr_tables_dump(engine, to);
+    if (to == stdout ? fflush(to) : fclose(to))
+        status = MR_ERR_OUTPUT;
+    return status ? mr_fail(error, status, "--dump-tables: cannot write all of %s: %s", path,
+                            mr_status_text(status))
+                  : MR_OK;
+}
