@@ -71,7 +71,10 @@ void mr_device_batch_free(void *state, struct mr_batch *batch);
 enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error);
 enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error);
 
-/* Appends a message; false: there is no room. */
+bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len);
+/* Appends a message, whose bytes are to be copied to what it returns; NULL: there is no room. */
+uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len);
+/* The same with the bytes; false: there is no room. */
 bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len);
 
 #endif

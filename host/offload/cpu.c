@@ -2,7 +2,6 @@
 #include "offload/backend.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct cpu {
     struct mr_backend_config config;
@@ -14,20 +13,6 @@ struct cpu_batch {
     struct mr_regex_match *found;
     uint32_t capacity;
 };
-
-bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len)
-{
-    uint64_t end = (uint64_t)batch->n_bytes + ((uint64_t)len + 15) / 16 * 16;
-
-    if (batch->n_messages == batch->messages_max || end > batch->bytes_max)
-        return false;
-    batch->messages[batch->n_messages++] = (struct mr_batch_message){batch->n_bytes, len};
-    if (len)
-        memcpy(batch->bytes + batch->n_bytes, bytes, len);
-    memset(batch->bytes + batch->n_bytes + len, 0, end - batch->n_bytes - len);
-    batch->n_bytes = (uint32_t)end;
-    return true;
-}
 
 static void cpu_close(void *state)
 {

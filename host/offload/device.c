@@ -45,6 +45,7 @@ struct device_batch {
     uint32_t *host_n_matches, *host_overflows, *host_states[2];
     struct mr_regex_match *host_matches;
     uint32_t pairs_capacity, matches_capacity;
+    bool submitted;
 };
 
 static enum mr_status failed(const struct device_state *d, int code, struct mr_error *error,
@@ -153,6 +154,8 @@ void mr_device_batch_free(void *state, struct mr_batch *batch)
 
     if (!b)
         return;
+    if (b->submitted) /* the device may still be at it; if it has failed this does not wait */
+        device->wait(b->ended);
     void *theirs[] = {b->bytes,   b->messages,  b->order, b->starts,
                       b->matches, b->n_matches, b->seen,  b->overflows};
     void *pinned[] = {batch->bytes,      batch->messages,   b->host_matches,  b->host_n_matches,
@@ -348,6 +351,7 @@ enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_e
         code = copy_out(d, b, capacity);
     if (!code)
         code = device->record(b->ended, b->stream);
+    b->submitted = true;
     return code ? failed(d, code, error, "a batch cannot be started") : MR_OK;
 }
 
@@ -366,6 +370,7 @@ enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_err
         code = device->elapsed_ns(&batch->kernels_ns, b->copied, b->searched);
     if (code)
         return failed(d, code, error, "a batch failed");
+    b->submitted = false;
     uint32_t room = matches_room(d, b);
     batch->matches = b->host_matches;
     batch->n_matches = *b->host_n_matches < room ? *b->host_n_matches : room;

@@ -1,0 +1,264 @@
+/* The callers' side: filling batches, taking them back. */
+#include "offload/slots.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *mr_close_name(enum mr_close why)
+{
+    static const char *const names[MR_CLOSES] = {"bytes", "messages", "age", "flush"};
+    return names[why];
+}
+
+const char *mr_fall_name(enum mr_fall why)
+{
+    static const char *const names[MR_FALLS] = {"no_slot",       "too_long", "device_down",
+                                                "device_failed", "late",     "overflow"};
+    return names[why];
+}
+
+/* ---- opening and closing ---- */
+
+static void set_defaults(struct mr_offload_config *config)
+{
+    config->n_slots = config->n_slots ? config->n_slots : 6;
+    config->bytes_max = config->bytes_max ? (config->bytes_max + 15) & ~15u : 2u << 20;
+    config->messages_max = config->messages_max ? config->messages_max : 8192;
+    config->late_ns = config->late_ns ? config->late_ns : 250000000;
+    config->retry_ns = config->retry_ns ? config->retry_ns : 1000000000;
+    config->check_every = config->check_every ? config->check_every : 4096;
+}
+
+void mr_offload_close(struct mr_offload *offload)
+{
+    if (!offload)
+        return;
+    if (offload->has_thread) {
+        pthread_mutex_lock(&offload->lock);
+        offload->stop = true;
+        pthread_cond_signal(&offload->work);
+        pthread_mutex_unlock(&offload->lock);
+        pthread_join(offload->thread, NULL);
+    }
+    mr_slots_close(offload);
+    for (uint32_t i = 0; offload->slots && i < offload->config.n_slots; i++)
+        free(offload->slots[i].tags);
+    if (offload->has_lock) {
+        pthread_mutex_destroy(&offload->lock);
+        pthread_cond_destroy(&offload->work);
+        pthread_cond_destroy(&offload->done);
+    }
+    free(offload->slots);
+    free(offload->demoted);
+    free(offload);
+}
+
+static bool take_memory(struct mr_offload *o)
+{
+    pthread_condattr_t clock;
+
+    o->slots = calloc(o->config.n_slots, sizeof *o->slots);
+    o->demoted = calloc((o->config.set->n + 31) / 32 + 1, sizeof *o->demoted);
+    if (!o->slots || !o->demoted)
+        return false;
+    for (uint32_t i = 0; i < o->config.n_slots; i++) {
+        o->slots[i].tags = calloc(o->config.messages_max, sizeof *o->slots[i].tags);
+        if (!o->slots[i].tags)
+            return false;
+    }
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    o->has_lock = !pthread_mutex_init(&o->lock, NULL) && !pthread_cond_init(&o->work, &clock) &&
+                  !pthread_cond_init(&o->done, &clock);
+    pthread_condattr_destroy(&clock);
+    return o->has_lock;
+}
+
+enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr_offload **offload,
+                               struct mr_error *error)
+{
+    struct mr_offload *o = calloc(1, sizeof *o);
+
+    *offload = NULL;
+    if (!o)
+        return mr_fail(error, MR_ERR_MEMORY, "no memory for the offload");
+    o->config = *config;
+    set_defaults(&o->config);
+    o->retry_ns = o->config.retry_ns;
+    if (!take_memory(o)) {
+        mr_offload_close(o);
+        return mr_fail(error, MR_ERR_MEMORY, "no memory for %u batches of the offload",
+                       config->n_slots);
+    }
+    enum mr_status status = mr_slots_open(o, error);
+    if (!status) {
+        o->has_thread = !pthread_create(&o->thread, NULL, mr_submit_thread, o);
+        if (!o->has_thread)
+            status = mr_fail(error, MR_ERR_START, "no thread for the offload");
+    }
+    if (status) {
+        mr_offload_close(o);
+        return status;
+    }
+    *offload = o;
+    return MR_OK;
+}
+
+/* ---- filling ---- */
+
+/* Under the lock: a batch with room for `len` bytes; NULL, with the reason, if there is none. */
+static struct mr_slot *slot_for(struct mr_offload *o, uint32_t len, uint64_t now, enum mr_fall *why)
+{
+    *why = len > o->config.bytes_max ? MR_FALL_TOO_LONG : MR_FALL_DOWN;
+    if (o->down || len > o->config.bytes_max)
+        return NULL;
+    if (o->filling && !mr_batch_has_room(o->filling->batch, len))
+        mr_slot_close(o,
+                      o->filling->batch->n_messages == o->config.messages_max ? MR_CLOSE_MESSAGES
+                                                                              : MR_CLOSE_BYTES,
+                      now);
+    for (uint32_t i = 0; !o->filling && i < o->config.n_slots; i++) {
+        if (o->slots[i].state != MR_SLOT_FREE)
+            continue;
+        o->filling = &o->slots[i];
+        o->filling->state = MR_SLOT_FILLING;
+        o->filling->batch->n_bytes = o->filling->batch->n_messages = 0;
+        o->filling->opened_ns = now;
+        o->filling->first = o->n_messages;
+        pthread_cond_signal(&o->work); /* its age counts from here */
+    }
+    *why = MR_FALL_NO_SLOT;
+    return o->filling;
+}
+
+enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
+                              uint64_t tag)
+{
+    struct mr_offload *o = offload;
+    uint64_t now = mr_clock_ns();
+    enum mr_fall why;
+
+    pthread_mutex_lock(&o->lock);
+    struct mr_slot *slot = slot_for(o, len, now, &why);
+    if (!slot) {
+        o->counters.falls[why]++;
+        pthread_mutex_unlock(&o->lock);
+        return MR_AGAIN;
+    }
+    slot->tags[slot->batch->n_messages] = tag;
+    uint8_t *to = mr_batch_reserve(slot->batch, len);
+    slot->writers++;
+    o->n_messages++;
+    if (slot->batch->n_messages == o->config.messages_max)
+        mr_slot_close(o, MR_CLOSE_MESSAGES, now);
+    else if (slot->batch->n_bytes == o->config.bytes_max)
+        mr_slot_close(o, MR_CLOSE_BYTES, now);
+    pthread_mutex_unlock(&o->lock);
+    if (len)
+        memcpy(to, bytes, len);
+    pthread_mutex_lock(&o->lock);
+    if (--slot->writers == 0 && slot->state == MR_SLOT_CLOSED)
+        pthread_cond_signal(&o->work);
+    pthread_mutex_unlock(&o->lock);
+    return MR_OK;
+}
+
+void mr_offload_flush(struct mr_offload *offload)
+{
+    pthread_mutex_lock(&offload->lock);
+    if (offload->filling)
+        mr_slot_close(offload, MR_CLOSE_FLUSH, mr_clock_ns());
+    pthread_mutex_unlock(&offload->lock);
+}
+
+/* ---- taking back ---- */
+
+static struct mr_slot *oldest_done(struct mr_offload *o)
+{
+    struct mr_slot *oldest = NULL;
+
+    for (uint32_t i = 0; i < o->config.n_slots; i++)
+        if (o->slots[i].state == MR_SLOT_DONE && (!oldest || o->slots[i].number < oldest->number))
+            oldest = &o->slots[i];
+    return oldest;
+}
+
+bool mr_offload_take(struct mr_offload *offload, struct mr_offload_done *done)
+{
+    uint64_t every = offload->config.check_every;
+
+    pthread_mutex_lock(&offload->lock);
+    struct mr_slot *slot = oldest_done(offload);
+    if (slot) {
+        slot->state = MR_SLOT_TAKEN;
+        *done = (struct mr_offload_done){
+            .batch = slot->batch,
+            .tags = slot->tags,
+            .check_first = (every - slot->first % every) % every,
+            .check_every = (uint32_t)every,
+            .slot = (uint32_t)(slot - offload->slots),
+        };
+    }
+    pthread_mutex_unlock(&offload->lock);
+    return slot != NULL;
+}
+
+void mr_offload_release(struct mr_offload *offload, const struct mr_offload_done *done)
+{
+    struct mr_slot *slot = &offload->slots[done->slot];
+
+    pthread_mutex_lock(&offload->lock);
+    slot->state = slot->running ? MR_SLOT_ABANDONED : MR_SLOT_FREE;
+    pthread_cond_signal(&offload->work);
+    pthread_mutex_unlock(&offload->lock);
+}
+
+bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns)
+{
+    uint64_t until = mr_clock_ns() + timeout_ns;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+    int code = 0;
+
+    pthread_mutex_lock(&offload->lock);
+    while (!oldest_done(offload) && !code)
+        code = pthread_cond_timedwait(&offload->done, &offload->lock, &at);
+    bool there = oldest_done(offload) != NULL;
+    pthread_mutex_unlock(&offload->lock);
+    return there;
+}
+
+/* ---- checks and counters ---- */
+
+void mr_offload_demote(struct mr_offload *offload, uint32_t pattern)
+{
+    uint32_t bit = 1u << (pattern & 31);
+
+    if (pattern >= offload->config.set->n ||
+        (atomic_fetch_or(&offload->demoted[pattern >> 5], bit) & bit))
+        return;
+    pthread_mutex_lock(&offload->lock);
+    offload->counters.demoted++;
+    pthread_mutex_unlock(&offload->lock);
+}
+
+bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern)
+{
+    return atomic_load(&offload->demoted[pattern >> 5]) >> (pattern & 31) & 1;
+}
+
+void mr_offload_checked(struct mr_offload *offload, uint32_t different)
+{
+    pthread_mutex_lock(&offload->lock);
+    offload->counters.checked++;
+    offload->counters.different += different;
+    pthread_mutex_unlock(&offload->lock);
+}
+
+void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *counters)
+{
+    pthread_mutex_lock(&offload->lock);
+    *counters = offload->counters;
+    pthread_mutex_unlock(&offload->lock);
+}

@@ -1,0 +1,108 @@
+/* Messages on their way to a device and back: they are gathered into batches, a thread of its own
+ * gives these to a back end, and whoever asks takes finished ones. Nothing is lost and nothing
+ * comes twice: every message that was taken in comes back exactly once, with its matches or with
+ * the word that it is to be searched anew by the caller, on the CPU.
+ *
+ * add(), take(), release() and the rest may be called by any thread; none of them waits for the
+ * device. Memory is all taken by open(); the number of slots bounds what is under way.
+ */
+#ifndef MR_OFFLOAD_OFFLOAD_H
+#define MR_OFFLOAD_OFFLOAD_H
+
+#include "offload/backend.h"
+
+/* Why a batch was closed. */
+enum mr_close { MR_CLOSE_BYTES, MR_CLOSE_MESSAGES, MR_CLOSE_AGE, MR_CLOSE_FLUSH, MR_CLOSES };
+
+/* Why messages are searched on the CPU after all, or from the start. */
+enum mr_fall {
+    MR_FALL_NO_SLOT,  /* add(): all slots are in use */
+    MR_FALL_TOO_LONG, /* add(): longer than a batch */
+    MR_FALL_DOWN,     /* the device has failed and is tried again later */
+    MR_FALL_FAILED,   /* it failed with this batch */
+    MR_FALL_LATE,     /* it did not answer in time */
+    MR_FALL_OVERFLOW, /* more was found in the message than there was room for */
+    MR_FALLS
+};
+
+const char *mr_close_name(enum mr_close why);
+const char *mr_fall_name(enum mr_fall why);
+
+struct mr_offload_counters {
+    uint64_t batches, messages, bytes; /* given to the device */
+    uint64_t fill_bytes;               /* room there was in those batches */
+    uint64_t closes[MR_CLOSES];
+    uint64_t falls[MR_FALLS];    /* messages */
+    uint64_t age_ns, age_max_ns; /* of the oldest message of a batch when it was closed */
+    uint64_t turn_ns;            /* from closing to being done */
+    uint64_t device_ns, kernels_ns;
+    uint64_t errors, reopened, checked, different, demoted;
+};
+
+/* Faults to be made on purpose, for tests: every n-th time, 0: never. */
+struct mr_offload_faults {
+    uint32_t open;   /* memory for tables or batches is refused */
+    uint32_t launch; /* a batch cannot be started */
+    uint32_t late;   /* a batch takes until far behind its time */
+    uint32_t lost;   /* the device is gone in the middle of a batch */
+    uint32_t wrong;  /* a match is left out, or put in */
+};
+
+struct mr_offload_config {
+    const struct mr_regex_set *set;   /* borrowed until close() */
+    const struct mr_backend *backend; /* on which open() has succeeded once, or will */
+    uint32_t n_slots;                 /* 0: 6 */
+    uint32_t bytes_max;               /* 0: 2 MiB */
+    uint32_t messages_max;            /* 0: 8192 */
+    uint64_t deadline_ns;             /* a batch is closed when its oldest message is so old */
+    uint64_t late_ns;                 /* and given up so long after closing; 0: 250 ms */
+    uint64_t retry_ns;                /* a failed device is tried again; 0: 1 s */
+    uint32_t check_every;             /* one message in so many is checked; 0: 4096 */
+    struct mr_offload_faults faults;
+    /* One line about the device, for a log; any thread. NULL: nobody wants it. */
+    void (*log)(void *context, const char *line);
+    void *log_context;
+};
+
+struct mr_offload;
+
+/* The device's first open() happens here: MR_ERR_START says why there is none, and the caller goes
+ * on without. */
+enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr_offload **offload,
+                               struct mr_error *error);
+/* Waits for what is under way on the device; what nobody has taken is lost with it. */
+void mr_offload_close(struct mr_offload *offload);
+
+/* Copies a message into the batch that is being filled; `tag` comes back with it. MR_AGAIN: not
+ * now, the caller searches it itself (counted, by reason). */
+enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
+                              uint64_t tag);
+/* Closes the batch that is being filled, whatever its age. */
+void mr_offload_flush(struct mr_offload *offload);
+
+/* A batch that is done. */
+struct mr_offload_done {
+    const struct mr_batch *batch; /* redo[] holds for all: a message that fell back has 1 */
+    const uint64_t *tags;         /* of each message */
+    uint64_t check_first;         /* messages from this one on, in steps of check_every, */
+    uint32_t check_every;         /* are to be searched on the CPU as well, and compared */
+    uint32_t slot;
+};
+
+/* The next batch that is done; false: none is. It is the caller's until release(). Matches whose
+ * pattern was demoted are still in it: mr_offload_demoted() tells. */
+bool mr_offload_take(struct mr_offload *offload, struct mr_offload_done *done);
+void mr_offload_release(struct mr_offload *offload, const struct mr_offload_done *done);
+/* take() would find something, or waits until then or until so much time has passed. */
+bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns);
+
+/* A check has found that the device and the CPU differ about a pattern: from now on the CPU decides
+ * it. */
+void mr_offload_demote(struct mr_offload *offload, uint32_t pattern);
+bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern);
+/* After a check; `different` patterns were. */
+void mr_offload_checked(struct mr_offload *offload, uint32_t different);
+
+void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *counters);
+
+#endif

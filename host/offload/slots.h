@@ -1,0 +1,61 @@
+/* What offload.c (callers) and submit.c (its thread) share. */
+#ifndef MR_OFFLOAD_SLOTS_H
+#define MR_OFFLOAD_SLOTS_H
+
+#include "offload/offload.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* Who may touch a slot's batch: */
+enum mr_slot_state {
+    MR_SLOT_FREE,
+    MR_SLOT_FILLING,   /* add(), under the lock but for the copying of bytes */
+    MR_SLOT_CLOSED,    /* the thread, once `writers` is 0 */
+    MR_SLOT_RUNNING,   /* the thread */
+    MR_SLOT_DONE,      /* nobody */
+    MR_SLOT_TAKEN,     /* who took it */
+    MR_SLOT_ABANDONED, /* the thread: the device may still be at it */
+};
+
+struct mr_slot {
+    enum mr_slot_state state;
+    struct mr_batch *batch;
+    uint64_t *tags;
+    uint32_t writers;   /* that copy bytes into it */
+    bool running;       /* submitted and not known to have ended */
+    uint64_t number;    /* of the batch, for the order */
+    uint64_t first;     /* of its messages, counted from the beginning */
+    uint64_t opened_ns; /* when its first message came */
+    uint64_t closed_ns, late_until_ns;
+};
+
+struct mr_offload {
+    struct mr_offload_config config;
+    struct mr_slot *slots;
+    struct mr_slot *filling; /* NULL: none */
+    void *state;             /* the back end's; NULL: not open */
+    pthread_mutex_t lock;
+    pthread_cond_t work, done;
+    pthread_t thread;
+    bool has_lock, has_thread, stop;
+
+    bool down;
+    uint64_t retry_at_ns, retry_ns, turn_ns; /* turn: how long a batch takes, on average */
+    uint64_t n_closed, n_messages;
+    uint64_t n_opens, n_submits, n_polls; /* for faults */
+    bool lost;                            /* a fault: nothing works until it is opened anew */
+    struct mr_offload_counters counters;
+    _Atomic uint32_t *demoted; /* bits */
+};
+
+/* Opens the back end and gives every slot a batch. */
+enum mr_status mr_slots_open(struct mr_offload *offload, struct mr_error *error);
+void mr_slots_close(struct mr_offload *offload);
+
+/* Under the lock: the batch being filled is complete. */
+void mr_slot_close(struct mr_offload *offload, enum mr_close why, uint64_t now_ns);
+
+void *mr_submit_thread(void *offload);
+
+#endif

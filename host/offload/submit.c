@@ -1,0 +1,325 @@
+/* The thread that alone talks to the back end: it gives it closed batches, looks for those that are
+ * done, closes batches that get too old, and opens a device that has failed anew. Where the device
+ * does not do its part a batch is done all the same: all its messages are marked to be redone. */
+#include "offload/slots.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define POLL_NS      20000u /* between looks at batches under way */
+#define IDLE_NS      50000000u
+#define RETRIES_LOG2 4 /* how often the time between retries doubles */
+
+static bool every(uint32_t n, uint64_t count)
+{
+    return n && count % n == 0;
+}
+
+static void say(const struct mr_offload *o, const char *what, const char *why)
+{
+    char line[MR_ERROR_TEXT_BYTES + 128];
+
+    if (!o->config.log)
+        return;
+    snprintf(line, sizeof line, "%s: %s", what, why);
+    o->config.log(o->config.log_context, line);
+}
+
+/* ---- the back end, with faults made on purpose ---- */
+
+static enum mr_status fault(struct mr_error *error, const char *what)
+{
+    return mr_fail(error, MR_ERR_START, "device: %s (on purpose)", what);
+}
+
+void mr_slots_close(struct mr_offload *o)
+{
+    for (uint32_t i = 0; o->slots && o->state && i < o->config.n_slots; i++) {
+        if (o->slots[i].batch)
+            o->config.backend->batch_free(o->state, o->slots[i].batch);
+        o->slots[i].batch = NULL;
+        o->slots[i].running = false;
+    }
+    if (o->state)
+        o->config.backend->close(o->state);
+    o->state = NULL;
+}
+
+enum mr_status mr_slots_open(struct mr_offload *o, struct mr_error *error)
+{
+    struct mr_backend_config config = {o->config.set, o->config.bytes_max, o->config.messages_max,
+                                       32, 0};
+    enum mr_status status = every(o->config.faults.open, ++o->n_opens)
+                                ? fault(error, "no memory")
+                                : o->config.backend->open(&config, &o->state, error);
+
+    for (uint32_t i = 0; !status && i < o->config.n_slots; i++)
+        status = o->config.backend->batch_new(o->state, &o->slots[i].batch, error);
+    if (status)
+        mr_slots_close(o);
+    o->lost = false;
+    return status;
+}
+
+static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct mr_error *error)
+{
+    uint64_t n = ++o->n_submits;
+
+    slot->late_until_ns =
+        every(o->config.faults.late, n) ? slot->closed_ns + 2 * o->config.late_ns : 0;
+    if (o->lost)
+        return fault(error, "it is lost");
+    if (every(o->config.faults.launch, n))
+        return fault(error, "a batch cannot be started");
+    return o->config.backend->submit(o->state, slot->batch, error);
+}
+
+static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, struct mr_error *error)
+{
+    if (o->lost)
+        return fault(error, "it is lost");
+    if (mr_clock_ns() < slot->late_until_ns)
+        return MR_AGAIN;
+    enum mr_status status = o->config.backend->poll(o->state, slot->batch, error);
+    if (status)
+        return status;
+    o->n_polls++;
+    if (every(o->config.faults.lost, o->n_polls)) {
+        o->lost = true;
+        return fault(error, "it is lost");
+    }
+    if (every(o->config.faults.wrong, o->n_polls) && slot->batch->n_matches)
+        slot->batch->n_matches--;
+    return MR_OK;
+}
+
+/* ---- slots ---- */
+
+void mr_slot_close(struct mr_offload *o, enum mr_close why, uint64_t now_ns)
+{
+    struct mr_slot *slot = o->filling;
+    uint64_t age = now_ns - slot->opened_ns;
+
+    o->filling = NULL;
+    slot->state = MR_SLOT_CLOSED;
+    slot->closed_ns = now_ns;
+    slot->number = o->n_closed++;
+    o->counters.closes[why]++;
+    o->counters.age_ns += age;
+    if (age > o->counters.age_max_ns)
+        o->counters.age_max_ns = age;
+    pthread_cond_signal(&o->work);
+}
+
+static void done(struct mr_offload *o, struct mr_slot *slot)
+{
+    slot->state = MR_SLOT_DONE;
+    pthread_cond_broadcast(&o->done);
+}
+
+static void fall(struct mr_offload *o, struct mr_slot *slot, enum mr_fall why)
+{
+    memset(slot->batch->redo, 1, slot->batch->n_messages);
+    slot->batch->n_matches = 0;
+    o->counters.falls[why] += slot->batch->n_messages;
+    done(o, slot);
+}
+
+static void succeed(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
+{
+    const struct mr_batch *batch = slot->batch;
+    uint64_t turn = now - slot->closed_ns;
+
+    for (uint32_t m = 0; m < batch->n_messages; m++)
+        o->counters.falls[MR_FALL_OVERFLOW] += batch->redo[m];
+    o->counters.turn_ns += turn;
+    o->counters.device_ns += batch->device_ns;
+    o->counters.kernels_ns += batch->kernels_ns;
+    o->turn_ns = (o->turn_ns * 7 + turn) / 8;
+    done(o, slot);
+}
+
+/* The device has failed: what is there falls back, and it is opened anew in a while. */
+static void go_down(struct mr_offload *o, const struct mr_error *error, uint64_t now)
+{
+    if (!o->down)
+        say(o, "the device is given up for now, the CPU goes on", error->text);
+    o->counters.errors++;
+    o->down = true;
+    o->retry_at_ns = now + o->retry_ns;
+    if (o->retry_ns < o->config.retry_ns << RETRIES_LOG2)
+        o->retry_ns *= 2;
+    if (o->filling)
+        mr_slot_close(o, MR_CLOSE_FLUSH, now);
+}
+
+/* When the last of its batches is back its memory can go. */
+static void try_again(struct mr_offload *o, uint64_t now)
+{
+    struct mr_error error = {0};
+
+    if (now < o->retry_at_ns)
+        return;
+    for (uint32_t i = 0; i < o->config.n_slots; i++)
+        if (o->slots[i].state != MR_SLOT_FREE && o->slots[i].state != MR_SLOT_ABANDONED)
+            return;
+    pthread_mutex_unlock(&o->lock); /* nobody gets a slot while it is down */
+    mr_slots_close(o);
+    enum mr_status status = mr_slots_open(o, &error);
+    pthread_mutex_lock(&o->lock);
+    if (status) {
+        go_down(o, &error, mr_clock_ns());
+        return;
+    }
+    for (uint32_t i = 0; i < o->config.n_slots; i++)
+        o->slots[i].state = MR_SLOT_FREE;
+    o->down = false;
+    o->retry_ns = o->config.retry_ns;
+    o->counters.reopened++;
+    say(o, "the device is in use again", o->config.backend->name);
+}
+
+/* ---- rounds ---- */
+
+static struct mr_slot *next_closed(struct mr_offload *o)
+{
+    struct mr_slot *next = NULL;
+
+    for (uint32_t i = 0; i < o->config.n_slots; i++) {
+        struct mr_slot *slot = &o->slots[i];
+        if (slot->state == MR_SLOT_CLOSED && !slot->writers &&
+            (!next || slot->number < next->number))
+            next = slot;
+    }
+    return next;
+}
+
+static void start_closed(struct mr_offload *o)
+{
+    struct mr_slot *slot;
+    struct mr_error error = {0};
+
+    while ((slot = next_closed(o)) != NULL) {
+        if (o->down) {
+            fall(o, slot, MR_FALL_DOWN);
+            continue;
+        }
+        slot->state = MR_SLOT_RUNNING;
+        slot->running = true;
+        pthread_mutex_unlock(&o->lock);
+        enum mr_status status = submit(o, slot, &error);
+        pthread_mutex_lock(&o->lock);
+        if (status) {
+            go_down(o, &error, mr_clock_ns());
+            fall(o, slot, MR_FALL_FAILED);
+            continue;
+        }
+        o->counters.batches++;
+        o->counters.messages += slot->batch->n_messages;
+        o->counters.bytes += slot->batch->n_bytes;
+        o->counters.fill_bytes += o->config.bytes_max;
+    }
+}
+
+/* One slot that the device has, or may still have. */
+static void look_at(struct mr_offload *o, struct mr_slot *slot)
+{
+    bool abandoned = slot->state == MR_SLOT_ABANDONED;
+    struct mr_error error = {0};
+
+    if (o->down) {
+        if (!abandoned)
+            fall(o, slot, MR_FALL_FAILED);
+        return;
+    }
+    pthread_mutex_unlock(&o->lock);
+    enum mr_status status = poll(o, slot, &error);
+    uint64_t now = mr_clock_ns();
+    pthread_mutex_lock(&o->lock);
+    if (status == MR_AGAIN) {
+        if (!abandoned && now - slot->closed_ns > o->config.late_ns)
+            fall(o, slot, MR_FALL_LATE);
+        return;
+    }
+    if (status) {
+        go_down(o, &error, now);
+        if (!abandoned)
+            fall(o, slot, MR_FALL_FAILED);
+        return;
+    }
+    slot->running = false;
+    if (abandoned)
+        slot->state = MR_SLOT_FREE;
+    else
+        succeed(o, slot, now);
+}
+
+/* Looks at all; whether some are still under way. */
+static bool look(struct mr_offload *o)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < o->config.n_slots; i++) {
+        struct mr_slot *slot = &o->slots[i];
+        if (slot->state == MR_SLOT_RUNNING || slot->state == MR_SLOT_ABANDONED) {
+            look_at(o, slot);
+            any |= slot->state == MR_SLOT_RUNNING || slot->state == MR_SLOT_ABANDONED;
+        }
+    }
+    return any && !o->down;
+}
+
+/* When the batch being filled must go, to be back in time. */
+static uint64_t must_close_at(const struct mr_offload *o)
+{
+    uint64_t half = o->config.deadline_ns / 2;
+
+    return o->filling->opened_ns + o->config.deadline_ns - (o->turn_ns < half ? o->turn_ns : half);
+}
+
+static void sleep_until(struct mr_offload *o, uint64_t until)
+{
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+
+    pthread_cond_timedwait(&o->work, &o->lock, &at);
+}
+
+/* At the end: the device is at nothing any more. What nobody has taken will not be taken. */
+static bool idle(struct mr_offload *o)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < o->config.n_slots; i++) {
+        if (o->slots[i].state == MR_SLOT_DONE && o->slots[i].running)
+            o->slots[i].state = MR_SLOT_ABANDONED;
+        all &= !o->slots[i].running && o->slots[i].state != MR_SLOT_CLOSED;
+    }
+    return all;
+}
+
+void *mr_submit_thread(void *memory)
+{
+    struct mr_offload *o = memory;
+
+    pthread_mutex_lock(&o->lock);
+    while (!o->stop || (!o->down && !idle(o))) {
+        uint64_t now = mr_clock_ns();
+        if (o->filling && (o->stop || now >= must_close_at(o)))
+            mr_slot_close(o, o->stop ? MR_CLOSE_FLUSH : MR_CLOSE_AGE, now);
+        start_closed(o);
+        bool under_way = look(o);
+        if (o->down && !o->stop)
+            try_again(o, now);
+        uint64_t until = now + (under_way ? POLL_NS : IDLE_NS);
+        if (o->filling && must_close_at(o) < until)
+            until = must_close_at(o);
+        if (o->down && o->retry_at_ns > now && o->retry_at_ns < until)
+            until = o->retry_at_ns;
+        if (!next_closed(o))
+            sleep_until(o, until);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return NULL;
+}

@@ -1,0 +1,439 @@
+/* The offload as a whole: random messages of no bytes to a megabyte from several threads, batches
+ * of one, deadline zero, more than there is room for; and a device that refuses, fails, is late,
+ * gets lost or answers wrong. Whatever happens, every message comes back once, with the right
+ * answer. */
+// layers: base offload
+#include "base/clock.h"
+#include "offload/offload.h"
+#include "offload/placement.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MESSAGES_MAX 4096u
+#define THREADS      3u
+#define SLOWEST      20000000000u /* ns: never late, on any machine */
+#define LONGEST      (1u << 20)
+
+static const char *const regexes[] = {"needle",        "(?i)password: \\w+", "^GET /", "x\\d+y",
+                                      "abc[^\\n]{5}d", "[a-c]{4}\\b",        "end$",   "foo.*bar"};
+#define N_REGEXES (sizeof regexes / sizeof *regexes)
+
+struct setup {
+    const struct mr_backend *backend;
+    uint32_t n_slots, bytes_max, messages_max, n_messages, len_max;
+    uint64_t deadline_ns, late_ns;
+    uint32_t check_every;
+    int patience; /* how often a caller tries again */
+    struct mr_offload_faults faults;
+};
+
+struct run {
+    struct setup setup;
+    struct mr_regex_set set;
+    struct mr_offload *offload;
+    uint8_t *text; /* messages are pieces of it */
+    uint32_t at[MESSAGES_MAX], len[MESSAGES_MAX];
+    _Atomic uint32_t seen[MESSAGES_MAX], next, back, refused, redone, wrong;
+    _Atomic uint32_t lines;
+};
+
+static uint32_t draw(uint64_t *random, uint32_t below)
+{
+    uint64_t x = *random += 0x9e3779b97f4a7c15ull;
+
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebull;
+    return (uint32_t)((x ^ x >> 31) % below);
+}
+
+/* What is right; one bit a pattern. */
+static uint32_t search(const struct run *r, uint32_t message)
+{
+    uint32_t matches, undecided;
+
+    mr_regex_search(&r->set, r->text + r->at[message], r->len[message], &matches, &undecided);
+    assert_int_equal(undecided, 0);
+    return matches;
+}
+
+/* ---- callers ---- */
+
+static void came_back(struct run *r, uint32_t message)
+{
+    atomic_fetch_add(&r->seen[message], 1);
+    atomic_fetch_add(&r->back, 1);
+}
+
+static bool is_checked(const struct mr_offload_done *done, uint32_t m)
+{
+    return m >= done->check_first && (m - done->check_first) % done->check_every == 0;
+}
+
+/* As a worker does it: what is marked is searched anew, some is checked, differences demote. */
+static void finish(struct run *r, const struct mr_offload_done *done)
+{
+    const struct mr_batch *batch = done->batch;
+    uint32_t *found = calloc(batch->n_messages + 1, sizeof *found);
+
+    for (uint32_t i = 0; i < batch->n_matches; i++) {
+        uint32_t bit = 1u << batch->matches[i].pattern;
+        assert_true(batch->matches[i].message < batch->n_messages);
+        if (!batch->redo[batch->matches[i].message])
+            assert_int_equal(found[batch->matches[i].message] & bit, 0);
+        found[batch->matches[i].message] |= bit;
+    }
+    for (uint32_t m = 0; m < batch->n_messages; m++) {
+        uint32_t message = (uint32_t)done->tags[m], right = search(r, message), different = 0;
+        assert_int_equal(batch->messages[m].len, r->len[message]);
+        assert_memory_equal(batch->bytes + batch->messages[m].offset, r->text + r->at[message],
+                            r->len[message]);
+        for (uint32_t p = 0; p < N_REGEXES; p++)
+            if (mr_offload_demoted(r->offload, p))
+                found[m] = (found[m] & ~(1u << p)) | (right & 1u << p);
+        if (batch->redo[m]) {
+            atomic_fetch_add(&r->redone, 1);
+        } else if (is_checked(done, m)) {
+            for (uint32_t p = 0; p < N_REGEXES; p++)
+                if ((found[m] ^ right) >> p & 1) {
+                    mr_offload_demote(r->offload, p);
+                    different++;
+                }
+            mr_offload_checked(r->offload, different);
+        } else if (found[m] != right) {
+            atomic_fetch_add(&r->wrong, 1);
+        }
+        came_back(r, message);
+    }
+    free(found);
+    mr_offload_release(r->offload, done);
+}
+
+static void take_all(struct run *r)
+{
+    struct mr_offload_done done;
+
+    while (mr_offload_take(r->offload, &done))
+        finish(r, &done);
+}
+
+/* Where faults are to be met, callers wait for a slot before they give up. */
+static void *worker(void *memory)
+{
+    struct run *r = memory;
+    uint32_t message;
+
+    while ((message = atomic_fetch_add(&r->next, 1)) < r->setup.n_messages) {
+        const uint8_t *bytes = r->text + r->at[message];
+        enum mr_status status = mr_offload_add(r->offload, bytes, r->len[message], message);
+        for (int i = 0; status && i < r->setup.patience; i++) {
+            atomic_fetch_add(&r->refused, 1);
+            mr_offload_wait(r->offload, 1000000);
+            take_all(r);
+            status = mr_offload_add(r->offload, bytes, r->len[message], message);
+        }
+        if (status) {
+            atomic_fetch_add(&r->refused, 1);
+            came_back(r, message);
+        }
+        take_all(r);
+    }
+    while (atomic_load(&r->back) < r->setup.n_messages) {
+        mr_offload_wait(r->offload, 1000000);
+        take_all(r);
+    }
+    return NULL;
+}
+
+static void count_line(void *context, const char *line)
+{
+    struct run *r = context;
+
+    assert_non_null(line);
+    atomic_fetch_add(&r->lines, 1);
+}
+
+/* ---- one run ---- */
+
+static struct run *run_new(const struct setup *setup, uint64_t seed)
+{
+    static const char *const bits[] = {"needle", "Password: x", "GET /", "x12y", "abc12345d",
+                                       "abca ",  "end",         "foo",   "bar",  "\n"};
+    struct run *r = calloc(1, sizeof *r);
+    struct mr_regex_pattern patterns[N_REGEXES];
+    struct mr_error error = {0};
+
+    assert_non_null(r);
+    r->setup = *setup;
+    r->text = malloc(LONGEST);
+    assert_non_null(r->text);
+    for (uint32_t i = 0; i < LONGEST; i++)
+        r->text[i] = (uint8_t)("abcdxy 019_\n-"[draw(&seed, 13)]);
+    for (uint32_t i = 0; i < 4000; i++) {
+        const char *bit = bits[draw(&seed, 10)];
+        memcpy(r->text + draw(&seed, LONGEST - 20), bit, strlen(bit));
+    }
+    for (uint32_t i = 0; i < setup->n_messages; i++) {
+        r->len[i] = draw(&seed, draw(&seed, 8) ? 300 : setup->len_max) + draw(&seed, 2);
+        if (!draw(&seed, 9))
+            r->len[i] = draw(&seed, 3);
+        r->at[i] = draw(&seed, LONGEST - r->len[i] + 1);
+    }
+    for (uint32_t i = 0; i < N_REGEXES; i++)
+        patterns[i] = (struct mr_regex_pattern){regexes[i], 0};
+    assert_int_equal(
+        mr_regex_compile(&r->set, patterns, N_REGEXES, &mr_regex_limits_default, 1, &error), MR_OK);
+    return r;
+}
+
+static struct mr_offload_counters run_all(const struct setup *setup, uint64_t seed, uint32_t *lines)
+{
+    struct run *r = run_new(setup, seed);
+    struct mr_error error = {0};
+    struct mr_offload_counters counters;
+    pthread_t threads[THREADS];
+    struct mr_offload_config config = {
+        .set = &r->set,
+        .backend = setup->backend,
+        .n_slots = setup->n_slots,
+        .bytes_max = setup->bytes_max,
+        .messages_max = setup->messages_max,
+        .deadline_ns = setup->deadline_ns,
+        .late_ns = setup->late_ns,
+        .retry_ns = 1000000,
+        .check_every = setup->check_every,
+        .faults = setup->faults,
+        .log = count_line,
+        .log_context = r,
+    };
+
+    if (mr_offload_open(&config, &r->offload, &error))
+        fail_msg("%s", error.text);
+    for (uint32_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, worker, r), 0);
+    for (uint32_t i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    mr_offload_count(r->offload, &counters);
+    mr_offload_close(r->offload);
+    for (uint32_t i = 0; i < setup->n_messages; i++)
+        assert_int_equal(r->seen[i], 1);
+    uint64_t fell = 0;
+    for (int i = 0; i < MR_FALLS; i++)
+        fell += counters.falls[i];
+    assert_int_equal(fell, r->refused + r->redone);
+    if (!setup->faults.wrong)
+        assert_int_equal(r->wrong, 0);
+    *lines = r->lines;
+    mr_regex_set_free(&r->set);
+    free(r->text);
+    free(r);
+    return counters;
+}
+
+/* ---- without faults ---- */
+
+static void every_shape(void **state)
+{
+    (void)state;
+    static const struct setup setups[] = {
+        {.n_slots = 4,
+         .bytes_max = 1 << 16,
+         .messages_max = 256,
+         .n_messages = 4000,
+         .len_max = 5000,
+         .deadline_ns = 300000,
+         .check_every = 64},
+        {.n_slots = 1,
+         .bytes_max = 4096,
+         .messages_max = 1,
+         .n_messages = 1000,
+         .len_max = 5000,
+         .deadline_ns = 1000000,
+         .check_every = 7}, /* batches of one, and too long ones */
+        {.n_slots = 6,
+         .bytes_max = 1 << 21,
+         .messages_max = 64,
+         .n_messages = 400,
+         .len_max = LONGEST,
+         .deadline_ns = 0,
+         .check_every = 64}, /* deadline zero */
+        {.n_slots = 2,
+         .bytes_max = 1 << 15,
+         .messages_max = 64,
+         .n_messages = 2000,
+         .len_max = 2000,
+         .deadline_ns = 100000000,
+         .check_every = 1},
+    };
+    uint32_t lines;
+
+    for (uint64_t i = 0; i < sizeof setups / sizeof *setups; i++) {
+        struct setup setup = setups[i];
+        setup.backend = &mr_backend_cpu;
+        struct mr_offload_counters c = run_all(&setup, i, &lines);
+        assert_true(c.batches > 0 && c.messages <= setup.n_messages);
+        assert_int_equal(c.different, 0);
+        assert_int_equal(c.errors, 0);
+        assert_int_equal(lines, 0);
+        setup.backend = mr_backend_emulated();
+        if (!setup.backend)
+            continue;
+        setup.n_messages = setup.len_max > 100000 ? 30 : setup.n_messages / 10;
+        c = run_all(&setup, i + 100, &lines);
+        assert_true(c.batches > 0);
+        assert_int_equal(c.different, 0);
+        assert_int_equal(c.errors, 0);
+    }
+}
+
+/* ---- faults ---- */
+
+static struct mr_offload_counters with_fault(struct mr_offload_faults faults, uint64_t late_ns,
+                                             bool emulated, uint32_t *lines)
+{
+    struct setup setup = {
+        .backend = emulated ? mr_backend_emulated() : &mr_backend_cpu,
+        .n_slots = 3,
+        .bytes_max = 1 << 14,
+        .messages_max = 32,
+        .n_messages = emulated ? 300 : 3000,
+        .len_max = 2000,
+        .deadline_ns = 200000,
+        .late_ns = late_ns,
+        .check_every = faults.wrong ? 1 : 16,
+        .patience = 100,
+        .faults = faults,
+    };
+    *lines = 0;
+    return run_all(&setup, 77, lines);
+}
+
+static void launches_fail(void **state)
+{
+    (void)state;
+    uint32_t lines;
+
+    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+        struct mr_offload_counters c =
+            with_fault((struct mr_offload_faults){.launch = 3}, SLOWEST, emulated, &lines);
+        assert_true(c.errors > 0 && c.falls[MR_FALL_FAILED] > 0 && c.reopened > 0);
+        assert_true(lines > 0);
+    }
+}
+
+static void devices_get_lost_and_memory_is_refused(void **state)
+{
+    (void)state;
+    uint32_t lines;
+
+    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+        struct mr_offload_counters c =
+            with_fault((struct mr_offload_faults){.lost = 3, .open = 2}, SLOWEST, emulated, &lines);
+        assert_true(c.errors > 1 && c.falls[MR_FALL_FAILED] > 0);
+        assert_true(c.falls[MR_FALL_DOWN] > 0 && lines > 0);
+    }
+}
+
+static void answers_are_late(void **state)
+{
+    (void)state;
+    uint32_t lines;
+
+    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+        struct mr_offload_counters c =
+            with_fault((struct mr_offload_faults){.late = 3}, 20000000, emulated, &lines);
+        assert_true(c.falls[MR_FALL_LATE] > 0);
+        assert_int_equal(c.errors, 0);
+    }
+}
+
+static void answers_are_wrong(void **state)
+{
+    (void)state;
+    uint32_t lines;
+    struct mr_offload_counters c =
+        with_fault((struct mr_offload_faults){.wrong = 2}, SLOWEST, false, &lines);
+
+    assert_true(c.checked > 100 && c.different > 0 && c.demoted > 0);
+}
+
+static void there_is_none(void **state)
+{
+    (void)state;
+    struct mr_regex_set set = {0};
+    struct mr_offload_config config = {
+        .set = &set, .backend = &mr_backend_cpu, .faults = {.open = 1}};
+    struct mr_offload *offload;
+    struct mr_error error = {0};
+
+    assert_int_equal(mr_offload_open(&config, &offload, &error), MR_ERR_START);
+    assert_null(offload);
+    assert_true(strlen(error.text) > 10 && !strchr(error.text, '\n'));
+}
+
+/* A host without a GPU says so in one line; a build without one has no such back end. */
+static void no_gpu_here(void **state)
+{
+    (void)state;
+    struct run *r = run_new(&(struct setup){.n_messages = 0}, 1);
+    struct mr_offload_config config = {.set = &r->set, .backend = mr_backend_cuda()};
+    struct mr_offload *offload = NULL;
+    struct mr_error error = {0};
+
+    if (!config.backend) {
+        print_message("SKIP: built without CUDA\n");
+    } else if (mr_offload_open(&config, &offload, &error)) {
+        print_message("%s\n", error.text);
+        assert_int_equal(error.status, MR_ERR_START);
+        assert_true(strlen(error.text) > 10 && !strchr(error.text, '\n'));
+    }
+    mr_offload_close(offload);
+    mr_regex_set_free(&r->set);
+    free(r->text);
+    free(r);
+}
+
+static void placement(void **state)
+{
+    (void)state;
+    struct mr_placement p;
+    enum mr_device_wish wish;
+
+    assert_true(mr_device_wish_parse("auto", &wish) && wish == MR_DEVICE_AUTO);
+    assert_false(mr_device_wish_parse("Gpu", &wish));
+    mr_placement_init(&p, MR_DEVICE_AUTO, 2000000);
+    for (int i = 0; i < 200; i++)
+        mr_placement_learn(&p, 10240, 51200); /* 5 ns a byte */
+    assert_in_range(p.ns_per_kib, 5100, 5140);
+    assert_false(mr_placement_on_device(&p, 300000)); /* 1.5 ms: not yet */
+    assert_true(mr_placement_on_device(&p, 330000));  /* 1.65 ms */
+    assert_true(mr_placement_on_device(&p, 130000));  /* 0.65 ms: still */
+    assert_false(mr_placement_on_device(&p, 110000)); /* 0.55 ms */
+    assert_false(mr_placement_on_device(&p, 300000));
+    assert_int_equal(p.changes, 2);
+    mr_placement_init(&p, MR_DEVICE_GPU, 2000000);
+    assert_true(mr_placement_on_device(&p, 0));
+    mr_placement_init(&p, MR_DEVICE_CPU, 2000000);
+    assert_false(mr_placement_on_device(&p, 1u << 30));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_shape),
+        cmocka_unit_test(launches_fail),
+        cmocka_unit_test(devices_get_lost_and_memory_is_refused),
+        cmocka_unit_test(answers_are_late),
+        cmocka_unit_test(answers_are_wrong),
+        cmocka_unit_test(there_is_none),
+        cmocka_unit_test(no_gpu_here),
+        cmocka_unit_test(placement),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
