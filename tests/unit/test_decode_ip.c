@@ -143,12 +143,71 @@ static void reassembled_datagrams(void **state)
     assert_int_equal(mr_decode_ip(&decoder, &packet, &view), MR_DROP_TRUNCATED);
 }
 
+/* Decodes `len` bytes from `at` on of a frame of which `wire` were on the wire. */
+static enum mr_drop decode_as(uint16_t link_type, uint32_t at, uint32_t len, uint32_t wire,
+                              enum mr_checksum_policy policy, struct mr_packet *out)
+{
+    struct mr_decoder decoder = {.checksum = policy, .seen = MR_CHECKSUM_SAMPLE};
+    uint8_t *copy = malloc(len ? len : 1);
+    assert_non_null(copy);
+    memcpy(copy, frame.data + at, len);
+    memset(out, 0, sizeof *out);
+    *out = (struct mr_packet){
+        .data = copy, .len = len, .wire_len = wire, .link_type = link_type, .ttl = 0xa5};
+    memset(&out->src, 0xa5, sizeof out->src);
+    memset(&out->dst, 0xa5, sizeof out->dst);
+    enum mr_drop drop = mr_decode(&decoder, out, &view);
+    free(copy);
+    return drop;
+}
+
+/* Plain TCP in Ethernet is decoded in one go; the same datagram as raw IP layer by layer. Both must
+ * say the same, whatever is wrong with it. */
+static void one_go_or_layer_by_layer(void **state)
+{
+    (void)state;
+    uint32_t seed = 7, kept = 0, dropped = 0;
+    for (int round = 0; round < 30000; round++) {
+        struct mr_packet whole, layers;
+        begin_ethernet();
+        v4();
+        tcp(round & 1 ? "some payload" : "");
+        seed = seed * 1664525u + 1013904223u;
+        uint32_t at = (seed >> 8) % 40; /* the version is what makes it raw IP */
+        if (round % 3)
+            frame.data[14 + at] ^= (uint8_t)(1u << (seed >> 24 & (at ? 7 : 3)));
+        if (round % 7 == 0)
+            frame.data[14 + 12 + 20] = (uint8_t)(seed >> 16); /* the header's length */
+        pk_pad(&frame, seed >> 12 & 15);
+        uint32_t cut = round % 5 ? 0 : (seed >> 4) % 30;
+        uint32_t len = frame.len > cut + 14 ? frame.len - cut : frame.len;
+        uint32_t wire = round % 2 ? frame.len : len;
+        enum mr_checksum_policy policy = (enum mr_checksum_policy)(round % 3);
+        enum mr_drop one = decode_as(1, 0, len, wire, policy, &whole);
+        enum mr_drop other = decode_as(101, 14, len - 14, wire - 14, policy, &layers);
+        assert_int_equal(one, other);
+        kept += one == MR_DROP_NONE;
+        dropped += one != MR_DROP_NONE;
+        if (one != MR_DROP_NONE)
+            continue;
+        layers.l3_offset += 14;
+        layers.l4_offset += 14;
+        layers.payload_offset += 14;
+        layers.data = whole.data;
+        layers.len += 14;
+        layers.wire_len += 14;
+        layers.link_type = 1;
+        assert_memory_equal(&whole, &layers, sizeof whole);
+    }
+    assert_true(kept > 10000 && dropped > 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ipv4_fragments),        cmocka_unit_test(ipv6_extension_headers),
         cmocka_unit_test(ipv6_fragments),        cmocka_unit_test(ipv6_no_next_header),
-        cmocka_unit_test(reassembled_datagrams),
+        cmocka_unit_test(reassembled_datagrams), cmocka_unit_test(one_go_or_layer_by_layer),
     };
     return cmocka_run_group_tests_name("decode IP", tests, NULL, NULL);
 }
