@@ -19,7 +19,7 @@ void mr_tcp_config_default(struct mr_tcp_config *config)
     };
 }
 
-static bool endpoint_equal(const struct mr_endpoint *a, const struct mr_endpoint *b)
+static inline bool endpoint_equal(const struct mr_endpoint *a, const struct mr_endpoint *b)
 {
     return !memcmp(a, b, sizeof *a);
 }
@@ -66,14 +66,11 @@ static void identify(struct pass *p)
     p->from = endpoint_equal(&packet->src, &flow->client) ? MR_TO_SERVER : MR_TO_CLIENT;
 }
 
-static inline void account(const struct pass *p)
+static inline void account(struct mr_flow *flow, const struct mr_packet *packet, uint8_t from)
 {
-    struct mr_flow *flow = p->flow;
-    const struct mr_packet *packet = p->packet;
-
-    flow->packets[p->from]++;
-    flow->bytes[p->from] += packet->wire_len;
-    flow->tcp_flags[p->from] |= packet->tcp_flags;
+    flow->packets[from]++;
+    flow->bytes[from] += packet->wire_len;
+    flow->tcp_flags[from] |= packet->tcp_flags;
     if (LIKELY(packet->time_ns > flow->last_ns))
         flow->last_ns = packet->time_ns;
     if (UNLIKELY(!flow->first_ns))
@@ -236,16 +233,15 @@ static inline bool plain_ack(const struct mr_tcp_direction *other, uint32_t ack)
 
 /* A plain packet of an established flow with nothing out of the ordinary: the one that comes a
  * million times a second. False: it is not one. */
-static inline bool fast(struct pass *p)
+static inline bool fast(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr_packet *packet,
+                        const struct mr_tcp_sink *sink, uint8_t from)
 {
-    const struct mr_packet *packet = p->packet;
-    struct mr_tcp_direction *side = &p->tcp->side[p->from];
-    struct mr_tcp_direction *other = &p->tcp->side[!p->from];
+    struct mr_tcp_direction *side = &tcp->side[from], *other = &tcp->side[!from];
     const uint32_t odd = SIDE_SYN_DATA | SIDE_URGENT | SIDE_FIN | SIDE_ALTERNATE;
     const uint8_t control = MR_TCP_SYN | MR_TCP_FIN | MR_TCP_RST | MR_TCP_URG | MR_TCP_ACK;
     uint32_t ack = packet->tcp_ack;
 
-    if ((packet->tcp_flags & control) != MR_TCP_ACK || !(p->tcp->flags & TCP_FAST) ||
+    if ((packet->tcp_flags & control) != MR_TCP_ACK || !(tcp->flags & TCP_FAST) ||
         (side->flags | other->flags) & odd || !(side->flags & SIDE_BASE) || side->held.index ||
         other->held.index || packet->flags & MR_PACKET_TRUNCATED || !plain_ack(other, ack))
         return false;
@@ -253,32 +249,33 @@ static inline bool fast(struct pass *p)
         (packet->tcp_seq != side->next_seq ||
          (side->flags & SIDE_EDGE && !mr_before(packet->tcp_seq, side->edge))))
         return false;
-    account(p);
-    uint32_t edge = ack + tcp_window(p);
+    account(flow, packet, from);
+    uint32_t edge = ack + tcp_window(side, other, packet);
     other->acked = ack;
     if (mr_before(other->edge, edge))
         other->edge = edge;
     if (packet->payload_len)
-        tcp_deliver(p, p->from, packet->data + packet->payload_offset, packet->payload_len, NULL);
+        tcp_deliver_to(sink, flow, side, from, packet->data + packet->payload_offset,
+                       packet->payload_len, NULL);
     return true;
 }
 
-uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr_packet *packet,
-                       const struct mr_tcp_config *config, const struct mr_tcp_sink *sink)
+/* Any packet. Apart from the above, which shall not pay for what this needs. */
+static __attribute__((noinline)) uint64_t slow(struct mr_tcp *tcp, struct mr_flow *flow,
+                                               const struct mr_packet *packet,
+                                               const struct mr_tcp_config *config,
+                                               const struct mr_tcp_sink *sink, uint8_t from)
 {
-    struct pass pass = {.tcp = tcp, .flow = flow, .packet = packet, .config = config, .sink = sink};
+    struct pass pass = {
+        .tcp = tcp, .flow = flow, .packet = packet, .config = config, .sink = sink, .from = from};
     struct pass *p = &pass;
-
-    p->from = endpoint_equal(&packet->src, &flow->client) ? MR_TO_SERVER : MR_TO_CLIENT;
-    if (LIKELY(fast(p)))
-        return flow->last_ns + config->timeout_established_ns;
 
     if (tcp->flags & TCP_PICKED_UP)
         tcp_check_reuse(p);
     if (!(p->tcp->flags & TCP_PICKED_UP))
         identify(p);
     p->tcp->flags |= TCP_SEEN;
-    account(p);
+    account(p->flow, packet, p->from);
     if (!(p->tcp->flags & TCP_ENDED)) {
         process(p);
         for (uint8_t d = 0; d < 2; d++) {
@@ -288,6 +285,16 @@ uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr
         tcp_update_state(p);
     }
     return deadline(p);
+}
+
+uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr_packet *packet,
+                       const struct mr_tcp_config *config, const struct mr_tcp_sink *sink)
+{
+    uint8_t from = endpoint_equal(&packet->src, &flow->client) ? MR_TO_SERVER : MR_TO_CLIENT;
+
+    if (LIKELY(fast(tcp, flow, packet, sink, from)))
+        return flow->last_ns + config->timeout_established_ns;
+    return slow(tcp, flow, packet, config, sink, from);
 }
 
 void mr_tcp_finish(struct mr_tcp *tcp, struct mr_flow *flow, enum mr_flow_end reason,

@@ -59,7 +59,7 @@ enum tcp_ack tcp_on_ack(struct pass *p)
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     struct mr_tcp_direction *other = &p->tcp->side[!p->from];
     uint32_t ack = p->packet->tcp_ack;
-    uint32_t window = tcp_window(p);
+    uint32_t window = tcp_window(side, other, p->packet);
 
     if (side->flags & SIDE_SYN_DATA)
         settle_syn_data(p);

@@ -70,11 +70,11 @@ static inline void tcp_clear_held(const struct mr_tcp_sink *sink, struct mr_tcp_
 
 #define TCP_UNKNOWN_SHIFT 14 /* of a window whose scale was not seen: the widest */
 
-/* The window that a packet without SYN advertises, in bytes. */
-static inline uint32_t tcp_window(const struct pass *p)
+/* The window that a packet without SYN advertises, in bytes; `other` is the side it is told. */
+static inline uint32_t tcp_window(const struct mr_tcp_direction *side,
+                                  const struct mr_tcp_direction *other,
+                                  const struct mr_packet *packet)
 {
-    const struct mr_tcp_direction *side = &p->tcp->side[p->from];
-    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
     uint32_t shift = TCP_UNKNOWN_SHIFT;
 
     if (side->flags & SIDE_SYN) {
@@ -82,7 +82,7 @@ static inline uint32_t tcp_window(const struct pass *p)
             side->flags & SIDE_SCALE && (!(other->flags & SIDE_SYN) || other->flags & SIDE_SCALE);
         shift = scaled ? side->window_shift : 0;
     }
-    return (uint32_t)p->packet->tcp_window << shift;
+    return (uint32_t)packet->tcp_window << shift;
 }
 
 /* tcp.c */
@@ -146,22 +146,28 @@ static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const
     }
 }
 
-/* Delivers bytes at next_seq; takes `buffer`. */
-static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
-                               struct mr_buffer *buffer)
+/* Delivers bytes at next_seq of direction d; takes `buffer`. */
+static inline void tcp_deliver_to(const struct mr_tcp_sink *sink, struct mr_flow *flow,
+                                  struct mr_tcp_direction *side, uint8_t d, const uint8_t *data,
+                                  uint32_t len, struct mr_buffer *buffer)
 {
-    struct mr_tcp_direction *side = &p->tcp->side[d];
     struct mr_chunk chunk = {.data = data,
                              .len = len,
                              .kind = MR_CHUNK_DATA,
                              .direction = d,
                              .offset = side->delivered,
-                             .flow = p->flow};
+                             .flow = flow};
 
     tcp_sample(side, side->next_seq, data, len);
     side->next_seq += len;
     side->delivered += len;
-    p->sink->chunk(p->sink->user, &chunk, buffer);
+    sink->chunk(sink->user, &chunk, buffer);
+}
+
+static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
+                               struct mr_buffer *buffer)
+{
+    tcp_deliver_to(p->sink, p->flow, &p->tcp->side[d], d, data, len, buffer);
 }
 
 #endif
