@@ -110,8 +110,10 @@ static enum mr_drop udp(struct mr_walk *w)
     packet->src.port = mr_be16(header);
     packet->dst.port = mr_be16(header + 2);
     bool summed = header[6] | header[7];
+    uint16_t to = packet->dst.port;
     /* over IPv6 only tunnels may go without (RFC 6935) */
-    if (packet->src.family == 6 && packet->dst.port != MR_PORT_VXLAN)
+    if (packet->src.family == 6 && to != MR_PORT_VXLAN && to != MR_PORT_GENEVE &&
+        to != MR_PORT_GTP_U)
         summed = true;
     if (len <= left) {
         w->end = w->at + len;
@@ -120,9 +122,7 @@ static enum mr_drop udp(struct mr_walk *w)
     if (summed && !check(w, len, MR_IP_UDP, 6))
         return MR_DROP_CHECKSUM;
     set_payload(w, UDP_HEADER);
-    if (packet->dst.port == MR_PORT_VXLAN)
-        return mr_decode_vxlan(w);
-    return MR_DROP_NONE;
+    return mr_decode_udp_tunnel(w);
 }
 
 /* ICMP and ICMPv6, whose headers have 8 bytes in all messages that carry a payload. */

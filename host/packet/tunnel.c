@@ -1,17 +1,31 @@
-/* IP inside IP: plain, GRE, VXLAN. */
+/* IP inside IP: plain, GRE, VXLAN, Geneve, GTP-U, Teredo. */
 #include "packet/walk.h"
 
-#define GRE_CHECKSUM 0x8000u
-#define GRE_ROUTING  0x4000u
-#define GRE_KEY      0x2000u
-#define GRE_SEQUENCE 0x1000u
-#define GRE_ACK      0x0080u /* version 1 */
-#define GRE_VERSION  0x0007u
-#define ERSPAN_2     8u /* bytes of its header */
-#define ERSPAN_3     12u
-#define ERSPAN_3_TAG 8u
-#define VXLAN_HEADER 8u
-#define VXLAN_VALID  0x08
+#define GRE_CHECKSUM          0x8000u
+#define GRE_ROUTING           0x4000u
+#define GRE_KEY               0x2000u
+#define GRE_SEQUENCE          0x1000u
+#define GRE_ACK               0x0080u /* version 1 */
+#define GRE_VERSION           0x0007u
+#define ERSPAN_2              8u /* bytes of its header */
+#define ERSPAN_3              12u
+#define ERSPAN_3_TAG          8u
+#define VXLAN_HEADER          8u
+#define VXLAN_VALID           0x08
+
+#define GENEVE_HEADER         8u
+#define GENEVE_CONTROL        0x80
+
+#define GTP_HEADER            8u
+#define GTP_OPTIONAL          4u   /* bytes that any of the three flags brings along */
+#define GTP_VERSION_1         0x30 /* and not GTP' */
+#define GTP_FLAGS             0x07
+#define GTP_EXTENDED          0x04
+#define GTP_G_PDU             255
+#define GTP_EXTENSIONS        8 /* headers at most */
+
+#define TEREDO_AUTHENTICATION 13u /* bytes, without its two variable parts */
+#define TEREDO_ORIGIN         8u
 
 /* Decodes what is inside, at the outer packet's w->at + header_len. `certain`: it is known to be a
  * tunnel, so that what is wrong inside is a reason to drop it. */
@@ -94,11 +108,109 @@ enum mr_drop mr_decode_tunnel(const struct mr_walk *w, uint8_t protocol)
     }
 }
 
-enum mr_drop mr_decode_vxlan(const struct mr_walk *w)
+/* What stands behind the UDP header, which w->at still points to. */
+struct behind {
+    const uint8_t *bytes;
+    uint32_t len, udp_header;
+};
+
+static struct behind behind_udp(const struct mr_walk *w)
 {
-    uint32_t udp_header = w->packet->payload_offset - w->at;
-    if (w->packet->payload_len < VXLAN_HEADER ||
-        !(w->packet->data[w->packet->payload_offset] & VXLAN_VALID))
+    const struct mr_packet *packet = w->packet;
+    return (struct behind){packet->data + packet->payload_offset, packet->payload_len,
+                           packet->payload_offset - w->at};
+}
+
+/* RFC 7348. */
+static enum mr_drop vxlan(const struct mr_walk *w)
+{
+    struct behind b = behind_udp(w);
+    if (b.len < VXLAN_HEADER || !(b.bytes[0] & VXLAN_VALID))
         return MR_DROP_NONE;
-    return inside(w, udp_header + VXLAN_HEADER, MR_ETHER_TEB, false);
+    return inside(w, b.udp_header + VXLAN_HEADER, MR_ETHER_TEB, false);
+}
+
+/* RFC 8926: version 0, options, any Ethernet type. */
+static enum mr_drop geneve(const struct mr_walk *w)
+{
+    struct behind b = behind_udp(w);
+    if (b.len < GENEVE_HEADER || b.bytes[0] >> 6 || b.bytes[1] & GENEVE_CONTROL)
+        return MR_DROP_NONE;
+    uint32_t header_len = GENEVE_HEADER + (b.bytes[0] & 0x3fu) * 4;
+    uint16_t type = mr_be16(b.bytes + 2);
+    if (b.len < header_len ||
+        (type != MR_ETHER_TEB && type != MR_ETHER_IPV4 && type != MR_ETHER_IPV6))
+        return MR_DROP_NONE;
+    return inside(w, b.udp_header + header_len, type, false);
+}
+
+/* IP of the version that the byte in front says; 0: none. */
+static uint16_t ip_type(const uint8_t *bytes)
+{
+    return bytes[0] >> 4 == 4 ? MR_ETHER_IPV4 : bytes[0] >> 4 == 6 ? MR_ETHER_IPV6 : 0;
+}
+
+/* 3GPP TS 29.281: user data in mobile networks. */
+static enum mr_drop gtp_u(const struct mr_walk *w)
+{
+    struct behind b = behind_udp(w);
+    struct mr_walk inner = *w;
+    uint32_t at = GTP_HEADER;
+
+    if (b.len < GTP_HEADER || (b.bytes[0] & 0xf0) != GTP_VERSION_1 || b.bytes[1] != GTP_G_PDU)
+        return MR_DROP_NONE;
+    uint32_t end = GTP_HEADER + mr_be16(b.bytes + 2);
+    if (b.bytes[0] & GTP_FLAGS)
+        at += GTP_OPTIONAL;
+    if (at >= b.len || (end > b.len && !w->cut) || at >= end)
+        return MR_DROP_NONE;
+    uint8_t next = b.bytes[0] & GTP_EXTENDED ? b.bytes[at - 1] : 0;
+    for (int i = 0; next; i++) {
+        uint32_t len = b.bytes[at] * 4u;
+        if (!len || i == GTP_EXTENSIONS || at + len >= b.len || at + len >= end)
+            return MR_DROP_NONE;
+        at += len;
+        next = b.bytes[at - 1];
+    }
+    uint16_t type = ip_type(b.bytes + at);
+    if (!type)
+        return MR_DROP_NONE;
+    if (end <= b.len) {
+        inner.end = w->packet->payload_offset + end;
+        inner.cut = false;
+    }
+    return inside(&inner, b.udp_header + at, type, false);
+}
+
+/* RFC 4380: IPv6 behind what servers and relays add. */
+static enum mr_drop teredo(const struct mr_walk *w)
+{
+    struct behind b = behind_udp(w);
+    uint32_t at = 0;
+
+    if (b.len > TEREDO_AUTHENTICATION && mr_be16(b.bytes) == 1)
+        at += TEREDO_AUTHENTICATION + b.bytes[2] + b.bytes[3];
+    if (b.len > at + TEREDO_ORIGIN && mr_be16(b.bytes + at) == 0)
+        at += TEREDO_ORIGIN;
+    if (at >= b.len || ip_type(b.bytes + at) != MR_ETHER_IPV6)
+        return MR_DROP_NONE;
+    return inside(w, b.udp_header + at, MR_ETHER_IPV6, false);
+}
+
+enum mr_drop mr_decode_udp_tunnel(const struct mr_walk *w)
+{
+    uint16_t from = w->packet->src.port;
+
+    switch (w->packet->dst.port) {
+    case MR_PORT_VXLAN:
+        return vxlan(w);
+    case MR_PORT_GENEVE:
+        return geneve(w);
+    case MR_PORT_GTP_U:
+        return gtp_u(w);
+    case MR_PORT_TEREDO:
+        return teredo(w);
+    default:
+        return from == MR_PORT_TEREDO ? teredo(w) : MR_DROP_NONE;
+    }
 }

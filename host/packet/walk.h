@@ -37,8 +37,8 @@ enum mr_drop mr_decode_transport(struct mr_walk *w, uint8_t protocol);
 /* What lies in a tunnel, if `protocol` is one. The packet describes the tunnel's own datagram
  * already, and does so again when there is no IP inside. */
 enum mr_drop mr_decode_tunnel(const struct mr_walk *w, uint8_t protocol);
-/* The same behind a UDP header, where the port makes a tunnel likely but not certain. */
-enum mr_drop mr_decode_vxlan(const struct mr_walk *w);
+/* The same behind a UDP header, where a port makes a tunnel likely but not certain. */
+enum mr_drop mr_decode_udp_tunnel(const struct mr_walk *w);
 
 /* Does the policy want checksums looked at? */
 static inline bool mr_checksum_wanted(const struct mr_decoder *decoder)

@@ -1,5 +1,6 @@
 // layers: base metrics packet
-/* Decoding what is inside tunnels: GRE, ERSPAN, PPTP, VXLAN, IP in IP, pseudo-wires, PPPoE. */
+/* Decoding what is inside tunnels: GRE, ERSPAN, PPTP, VXLAN, Geneve, GTP-U, Teredo, IP in IP,
+ * pseudo-wires, PPPoE. */
 #include "packet/decode.h"
 #include "packets.h"
 
@@ -227,6 +228,123 @@ static void a_port_does_not_make_vxlan(void **state)
     expect_outer(17);
 }
 
+/* A header of some tunnel behind UDP to `port`. */
+static void udp_header(uint16_t from, uint16_t port, const void *header, uint32_t len)
+{
+    begin();
+    pk_udp(&frame, from, port);
+    pk_payload(&frame, header, len);
+}
+
+static void geneve(void **state)
+{
+    (void)state;
+    /* no options, two of them; Ethernet and plain IP */
+    udp_header(49152, 6081, "\0\0\x65\x58\0\0\x4d\0", 8);
+    pk_ethernet(&frame);
+    inner_tcp("over there");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_inner("over there");
+    udp_header(49152, 6081, "\2\x40\x08\0\0\0\x4d\0options.", 16);
+    inner_tcp("plain");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_inner("plain");
+    /* a version to come, a control message, options that do not fit, a type that is none */
+    static const char *const others[] = {"\x40\0\x08\0\0\0\0\0", "\0\x80\x08\0\0\0\0\0",
+                                         "\x3f\0\x08\0\0\0\0\0", "\0\0\0\1\0\0\0\0"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        udp_header(49152, 6081, others[i], 8);
+        inner_tcp("plain");
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        expect_outer(17);
+    }
+}
+
+static void gtp_u(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        uint32_t len;
+    } headers[] = {
+        {"\x30\xff\0\0\0\0\0\1", 8},                                          /* nothing more */
+        {"\x32\xff\0\0\0\0\0\1\0\5\0\0", 12},                                 /* numbered */
+        {"\x34\xff\0\0\0\0\0\1\0\0\0\x85\1\x10\x09\0", 16},                   /* extended */
+        {"\x34\xff\0\0\0\0\0\1\0\0\0\x85\1\x10\x09\x85\2\0\0\0\0\0\0\0", 24}, /* twice */
+    };
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        uint8_t header[32];
+        uint32_t len = headers[i].len, inside = 20 + 20 + 6;
+        memcpy(header, headers[i].header, len);
+        header[3] = (uint8_t)(len - 8 + inside);
+        udp_header(2152, 2152, header, len);
+        inner_tcp("mobile");
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        expect_inner("mobile");
+        header[1] = 1; /* an echo request */
+        udp_header(2152, 2152, header, len);
+        inner_tcp("mobile");
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        expect_outer(17);
+        header[1] = 255;
+        header[3] = 250; /* more than there is */
+        udp_header(2152, 2152, header, len);
+        inner_tcp("mobile");
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        expect_outer(17);
+    }
+    /* extension headers without length, or without end */
+    udp_header(2152, 2152, "\x34\xff\0\x40\0\0\0\1\0\0\0\x85\0\x10\x09\0", 16);
+    inner_tcp("mobile");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_outer(17);
+}
+
+static void teredo(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *header;
+        uint32_t len;
+    } headers[] = {{"", 0},
+                   {"\0\0\x12\x34\1\2\3\4", 8},
+                   {"\0\1\2\0ab12345678\0", 15},
+                   {"\0\1\0\0"
+                    "12345678\0\0\0\x12\x34\1\2\3\4",
+                    21}};
+    for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
+        udp_header(i & 1 ? 3544 : 49152, i & 1 ? 49152 : 3544, headers[i].header, headers[i].len);
+        pk_ipv6(&frame, "2001:0:c000:201::1", "2001:db8::2");
+        pk_tcp(&frame, 1025, 25, 7, 8, MR_TCP_ACK);
+        pk_payload(&frame, "six", 3);
+        pk_finish(&frame);
+        assert_int_equal(decode(1), MR_DROP_NONE);
+        assert_int_equal(packet.flags, MR_PACKET_TUNNELED);
+        assert_int_equal(packet.src.family, 6);
+        assert_int_equal(packet.src.port, 1025);
+        assert_int_equal(packet.payload_len, 3);
+    }
+    udp_header(49152, 3544, "\0\1\xff\xff 12345678\0", 14);
+    pk_finish(&frame);
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_outer(17);
+}
+
+static void a_port_does_not_make_a_tunnel(void **state)
+{
+    (void)state;
+    static const uint16_t ports[] = {6081, 2152, 3544};
+    static const char noise[] = "\x34\xff\0\x10\x60 anything at all, \x45 but nothing that is IP";
+    for (size_t i = 0; i < sizeof ports / sizeof ports[0]; i++)
+        for (uint32_t from = 0; from < sizeof noise; from++)
+            for (uint32_t len = 0; from + len < sizeof noise; len++) {
+                pk_udp4(&frame, "192.0.2.1", 1025, "192.0.2.2", ports[i], noise + from, len);
+                assert_int_equal(decode(1), MR_DROP_NONE);
+                expect_outer(17);
+                assert_int_equal(packet.payload_len, len);
+            }
+}
+
 static void ip_in_ip(void **state)
 {
     (void)state;
@@ -329,6 +447,10 @@ int main(void)
         cmocka_unit_test(wrong_inside_of_gre),
         cmocka_unit_test(vxlan),
         cmocka_unit_test(a_port_does_not_make_vxlan),
+        cmocka_unit_test(geneve),
+        cmocka_unit_test(gtp_u),
+        cmocka_unit_test(teredo),
+        cmocka_unit_test(a_port_does_not_make_a_tunnel),
         cmocka_unit_test(ip_in_ip),
         cmocka_unit_test(no_deeper_than),
         cmocka_unit_test(fragments_in_tunnels),
