@@ -71,6 +71,8 @@ static bool make_predicates(struct merge *merge, struct mr_plan *plan)
             to->leaves = segment->leaf && from->leaves;
             if (from->table != MR_NO_TABLE)
                 to->table += merge->first_table[segment->program];
+            if (from->alarm)
+                to->alarm += merge->first_alarm[segment->program];
             to->attributes = analog_keep(compile, (from->arity + 1) * sizeof *to->attributes);
             if (!to->attributes)
                 return false;
@@ -309,10 +311,13 @@ static uint32_t table_group(const struct mr_plan *plan, uint32_t table)
 static bool make_tables(struct merge *merge, struct mr_plan *plan)
 {
     plan->tables = analog_keep(merge->compile, (plan->n_tables + 1) * sizeof *plan->tables);
-    if (!plan->tables)
+    plan->alarms = analog_keep(merge->compile, (plan->n_alarms + 1) * sizeof *plan->alarms);
+    if (!plan->tables || !plan->alarms)
         return false;
     for (uint32_t i = 0; i < merge->n_programs; i++) {
         const struct mr_plan *chain = parts_of(merge, i)->chain;
+        for (uint32_t a = 0; a < chain->n_alarms; a++)
+            plan->alarms[merge->first_alarm[i] + a] = chain->alarms[a];
         for (uint32_t t = 0; t < chain->n_tables; t++) {
             uint32_t index = merge->first_table[i] + t;
             struct mr_plan_table *table = &plan->tables[index];
@@ -344,6 +349,8 @@ static bool make_programs(struct merge *merge, struct mr_plan *plan)
         plan->n_components += chain->n_components;
         merge->first_table[i] = plan->n_tables;
         plan->n_tables += chain->n_tables;
+        merge->first_alarm[i] = plan->n_alarms;
+        plan->n_alarms += chain->n_alarms;
         plan->name =
             i ? analog_keep_format(compile, "%s, %s", plan->name, chain->name) : chain->name;
         if (!plan->name)

@@ -184,6 +184,14 @@ struct watch {
     struct watch *next;
 };
 
+/* alarm(p, ...) */
+struct alarm {
+    const char *name;
+    struct mr_where where;
+    struct mr_plan_alarm *plan;
+    struct alarm *next;
+};
+
 /* A rule without a body. */
 struct fact {
     struct atom atom;
@@ -202,6 +210,7 @@ struct predicate {
     struct table *table;         /* NULL: its tuples are events */
     bool hidden;                 /* made by the compiler */
     uint8_t watched;
+    uint32_t alarm; /* 1 + index in the plan; 0: none */
     struct predicate *next;
 };
 
@@ -213,6 +222,7 @@ struct ast_program {
     uint32_t n_tables;
     struct fact *facts;
     struct watch *watches;
+    struct alarm *alarms;
     struct predicate *periodic;   /* NULL: no rule waits for it */
     struct predicate *predicates; /* `input` first */
     uint32_t n_predicates;

@@ -303,6 +303,12 @@ void analog_chain(struct compile *compile)
     if (compile->program.periodic || compile->program.facts)
         arriving.words[0] &= ~(uint64_t)1;
     compile->program.leaving = arriving;
+    for (const struct alarm *a = compile->program.alarms; a && !compile->incomplete; a = a->next) {
+        const struct predicate *p = analog_find_predicate(compile, a->name);
+        if (p && p->alarm && !in_set(&arriving, p->index))
+            analog_warning(compile, &a->where,
+                           "%s does not leave the program: this alarm is never raised", a->name);
+    }
     if (!compile->incomplete)
         check_reached(compile);
 }

@@ -52,6 +52,7 @@ struct merge {
     uint32_t n_entries;
     uint32_t n_predicates;                 /* of the plan */
     uint32_t first_table[MR_MAX_PROGRAMS]; /* of each program, in the plan */
+    uint32_t first_alarm[MR_MAX_PROGRAMS];
 };
 
 /* ---- assemble.c ---- */

@@ -274,6 +274,8 @@ static void parse_statement(struct parser *parser)
         analog_parse_table(parser);
     } else if (analog_token_is(parser, "watch") || analog_token_is(parser, "watchmod")) {
         analog_parse_watch(parser);
+    } else if (analog_is_alarm(parser)) {
+        analog_parse_alarm(parser);
     } else {
         parse_stray(parser);
     }

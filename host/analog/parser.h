@@ -52,6 +52,12 @@ void analog_parse_table(struct parser *parser);
 void analog_parse_watch(struct parser *parser);
 void analog_add_fact(struct parser *parser, const struct rule *rule);
 
+/* ---- parse_action.c ---- */
+
+/* Is the current token the beginning of alarm(PREDICATE ...)? A predicate may be called alarm. */
+bool analog_is_alarm(const struct parser *parser);
+void analog_parse_alarm(struct parser *parser);
+
 /* ---- parse_rule.c ---- */
 
 /* Label, head, body, full stop. NULL: out of memory, or nothing usable. *fact: it has no body. */

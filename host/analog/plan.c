@@ -62,6 +62,7 @@ static bool make_predicate(struct compile *compile, const struct predicate *from
     to->leaves = in_set(&compile->program.leaving, from->index);
     to->table = from->table ? from->table->index : MR_NO_TABLE;
     to->watched = from->watched;
+    to->alarm = from->alarm;
     to->attributes = analog_keep(compile, from->arity * sizeof *to->attributes);
     if (!to->attributes)
         return false;
@@ -132,6 +133,19 @@ static bool make_stage(struct compile *compile, const struct component *from,
     return make_timers(compile, from, to);
 }
 
+static bool make_alarms(struct compile *compile, struct mr_plan *plan)
+{
+    for (const struct alarm *a = compile->program.alarms; a; a = a->next)
+        plan->n_alarms++;
+    plan->alarms = analog_keep(compile, (plan->n_alarms + 1) * sizeof *plan->alarms);
+    if (!plan->alarms)
+        return false;
+    plan->n_alarms = 0;
+    for (const struct alarm *a = compile->program.alarms; a; a = a->next)
+        plan->alarms[plan->n_alarms++] = *a->plan;
+    return true;
+}
+
 static bool make_tables(struct compile *compile, struct mr_plan *plan)
 {
     const struct ast_program *program = &compile->program;
@@ -185,7 +199,7 @@ struct mr_plan *analog_plan(struct compile *compile, const char *path, const cha
     for (const struct component *c = program->components; c; c = c->next)
         if (!make_stage(compile, c, &plan->stages[plan->n_stages++]))
             return NULL;
-    if (!make_tables(compile, plan))
+    if (!make_tables(compile, plan) || !make_alarms(compile, plan))
         return NULL;
     return plan;
 }

@@ -48,6 +48,18 @@ struct mr_plan_attribute {
     bool live; /* false: no storage anywhere */
 };
 
+#define MR_MAX_COMMAND 32
+
+/* What happens when a tuple of a predicate leaves its program, beside the event (an alert). */
+struct mr_plan_alarm {
+    const char *message;
+    uint32_t severity; /* 1: the worst */
+    bool syslog;
+    const char *command[MR_MAX_COMMAND + 1]; /* a file and its arguments, then NULL */
+    uint32_t n_command, timeout_s;
+    uint32_t limit, limit_s; /* so many in so many seconds of packet time; 0: no limit */
+};
+
 struct mr_plan_predicate {
     const char *name;
     uint32_t arity;
@@ -56,6 +68,7 @@ struct mr_plan_predicate {
     uint32_t segment;
     uint32_t program; /* leaves: whose result it is */
     uint32_t table;   /* its tuples are rows of this table; MR_NO_TABLE: they are events */
+    uint32_t alarm;   /* 1 + index of the alarm that its tuples raise when they leave; 0: none */
     uint8_t watched;  /* enum mr_watch, or-ed: what becomes an event of its own */
 };
 
@@ -268,6 +281,8 @@ struct mr_plan {
     uint32_t input; /* predicate of captured packets: input(@N, PKT, SRC, DST) */
     struct mr_plan_table *tables;
     uint32_t n_tables;
+    struct mr_plan_alarm *alarms;
+    uint32_t n_alarms;
     struct mr_plan_stage *stages;
     uint32_t n_stages;
     struct mr_plan_group *groups;

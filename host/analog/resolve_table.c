@@ -143,8 +143,38 @@ static void resolve_watch(struct compile *compile, const struct watch *watch)
         analog_hint(compile, "did you mean %s?", nearest.name);
 }
 
+/* An alarm is raised by what leaves the program; where that cannot be, chain.c says so. */
+static void resolve_alarm(struct compile *compile, const struct alarm *alarm, uint32_t index)
+{
+    struct predicate *predicate = analog_find_predicate(compile, alarm->name);
+    struct nearest nearest = {.wanted = alarm->name};
+
+    if (predicate && !predicate->hidden && !predicate->table && predicate->index) {
+        predicate->alarm = index + 1;
+        return;
+    }
+    if (compile->incomplete)
+        return;
+    if (predicate && predicate->table) {
+        analog_error(compile, &alarm->where, "rows of the table %s do not leave the program",
+                     alarm->name);
+        analog_hint(compile, "derive an event from its changes: p(...) :- %s(...).", alarm->name);
+        return;
+    }
+    for (const struct predicate *p = compile->program.predicates; p; p = p->next)
+        if (!p->hidden && !p->table)
+            analog_nearest(&nearest, p->name);
+    analog_error(compile, &alarm->where, "there is no predicate %s", alarm->name);
+    if (nearest.name)
+        analog_hint(compile, "did you mean %s?", nearest.name);
+}
+
 void analog_resolve_tables(struct compile *compile)
 {
+    uint32_t n_alarms = 0;
+
+    for (const struct alarm *a = compile->program.alarms; a && !analog_enough(compile); a = a->next)
+        resolve_alarm(compile, a, n_alarms++);
     compile->program.n_tables = 0; /* those that are used */
     for (struct table *t = compile->program.tables; t && !analog_enough(compile); t = t->next) {
         if (!t->predicate) {

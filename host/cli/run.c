@@ -25,6 +25,7 @@ enum {
     OPT_EVENTS,
     OPT_SUMMARY,
     OPT_DUMP_TABLES,
+    OPT_SYSLOG,
     OPT_STATS,
     OPT_STATS_INTERVAL,
     OPT_PROMETHEUS,
@@ -70,6 +71,8 @@ static const struct argp_option options[] = {
      "a stats event with rates each so many seconds of packet time", 2},
     {"prometheus", OPT_PROMETHEUS, "FILE", 0,
      "write all counters for Prometheus, at each --stats-interval and at the end", 2},
+    {"syslog", OPT_SYSLOG, "HOST:PORT", 0,
+     "where alarms with `syslog` go, by UDP; or the path of a socket (default /dev/log)", 2},
     {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
      "write what the programs' tables hold at the end, a JSON record for each row", 2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
@@ -245,6 +248,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case OPT_PROMETHEUS:
         c->prometheus = text;
+        break;
+    case OPT_SYSLOG:
+        a->config.syslog = text;
         break;
     case OPT_DUMP_TABLES:
         a->tables = text;

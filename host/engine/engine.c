@@ -154,6 +154,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
         return status;
+    if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, error)))
+        return status;
     return mr_interval_open(engine, error);
 }
 
@@ -200,6 +202,7 @@ void mr_engine_free(struct mr_engine *engine)
         return;
     mr_live_close(engine->live);
     mr_runtime_free(engine->runtime);
+    mr_alarms_close(engine->alarms, NULL);
     mr_intake_close(engine);
     if (engine->writer)
         mr_writer_close(engine->writer, NULL);
@@ -269,6 +272,8 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
         mr_live_finish(engine->live);
     mr_metrics_refresh(engine);
     settle_fragments(engine);
+    mr_alarms_close(engine->alarms, &engine->metrics);
+    engine->alarms = NULL;
     enum mr_status output = mr_interval_end(engine, &output_error);
     enum mr_status written = mr_writer_close(engine->writer, output ? NULL : &output_error);
     engine->writer = NULL;

@@ -108,7 +108,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     put_programs(event->eve, exec->plan, users);
 }
 
-static void finish(struct mr_event *event)
+static bool finish(struct mr_event *event)
 {
     size_t len;
     const char *bytes = mr_eve_finish(event->eve, &len);
@@ -116,8 +116,11 @@ static void finish(struct mr_event *event)
 
     if (bytes && mr_exec_record(event->exec, event->origin, event->ordinal, bytes, len))
         mr_metrics_add(metrics, MR_COUNT_EVENTS, 1);
-    else
+    else {
         mr_metrics_add(metrics, MR_COUNT_EVENTS_LOST, 1);
+        return false;
+    }
+    return true;
 }
 
 /* ---- services ---- */
@@ -231,6 +234,32 @@ static void put_attributes(struct mr_eve *eve, const struct mr_plan_predicate *p
             mr_eve_attribute(eve, &predicate->attributes[c], tuples->columns[c][row]);
 }
 
+/* An alarm is an alert that holds the tuple; it is told also where alerts are not written. */
+static void raise_alarms(struct mr_event *event, struct mr_exec *exec,
+                         const struct mr_tuples *tuples)
+{
+    const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
+    const struct mr_plan_alarm *alarm = &exec->plan->alarms[predicate->alarm - 1];
+    const char *program = exec->plan->programs[predicate->program].name;
+
+    for (uint32_t row = 0; row < tuples->n; row++) {
+        begin(event, exec, "alert", tuples->origins[row],
+              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
+              (uint64_t)1 << predicate->program);
+        mr_eve_object(event->eve, "alert");
+        mr_eve_string(event->eve, "action", "allowed", strlen("allowed"));
+        mr_eve_string(event->eve, "signature", alarm->message, strlen(alarm->message));
+        mr_eve_string(event->eve, "category", program, strlen(program));
+        mr_eve_int(event->eve, "severity", alarm->severity);
+        mr_eve_end(event->eve);
+        mr_eve_object(event->eve, predicate->name);
+        put_attributes(event->eve, predicate, tuples, row);
+        mr_eve_end(event->eve);
+        if (finish(event))
+            mr_exec_record_alarm(exec, predicate->alarm);
+    }
+}
+
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
 {
     struct mr_engine *engine = user;
@@ -238,6 +267,10 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
     const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
 
     mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_RESULTS, tuples->n);
+    if (predicate->alarm) {
+        raise_alarms(event, exec, tuples);
+        return;
+    }
     if (!engine->program_events_only && !mr_events_wanted(engine, predicate->name))
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
@@ -295,9 +328,11 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
 {
     struct mr_engine *engine = user;
 
-    (void)metrics;
     mr_interval_pass(engine, token->end_ns);
     for (; records; records = records->next)
-        mr_writer_record(engine->writer, records->bytes, records->len);
+        if (!records->alarm || (mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns,
+                                               records->bytes, records->len, metrics) &&
+                                (engine->program_events_only || mr_events_wanted(engine, "alert"))))
+            mr_writer_record(engine->writer, records->bytes, records->len);
     mr_burst_release(&token->burst);
 }

@@ -5,6 +5,7 @@
 #include "analog/analog.h"
 #include "base/buffers.h"
 #include "capture/source.h"
+#include "engine/alarms.h"
 #include "engine/live.h"
 #include "engine/sift.h"
 #include "millrace/engine.h"
@@ -52,6 +53,7 @@ struct mr_engine {
     struct mr_buffers *buffers;
     struct mr_runtime *runtime;
     struct mr_writer *writer;
+    struct mr_alarms *alarms; /* NULL: the programs have none */
     struct mr_intake intake;
     struct mr_live *live;    /* NULL: files */
     struct mr_secret secret; /* of tables */

@@ -448,6 +448,8 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
     /* groups have their own range, so that who ran what when does not show */
     record->sequence = exec->group << 24 | (exec->n_records++ & 0xffffff);
     record->len = (uint32_t)len;
+    record->alarm = 0;
+    record->time_ns = origin->time_ns;
     memcpy(record->bytes, bytes, len);
     if (exec->last_record)
         exec->last_record->next = record;
@@ -455,6 +457,11 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
         exec->first_record = record;
     exec->last_record = record;
     return true;
+}
+
+void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm)
+{
+    exec->last_record->alarm = alarm;
 }
 
 void *mr_exec_worker_state(const struct mr_exec *exec)

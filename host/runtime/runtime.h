@@ -143,6 +143,8 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
                     const char *bytes, size_t len);
 /* The ordinal of a row of the call under way. */
 uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
+/* The record added last raises an alarm: 1 + its index. */
+void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm);
 void *mr_exec_worker_state(const struct mr_exec *exec);
 struct mr_metrics *mr_exec_metrics(struct mr_exec *exec);
 

@@ -28,6 +28,8 @@ struct mr_record {
     uint32_t ordinal;  /* which of the tuples of its origin */
     uint32_t sequence; /* among records of one task */
     uint32_t len;
+    uint32_t alarm;   /* 1 + index of the plan's alarm that it raises; 0: none */
+    uint64_t time_ns; /* of its origin */
     char bytes[];
 };
 

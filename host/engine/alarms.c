@@ -1,0 +1,186 @@
+/* Alarms: limits in packet time, syslog, commands. */
+#include "engine/alarms.h"
+
+#include "engine/command.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S     1000000000ull
+#define FACILITY     16 /* local0 */
+#define SYSLOG_BYTES 16384
+
+/* A limit counts in windows that begin with the first alarm in them. */
+struct limit {
+    uint64_t start_ns;
+    uint32_t told;
+};
+
+struct mr_alarms {
+    const struct mr_plan *plan;
+    struct limit *limits; /* [n_alarms of the plan] */
+    struct mr_commands *commands;
+    int syslog; /* -1: nobody wants it */
+    char host[256];
+};
+
+static int connect_local(const char *path, struct mr_error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address))
+        return fd;
+    mr_fail(error, MR_ERR_OUTPUT,
+            "cannot reach syslog at %s: %s; start a syslog daemon, or give --syslog HOST:PORT",
+            path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static int connect_remote(const char *where, struct mr_error *error)
+{
+    struct addrinfo wanted = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
+    char host[256];
+    const char *colon = strrchr(where, ':');
+    int fd = -1;
+
+    if (!colon || (size_t)(colon - where) >= sizeof host) {
+        mr_fail(error, MR_ERR_USAGE, "--syslog %s: give HOST:PORT or the path of a socket", where);
+        return -1;
+    }
+    bool brackets = where[0] == '[' && colon > where && colon[-1] == ']';
+    snprintf(host, sizeof host, "%.*s", (int)(colon - where) - (brackets ? 2 : 0),
+             where + (brackets ? 1 : 0));
+    int failed = getaddrinfo(host, colon + 1, &wanted, &found);
+    if (failed) {
+        mr_fail(error, MR_ERR_USAGE, "--syslog %s: %s", where, gai_strerror(failed));
+        return -1;
+    }
+    for (struct addrinfo *a = found; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen)) {
+            close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(found);
+    if (fd < 0)
+        mr_fail(error, MR_ERR_OUTPUT, "--syslog %s: %s", where, strerror(errno));
+    return fd;
+}
+
+enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
+                              const char *syslog, struct mr_error *error)
+{
+    bool commands = false, syslogs = false;
+
+    *out = NULL;
+    if (!plan->n_alarms)
+        return MR_OK;
+    struct mr_alarms *a = calloc(1, sizeof *a);
+    struct limit *limits = calloc(plan->n_alarms, sizeof *limits);
+    if (!a || !limits) {
+        free(a);
+        free(limits);
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for alarms");
+    }
+    *a = (struct mr_alarms){.plan = plan, .limits = limits, .syslog = -1};
+    *out = a;
+    if (gethostname(a->host, sizeof a->host - 1) || !a->host[0])
+        strcpy(a->host, "-");
+    for (uint32_t i = 0; i < plan->n_alarms; i++) {
+        commands |= plan->alarms[i].n_command > 0;
+        syslogs |= plan->alarms[i].syslog;
+    }
+    if (syslogs) {
+        const char *where = syslog ? syslog : "/dev/log";
+        struct mr_error why = {.status = MR_ERR_OUTPUT};
+        a->syslog = where[0] == '/' ? connect_local(where, &why) : connect_remote(where, &why);
+        if (a->syslog < 0)
+            return mr_fail(error, why.status, "%s", why.text);
+    }
+    if (commands && mr_commands_new(&a->commands))
+        return mr_fail(error, MR_ERR_START, "cannot start the thread for commands of alarms");
+    return MR_OK;
+}
+
+/* RFC 5424; severity 1 is an alert, 2 a warning, the others notices. The time is the packet's. */
+static bool send_syslog(const struct mr_alarms *a, const struct mr_plan_alarm *alarm,
+                        uint64_t time_ns, const char *event, size_t len)
+{
+    char text[SYSLOG_BYTES], stamp[32];
+    time_t seconds = (time_t)(time_ns / NS_PER_S);
+    int severity = alarm->severity == 1 ? 1 : alarm->severity == 2 ? 4 : 5;
+    struct tm utc;
+
+    gmtime_r(&seconds, &utc);
+    strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
+    int head = snprintf(text, sizeof text, "<%d>1 %s.%06uZ %s millrace %d alarm - ",
+                        FACILITY * 8 + severity, stamp, (unsigned)(time_ns % NS_PER_S / 1000),
+                        a->host, (int)getpid());
+    if (len && event[len - 1] == '\n')
+        len--;
+    if (head < 0 || (size_t)head + len > sizeof text)
+        return false;
+    memcpy(text + head, event, len);
+    return send(a->syslog, text, (size_t)head + len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+}
+
+static bool within(struct limit *limit, const struct mr_plan_alarm *alarm, uint64_t time_ns)
+{
+    uint64_t window_ns = alarm->limit_s * NS_PER_S;
+
+    if (!alarm->limit)
+        return true;
+    if (!limit->told || (time_ns > limit->start_ns && time_ns - limit->start_ns >= window_ns))
+        *limit = (struct limit){.start_ns = time_ns};
+    if (limit->told == alarm->limit)
+        return false;
+    limit->told++;
+    return true;
+}
+
+bool mr_alarms_tell(struct mr_alarms *a, uint32_t index, uint64_t time_ns, const char *event,
+                    size_t len, struct mr_metrics *metrics)
+{
+    const struct mr_plan_alarm *alarm = &a->plan->alarms[index];
+
+    if (!within(&a->limits[index], alarm, time_ns)) {
+        mr_metrics_add(metrics, MR_COUNT_ALARMS_LIMITED, 1);
+        return false;
+    }
+    mr_metrics_add(metrics, MR_COUNT_ALARMS, 1);
+    if (alarm->syslog && !send_syslog(a, alarm, time_ns, event, len))
+        mr_metrics_add(metrics, MR_COUNT_ALARMS_SYSLOG_LOST, 1);
+    if (alarm->n_command &&
+        !mr_commands_push(a->commands, alarm->command, alarm->timeout_s, event, len))
+        mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_LOST, 1);
+    return true;
+}
+
+void mr_alarms_close(struct mr_alarms *a, struct mr_metrics *metrics)
+{
+    struct mr_commands_usage usage = {0};
+
+    if (!a)
+        return;
+    mr_commands_free(a->commands, &usage);
+    if (metrics) {
+        mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_RUN, usage.run);
+        mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_FAILED, usage.failed);
+    }
+    if (a->syslog >= 0)
+        close(a->syslog);
+    free(a->limits);
+    free(a);
+}

@@ -1,0 +1,27 @@
+/* Alarms: what happens beside the event when a tuple of a predicate leaves its program. Told in the
+ * output turn, in the order of the events, so the limits hold back the same alarms in every run. */
+#ifndef MR_ENGINE_ALARMS_H
+#define MR_ENGINE_ALARMS_H
+
+#include "analog/plan.h"
+#include "metrics/metrics.h"
+#include "millrace/status.h"
+
+#include <stddef.h>
+
+struct mr_alarms;
+
+/* What the alarms of a plan need: a socket for syslog (NULL: /dev/log; else "HOST:PORT", UDP), a
+ * thread for commands. NULL with MR_OK: the plan has none. The plan is borrowed. */
+enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
+                              const char *syslog, struct mr_error *error);
+
+/* The alarm of an event, which is a line of JSON, is due: false when its limit holds it back, and
+ * then the event is not to be written either. */
+bool mr_alarms_tell(struct mr_alarms *alarms, uint32_t alarm, uint64_t time_ns, const char *event,
+                    size_t len, struct mr_metrics *metrics);
+
+/* Waits some seconds for commands under way. NULL is allowed. */
+void mr_alarms_close(struct mr_alarms *alarms, struct mr_metrics *metrics);
+
+#endif

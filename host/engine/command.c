@@ -1,0 +1,223 @@
+/* Commands of alarms. A command is never given to a shell. It gets nothing of the engine's open
+ * files but standard error; its standard output goes nowhere, since events may go there. */
+#include "engine/command.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SLOTS       128u
+#define INPUT_BYTES 16384u
+#define NS_PER_S    1000000000ull
+#define AT_END_NS   (30 * NS_PER_S) /* for all that is queued when the run is over */
+
+extern char **environ;
+
+struct slot {
+    const char *const *argv;
+    uint32_t timeout_s;
+    uint32_t len;
+    char input[INPUT_BYTES];
+};
+
+struct mr_commands {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct slot *slots;
+    struct slot *running; /* a copy of the one under way */
+    uint32_t first, n;
+    bool ended;
+    _Atomic uint64_t until_ns; /* of everything, once the run has ended; 0: it has not */
+    struct mr_commands_usage usage;
+};
+
+static bool start(const struct slot *slot, pid_t *pid, int *input)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    int ends[2];
+
+    if (pipe2(ends, O_CLOEXEC))
+        return false;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, ends[0], STDIN_FILENO);
+    posix_spawn_file_actions_addopen(&files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    int failed = posix_spawnp(pid, slot->argv[0], &files, &attributes,
+                              (char *const *)(uintptr_t)slot->argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    close(ends[0]);
+    if (failed) {
+        close(ends[1]);
+        return false;
+    }
+    *input = ends[1];
+    return true;
+}
+
+/* Writes what the command takes until the deadline; a command need not read it. */
+static void feed(int fd, const char *bytes, size_t len, uint64_t deadline_ns)
+{
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    while (len) {
+        ssize_t n = write(fd, bytes, len);
+        if (n > 0) {
+            bytes += n;
+            len -= (size_t)n;
+            continue;
+        }
+        uint64_t now = mr_clock_ns();
+        if ((n < 0 && errno != EAGAIN && errno != EINTR) || now >= deadline_ns)
+            break;
+        struct pollfd one = {.fd = fd, .events = POLLOUT};
+        poll(&one, 1, 10);
+    }
+    close(fd);
+}
+
+/* True: the command ended by itself and well. */
+static bool await(struct mr_commands *c, pid_t pid, uint64_t deadline_ns)
+{
+    const struct timespec nap = {.tv_nsec = 2000000};
+    int status = 0;
+
+    for (;;) {
+        pid_t found = waitpid(pid, &status, WNOHANG);
+        if (found == pid)
+            return WIFEXITED(status) && !WEXITSTATUS(status);
+        if (found < 0 && errno != EINTR)
+            return false;
+        uint64_t until_ns = atomic_load_explicit(&c->until_ns, memory_order_relaxed);
+        if (mr_clock_ns() >= (until_ns && until_ns < deadline_ns ? until_ns : deadline_ns))
+            break;
+        nanosleep(&nap, NULL);
+    }
+    kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    c->usage.late++;
+    return false;
+}
+
+static void run(struct mr_commands *c, const struct slot *slot)
+{
+    uint64_t deadline_ns = mr_clock_ns() + slot->timeout_s * NS_PER_S;
+    int input;
+    pid_t pid;
+
+    c->usage.run++;
+    if (!start(slot, &pid, &input)) {
+        c->usage.failed++;
+        return;
+    }
+    feed(input, slot->input, slot->len, deadline_ns);
+    if (!await(c, pid, deadline_ns))
+        c->usage.failed++;
+}
+
+static void *thread_main(void *argument)
+{
+    struct mr_commands *c = argument;
+    sigset_t all;
+
+    sigfillset(
+        &all); /* signals are the engine's; a command that does not read is no reason to die */
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    pthread_mutex_lock(&c->lock);
+    for (;;) {
+        while (!c->n && !c->ended)
+            pthread_cond_wait(&c->more, &c->lock);
+        uint64_t until_ns = atomic_load_explicit(&c->until_ns, memory_order_relaxed);
+        if (!c->n || (until_ns && mr_clock_ns() >= until_ns))
+            break;
+        *c->running = c->slots[c->first];
+        c->first = (c->first + 1) % SLOTS;
+        c->n--;
+        pthread_mutex_unlock(&c->lock);
+        run(c, c->running);
+        pthread_mutex_lock(&c->lock);
+    }
+    c->usage.failed += c->n; /* there was no time for them any more */
+    pthread_mutex_unlock(&c->lock);
+    return NULL;
+}
+
+enum mr_status mr_commands_new(struct mr_commands **out)
+{
+    struct mr_commands *c = calloc(1, sizeof *c);
+
+    if (!c)
+        return MR_ERR_MEMORY;
+    c->slots = calloc(SLOTS, sizeof *c->slots);
+    c->running = calloc(1, sizeof *c->running);
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->more, NULL);
+    if (!c->slots || !c->running || pthread_create(&c->thread, NULL, thread_main, c)) {
+        free(c->slots);
+        free(c->running);
+        free(c);
+        return MR_ERR_START;
+    }
+    *out = c;
+    return MR_OK;
+}
+
+bool mr_commands_push(struct mr_commands *c, const char *const *argv, uint32_t timeout_s,
+                      const void *input, size_t len)
+{
+    bool good = len <= INPUT_BYTES;
+
+    if (!good)
+        return false;
+    pthread_mutex_lock(&c->lock);
+    good = c->n < SLOTS;
+    if (good) {
+        struct slot *slot = &c->slots[(c->first + c->n++) % SLOTS];
+        slot->argv = argv;
+        slot->timeout_s = timeout_s;
+        slot->len = (uint32_t)len;
+        memcpy(slot->input, input, len);
+        pthread_cond_signal(&c->more);
+    }
+    pthread_mutex_unlock(&c->lock);
+    return good;
+}
+
+void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->lock);
+    c->ended = true;
+    atomic_store_explicit(&c->until_ns, mr_clock_ns() + AT_END_NS, memory_order_relaxed);
+    pthread_cond_signal(&c->more);
+    pthread_mutex_unlock(&c->lock);
+    pthread_join(c->thread, NULL);
+    if (usage)
+        *usage = c->usage;
+    pthread_cond_destroy(&c->more);
+    pthread_mutex_destroy(&c->lock);
+    free(c->slots);
+    free(c->running);
+    free(c);
+}
