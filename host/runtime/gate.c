@@ -23,13 +23,13 @@ void mr_gate_free(struct mr_gate *gate)
     gate->waiting = NULL;
 }
 
+/* The token waits for the work already. */
 static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work)
 {
     /* read before the last ticket is out: from then on the work may be done and gone */
     uint32_t n = work->n_tickets;
     struct mr_ticket *tickets = work->tickets;
 
-    atomic_fetch_add_explicit(&work->token->pending, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < n; i++) {
         struct mr_ticket *ticket = &tickets[i];
         struct mr_lane *lane = &phase->lanes[ticket->lane];
@@ -69,6 +69,7 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
         mr_work_init(copy, work->token, work->kind, i);
         copy->time_ns = work->time_ns;
         copy->packet = work->packet;
+        atomic_fetch_add_explicit(&work->token->pending, 1, memory_order_relaxed);
         deliver(worker, phase, copy);
     }
 }
@@ -76,6 +77,18 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
 static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_token *token)
 {
     bool ticks = token->n_ticks; /* they alone take memory here */
+    uint32_t n = 0;
+
+    /* one count for all, since those that are done already count down meanwhile; and the lanes'
+     * lines come while the first ones are delivered: all tokens wait for who is in this turn */
+    for (const struct mr_work *work = token->works; work; work = work->next) {
+        if (work->kind != MR_WORK_TUPLES)
+            continue;
+        n++;
+        for (uint32_t i = 0; i < work->n_tickets; i++)
+            __builtin_prefetch(&phase->lanes[work->tickets[i].lane], 1);
+    }
+    atomic_fetch_add_explicit(&token->pending, n, memory_order_relaxed);
     if (ticks)
         mr_exec_enter(&worker->exec, token);
     for (struct mr_work *work = token->works; work;) {

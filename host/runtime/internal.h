@@ -117,8 +117,9 @@ struct mr_runtime {
     uint32_t most_lanes;
     struct mr_table_set *constants; /* tables that nobody changes; NULL: none */
 
+    _Alignas(64) _Atomic uint32_t input_over, finished, stop; /* read all the time */
+
     _Alignas(64) _Atomic uint32_t intake_turn;
-    _Atomic uint32_t input_over, finished, stop;
     uint64_t next_number; /* in the intake turn, as the two below */
     uint64_t second;      /* of packet time */
     uint64_t last_packet, last_time_ns;

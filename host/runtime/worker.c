@@ -8,8 +8,9 @@
 #include <unistd.h>
 
 #ifndef SPINS
-#define SPINS 4000 /* rounds without work before a worker sleeps */
+#define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
+#define MOST_PAUSES 32      /* between two rounds without work */
 #define OWN_BURSTS  4       /* a worker, before it looks at others' lanes */
 #define SLEEP_NS    1000000 /* at most; then it looks again ... */
 #define DOUBLINGS   6       /* ... and sleeps twice as long, so often, where the source wakes it */
@@ -165,6 +166,8 @@ static bool intake(struct mr_worker *worker, uint32_t limit)
 
     if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
         atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
+        /* looked at before it is tried for: many who try would keep it from who has it */
+        atomic_load_explicit(&runtime->intake_turn, memory_order_relaxed) ||
         atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire))
         return false;
     struct mr_token *token = take_in(worker, limit);
@@ -238,6 +241,16 @@ static bool round_of_work(struct mr_worker *worker)
     return intake(worker, window);
 }
 
+/* Pauses, the longer the longer there has been nothing to do: who looks into others' deques all the
+ * time takes their cache lines away. Gives the number of pauses. */
+static uint32_t give_way(uint32_t idle)
+{
+    uint32_t n = idle < MOST_PAUSES ? 1 + idle / 2 : MOST_PAUSES;
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_ia32_pause();
+    return n;
+}
+
 void mr_worker_run(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -246,8 +259,8 @@ void mr_worker_run(struct mr_worker *worker)
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
         if (round_of_work(worker)) {
             idle = 0;
-        } else if (++idle < SPINS) {
-            __builtin_ia32_pause();
+        } else if (idle < SPINS) {
+            idle += give_way(idle);
         } else {
             sleep_a_little(worker, idle - SPINS);
         }
