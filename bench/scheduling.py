@@ -6,6 +6,7 @@ import json
 import os
 import statistics
 import subprocess
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RELEASE = os.path.join(ROOT, "build", "release")
@@ -98,7 +99,78 @@ def scale(args):
     return lines, {"runs": {" ".join(map(str, name)): r for name, r in runs.items()}}
 
 
-PARTS = {"schedule": schedule, "scale": scale}
+KINDS = ("work", "intake", "output", "split", "access", "move", "idle_intake", "idle_output",
+         "idle_order", "idle_other", "idle_end")
+INTAKES = {"capture": "capture threads of their own (live)",
+           "decode-outside": "read in turn, decoded by whoever has the burst",
+           "turn": "read and decoded in turn (a file)"}
+
+
+def record_costs(capture, rounds):
+    """Costs of every packet in every stage, on one worker; the least of some runs."""
+    folder = os.path.join(ROOT, "build", "bench")
+    os.makedirs(folder, exist_ok=True)
+    costs = os.path.join(folder, os.path.basename(capture).rsplit(".", 1)[0] + ".costs")
+    if os.path.exists(costs):
+        os.remove(costs)
+    with tempfile.TemporaryDirectory() as logs:
+        for _ in range(rounds):
+            command = [os.path.join(RELEASE, "millrace_recorded"), "run", "-p",
+                       os.path.join(ROOT, "pipelines", "smtp_regex.analog"), "--workers", "1", "-k",
+                       "none", "--events", "program", "-r", capture, "-l", logs, "--quiet"]
+            done = subprocess.run(command, check=False, capture_output=True, text=True,
+                                  env={**os.environ, "MR_COSTS": costs})
+            if done.returncode:
+                raise Failed(f"{' '.join(command)} exited with {done.returncode}: {done.stderr[-400:]}")
+    return costs
+
+
+def curve(costs, workers, *options):
+    """Simulated runs; efficiency is that of one virtual worker with the same options, per worker."""
+    runs = [run("simulate", costs, "--workers", n, *options) for n in workers]
+    for numbers in runs:
+        numbers["efficiency"] = runs[0]["ns"] / numbers["ns"] / numbers["workers"] * runs[0]["workers"]
+    return runs
+
+
+def simulate(args):
+    """The scheduler on virtual workers over recorded costs of the SMTP program."""
+    lines, record = [], {}
+    for title, capture in args.captures():
+        costs = record_costs(capture, max(args.rounds, 5))
+        record[title] = {}
+        for intake, text in INTAKES.items():
+            runs = curve(costs, (1, 2, 4, 8, 16, 32, 64), "--repeat", 4, "--intake", intake)
+            record[title][intake] = runs
+            lines += [f"### {title}: {text}", "", "Shares of all workers' time in per cent.", "",
+                      "| workers | speedup | efficiency | " + " | ".join(KINDS) + " |",
+                      "|---" * (3 + len(KINDS)) + "|"]
+            for numbers in runs:
+                total = numbers["ns"] * numbers["workers"]
+                lines.append(f"| {numbers['workers']} | {runs[0]['ns'] / numbers['ns']:.2f} | "
+                             f"{numbers['efficiency']:.3f} | "
+                             + " | ".join(f"{100 * numbers[kind] / total:.1f}" for kind in KINDS) + " |")
+            one = runs[0]
+            lines += ["", f"The longest flow alone is {one['longest_flow_ns'] / one['all_ns']:.2%} of one "
+                      f"pass over the record; reading and decoding {one['intake'] / one['ns']:.0%} of "
+                      "one worker's time.", ""]
+        sweeps = {"lanes": (1, 16, 64, 256, 1024), "window": (1, 16, 64, 128, 1000),
+                  "burst": (8, 32, 128, 256), "miss": (35, 60, 90), "move": (0, 600, 1200)}
+        lines += [f"### {title}: what 16 workers make of other settings (capture threads)", ""]
+        for option, values in sweeps.items():
+            record[title][option] = {}
+            cells = []
+            for value in values:
+                settings = ("--repeat", 2, "--intake", "capture", f"--{option}", value)
+                numbers = curve(costs, (1, 16), *settings)[1]
+                record[title][option][value] = numbers
+                cells.append(f"{value}: {numbers['efficiency']:.3f}")
+            lines += [f"- efficiency by --{option}: {', '.join(cells)}"]
+        lines += [""]
+    return lines, record
+
+
+PARTS = {"schedule": schedule, "scale": scale, "simulate": simulate}
 
 
 def measure(part, args):
