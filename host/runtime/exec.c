@@ -128,6 +128,14 @@ static void append(struct mr_tuples **list, struct mr_tuples *batch)
     *list = batch;
 }
 
+/* One rule, and one batch of what triggers it: nothing to sort by predicate. */
+static bool is_simple(const struct mr_plan_stage *stage, const struct mr_tuples *in)
+{
+    const struct mr_plan_rule *rule = stage->rules;
+    return stage->n_rules == 1 && in && !in->next && in->predicate == rule->trigger &&
+           rule->head != rule->trigger && !passes(stage, rule->trigger);
+}
+
 /* One pass over the rules, who derives before who is triggered. Consumes `in`. */
 static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_stage *stage,
                                    struct mr_tuples *in)
@@ -135,6 +143,14 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
     struct mr_tuples **lists = exec->stage_lists;
     struct mr_tuples *result = NULL;
 
+    if (is_simple(stage, in)) {
+        result = mr_exec_rule(exec, stage->rules, in);
+        if (result) {
+            mr_exec_watch(exec, result, MR_WATCH_ADD, "event");
+            result->next = NULL;
+        }
+        return result;
+    }
     in = mr_tuples_merge(exec, in); /* one batch for each predicate from here on */
     while (in) {
         struct mr_tuples *next = in->next;
