@@ -26,6 +26,7 @@ enum {
     OPT_SUMMARY,
     OPT_DUMP_TABLES,
     OPT_SYSLOG,
+    OPT_ACTUATOR,
     OPT_STATS,
     OPT_STATS_INTERVAL,
     OPT_PROMETHEUS,
@@ -71,6 +72,8 @@ static const struct argp_option options[] = {
      "a stats event with rates each so many seconds of packet time", 2},
     {"prometheus", OPT_PROMETHEUS, "FILE", 0,
      "write all counters for Prometheus, at each --stats-interval and at the end", 2},
+    {"actuator", OPT_ACTUATOR, "NAME", 0,
+     "who carries out f_block and f_rateLimit (default log: only the events)", 2},
     {"syslog", OPT_SYSLOG, "HOST:PORT", 0,
      "where alarms with `syslog` go, by UDP; or the path of a socket (default /dev/log)", 2},
     {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
@@ -248,6 +251,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case OPT_PROMETHEUS:
         c->prometheus = text;
+        break;
+    case OPT_ACTUATOR:
+        a->config.actuator = text;
         break;
     case OPT_SYSLOG:
         a->config.syslog = text;

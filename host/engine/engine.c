@@ -154,6 +154,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
         return status;
+    if ((status = mr_actuator_open(engine, error)))
+        return status;
     if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, error)))
         return status;
     return mr_interval_open(engine, error);
@@ -203,6 +205,7 @@ void mr_engine_free(struct mr_engine *engine)
     mr_live_close(engine->live);
     mr_runtime_free(engine->runtime);
     mr_alarms_close(engine->alarms, NULL);
+    mr_actuator_close(engine);
     mr_intake_close(engine);
     if (engine->writer)
         mr_writer_close(engine->writer, NULL);

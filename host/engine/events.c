@@ -329,10 +329,16 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
     struct mr_engine *engine = user;
 
     mr_interval_pass(engine, token->end_ns);
-    for (; records; records = records->next)
-        if (!records->alarm || (mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns,
-                                               records->bytes, records->len, metrics) &&
-                                (engine->program_events_only || mr_events_wanted(engine, "alert"))))
+    for (; records; records = records->next) {
+        if (records->actuation)
+            mr_actuator_apply(engine, records->actuation, metrics);
+        if (records->alarm &&
+            (!mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns, records->bytes,
+                             records->len, metrics) ||
+             (!engine->program_events_only && !mr_events_wanted(engine, "alert"))))
+            continue;
+        if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);
+    }
     mr_burst_release(&token->burst);
 }

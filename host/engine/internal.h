@@ -8,6 +8,7 @@
 #include "engine/alarms.h"
 #include "engine/live.h"
 #include "engine/sift.h"
+#include "millrace/actuator.h"
 #include "millrace/engine.h"
 #include "output/eve.h"
 #include "output/writer.h"
@@ -53,6 +54,8 @@ struct mr_engine {
     struct mr_buffers *buffers;
     struct mr_runtime *runtime;
     struct mr_writer *writer;
+    const struct mr_actuator *actuator;
+    void *actuator_state;
     struct mr_alarms *alarms; /* NULL: the programs have none */
     struct mr_intake intake;
     struct mr_live *live;    /* NULL: files */
@@ -100,6 +103,12 @@ enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)
 /* ---- prometheus.c ---- */
 enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
                                    struct mr_error *error);
+
+/* ---- actuators.c ---- */
+enum mr_status mr_actuator_open(struct mr_engine *engine, struct mr_error *error);
+void mr_actuator_close(struct mr_engine *engine);
+void mr_actuator_apply(struct mr_engine *engine, const struct mr_actuation *actuation,
+                       struct mr_metrics *metrics);
 
 /* ---- attributes.c ---- */
 

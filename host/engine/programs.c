@@ -5,12 +5,14 @@
 
 extern const struct mr_component mr_component_packet; /* functions_packet.c */
 extern const struct mr_component mr_component_tcp;    /* functions_tcp.c */
+extern const struct mr_component mr_component_action; /* functions_action.c */
 
 uint32_t mr_all_components(const struct mr_component *list[MR_MAX_COMPONENTS])
 {
     uint32_t n = 0;
     list[n++] = &mr_component_packet;
     list[n++] = &mr_component_tcp;
+    list[n++] = &mr_component_action;
     for (uint32_t i = 0; mr_components[i] && n < MR_MAX_COMPONENTS; i++)
         list[n++] = mr_components[i];
     return n;

@@ -449,6 +449,7 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
     record->sequence = exec->group << 24 | (exec->n_records++ & 0xffffff);
     record->len = (uint32_t)len;
     record->alarm = 0;
+    record->actuation = NULL;
     record->time_ns = origin->time_ns;
     memcpy(record->bytes, bytes, len);
     if (exec->last_record)

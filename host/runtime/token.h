@@ -21,6 +21,8 @@ struct mr_tick {
     uint64_t number; /* of that packet */
 };
 
+struct mr_actuation;
+
 /* An output record (one event) waiting for its turn. */
 struct mr_record {
     struct mr_record *next;
@@ -30,6 +32,7 @@ struct mr_record {
     uint32_t len;
     uint32_t alarm;   /* 1 + index of the plan's alarm that it raises; 0: none */
     uint64_t time_ns; /* of its origin */
+    const struct mr_actuation *actuation; /* NULL: none; the token's memory */
     char bytes[];
 };
 

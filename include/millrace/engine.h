@@ -63,8 +63,10 @@ struct mr_engine_config {
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
     uint64_t seed;             /* of the hash secret; 0: drawn from the kernel */
     uint64_t yield_seed;       /* tests: random scheduling; 0: none */
-    const char
-        *syslog;  /* where alarms with `syslog` go: HOST:PORT (UDP) or a socket; NULL: /dev/log */
+    /* where alarms with `syslog` go: HOST:PORT (UDP) or a socket; NULL: /dev/log */
+    const char *syslog;
+    /* carries out what programs want done to flows, NAME or NAME:ARGUMENT; NULL: log */
+    const char *actuator;
     bool verbose; /* let DPDK speak */
     /* (optional) called about ten times a second while files are read */
     void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total, uint64_t packets);
