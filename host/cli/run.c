@@ -210,6 +210,27 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
                      "files (-r) and live capture (-i) exclude each other: give one of them");
 }
 
+/* Options that say where results go; false: another one. */
+static bool parse_result(int option, const char *text, struct arguments *a)
+{
+    switch (option) {
+    case OPT_ACTUATOR:
+        a->config.actuator = text;
+        return true;
+    case OPT_SYSLOG:
+        a->config.syslog = text;
+        return true;
+    case OPT_DUMP_TABLES:
+        a->tables = text;
+        return true;
+    case OPT_SUMMARY:
+        a->summary = text;
+        return true;
+    default:
+        return false;
+    }
+}
+
 static error_t parse(int option, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
@@ -252,18 +273,6 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case OPT_PROMETHEUS:
         c->prometheus = text;
         break;
-    case OPT_ACTUATOR:
-        a->config.actuator = text;
-        break;
-    case OPT_SYSLOG:
-        a->config.syslog = text;
-        break;
-    case OPT_DUMP_TABLES:
-        a->tables = text;
-        break;
-    case OPT_SUMMARY:
-        a->summary = text;
-        break;
     case 'k':
         set_checksum(state, c, text);
         break;
@@ -290,7 +299,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
         check_complete(a, state);
         break;
     default:
-        return parse_bound(option, text, state);
+        return parse_result(option, text, a) ? 0 : parse_bound(option, text, state);
     }
     return 0;
 }
