@@ -25,5 +25,6 @@ int mr_cli_run(int argc, char **argv);
 int mr_cli_check(int argc, char **argv);
 int mr_cli_explain(int argc, char **argv);
 int mr_cli_components(int argc, char **argv);
+int mr_cli_doctor(int argc, char **argv);
 
 #endif

@@ -18,6 +18,7 @@ static const char help_text[] =
     "  explain     show what programs compile to (text, --dot, --svg)\n"
     "              millrace explain my.analog --svg > my.svg\n"
     "  components  list the functions that programs can call\n"
+    "  doctor      tell what this machine lacks for capturing, and the command that mends it\n"
     "  version     print the version\n"
     "  help        print this\n"
     "\n"
@@ -83,6 +84,7 @@ static const struct {
     {"check", mr_cli_check},
     {"explain", mr_cli_explain},
     {"components", mr_cli_components},
+    {"doctor", mr_cli_doctor},
     {"version", version},
     {"help", help},
     {"--version", version},
@@ -104,7 +106,8 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-')
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
     fprintf(stderr,
-            "millrace: there is no command '%s'; use run, check, explain, components, version or "
+            "millrace: there is no command '%s'; use run, check, explain, components, doctor, "
+            "version or "
             "help\n",
             argv[1]);
     return MR_EXIT_USAGE;

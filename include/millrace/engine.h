@@ -109,6 +109,13 @@ enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to);
 enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
                                      struct mr_error *error);
 
+/* ---- the machine ---- */
+
+/* What it has for inspecting captures (MR_OK, or MR_ERR_START) and for capturing live (*live:
+ * from at least one interface), and the command that mends what is missing. Not beside an engine.
+ */
+enum mr_status mr_doctor_print(FILE *to, bool *live);
+
 /* ---- programs without an engine ---- */
 
 enum mr_explain_format { MR_EXPLAIN_TEXT, MR_EXPLAIN_DOT, MR_EXPLAIN_SVG };
