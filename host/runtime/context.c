@@ -373,11 +373,28 @@ static uint64_t first_deadline(struct mr_context_table *table)
     return UINT64_MAX;
 }
 
+/* Packet time is behind: a broken stamp was believed, or an older capture follows. Timers are set
+ * anew, those of the time before among them. All in one go: it happens once in a capture or so. */
+static void turn_back(struct mr_context_table *table, uint64_t now)
+{
+    table->now_second = now;
+    table->next_deadline_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < table->n_made; i++) {
+        struct mr_context *c = at(table, i);
+        if (!c->in_table || !c->armed_second)
+            continue;
+        disarm(table, c);
+        arm(table, c);
+    }
+}
+
 /* Begins to look at the slots that time has passed; false: nothing can be due in them. */
 static bool begin_sweep(struct mr_context_table *table, uint64_t now_ns)
 {
     uint64_t now = now_ns / NS_PER_SECOND, steps = now - table->now_second;
 
+    if (mr_contexts_ahead(table, now_ns))
+        turn_back(table, now);
     if (now <= table->now_second)
         return false;
     table->now_second = now;

@@ -96,6 +96,12 @@ struct mr_context *mr_contexts_add_flow(struct mr_context_table *table,
 struct mr_context *mr_contexts_add(struct mr_context_table *table, uint64_t hash, const void *key,
                                    uint32_t len);
 
+/* More than an hour ahead of packet time, which was set back: it must be told. */
+static inline bool mr_contexts_ahead(const struct mr_context_table *table, uint64_t now_ns)
+{
+    return table->now_second > now_ns / 1000000000u + 3600;
+}
+
 static inline bool mr_contexts_full(const struct mr_context_table *table)
 {
     return table->n_contexts >= table->max_contexts;

@@ -56,7 +56,7 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
         if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
             uint64_t tables_ns = lane->tables ? lane->tables->next_ns : UINT64_MAX;
             if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns &&
-                tables_ns > work->time_ns)
+                tables_ns > work->time_ns && !mr_contexts_ahead(&lane->contexts, work->time_ns))
                 continue;
             if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts && tables_ns)
                 continue;

@@ -123,6 +123,8 @@ struct mr_runtime {
     uint64_t next_number; /* in the intake turn, as the two below */
     uint64_t second;      /* of packet time */
     uint64_t last_packet, last_time_ns;
+    uint64_t jump_ns; /* the last stamp that was not believed, and how many in a row */
+    uint32_t jumped;
 
     _Alignas(64) pthread_mutex_t tokens_lock;
     struct mr_token *free_tokens;

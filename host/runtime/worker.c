@@ -10,11 +10,13 @@
 #ifndef SPINS
 #define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
-#define MOST_PAUSES 32      /* between two rounds without work */
-#define OWN_BURSTS  4       /* a worker, before it looks at others' lanes */
-#define SLEEP_NS    1000000 /* at most; then it looks again ... */
-#define DOUBLINGS   6       /* ... and sleeps twice as long, so often, where the source wakes it */
-#define EMPTY_READS 64      /* bursts without a packet before the turn is given up */
+#define MOST_PAUSES  32      /* between two rounds without work */
+#define OWN_BURSTS   4       /* a worker, before it looks at others' lanes */
+#define SLEEP_NS     1000000 /* at most; then it looks again ... */
+#define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
+#define JUMP_NS      3600000000000u /* an hour: further off a stamp is not believed at once ... */
+#define JUMP_PACKETS 16             /* ... but when so many in a row are */
+#define EMPTY_READS  64             /* bursts without a packet before the turn is given up */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
@@ -89,17 +91,51 @@ static struct mr_task *steal(struct mr_worker *worker)
     return NULL;
 }
 
-/* Where packet time passes a second within the burst. */
-static void find_ticks(struct mr_runtime *runtime, struct mr_token *token)
+static uint64_t distance(uint64_t x, uint64_t y)
 {
+    return x > y ? x - y : y - x;
+}
+
+/* Does the clock of packet time follow this packet? One whose stamp is far off, ahead or behind, it
+ * follows only when those after it agree: a single broken stamp would stop all timers until the
+ * rest caught up with it. A matter of the sequence of packets alone, however it is cut into
+ * bursts. */
+static bool believed(struct mr_worker *worker, uint64_t time_ns)
+{
+    struct mr_runtime *runtime = worker->runtime;
+
+    if (!runtime->last_time_ns || distance(time_ns, runtime->last_time_ns) <= JUMP_NS) {
+        runtime->jumped = 0;
+        return true;
+    }
+    mr_metrics_add(&worker->metrics, MR_COUNT_TIME_JUMPS, 1);
+    if (runtime->jumped && distance(time_ns, runtime->jump_ns) > JUMP_NS)
+        runtime->jumped = 0;
+    runtime->jump_ns = time_ns;
+    if (++runtime->jumped < JUMP_PACKETS)
+        return false;
+    runtime->jumped = 0;
+    if (time_ns < runtime->last_time_ns) /* the clock was ahead, or another capture begins */
+        runtime->second = time_ns / 1000000000u - 1;
+    runtime->last_time_ns = time_ns;
+    return true;
+}
+
+/* Where packet time passes a second within the burst. */
+static void find_ticks(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+
     token->n_ticks = 0;
     for (uint32_t i = 0; i < token->burst.n; i++) {
         const struct mr_packet *packet = &token->burst.packets[i];
         uint64_t second = packet->time_ns / 1000000000u;
-        if (packet->time_ns > runtime->last_time_ns)
-            runtime->last_time_ns = packet->time_ns;
         if (packet->number > runtime->last_packet)
             runtime->last_packet = packet->number;
+        if (!believed(worker, packet->time_ns))
+            continue;
+        if (packet->time_ns > runtime->last_time_ns)
+            runtime->last_time_ns = packet->time_ns;
         if (second <= runtime->second)
             continue;
         runtime->second = second;
@@ -149,7 +185,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
         return NULL;
     }
     token->number = runtime->next_number++;
-    find_ticks(runtime, token);
+    find_ticks(worker, token);
     token->admitted_ticks = worker->now = mr_ticks_now(&runtime->ticks);
     if (!token->arrived_ticks)
         token->arrived_ticks = worker->now;

@@ -56,6 +56,56 @@ static void many_timers_ring_at_once(void **state)
         N_PACKETS);
 }
 
+/* Contexts that ended since they were silent: their last word is -1000 less what they saw. */
+static uint32_t silent_ones(const char *text)
+{
+    uint32_t n = 0;
+    for (const char *at = text; (at = strstr(at, " counted ")); at++) {
+        long key = 0, said = 0;
+        n += sscanf(at, " counted %ld %ld", &key, &said) == 2 && said <= -1000 && said > -2000;
+    }
+    return n;
+}
+
+/* As text that ends. */
+static char *text_of(struct setting s, struct mr_metrics *metrics)
+{
+    size_t len = 0;
+    char *text = run(KEYER SEQUENCER, s, &len, metrics);
+    char *whole = strndup(text, len);
+    assert_non_null(whole);
+    free(text);
+    return whole;
+}
+
+/* A few stamps far ahead or behind, the first one too, or an older capture behind a newer one:
+ * timers ring as they would have, and the same ones for any burst. */
+static void broken_stamps(void **state)
+{
+    (void)state;
+    char *good = text_of(settings[0], NULL);
+    uint32_t expected = silent_ones(good);
+    assert_true(expected > 100);
+    for (enum stamps stamps = STAMPS_BROKEN; stamps <= STAMPS_TWO_CAPTURES; stamps++) {
+        char *first = NULL;
+        for (size_t i = 0; i < 4; i++) {
+            struct setting s = settings[i];
+            struct mr_metrics metrics = {0};
+            s.stamps = stamps;
+            char *text = text_of(s, &metrics);
+            assert_in_range(silent_ones(text), expected * 9 / 10, expected * 11 / 10);
+            assert_true(atomic_load(&metrics.counters[MR_COUNT_TIME_JUMPS]) >= 16);
+            if (first)
+                assert_string_equal(text, first);
+            else
+                first = strdup(text);
+            free(text);
+        }
+        free(first);
+    }
+    free(good);
+}
+
 static void farewells_carry_their_key(void **state)
 {
     (void)state;
@@ -166,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(expressions),
         cmocka_unit_test(many_timers_ring_at_once),
+        cmocka_unit_test(broken_stamps),
         cmocka_unit_test(farewells_carry_their_key),
         cmocka_unit_test(passing_meets_derived),
         cmocka_unit_test(little_memory),

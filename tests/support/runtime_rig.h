@@ -235,8 +235,11 @@ static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
 
 /* ---- the machine around the runtime ---- */
 
+enum stamps { STAMPS_GOOD, STAMPS_BROKEN, STAMPS_TWO_CAPTURES };
+
 struct rig {
     const struct mr_plan *plan;
+    enum stamps stamps;
     uint64_t next; /* packets handed out */
     uint64_t n_packets;
     uint32_t burst; /* at most; 0: random */
@@ -269,6 +272,10 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
         p->time_ns = p->number * 6000000u + p->number / 1700 * 10000000000u + 1000000000u;
         if (p->number % 97 == 0)
             p->time_ns -= 900000000u;
+        if (rig->stamps == STAMPS_BROKEN && p->number % 1201 == 1)
+            p->time_ns = p->number % 2 ? UINT64_MAX / 2 : 1;
+        if (rig->stamps == STAMPS_TWO_CAPTURES && p->number <= rig->n_packets / 2)
+            p->time_ns += 1000000000000000u; /* the older one comes second */
         p->src.family = 4;
         p->src.port = (uint16_t)(p->number % 5);
         p->dst.port = (uint16_t)(p->number % 3);
@@ -344,6 +351,7 @@ struct setting {
     uint32_t workers, lanes, tokens, burst, window;
     uint64_t yield_seed, secret_seed, max_contexts;
     uint64_t memory, packets;
+    enum stamps stamps;
 };
 
 /* What was measured adds up with what was counted. */
@@ -393,6 +401,7 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
     struct rig rig = {.plan = plan,
                       .n_packets = s.packets ? s.packets : N_PACKETS,
                       .burst = s.burst,
+                      .stamps = s.stamps,
                       .random = s.yield_seed};
     rig.little_memory = s.memory;
     struct mr_buffers *buffers = NULL;
