@@ -298,7 +298,7 @@ void mr_worker_run(struct mr_worker *worker)
         } else if (idle < SPINS) {
             idle += give_way(idle);
         } else {
-            sleep_a_little(worker, idle - SPINS);
+            sleep_a_little(worker, idle++ - SPINS);
         }
     }
 }

@@ -1,0 +1,162 @@
+"""Live capture, measured over a virtual cable in a network namespace: `latency` of packets under light and
+heavy load, and what an `idle` engine takes of a core.
+
+Recorded mails are sent at a steady rate into one end; the engine listens at the other. The saturating rate
+is the highest at which the engine and the kernel lose nothing, found by halving.
+"""
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RELEASE = os.path.join(ROOT, "build", "release")
+PROGRAM = os.path.join(ROOT, "pipelines", "smtp_regex.analog")
+LIGHT_MBIT, LIGHT_SECONDS, PROBE_SECONDS, HEAVY_SECONDS = 5, 10, 3, 5
+MOST_MBIT, STEPS = 16000, 7
+IDLE_SECONDS = 10
+CABLE = ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
+         "ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set bench1 up &&"
+         "for i in bench0 bench1; do ethtool -K $i tx off gso off gro off tso off >/dev/null; done; exec ")
+
+
+class Failed(Exception):
+    pass
+
+
+class Cable:
+    """A network namespace with bench0 = bench1, for as long as the object lives."""
+
+    def __enter__(self):
+        enter = ["unshare", "--net"] if os.getuid() == 0 else \
+            ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps", "--net"]
+        # pylint: disable=consider-using-with
+        self.holder = subprocess.Popen([*enter, "bash", "-c", CABLE + "sleep infinity"], stderr=subprocess.PIPE)
+        for _ in range(200):
+            if subprocess.run([*self.inside(), "ip", "link", "show", "bench1", "up"], check=False,
+                              capture_output=True).stdout.count(b"LOWER_UP"):
+                return self
+            time.sleep(0.02)
+        self.holder.kill()
+        raise Failed("network namespaces are not permitted here, or ip or ethtool is missing")
+
+    def __exit__(self, *_):
+        self.holder.kill()
+        self.holder.wait()
+
+    def inside(self):
+        user = [] if os.getuid() == 0 else ["--user", "--preserve-credentials"]
+        return ["nsenter", "--target", str(self.holder.pid), *user, "--net"]
+
+
+class Engine:
+    """millrace run -i bench1."""
+
+    def __init__(self, cable, work, *options):
+        self.summary = os.path.join(work, "summary.json")
+        command = [*cable.inside(), os.path.join(RELEASE, "millrace"), "run", "-p", PROGRAM, "-i", "bench1", "-l", work,
+                   "--quiet", "--json-summary", self.summary, *map(str, options)]
+        # pylint: disable=consider-using-with
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "capture thread" not in line:
+            raise Failed(line + self.process.stderr.read())
+
+    def cpu_seconds(self):
+        with open(f"/proc/{self.process.pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGINT)
+        _, errors = self.process.communicate(timeout=60)
+        if self.process.returncode:
+            raise Failed(errors[-600:])
+        with open(self.summary, encoding="utf-8") as file:
+            return json.load(file)
+
+
+def load(cable, capture, mbit, seconds, options):
+    """What the sender managed, and the engine's summary."""
+    with tempfile.TemporaryDirectory() as work:
+        engine = Engine(cable, work, *options)
+        done = subprocess.run([*cable.inside(), os.path.join(RELEASE, "pace"), "bench0", capture, str(mbit),
+                               str(seconds)], check=False, capture_output=True, text=True)
+        summary = engine.stop()
+    if done.returncode:
+        raise Failed(done.stderr)
+    return json.loads(done.stdout), summary
+
+
+def lost(summary):
+    return sum(summary["drops"][name] for name in ("nic_missed", "no_token", "ring_full", "no_buffer"))
+
+
+def saturation(cable, capture, options):
+    """The highest rate without a loss, in Mbit/s as sent."""
+    low, high, tried = 0.0, float(MOST_MBIT), []
+    for _ in range(STEPS):
+        wish = (low + high) / 2
+        sent, summary = load(cable, capture, wish, PROBE_SECONDS, options)
+        tried.append({"wish_mbit": wish, "sent_mbit": sent["mbit"], "lost": lost(summary)})
+        if lost(summary):
+            high = wish
+        elif sent["mbit"] < 0.97 * wish:  # the sender does no more: both are at their limit
+            return sent["mbit"], tried
+        else:
+            low = wish
+    return low, tried
+
+
+def row(name, sent, summary):
+    times = {key: summary["latency"][key + "_ns"] / 1000 for key in ("p50", "p90", "p99", "p999", "max")}
+    return (f"| {name} | {sent['mbit']:.0f} | {sent['packets'] / sent['seconds']:.0f} | {times['p50']:.0f} | "
+            f"{times['p90']:.0f} | {times['p99']:.0f} | {times['p999']:.0f} | {times['max']:.0f} | {lost(summary)} |")
+
+
+def latency(args):
+    capture = args.capture[0] if args.capture else os.path.join(ROOT, "build", "bench", "mails_small.pcap")
+    if not os.path.exists(capture):
+        raise Failed(f"{capture} is missing: scripts/bench (part mails) records it, or name one with --capture")
+    lines = ["| load | Mbit/s | packets/s | p50 us | p90 us | p99 us | p99.9 us | max us | lost |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    with Cable() as cable:
+        numbers = {}
+        sent, summary = load(cable, capture, LIGHT_MBIT, LIGHT_SECONDS, args.engine)
+        numbers["light"] = {"sent": sent, "latency": summary["latency"], "lost": lost(summary)}
+        lines.append(row("light", sent, summary))
+        rate, tried = saturation(cable, capture, args.engine)
+        numbers["saturation"] = {"mbit": rate, "tried": tried}
+        sent, summary = load(cable, capture, 0.9 * rate, HEAVY_SECONDS, args.engine)
+        numbers["heavy"] = {"sent": sent, "latency": summary["latency"], "lost": lost(summary)}
+        lines.append(row("0.9 of the saturating rate", sent, summary))
+    lines += ["", f"Saturating rate: {rate:.0f} Mbit/s. From the capture thread's reading a packet until its token's "
+              "results are written. Aims: light p50 under 100 us, p99 under 1,000; heavy p99 under 5,000."]
+    return lines, numbers
+
+
+def idle(args):
+    lines, numbers = ["| queues | threads | CPU s in 10 s | % of a core |", "|---|---|---|---|"], []
+    with Cable() as cable, tempfile.TemporaryDirectory() as work:
+        for queues in 1, 2:
+            engine = Engine(cable, work, "--queues", queues, *args.engine)
+            time.sleep(1)
+            threads = len(os.listdir(f"/proc/{engine.process.pid}/task"))
+            before = engine.cpu_seconds()
+            time.sleep(IDLE_SECONDS)
+            spent = engine.cpu_seconds() - before
+            engine.stop()
+            numbers.append({"queues": queues, "threads": threads, "cpu_seconds": spent})
+            lines.append(f"| {queues} | {threads} | {spent:.2f} | {100 * spent / IDLE_SECONDS:.1f} |")
+    lines += ["", "Aim: under 2 %."]
+    return lines, numbers
+
+
+PARTS = {"latency": latency, "idle": idle}
+
+
+def measure(part, args):
+    """(lines of Markdown, what goes into the JSON file). Raises Failed."""
+    return PARTS[part](args)
