@@ -2,7 +2,7 @@
 heavy load, and what an `idle` engine takes of a core.
 
 Recorded mails are sent at a steady rate into one end; the engine listens at the other. The saturating rate
-is the highest at which the engine and the kernel lose nothing, found by halving.
+is the highest at which the engine and the kernel lose less than one in a thousand, found by halving.
 """
 import json
 import os
@@ -15,7 +15,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RELEASE = os.path.join(ROOT, "build", "release")
 PROGRAM = os.path.join(ROOT, "pipelines", "smtp_regex.analog")
 LIGHT_MBIT, LIGHT_SECONDS, PROBE_SECONDS, HEAVY_SECONDS = 5, 10, 3, 5
-MOST_MBIT, STEPS = 16000, 7
+MOST_MBIT, STEPS = 16000, 8
+TOLERATED = 0.001  # of the packets: what a machine loses when something else runs for a moment
+PORT = "bench1,framesz=2048"  # no frame is longer here: the ring holds 32,768 of them
 IDLE_SECONDS = 10
 CABLE = ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
          "ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set bench1 up &&"
@@ -56,7 +58,7 @@ class Engine:
 
     def __init__(self, cable, work, *options):
         self.summary = os.path.join(work, "summary.json")
-        command = [*cable.inside(), os.path.join(RELEASE, "millrace"), "run", "-p", PROGRAM, "-i", "bench1", "-l", work,
+        command = [*cable.inside(), os.path.join(RELEASE, "millrace"), "run", "-p", PROGRAM, "-i", PORT, "-l", work,
                    "--quiet", "--json-summary", self.summary, *map(str, options)]
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -101,12 +103,14 @@ def saturation(cable, capture, options):
         wish = (low + high) / 2
         sent, summary = load(cable, capture, wish, PROBE_SECONDS, options)
         tried.append({"wish_mbit": wish, "sent_mbit": sent["mbit"], "lost": lost(summary)})
-        if lost(summary):
+        if lost(summary) > TOLERATED * sent["packets"]:
             high = wish
         elif sent["mbit"] < 0.97 * wish:  # the sender does no more: both are at their limit
             return sent["mbit"], tried
         else:
             low = wish
+    if not low:
+        raise Failed(f"packets are lost even at {high:.0f} Mbit/s: this machine is too busy to measure that")
     return low, tried
 
 

@@ -17,6 +17,7 @@
 
 #define CARD_ROOM    (2048 + RTE_PKTMBUF_HEADROOM)
 #define CARD_FRAMES  4096u /* descriptors of a queue at most */
+#define XDP_FRAMES   2048u
 #define VIRTUAL_ROOM (16384 + RTE_PKTMBUF_HEADROOM)
 
 /* A Toeplitz key whose period is 16 bits gives both directions of a flow the same hash (Woo and
@@ -132,7 +133,12 @@ static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, 
         if (conf.rx_adv_conf.rss_conf.rss_key_len > sizeof symmetric_key)
             conf.rx_adv_conf.rss_conf.rss_key = NULL;
     }
-    int result = rte_eth_dev_configure(port->id, (uint16_t)queues, 0, &conf);
+    /* net_af_xdp has queues in pairs only: those to send stay unused */
+    uint16_t senders = port->facts.kind == MR_PORT_XDP ? (uint16_t)queues : 0;
+    int result = rte_eth_dev_configure(port->id, (uint16_t)queues, senders, &conf);
+    for (uint16_t q = 0; q < senders && !result; q++)
+        result = rte_eth_tx_queue_setup(port->id, q, XDP_FRAMES,
+                                        (unsigned)rte_eth_dev_socket_id(port->id), NULL);
     if (result)
         return result;
     if (port->facts.kind != MR_PORT_KERNEL)

@@ -2,8 +2,9 @@
  * network card by its PCI address, or from a virtual device of DPDK by its arguments.
  *
  * A port has queues; each is read by one thread, which must be registered with DPDK
- * (mr_dpdk_thread_register()). Nothing is ever sent: no transmit queue is set up. Packets are mbufs
- * of the port's own pool, which other threads may free.
+ * (mr_dpdk_thread_register()). Nothing is ever sent: no transmit queue is set up (but for
+ * net_af_xdp, which wants them in pairs). Packets are mbufs of the port's own pool, which other
+ * threads may free.
  */
 #ifndef MR_CAPTURE_PORT_H
 #define MR_CAPTURE_PORT_H

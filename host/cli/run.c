@@ -50,7 +50,7 @@ static const struct argp_option options[] = {
      "capture live, until Ctrl-C: an interface (eth0), xdp:eth0, the PCI address of a network card "
      "(0000:3b:00.0) or a virtual device of DPDK (net_null0,size=64); may be repeated",
      1},
-    {"duration", OPT_DURATION, "S", 0, "end by itself after so many seconds", 1},
+    {"duration", OPT_DURATION, "S", 0, "end live capture after so many seconds", 1},
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
      "give a param of all programs, or of one, another value", 1},
     {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},

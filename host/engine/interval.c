@@ -68,6 +68,31 @@ static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double secon
     mr_eve_end(eve);
 }
 
+/* The account of each port and queue; `waiting` is on its way at this moment. */
+static void put_ports(struct mr_engine *engine, struct mr_eve *eve)
+{
+    struct mr_live_account a;
+    char name[64];
+
+    mr_eve_array(eve, "ports");
+    for (uint32_t i = 0; mr_live_account(engine->live, i, &a); i++) {
+        mr_eve_object(eve, NULL);
+        mr_eve_string(eve, "port", a.port, strlen(a.port));
+        mr_eve_int(eve, "queue", a.queue);
+        mr_eve_int(eve, "received", (int64_t)a.received);
+        mr_eve_int(eve, "processed", (int64_t)a.processed);
+        mr_eve_int(eve, "waiting", (int64_t)a.waiting);
+        mr_eve_object(eve, "drops");
+        for (int d = 1; d < MR_N_DROPS; d++)
+            if (a.dropped[d])
+                mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)d), name, sizeof name),
+                           (int64_t)a.dropped[d]);
+        mr_eve_end(eve);
+        mr_eve_end(eve);
+    }
+    mr_eve_end(eve);
+}
+
 static void write_event(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
@@ -90,6 +115,8 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
         mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)i), name, sizeof name),
                    (int64_t)load(&engine->metrics.drops[i]));
     mr_eve_end(eve);
+    if (engine->live)
+        put_ports(engine, eve);
     if (interval->begun && time_ns > interval->last_ns)
         put_rates(engine, eve, (double)(time_ns - interval->last_ns) / SECOND_NS);
     mr_eve_end(eve);
