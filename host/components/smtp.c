@@ -162,6 +162,7 @@ static void write_email(struct mr_event *event, const struct mr_smtp_mail *mail)
         string_field(event, "subject", mail->note, MR_SMTP_FIELD_SUBJECT);
         string_field(event, "date", mail->note, MR_SMTP_FIELD_DATE);
         string_field(event, "message_id", mail->note, MR_SMTP_FIELD_MESSAGE_ID);
+        array_field(event, "received", mail->note, MR_SMTP_FIELD_RECEIVED);
     }
     mr_event_end(event);
 }

@@ -46,9 +46,13 @@ static void add(struct mr_buffer **to, const struct mr_smtp_memory *memory,
         !mr_smtp_room(to, memory, sizeof entry + most, FOUND_BYTES))
         return;
     uint8_t *out = (*to)->data + (*to)->len + sizeof entry;
-    for (uint32_t i = 0; i < value.len && entry.len < most; i++)
-        if (value.ptr[i] != '\r' && value.ptr[i] != '\n')
+    bool folded = false;
+    for (uint32_t i = 0; i < value.len && entry.len < most; i++) {
+        bool end = value.ptr[i] == '\r' || value.ptr[i] == '\n';
+        folded = field == MR_SMTP_FIELD_RECEIVED && (end || (folded && blank(value.ptr[i])));
+        if (!end && !folded)
             out[entry.len++] = value.ptr[i];
+    }
     memcpy(out - sizeof entry, &entry, sizeof entry);
     (*to)->len += (uint32_t)sizeof entry + entry.len;
     found.values[field]++;
@@ -90,7 +94,8 @@ static void add_addresses(struct mr_buffer **to, const struct mr_smtp_memory *me
 static void field(struct mr_buffer **to, const struct mr_smtp_memory *memory, const uint8_t *p,
                   const uint8_t *end)
 {
-    static const char *const names[] = {"from", "to", "cc", "subject", "date", "message-id"};
+    static const char *const names[MR_SMTP_N_FIELDS] = {"from", "to",         "cc",      "subject",
+                                                        "date", "message-id", "received"};
     const uint8_t *colon = memchr(p, ':', (size_t)(end - p));
     struct found found;
 
@@ -104,7 +109,7 @@ static void field(struct mr_buffer **to, const struct mr_smtp_memory *memory, co
             continue;
         if (i == MR_SMTP_FIELD_TO || i == MR_SMTP_FIELD_CC)
             add_addresses(to, memory, (enum mr_smtp_field)i, value);
-        else if (!found.values[i])
+        else if (i == MR_SMTP_FIELD_RECEIVED || !found.values[i])
             add(to, memory, (enum mr_smtp_field)i, value);
     }
 }

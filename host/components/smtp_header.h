@@ -12,6 +12,7 @@ enum mr_smtp_field {
     MR_SMTP_FIELD_SUBJECT,
     MR_SMTP_FIELD_DATE,
     MR_SMTP_FIELD_MESSAGE_ID,
+    MR_SMTP_FIELD_RECEIVED, /* one value for each host, as they stand; folds leave no blanks */
     MR_SMTP_N_FIELDS
 };
 

@@ -103,7 +103,7 @@ static void replies(void **state)
 
 static char *fields(const char *mail, size_t len, struct outcome *o)
 {
-    static const char names[] = "ftcsdm";
+    static const char names[] = "ftcsdmr";
     struct mr_smtp_memory memory = {o, outcome_get, outcome_put};
     uint8_t *exact = malloc(len ? len : 1);
     struct text t = {0};
@@ -141,6 +141,8 @@ static void header_fields(void **state)
         {"To:\r\nCc: \r\n\r\n", "+"},
         {"To: a\r\nTo: b\r\nFrom: x\r\nFrom: y\r\n\r\n", "+ f=x t=a t=b"},
         {"Message-ID: <1@x>\r\nmessage-id: <2@x>\r\n\r\n", "+ m=<1@x>"},
+        {"Received: from a\r\n\tby b;\r\n  now\r\nreceived: from c\r\n\r\n",
+         "+ r=from aby b;now r=from c"},
         {"\r\nFrom: body", "+"},
         {"\nFrom: body", "+"},
         {"From: a", "- f=a"},
