@@ -24,11 +24,15 @@ static void clear(struct mr_packet *packet)
     packet->dst = (struct mr_endpoint){0};
 }
 
-static inline struct mr_endpoint ipv4_endpoint(const uint8_t *address, uint16_t port)
+/* Field by field: a struct made elsewhere and copied would be read before its parts are stored. */
+static inline void set_ipv4(struct mr_endpoint *endpoint, const uint8_t *address, uint16_t port)
 {
-    struct mr_endpoint endpoint = {.port = port, .family = 4, .protocol = MR_IP_TCP};
-    memcpy(endpoint.address, address, 4);
-    return endpoint;
+    memcpy(endpoint->address, address, 4);
+    memset(endpoint->address + 4, 0, 12);
+    endpoint->port = port;
+    endpoint->family = 4;
+    endpoint->protocol = MR_IP_TCP;
+    endpoint->zone = 0;
 }
 
 /* Are the sums of both headers right, or not to be looked at? */
@@ -71,8 +75,8 @@ static inline bool plain_tcp(const struct mr_decoder *decoder, struct mr_packet 
     packet->tcp_flags = tcp[13];
     packet->flags = 0;
     packet->ttl = ip[8];
-    packet->src = ipv4_endpoint(ip + 12, mr_be16(tcp));
-    packet->dst = ipv4_endpoint(ip + 16, mr_be16(tcp + 2));
+    set_ipv4(&packet->src, ip + 12, mr_be16(tcp));
+    set_ipv4(&packet->dst, ip + 16, mr_be16(tcp + 2));
     return true;
 }
 
