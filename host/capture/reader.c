@@ -9,6 +9,10 @@
 /* How long a read from a pipe may keep its caller, who has a stop flag to look at. */
 #define POLL_MS 100
 
+/* As much as is read at a time: what the kernel has copied is still in the second-level cache when
+ * it is worked on, together with what it was copied from. */
+#define READ_BYTES (64u << 10)
+
 enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks)
 {
     *r = (struct mr_reader){.fd = fd, .regular = regular};
@@ -52,13 +56,14 @@ static enum mr_status change_block(struct mr_reader *r)
     return MR_OK;
 }
 
-/* Reads once, as much as the block has room for. */
+/* Reads once, what the block has room for, within limits. */
 static enum mr_status read_once(struct mr_reader *r, int *error)
 {
     struct pollfd ready = {.fd = r->fd, .events = POLLIN};
     if (!r->regular && poll(&ready, 1, r->patient ? POLL_MS : 0) <= 0)
         return MR_AGAIN; /* nothing there, or a signal */
-    ssize_t n = read(r->fd, r->block->bytes + r->end, MR_BLOCK_BYTES - r->end);
+    uint32_t room = MR_BLOCK_BYTES - r->end;
+    ssize_t n = read(r->fd, r->block->bytes + r->end, room < READ_BYTES ? room : READ_BYTES);
     if (n > 0) {
         r->end += (uint32_t)n;
         return MR_OK;
