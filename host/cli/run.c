@@ -27,6 +27,8 @@ enum {
     OPT_DUMP_TABLES,
     OPT_SYSLOG,
     OPT_ACTUATOR,
+    OPT_DEPTH,
+    OPT_BYPASS_ENCRYPTED,
     OPT_STATS,
     OPT_STATS_INTERVAL,
     OPT_PROMETHEUS,
@@ -85,6 +87,12 @@ static const struct argp_option options[] = {
     {"defrag-policy", OPT_DEFRAG, "NAME", 0,
      "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
     {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
+    {"depth", OPT_DEPTH, "BYTES", 0,
+     "inspect so many bytes of each direction of a stream (k, m and g are understood); the rest "
+     "passes, counted (default 0: all)",
+     3},
+    {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
+     "let flows pass, counted, as soon as they are encrypted (TLS, SMTP after STARTTLS)", 3},
     {0, 0, 0, 0, "Machine:", 4},
     {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core)", 4},
     {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
@@ -125,6 +133,22 @@ static uint64_t number(struct argp_state *state, const char *option, const char 
     return value;
 }
 
+/* A number of bytes, with k, m or g behind it. */
+static uint64_t bytes(struct argp_state *state, const char *option, const char *text)
+{
+    static const char units[] = "kmg";
+    char digits[24];
+    size_t len = strlen(text);
+    const char *unit = len && text[len - 1] ? strchr(units, text[len - 1]) : NULL;
+
+    snprintf(digits, sizeof digits, "%.*s", (int)(unit ? len - 1 : len), text);
+    if (len >= sizeof digits || !*digits)
+        argp_failure(state, MR_EXIT_USAGE, 0, "%s %s: give a number of bytes, such as 1m", option,
+                     text);
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    return number(state, option, digits, 0, (uint64_t)1 << 40 >> shift) << shift;
+}
+
 static void add(struct argp_state *state, const char **list, uint32_t *n, uint32_t most,
                 const char *text)
 {
@@ -162,6 +186,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         return 0;
     case OPT_MAX_FLOWS:
         c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
+        return 0;
+    case OPT_DEPTH:
+        c->depth = bytes(state, "--depth", text);
         return 0;
     case OPT_WORKERS:
         c->workers = (uint32_t)number(state, "--workers", text, 1, 127);
@@ -266,6 +293,9 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case 'q':
         a->quiet = true;
+        break;
+    case OPT_BYPASS_ENCRYPTED:
+        c->bypass_encrypted = true;
         break;
     case OPT_STATS:
         a->stats = true;

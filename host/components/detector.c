@@ -13,6 +13,7 @@
  * flow is still told to SMTP, which has books to close.
  */
 #include "detector_probes.h"
+#include "tls_records.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,10 @@ enum watch { LINE_START, IN_LINE, LINE_2, LINE_22, IN_220, BEHIND_220, TLS_1, TL
 
 /* What a flow keeps. All zero: a new one. */
 struct slot {
-    struct mr_buffer *prefix[2]; /* while undecided */
+    union {
+        struct mr_buffer *prefix[2];  /* while undecided */
+        struct mr_tls_records tls[2]; /* decided, TLS */
+    };
     bool decided;
     bool excluded; /* undecided, but not SMTP */
     uint8_t protocol;
@@ -110,9 +114,19 @@ static void decide(struct mr_call *call, struct slot *slot, struct mr_flow *flow
         flow->app_protocol = protocol == UNKNOWN ? "failed" : mr_protocols[protocol].app_protocol;
 }
 
+/* Bytes of a TLS flow: from its first application data on there is nothing to read in it. */
+static void watch_tls(struct mr_call *call, uint32_t row, struct mr_tls_records tls[2],
+                      int direction, const uint8_t *p, uint32_t n)
+{
+    if (mr_tls_records(&tls[direction], p, n)) {
+        tls[0].lost = tls[1].lost = true; /* nothing more to be found */
+        mr_flow_encrypted(call, row);
+    }
+}
+
 static struct mr_prefix known(const struct slot *slot, int direction)
 {
-    const struct mr_buffer *b = slot->prefix[direction];
+    const struct mr_buffer *b = slot->decided ? NULL : slot->prefix[direction];
     return (struct mr_prefix){b ? b->data : NULL, b ? b->len : 0};
 }
 
@@ -138,8 +152,19 @@ static bool keep(struct mr_call *call, struct slot *slot, enum mr_direction dire
     return true;
 }
 
+/* What is known of a flow that turns out to be TLS; `chunk` is the last of it. */
+static void begin_tls(struct mr_call *call, uint32_t row, struct mr_tls_records tls[2],
+                      const struct mr_prefix side[2], uint32_t before, const struct mr_chunk *chunk)
+{
+    int direction = chunk->direction & 1;
+
+    watch_tls(call, row, tls, !direction, side[!direction].p, side[!direction].n);
+    watch_tls(call, row, tls, direction, side[direction].p, before);
+    watch_tls(call, row, tls, direction, chunk->data, chunk->len);
+}
+
 /* Bytes of a flow that is not decided. */
-static void learn(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
+static void learn(struct mr_call *call, uint32_t row, struct slot *slot, struct mr_flow *flow,
                   const struct mr_chunk *chunk)
 {
     enum mr_direction direction = (enum mr_direction)(chunk->direction & 1);
@@ -164,8 +189,13 @@ static void learn(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
         mr_count(call, NO_MEMORY, 1);
         protocol = by_port(side, flow);
     }
+    struct mr_tls_records tls[2] = {0};
+    if (protocol == TLS)
+        begin_tls(call, row, tls, side, before, chunk);
     if (protocol != UNDECIDED)
         decide(call, slot, flow, protocol);
+    if (protocol == TLS)
+        memcpy(slot->tls, tls, sizeof tls);
 }
 
 /* One byte of the server at the beginning of a line or behind one that began with 220. */
@@ -221,8 +251,8 @@ static void give_up(struct mr_call *call, struct slot *slot, struct mr_flow *flo
     decide(call, slot, flow, by_port(side, flow));
 }
 
-static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct mr_flow *flow,
-                               const struct mr_chunk *chunk)
+static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *slot,
+                               struct mr_flow *flow, const struct mr_chunk *chunk)
 {
     const struct thread *thread = call->thread;
 
@@ -232,14 +262,20 @@ static union mr_value on_chunk(struct mr_call *call, struct slot *slot, struct m
             break;
         if (chunk->direction == MR_TO_CLIENT && slot->watch != TLS_SEEN &&
             (!slot->decided || slot->protocol == SMTP) &&
-            watch_server(slot, chunk->data, chunk->len))
+            watch_server(slot, chunk->data, chunk->len)) {
             mr_count(call, UPGRADED, 1);
+            mr_flow_encrypted(call, row);
+        }
         if (!slot->decided)
-            learn(call, slot, flow, chunk);
+            learn(call, row, slot, flow, chunk);
+        else if (slot->protocol == TLS)
+            watch_tls(call, row, slot->tls, chunk->direction & 1, chunk->data, chunk->len);
         break;
     case MR_CHUNK_GAP:
         if (!chunk->gap) /* the runtime's row for a context that goes */
             return answer(thread, slot);
+        if (slot->decided && slot->protocol == TLS)
+            slot->tls[chunk->direction & 1].lost = true;
         if (!slot->decided && known(slot, chunk->direction & 1).n)
             give_up(call, slot, flow);
         break;
@@ -260,7 +296,7 @@ static void call_function(struct mr_call *call)
         struct slot *slot = mr_context(call, i);
         if (chunk)
             call->out[i] =
-                on_chunk(call, slot, chunk->flow ? chunk->flow : mr_flow_of(call, i), chunk);
+                on_chunk(call, i, slot, chunk->flow ? chunk->flow : mr_flow_of(call, i), chunk);
         else
             call->out[i] = answer(call->thread, slot);
     }
@@ -285,7 +321,7 @@ static void context_close(void *slot_memory, void *runtime)
 {
     struct slot *slot = slot_memory;
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && !slot->decided; i++) {
         mr_buffer_put(runtime, slot->prefix[i]);
         slot->prefix[i] = NULL;
     }

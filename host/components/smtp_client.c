@@ -246,6 +246,8 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 {
     if (s->mode == SMTP_BODY) {
         mr_smtp_body_gap(&s->body, gap);
+        if (gap >= MR_GAP_REST >> 1) /* no end of the mail will be seen, nor what comes behind */
+            s->unsynced = s->doubt = true;
         if (s->tx.answered || !s->in[MR_TO_CLIENT].seen)
             s->wait = SMTP_WAIT_LINE;
         return;

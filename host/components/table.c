@@ -1,6 +1,7 @@
 /* All components of this folder; the engine puts its own (packet, tcp) beside them. */
 #include "components/table.h"
 
+extern const struct mr_component mr_component_bypass;
 extern const struct mr_component mr_component_detector;
 extern const struct mr_component mr_component_flow_count;
 extern const struct mr_component mr_component_smtp;
@@ -10,6 +11,7 @@ extern const struct mr_component mr_component_match;
 #endif
 
 const struct mr_component *const mr_components[] = {
+    &mr_component_bypass,
     &mr_component_detector,
     &mr_component_flow_count,
     &mr_component_smtp,

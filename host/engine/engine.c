@@ -134,6 +134,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .lanes = config->lanes,
         .burst = config->burst,
         .max_contexts = config->max_flows,
+        .depth = config->depth,
+        .bypass_encrypted = config->bypass_encrypted,
         .yield_seed = config->yield_seed,
     };
     enum mr_status status;

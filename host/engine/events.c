@@ -313,7 +313,14 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
 {
     struct mr_engine *engine = user;
     struct mr_event *event = mr_exec_worker_state(exec);
+    struct mr_metrics *metrics = mr_exec_metrics(exec);
+    uint64_t uninspected = flow->uninspected[0] + flow->uninspected[1];
 
+    if (flow->bypassed || flow->depth_reached) {
+        mr_metrics_add(metrics, flow->bypassed ? MR_COUNT_BYPASSED_FLOWS : MR_COUNT_DEPTH_FLOWS, 1);
+        mr_metrics_add(metrics, flow->bypassed ? MR_COUNT_BYPASSED_BYTES : MR_COUNT_DEPTH_BYTES,
+                       uninspected);
+    }
     if (!mr_events_wanted(engine, "flow"))
         return;
     begin(event, exec, "flow", origin, ordinal, flow,

@@ -24,6 +24,7 @@ enum option {
     OPTION_HELD,
     OPTION_SEGMENTS,
     OPTION_URGENT,
+    OPTION_DEPTH,
     N_OPTIONS
 };
 
@@ -38,6 +39,7 @@ static const struct {
     [OPTION_HELD] = {"held", "4k to 64m bytes"},
     [OPTION_SEGMENTS] = {"segments", "16 to 65536"},
     [OPTION_URGENT] = {"urgent", "inline or oob"},
+    [OPTION_DEPTH] = {"depth", "1 to 4095m bytes"},
 };
 
 /* A number with k or m behind it, within bounds; false: none. */
@@ -88,6 +90,13 @@ static bool set_option(struct mr_tcp_config *config, enum option option, const c
         return number(value, 4096, MAX_HELD_BYTES, &config->max_held_bytes);
     case OPTION_SEGMENTS:
         return number(value, 16, MAX_SEGMENTS, &config->max_held_segments);
+    case OPTION_DEPTH: {
+        uint32_t bytes;
+        if (!number(value, 1, UINT32_MAX, &bytes))
+            return false;
+        config->depth = bytes;
+        return true;
+    }
     case OPTION_URGENT:
         return one_of(value, "inline", "oob", &config->urgent_inline);
     case N_OPTIONS:
@@ -233,7 +242,7 @@ static void on_chunk(void *user, const struct mr_chunk *chunk, struct mr_buffer 
     *copy = *chunk;
     if (chunk->kind == MR_CHUNK_DATA) {
         s->bytes += chunk->len;
-    } else if (chunk->kind == MR_CHUNK_GAP) {
+    } else if (chunk->kind == MR_CHUNK_GAP && chunk->gap != MR_GAP_REST) {
         mr_count(s->call, COUNT_GAPS, 1);
         mr_count(s->call, COUNT_GAP_BYTES, chunk->gap);
     }
@@ -288,8 +297,18 @@ static enum mr_flow_end end_reason(enum mr_cause cause)
     return MR_FLOW_END_TIMEOUT;
 }
 
+/* What the program says, and else the user. */
+static struct mr_tcp_config config_of(const struct mr_call *call)
+{
+    struct mr_tcp_config config = *(const struct mr_tcp_config *)call->config;
+    if (config.depth == UINT64_MAX)
+        config.depth = mr_stream_depth(call);
+    return config;
+}
+
 static void process_tcp(struct mr_call *call)
 {
+    const struct mr_tcp_config config = config_of(call);
     const union mr_value *packets = call->args[0];
     struct sink user = {.call = call};
     const struct mr_tcp_sink sink = {.user = &user,
@@ -307,7 +326,7 @@ static void process_tcp(struct mr_call *call)
             continue;
         if (call->cause != MR_CAUSE_DATA) {
             if (tcp->flags) { /* otherwise it was no TCP flow */
-                mr_tcp_finish(tcp, flow, end_reason(call->cause), call->config, &sink);
+                mr_tcp_finish(tcp, flow, end_reason(call->cause), &config, &sink);
                 mr_context_end(call, row);
             }
             continue;
@@ -316,7 +335,7 @@ static void process_tcp(struct mr_call *call)
         if (packet->src.protocol != PROTOCOL_TCP ||
             packet->flags & (MR_PACKET_FRAGMENT | MR_PACKET_TICK))
             continue;
-        mr_context_deadline(call, row, mr_tcp_packet(tcp, flow, packet, call->config, &sink));
+        mr_context_deadline(call, row, mr_tcp_packet(tcp, flow, packet, &config, &sink));
     }
     if (user.bytes)
         mr_count(call, COUNT_DATA_BYTES, user.bytes);
@@ -337,7 +356,7 @@ static const struct mr_function functions[] = {{
     .name = "f_processTCP",
     .summary = "assembles a TCP stream: what is in order now, gaps, the end of the flow; "
                "settings: \"policy=bsd,midstream=yes,timeout=600,timeout-new=30,"
-               "timeout-closed=10,held=1m,segments=1024,urgent=inline\"",
+               "timeout-closed=10,held=1m,segments=1024,urgent=inline,depth=1m\"",
     .args = {MR_TYPE_PACKET, MR_TYPE_STRING},
     .n_args = 2,
     .n_optional = 1,

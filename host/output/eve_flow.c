@@ -74,6 +74,14 @@ void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_aler
     mr_eve_int(eve, "age", last_s > first_s ? (int64_t)(last_s - first_s) : 0);
     text(eve, "state", flow->state ? flow->state : "new");
     text(eve, "reason", end_names[end]);
+    if (flow->bypassed)
+        text(eve, "bypass", "local");
+    if (flow->depth_reached)
+        mr_eve_bool(eve, "depth_reached", true);
+    if (flow->bypassed || flow->depth_reached) {
+        mr_eve_int(eve, "uninspected_toserver", (int64_t)flow->uninspected[MR_TO_SERVER]);
+        mr_eve_int(eve, "uninspected_toclient", (int64_t)flow->uninspected[MR_TO_CLIENT]);
+    }
     if (never_alerted)
         mr_eve_bool(eve, "alerted", false);
     mr_eve_end(eve);

@@ -2,6 +2,7 @@
  * (Events are the engine's: they are made in its output format.) */
 #include "runtime/exec.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #define MAX_YIELDS (1u << 20) /* of one call */
@@ -73,6 +74,34 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
             return &c->flow;
     }
     return exec_of(call)->call_flows[row];
+}
+
+bool mr_flow_bypass(struct mr_call *call, uint32_t row)
+{
+    static_assert(MR_BYPASS_PACKETS >= MR_BURST_MAX, "a token's packets are nearer together");
+    struct mr_context *c = NULL;
+
+    if (call->contexts && call->contexts[row])
+        c = mr_context_of_slots(call->contexts[row]);
+    if (!c || !c->owns_flow)
+        return false;
+    if (!c->flow.bypass_asked && !c->flow.bypassed) {
+        c->flow.bypass_asked = 1;
+        c->flow.bypass_from = call->packets[row]->number + MR_BYPASS_PACKETS;
+    }
+    return true;
+}
+
+void mr_flow_encrypted(struct mr_call *call, uint32_t row)
+{
+    if (mr_exec_config(exec_of(call))->bypass_encrypted)
+        mr_flow_bypass(call, row);
+}
+
+uint64_t mr_stream_depth(const struct mr_call *call)
+{
+    uint64_t depth = mr_exec_config(exec_of(call))->depth;
+    return depth ? depth : UINT64_MAX;
 }
 
 /* Rows of the call from `row` on that have the context `old` get `fresh`. */

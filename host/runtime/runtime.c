@@ -465,6 +465,11 @@ void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm)
     exec->last_record->alarm = alarm;
 }
 
+const struct mr_runtime_config *mr_exec_config(const struct mr_exec *exec)
+{
+    return &exec->runtime->config;
+}
+
 void *mr_exec_worker_state(const struct mr_exec *exec)
 {
     return exec->worker_state;

@@ -70,9 +70,11 @@ struct mr_runtime_config {
     uint32_t lanes;   /* of a context-ordered group; 0: see mr_runtime_lanes() */
     uint32_t burst;   /* packets a token at most */
     uint64_t
-        max_contexts;    /* of a group; a lane has its share and a little more, since keys do not
-                            spread evenly, and evicts then: from there on results depend on lanes */
-    uint64_t yield_seed; /* tests: workers give way at random points; 0: never */
+        max_contexts;      /* of a group; a lane has its share and a little more, since keys do not
+                              spread evenly, and evicts then: from there on results depend on lanes */
+    uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
+    bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
+    uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
 };
 
 /* How many tokens a source that can wait may fill when the configuration leaves that open: enough
@@ -145,6 +147,7 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
 uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
 /* The record added last raises an alarm: 1 + its index. */
 void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm);
+const struct mr_runtime_config *mr_exec_config(const struct mr_exec *exec);
 void *mr_exec_worker_state(const struct mr_exec *exec);
 struct mr_metrics *mr_exec_metrics(struct mr_exec *exec);
 

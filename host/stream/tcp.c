@@ -8,6 +8,7 @@
 void mr_tcp_config_default(struct mr_tcp_config *config)
 {
     *config = (struct mr_tcp_config){
+        .depth = UINT64_MAX,
         .policy = MR_OVERLAP_BSD,
         .midstream = true,
         .max_held_bytes = 1 << 20,
@@ -234,19 +235,22 @@ static inline bool plain_ack(const struct mr_tcp_direction *other, uint32_t ack)
 /* A plain packet of an established flow with nothing out of the ordinary: the one that comes a
  * million times a second. False: it is not one. */
 static inline bool fast(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr_packet *packet,
-                        const struct mr_tcp_sink *sink, uint8_t from)
+                        const struct mr_tcp_config *config, const struct mr_tcp_sink *sink,
+                        uint8_t from)
 {
     struct mr_tcp_direction *side = &tcp->side[from], *other = &tcp->side[!from];
-    const uint32_t odd = SIDE_SYN_DATA | SIDE_URGENT | SIDE_FIN | SIDE_ALTERNATE;
+    const uint32_t odd = SIDE_SYN_DATA | SIDE_URGENT | SIDE_FIN | SIDE_ALTERNATE | SIDE_DEEP;
     const uint8_t control = MR_TCP_SYN | MR_TCP_FIN | MR_TCP_RST | MR_TCP_URG | MR_TCP_ACK;
     uint32_t ack = packet->tcp_ack;
 
     if ((packet->tcp_flags & control) != MR_TCP_ACK || !(tcp->flags & TCP_FAST) ||
         (side->flags | other->flags) & odd || !(side->flags & SIDE_BASE) || side->held.index ||
-        other->held.index || packet->flags & MR_PACKET_TRUNCATED || !plain_ack(other, ack))
+        other->held.index || packet->flags & MR_PACKET_TRUNCATED || flow->bypass_asked ||
+        !plain_ack(other, ack))
         return false;
     if (packet->payload_len &&
         (packet->tcp_seq != side->next_seq ||
+         packet->payload_len > config->depth - side->delivered ||
          (side->flags & SIDE_EDGE && !mr_before(packet->tcp_seq, side->edge))))
         return false;
     account(flow, packet, from);
@@ -270,6 +274,8 @@ static __attribute__((noinline)) uint64_t slow(struct mr_tcp *tcp, struct mr_flo
         .tcp = tcp, .flow = flow, .packet = packet, .config = config, .sink = sink, .from = from};
     struct pass *p = &pass;
 
+    if (UNLIKELY(flow->bypass_asked) && packet->number >= flow->bypass_from)
+        tcp_bypass(p);
     if (tcp->flags & TCP_PICKED_UP)
         tcp_check_reuse(p);
     if (!(p->tcp->flags & TCP_PICKED_UP))
@@ -292,7 +298,7 @@ uint64_t mr_tcp_packet(struct mr_tcp *tcp, struct mr_flow *flow, const struct mr
 {
     uint8_t from = endpoint_equal(&packet->src, &flow->client) ? MR_TO_SERVER : MR_TO_CLIENT;
 
-    if (LIKELY(fast(tcp, flow, packet, sink, from)))
+    if (LIKELY(fast(tcp, flow, packet, config, sink, from)))
         return flow->last_ns + config->timeout_established_ns;
     return slow(tcp, flow, packet, config, sink, from);
 }

@@ -34,6 +34,10 @@
 #include "stream/pieces.h"
 
 struct mr_tcp_config {
+    uint64_t depth; /* of a direction's stream: bytes from this offset on pass uninspected, as does
+                       all of a flow from the packet flow->bypass_from on. Nothing of them is
+                       held, compared, nor told (but for one GAP of MR_GAP_REST where the depth
+                       is reached); flow->uninspected counts them. default UINT64_MAX */
     enum mr_overlap_policy policy;   /* default MR_OVERLAP_BSD, as Suricata */
     bool midstream;                  /* pick up flows without a SYN; default true */
     uint32_t max_held_bytes;         /* out of order, a direction; default 1 MiB */

@@ -3,6 +3,7 @@
  *   tcp_open.c    SYN: handshakes, pick-up in the middle, reuse of the 5-tuple
  *   tcp_control.c acknowledgments and windows, FIN, RST, endpoint states
  *   tcp_stream.c  data: delivery in order, holes; pieces.c keeps what is out of order
+ *   tcp_pass.c    what passes uninspected: behind the depth, and of a bypassed flow
  */
 #ifndef MR_STREAM_TCP_PARTS_H
 #define MR_STREAM_TCP_PARTS_H
@@ -26,7 +27,9 @@ enum {
     SIDE_FIN_FIRST = 1 << 9,  /* it closed before the other side did */
     SIDE_ALTERNATE = 1 << 10, /* `alternate` is known */
     SIDE_SYN_DATA = 1 << 11,  /* data of its SYN is held until the SYN is answered */
-    SIDE_URGENT = 1 << 12     /* urgent_seq is known */
+    SIDE_URGENT = 1 << 12,    /* urgent_seq is known */
+    SIDE_DEEP = 1 << 13,      /* what comes passes uninspected: tcp_pass.c */
+    SIDE_DEEPER = 1 << 14     /* there was data behind the depth, which is not reached yet */
 };
 
 /* mr_tcp.flags */
@@ -54,6 +57,8 @@ static inline void anomaly(const struct pass *p, const char *name)
 {
     p->sink->anomaly(p->sink->user, name);
 }
+
+#define TCP_FAR_FROM_ANYTHING (1 << 30)
 
 /* How held pieces are kept. */
 static inline struct mr_piece_rules tcp_rules(const struct mr_tcp_sink *sink)
@@ -130,6 +135,31 @@ void tcp_flush(struct pass *p, uint8_t d);
 /* The window's edge moved: lets in what lay beyond it, and delivers. */
 void tcp_edge_moved(struct pass *p, uint8_t d);
 
+/* tcp_pass.c */
+/* Of `len` bytes of the stream at next_seq: how many are to be inspected. */
+static inline uint32_t tcp_inspected(const struct pass *p, const struct mr_tcp_direction *side,
+                                     uint32_t len)
+{
+    if (UNLIKELY(side->flags & SIDE_DEEP))
+        return 0;
+    uint64_t room = p->config->depth - side->delivered;
+    return LIKELY(len <= room) ? len : (uint32_t)room;
+}
+
+/* The next `len` bytes of the stream pass; from here on the direction does. */
+void tcp_pass_by(struct pass *p, uint8_t d, uint32_t len);
+/* Data of a direction that passes. */
+void tcp_pass_data(struct pass *p, uint8_t d, const struct mr_piece *piece);
+/* Nothing of the piece needs to be held; else it is cut to what does. */
+bool tcp_too_deep(struct pass *p, uint8_t d, struct mr_piece *piece);
+/* Is the depth reached, and what lies behind it there or announced? Then the direction passes. */
+void tcp_check_depth(struct pass *p, uint8_t d);
+/* From here on the whole flow passes. */
+void tcp_bypass(struct pass *p);
+/* Delivers what is left of `len` bytes before the depth; takes `buffer`. */
+void tcp_deliver_rest(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
+                      struct mr_buffer *buffer);
+
 static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const uint8_t *data,
                               uint32_t len)
 {
@@ -146,7 +176,7 @@ static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const
     }
 }
 
-/* Delivers bytes at next_seq of direction d; takes `buffer`. */
+/* Delivers bytes at next_seq of direction d, all of them to be inspected; takes `buffer`. */
 static inline void tcp_deliver_to(const struct mr_tcp_sink *sink, struct mr_flow *flow,
                                   struct mr_tcp_direction *side, uint8_t d, const uint8_t *data,
                                   uint32_t len, struct mr_buffer *buffer)
@@ -167,7 +197,12 @@ static inline void tcp_deliver_to(const struct mr_tcp_sink *sink, struct mr_flow
 static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
                                struct mr_buffer *buffer)
 {
-    tcp_deliver_to(p->sink, p->flow, &p->tcp->side[d], d, data, len, buffer);
+    struct mr_tcp_direction *side = &p->tcp->side[d];
+
+    if (UNLIKELY(tcp_inspected(p, side, len) < len))
+        tcp_deliver_rest(p, d, data, len, buffer);
+    else
+        tcp_deliver_to(p->sink, p->flow, side, d, data, len, buffer);
 }
 
 #endif

@@ -10,24 +10,26 @@
 #define SETTLE_NS_PACKETS    32u
 
 /* While the first byte of a direction is not known: */
-#define PENDING_SEGMENTS  16u
-#define PENDING_BYTES     65536u
-
-#define FAR_FROM_ANYTHING (1 << 30)
+#define PENDING_SEGMENTS 16u
+#define PENDING_BYTES    65536u
 
 static void gap(struct pass *p, uint8_t d, uint32_t len)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
+    uint32_t told = tcp_inspected(p, side, len);
     struct mr_chunk chunk = {.kind = MR_CHUNK_GAP,
                              .direction = d,
-                             .gap = len,
+                             .gap = told,
                              .offset = side->delivered,
                              .flow = p->flow};
 
-    side->next_seq += len;
-    side->delivered += len;
-    p->flow->gap_bytes[d] += len;
-    p->sink->chunk(p->sink->user, &chunk, NULL);
+    side->next_seq += told;
+    side->delivered += told;
+    p->flow->gap_bytes[d] += told;
+    if (told)
+        p->sink->chunk(p->sink->user, &chunk, NULL);
+    if (told < len)
+        tcp_pass_by(p, d, len - told);
 }
 
 static bool behind_fin(const struct mr_tcp_direction *side, uint32_t seq)
@@ -39,6 +41,8 @@ bool tcp_hold(struct pass *p, uint8_t d, struct mr_piece piece)
 {
     struct mr_piece_rules rules = tcp_rules(p->sink);
 
+    if (tcp_too_deep(p, d, &piece))
+        return true;
     rules.new_wins = mr_overlap_new_wins_tcp;
     rules.policy = p->config->policy;
     rules.max_bytes = p->config->max_held_bytes;
@@ -65,6 +69,7 @@ void tcp_drain(struct pass *p, uint8_t d)
         else
             tcp_deliver(p, d, k.buffer->data + k.skip, k.len, k.buffer);
     }
+    tcp_check_depth(p, d);
     if (side->flags & SIDE_FIN && side->next_seq == side->fin_seq &&
         !(side->flags & SIDE_FIN_DONE)) {
         side->flags |= SIDE_FIN_DONE;
@@ -214,7 +219,7 @@ void tcp_flush(struct pass *p, uint8_t d)
     else if (side->flags & SIDE_ACKED && p->flow->packets[d] &&
              (int32_t)(side->acked - side->next_seq) > 1)
         missing = (int32_t)(side->acked - side->next_seq); /* 1: a FIN that was not captured */
-    if (missing > 0)
+    if (missing > 0 && !(side->flags & SIDE_DEEP))
         gap(p, d, (uint32_t)missing);
     tcp_drain(p, d);
 }
@@ -265,7 +270,7 @@ static bool place(struct pass *p, const struct mr_tcp_direction *side, struct mr
     if (piece->marks & MR_PIECE_DOUBT)
         piece->marks |= MR_PIECE_WEAK;
     if (!(side->flags & SIDE_EDGE)) {
-        if ((int32_t)(piece->start - side->next_seq) < FAR_FROM_ANYTHING)
+        if ((int32_t)(piece->start - side->next_seq) < TCP_FAR_FROM_ANYTHING)
             return true;
         anomaly(p, "stream.est_packet_out_of_window");
         return false;
@@ -317,11 +322,17 @@ void tcp_on_data(struct pass *p, uint8_t d, struct mr_piece piece)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
 
+    if (UNLIKELY(side->flags & SIDE_DEEP)) {
+        tcp_pass_data(p, d, &piece);
+        if (side->flags & SIDE_BASE)
+            tcp_drain(p, d);
+        return;
+    }
     if (!(side->flags & SIDE_BASE)) {
         hold_pending(p, d, piece);
         return;
     }
-    while (!(p->tcp->flags & TCP_ENDED)) {
+    while (!(p->tcp->flags & TCP_ENDED) && !(side->flags & SIDE_DEEP)) {
         uint32_t old = side->next_seq - piece.start;
         if ((int32_t)old > 0) {
             compare_delivered(p, d, &piece);
@@ -345,6 +356,8 @@ void tcp_on_data(struct pass *p, uint8_t d, struct mr_piece piece)
         if (!force(p, d, &piece))
             return;
     }
+    if (UNLIKELY(side->flags & SIDE_DEEP))
+        tcp_pass_data(p, d, &piece);
     tcp_drain(p, d);
 }
 

@@ -207,6 +207,20 @@ uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len);
 /* The flow that a row's context stands for; NULL when the context key is no flow. */
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
 
+/* The rest of the row's flow passes uninspected: its bytes are no longer assembled, the flow is
+ * still followed and counted, and its end told. That begins with the first packet whose number is
+ * at least MR_BYPASS_PACKETS above that of the row's packet, so that it does not depend on bursts.
+ * False where the flow is not assembled in this group: nothing happens. */
+#define MR_BYPASS_PACKETS 256
+bool mr_flow_bypass(struct mr_call *call, uint32_t row);
+
+/* The rest of the row's flow is encrypted: bypassed, when the user wants that (--bypass-encrypted).
+ */
+void mr_flow_encrypted(struct mr_call *call, uint32_t row);
+
+/* How many bytes of each direction of a stream are to be inspected (--depth); UINT64_MAX: all. */
+uint64_t mr_stream_depth(const struct mr_call *call);
+
 /* The flow of the row is over and another one begins under the same key: rows yielded from here
  * on carry a new, zeroed context. The old one is closed when the batch has passed all stages. */
 void mr_context_renew(struct mr_call *call, uint32_t row);

@@ -60,6 +60,8 @@ struct mr_engine_config {
     uint32_t lanes;            /* 0: 8 a worker; 1 for a single one */
     uint32_t burst;            /* packets a token; 0: 256 */
     uint64_t max_flows;        /* 0: 1,048,576 */
+    uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
+    bool bypass_encrypted;     /* flows pass uninspected as soon as they are encrypted */
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
     uint64_t seed;             /* of the hash secret; 0: drawn from the kernel */
     uint64_t yield_seed;       /* tests: random scheduling; 0: none */

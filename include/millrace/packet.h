@@ -99,12 +99,17 @@ struct mr_flow {
     const char *state; /* static string: "new", "established", "closed" */
     uint8_t end;       /* enum mr_flow_end */
     uint8_t midstream;
-    uint8_t tcp_flags[2]; /* all flags seen, or-ed */
+    uint8_t tcp_flags[2];  /* all flags seen, or-ed */
+    uint8_t depth_reached; /* by 1 << enum mr_direction */
+    uint8_t bypass_asked;  /* for the packet bypass_from and later ones */
+    uint8_t bypassed;      /* since a packet that passed */
 
     struct mr_endpoint client, server;
     uint64_t first_ns;
     uint64_t first_packet; /* number of the packet that opened it */
     uint64_t gap_bytes[2];
+    uint64_t uninspected[2]; /* stream bytes that were let pass: behind the depth, or bypassed */
+    uint64_t bypass_from;    /* the runtime's: the number of the first packet that passes */
     const char
         *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up */
 };
@@ -114,6 +119,9 @@ enum mr_chunk_kind {
     MR_CHUNK_GAP,  /* `gap` bytes of the direction are lost for good; len is 0 */
     MR_CHUNK_END   /* the flow is over, flow->end says why; len is 0, direction means nothing */
 };
+
+/* The `gap` where a direction's depth (--depth) is reached: the rest is not inspected. */
+#define MR_GAP_REST UINT64_MAX
 
 /* A stretch of one direction of a stream. */
 struct mr_chunk {

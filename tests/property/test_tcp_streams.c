@@ -194,6 +194,7 @@ struct capture {
     uint32_t miss;         /* one in so many is missed; 0: none */
     int deaf;              /* a side that is not seen at all; -1: none */
     uint64_t step_ns;
+    uint32_t depth; /* 0: none */
 };
 
 static int order[MAX_PACKETS * 2];
@@ -223,11 +224,11 @@ static int capture(const struct capture *how)
     return n;
 }
 
-static void play(struct rig *r, int n)
+static void play_some(struct rig *r, int first, int end)
 {
     static const uint8_t scale[] = {1, 3, 3, 7};
 
-    for (int i = 0; i < n; i++) {
+    for (int i = first; i < end; i++) {
         const struct event *e = &sim.events[order[i]];
         r->window = e->window;
         rig_send_options(r, e->from, e->seq, e->ack, e->flags, scale, e->scale ? 4 : 0,
@@ -235,10 +236,16 @@ static void play(struct rig *r, int n)
     }
 }
 
-/* Does the stream have what was captured, from its byte `base` on? */
-static bool right(const struct rig_stream *got, const struct side *s, uint32_t base, bool whole)
+static void play(struct rig *r, int n)
 {
-    uint32_t n = s->len - base;
+    play_some(r, 0, n);
+}
+
+/* Does the stream have what was captured, from its byte `base` on, `most` bytes of it? */
+static bool right(const struct rig_stream *got, const struct side *s, uint32_t base, uint32_t most,
+                  bool whole)
+{
+    uint32_t n = s->len - base < most ? s->len - base : most;
 
     if (got->n > n + 1 || (whole && got->n != n))
         return false;
@@ -261,6 +268,9 @@ static void run(uint64_t seed, const struct capture *how, int policy, bool must_
 
     mr_overlap_policy_parse(policies[policy], &r->config.policy);
     r->step_ns = how->step_ns;
+    uint32_t most = how->depth ? how->depth : UINT32_MAX;
+    if (how->depth)
+        r->config.depth = how->depth;
     play(r, capture(how));
     struct rig_flow *f = r->flows[0];
     bool ended = f->ends == 1 && f->end_reason == MR_FLOW_END_FIN;
@@ -271,15 +281,23 @@ static void run(uint64_t seed, const struct capture *how, int policy, bool must_
     /* a server that is seen alone, and opens with a SYN of its own, passes for the client */
     int swapped = memcmp(&f->flow.client, &r->ends[C], sizeof r->ends[C]) != 0;
     for (int d = 0; d < 2; d++)
-        good &= right(&f->streams[d ^ swapped], &sim.side[d], 0, !how->miss && d != how->deaf);
+        good &=
+            right(&f->streams[d ^ swapped], &sim.side[d], 0, most, !how->miss && d != how->deaf);
+    for (int d = 0; d < 2 && !how->miss; d++) {
+        uint32_t len = sim.side[d].len;
+        good &= f->flow.uninspected[d] == (len > most ? len - most : 0) &&
+                (f->flow.depth_reached >> d & 1) == (len > most) && f->rests[d] == (len > most);
+    }
     if (!good)
         fprintf(stderr,
                 "seed %llu: %d flows, broken %d, ends %d (%d), %zu of %u and %zu of %u, gaps %llu "
-                "%llu, anomalies %d %s\n",
+                "%llu, uninspected %llu %llu, anomalies %d %s\n",
                 (unsigned long long)seed, r->n_flows, r->broken, f->ends, f->end_reason,
                 f->streams[C].n, sim.side[C].len, f->streams[S].n, sim.side[S].len,
                 (unsigned long long)f->flow.gap_bytes[C], (unsigned long long)f->flow.gap_bytes[S],
-                r->n_anomalies, r->n_anomalies ? r->anomalies[0] : "");
+                (unsigned long long)f->flow.uninspected[C],
+                (unsigned long long)f->flow.uninspected[S], r->n_anomalies,
+                r->n_anomalies ? r->anomalies[0] : "");
     assert_true(good);
     rig_free(r);
 }
@@ -293,6 +311,51 @@ static void cut_and_shuffled(void **state)
         struct capture how = {.displacement = (uint32_t)(seed % 32), .deaf = -1, .step_ns = 50000};
         simulate(seed, true);
         run(seed, &how, (int)(seed % 6), true);
+    }
+}
+
+/* The stream ends at an exact byte, however it was cut; the flow's end is seen all the same. */
+static void up_to_a_depth(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct capture how = {.displacement = (uint32_t)(seed % 32),
+                              .miss = seed % 5 ? 0 : 30,
+                              .deaf = -1,
+                              .step_ns = 50000};
+        simulate(seed + 50000, true);
+        how.depth = 1 + draw(draw(2) ? 2000 : MAX_BYTES);
+        run(seed, &how, (int)(seed % 6), !how.miss);
+    }
+}
+
+/* From some packet on nothing is told but the end; before that all is. */
+static void bypassed_from_a_packet_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct capture how = {.displacement = (uint32_t)(seed % 32), .deaf = -1, .step_ns = 50000};
+        struct rig *r = rig_new();
+        simulate(seed + 60000, true);
+        int n = capture(&how), before = 1 + (int)draw((uint32_t)n);
+        play_some(r, 0, before);
+        struct rig_flow *f = r->flows[0];
+        size_t told[2] = {f->streams[0].n, f->streams[1].n};
+        f->flow.bypass_asked = 1;
+        f->flow.bypass_from = r->number + 1;
+        play_some(r, before, n);
+        if (!f->ends)
+            rig_finish(r, MR_FLOW_END_TIMEOUT);
+        bool good =
+            r->n_flows == 1 && !r->broken && f->ends == 1 && (before == n || f->flow.bypassed);
+        for (int d = 0; d < 2 && before < n; d++)
+            good &= f->streams[d].n == told[d] &&
+                    right(&f->streams[d], &sim.side[d], 0, (uint32_t)told[d], true);
+        if (!good)
+            fprintf(stderr, "seed %llu, packet %d of %d: %d flows, broken %d, ends %d\n",
+                    (unsigned long long)seed, before, n, r->n_flows, r->broken, f->ends);
+        assert_true(good);
+        rig_free(r);
     }
 }
 
@@ -362,7 +425,7 @@ static void from_the_middle(void **state)
         bool good = r->n_flows == 1 && !r->broken;
         for (int d = 0; d < 2; d++)
             if (base[d] <= sim.side[d].len)
-                good &= right(&r->flows[0]->streams[d], &sim.side[d], base[d], false);
+                good &= right(&r->flows[0]->streams[d], &sim.side[d], base[d], UINT32_MAX, false);
         if (!good)
             fprintf(stderr, "seed %llu\n", (unsigned long long)seed);
         assert_true(good);
@@ -373,9 +436,10 @@ static void from_the_middle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_and_shuffled),    cmocka_unit_test(slow_and_shuffled),
-        cmocka_unit_test(with_missed_packets), cmocka_unit_test(one_side_only),
-        cmocka_unit_test(from_the_middle),
+        cmocka_unit_test(cut_and_shuffled),          cmocka_unit_test(slow_and_shuffled),
+        cmocka_unit_test(with_missed_packets),       cmocka_unit_test(one_side_only),
+        cmocka_unit_test(from_the_middle),           cmocka_unit_test(up_to_a_depth),
+        cmocka_unit_test(bypassed_from_a_packet_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

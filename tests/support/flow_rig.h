@@ -52,6 +52,18 @@ void *mr_alloc(struct mr_call *call, size_t bytes)
     return NULL;
 }
 
+bool mr_flow_bypass(struct mr_call *call, uint32_t row)
+{
+    struct mr_flow *flow = mr_flow_of(call, row);
+    flow->bypass_from = call->packets[row]->number + MR_BYPASS_PACKETS;
+    return true;
+}
+
+void mr_flow_encrypted(struct mr_call *call, uint32_t row)
+{
+    mr_flow_bypass(call, row);
+}
+
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
 {
     (void)row;

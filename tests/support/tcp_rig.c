@@ -59,6 +59,12 @@ static void on_chunk(void *user, const struct mr_chunk *chunk, struct mr_buffer 
             BROKEN(r, "offset %llu where %zu was due", (unsigned long long)chunk->offset, s->n);
         if (chunk->kind == MR_CHUNK_DATA ? !chunk->len : !chunk->gap || chunk->len)
             BROKEN(r, "an empty chunk");
+        if (f->rests[chunk->direction])
+            BROKEN(r, "a chunk behind the depth");
+        if (chunk->gap == MR_GAP_REST) {
+            f->rests[chunk->direction]++;
+            return;
+        }
         if (chunk->gap > INT32_MAX)
             BROKEN(r, "a gap of %llu bytes", (unsigned long long)chunk->gap);
         push(r, s, chunk->data, chunk->kind == MR_CHUNK_DATA ? chunk->len : chunk->gap);

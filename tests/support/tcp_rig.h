@@ -29,6 +29,7 @@ struct rig_flow {
     struct mr_tcp tcp;
     struct mr_flow flow;
     struct rig_stream streams[2];
+    int rests[2]; /* MR_GAP_REST was told */
     int ends;
     int end_reason;
 };
