@@ -64,14 +64,14 @@ struct mr_runtime_config {
     struct mr_runtime_hooks hooks;
     struct mr_buffers *buffers;
     struct mr_secret secret;
-    uint32_t workers; /* at least 1 */
-    uint32_t tokens;  /* in flight at most */
-    uint32_t window;  /* of these, how many a source that can wait may fill; 0: chosen */
-    uint32_t lanes;   /* of a context-ordered group; 0: see mr_runtime_lanes() */
-    uint32_t burst;   /* packets a token at most */
-    uint64_t
-        max_contexts;      /* of a group; a lane has its share and a little more, since keys do not
-                              spread evenly, and evicts then: from there on results depend on lanes */
+    uint32_t workers;      /* at least 1 */
+    uint32_t tokens;       /* in flight at most */
+    uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
+    uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes() */
+    uint32_t burst;        /* packets a token at most */
+    uint64_t max_contexts; /* of a group; a lane has its share and a little more, since keys do not
+                              spread evenly, and evicts then: from there on results depend on
+                              lanes */
     uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
     uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */

@@ -32,8 +32,8 @@ static void what_is_no_tls_is_left(void **state)
 {
     static const char *const texts[] = {"GET / HTTP/1.1\r\n", "\x17\x02\x01\x00\x10",
                                         "\x16\x03\x01\xff\xff",
-                                        "\x16\x03\x01\x00\x01"
-                                        "xMAIL FROM"};
+                                        ("\x16\x03\x01\x00\x01"
+                                         "xMAIL FROM")};
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct mr_tls_records r = {0};
