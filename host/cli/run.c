@@ -10,8 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_LIST  4096
-#define MAX_PORTS 32
+#define MAX_LIST    4096
+#define DEFAULT_TOP 10
+#define MAX_PORTS   32
 
 enum {
     OPT_WORKERS = 256,
@@ -27,6 +28,7 @@ enum {
     OPT_DUMP_TABLES,
     OPT_SYSLOG,
     OPT_ACTUATOR,
+    OPT_TOP,
     OPT_DEPTH,
     OPT_BYPASS_ENCRYPTED,
     OPT_STATS,
@@ -69,6 +71,9 @@ static const struct argp_option options[] = {
      "after the summary, a table: throughput, memory, share of tasks stolen; how long tuples "
      "waited "
      "and were processed, for each stage; latency of packets",
+     2},
+    {"top", OPT_TOP, "N", 0,
+     "the N largest flows, in --stats, the JSON summary and stats events (default 10, at most 256)",
      2},
     {"stats-interval", OPT_STATS_INTERVAL, "SECONDS", 0,
      "a stats event with rates each so many seconds of packet time", 2},
@@ -187,6 +192,12 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     case OPT_MAX_FLOWS:
         c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
         return 0;
+    case OPT_TOP:
+        c->top = (uint32_t)number(state, "--top", text, 0, 256);
+        return 0;
+    case OPT_BYPASS_ENCRYPTED:
+        c->bypass_encrypted = true;
+        return 0;
     case OPT_DEPTH:
         c->depth = bytes(state, "--depth", text);
         return 0;
@@ -293,9 +304,6 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case 'q':
         a->quiet = true;
-        break;
-    case OPT_BYPASS_ENCRYPTED:
-        c->bypass_encrypted = true;
         break;
     case OPT_STATS:
         a->stats = true;
@@ -446,6 +454,7 @@ int mr_cli_run(int argc, char **argv)
 
     if (!a)
         return MR_EXIT_START;
+    a->config.top = DEFAULT_TOP;
     argp_err_exit_status = MR_EXIT_USAGE;
     argv[0] = (char[]){"millrace run"};
     a->config.inputs = a->inputs;

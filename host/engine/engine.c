@@ -115,6 +115,20 @@ static enum mr_status start_dpdk(struct mr_engine *engine, struct mr_error *erro
     return status;
 }
 
+static enum mr_status make_tops(struct mr_engine *engine)
+{
+    uint32_t n = engine->config.workers;
+
+    engine->tops = aligned_alloc(64, n * sizeof *engine->tops);
+    if (!engine->tops)
+        return MR_ERR_MEMORY;
+    memset(engine->tops, 0, n * sizeof *engine->tops);
+    for (uint32_t i = 0; i < n; i++)
+        if (mr_top_init(&engine->tops[i], engine->config.top))
+            return MR_ERR_MEMORY;
+    return MR_OK;
+}
+
 static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
 {
     const struct mr_engine_config *config = &engine->config;
@@ -128,6 +142,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
                   .leave = mr_events_leave,
                   .watch = mr_events_watch,
                   .flow_closed = mr_events_flow_closed,
+                  .flow_grown = mr_events_flow_grown,
                   .retire = mr_events_retire},
         .workers = config->workers,
         .tokens = config->tokens,
@@ -146,6 +161,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_buffers_new(&engine->buffers, config->memory_bytes)))
         return mr_fail(error, status, "out of memory for the buffer pool");
     runtime.buffers = engine->buffers;
+    if ((status = make_tops(engine)))
+        return mr_fail(error, status, "out of memory for the largest flows");
     if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
         return status;
     if ((status = start_dpdk(engine, error)))
@@ -217,6 +234,9 @@ void mr_engine_free(struct mr_engine *engine)
     if (engine->dpdk_started)
         mr_dpdk_stop();
     mr_buffers_free(engine->buffers);
+    for (uint32_t i = 0; engine->tops && i < engine->config.workers; i++)
+        mr_top_free(&engine->tops[i]);
+    free(engine->tops);
     free(engine->event_type_text);
     free(engine);
 }

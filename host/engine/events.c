@@ -28,10 +28,10 @@ enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state)
     struct mr_event *event = calloc(1, sizeof *event);
     struct mr_eve_config config = {0};
 
-    (void)worker;
     if (!event)
         return MR_ERR_MEMORY;
     event->engine = user;
+    event->top = &event->engine->tops[worker];
     enum mr_status status = mr_eve_new(&event->eve, &config);
     if (status) {
         free(event);
@@ -308,6 +308,24 @@ void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *t
     }
 }
 
+void mr_events_flow_grown(void *user, struct mr_exec *exec, const struct mr_flow *flow)
+{
+    struct mr_event *event = mr_exec_worker_state(exec);
+    uint64_t bytes = flow->bytes[0] + flow->bytes[1];
+
+    (void)user;
+    if (!bytes || !mr_top_may(event->top, bytes))
+        return;
+    struct mr_top_flow told = {.client = flow->client,
+                               .server = flow->server,
+                               .first_packet = flow->first_packet,
+                               .bytes = bytes,
+                               .packets = flow->packets[0] + flow->packets[1],
+                               .uninspected = flow->uninspected[0] + flow->uninspected[1],
+                               .app_protocol = flow->app_protocol};
+    mr_top_tell(event->top, &told);
+}
+
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
                            uint32_t ordinal, const struct mr_flow *flow, bool left)
 {
@@ -316,6 +334,7 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
     struct mr_metrics *metrics = mr_exec_metrics(exec);
     uint64_t uninspected = flow->uninspected[0] + flow->uninspected[1];
 
+    mr_events_flow_grown(user, exec, flow);
     if (flow->bypassed || flow->depth_reached) {
         mr_metrics_add(metrics, flow->bypassed ? MR_COUNT_BYPASSED_FLOWS : MR_COUNT_DEPTH_FLOWS, 1);
         mr_metrics_add(metrics, flow->bypassed ? MR_COUNT_BYPASSED_BYTES : MR_COUNT_DEPTH_BYTES,

@@ -8,6 +8,7 @@
 #include "engine/alarms.h"
 #include "engine/live.h"
 #include "engine/sift.h"
+#include "metrics/top.h"
 #include "millrace/actuator.h"
 #include "millrace/engine.h"
 #include "output/eve.h"
@@ -40,6 +41,7 @@ struct mr_interval {
 /* An event under construction: each worker has one. */
 struct mr_event {
     struct mr_engine *engine;
+    struct mr_top *top; /* this worker's table of the largest flows */
     struct mr_exec *exec;
     struct mr_eve *eve;
     const struct mr_packet *origin;
@@ -68,6 +70,7 @@ struct mr_engine {
     struct mr_error input_error;
     struct mr_metrics metrics; /* sums, after the run (and at each interval) */
     struct mr_interval interval;
+    struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
     _Atomic uint32_t stop_asked;
@@ -86,6 +89,7 @@ void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *t
                      const char *change);
 void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
                            uint32_t ordinal, const struct mr_flow *flow, bool left);
+void mr_events_flow_grown(void *user, struct mr_exec *exec, const struct mr_flow *flow);
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
                       const struct mr_record *records);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);

@@ -93,6 +93,32 @@ static void put_ports(struct mr_engine *engine, struct mr_eve *eve)
     mr_eve_end(eve);
 }
 
+static void put_top(struct mr_engine *engine, struct mr_eve *eve)
+{
+    struct mr_top_flow flows[MR_TOP_MOST];
+    uint32_t n = mr_top_flows(engine, flows);
+
+    if (n)
+        mr_eve_array(eve, "top_flows");
+    for (uint32_t i = 0; i < n; i++) {
+        const char *app = flows[i].app_protocol;
+        char text[8];
+        const char *transport = mr_transport_text(&flows[i].client, text);
+        mr_eve_object(eve, NULL);
+        mr_eve_string(eve, "proto", transport, strlen(transport));
+        mr_eve_address(eve, "client", &flows[i].client);
+        mr_eve_address(eve, "server", &flows[i].server);
+        if (app)
+            mr_eve_string(eve, "app_proto", app, strlen(app));
+        mr_eve_int(eve, "bytes", (int64_t)flows[i].bytes);
+        mr_eve_int(eve, "packets", (int64_t)flows[i].packets);
+        mr_eve_int(eve, "uninspected_bytes", (int64_t)flows[i].uninspected);
+        mr_eve_end(eve);
+    }
+    if (n)
+        mr_eve_end(eve);
+}
+
 static void write_event(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
@@ -119,6 +145,7 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
         put_ports(engine, eve);
     if (interval->begun && time_ns > interval->last_ns)
         put_rates(engine, eve, (double)(time_ns - interval->last_ns) / SECOND_NS);
+    put_top(engine, eve);
     mr_eve_end(eve);
     const char *bytes = mr_eve_finish(eve, &len);
     if (bytes)

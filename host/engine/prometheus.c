@@ -85,15 +85,26 @@ static void put_times(FILE *to, const char *name, const struct mr_prometheus_lab
     mr_prometheus_count(to, name, "_count", labels, n_labels, t->n);
 }
 
+/* Components of several programs may have one name: the group's number tells them apart. */
+static void stage_labels(const struct mr_stage_figures *stage, uint32_t group, char text[16],
+                         struct mr_prometheus_label labels[2])
+{
+    snprintf(text, 16, "%u", group);
+    labels[0] = (struct mr_prometheus_label){"group", text};
+    labels[1] = (struct mr_prometheus_label){"stage", stage->name};
+}
+
 /* One family over all stages. */
 static void put_stage_times(FILE *to, const char *name, const char *help,
                             const struct mr_stage_figures *stages, uint32_t n, size_t offset)
 {
     mr_prometheus_family(to, name, "summary", help);
     for (uint32_t i = 0; i < n; i++) {
-        struct mr_prometheus_label label = {"stage", stages[i].name};
+        char group[16];
+        struct mr_prometheus_label labels[2];
+        stage_labels(&stages[i], i, group, labels);
         const char *at = (const char *)&stages[i] + offset;
-        put_times(to, name, &label, 1, (const struct mr_times *)(const void *)at);
+        put_times(to, name, labels, 2, (const struct mr_times *)(const void *)at);
     }
 }
 
@@ -109,13 +120,17 @@ static void put_stages(const struct mr_engine *engine, FILE *to)
         return;
     mr_prometheus_family(to, "millrace_stage_tuples_total", "counter", "tuples run, by stage");
     for (uint32_t i = 0; i < n; i++) {
-        struct mr_prometheus_label label = {"stage", stages[i].name};
-        mr_prometheus_count(to, "millrace_stage_tuples_total", "", &label, 1, stages[i].tuples);
+        char group[16];
+        struct mr_prometheus_label labels[2];
+        stage_labels(&stages[i], i, group, labels);
+        mr_prometheus_count(to, "millrace_stage_tuples_total", "", labels, 2, stages[i].tuples);
     }
     mr_prometheus_family(to, "millrace_stage_batches_total", "counter", "batches run, by stage");
     for (uint32_t i = 0; i < n; i++) {
-        struct mr_prometheus_label label = {"stage", stages[i].name};
-        mr_prometheus_count(to, "millrace_stage_batches_total", "", &label, 1, stages[i].batches);
+        char group[16];
+        struct mr_prometheus_label labels[2];
+        stage_labels(&stages[i], i, group, labels);
+        mr_prometheus_count(to, "millrace_stage_batches_total", "", labels, 2, stages[i].batches);
     }
     put_stage_times(to, "millrace_stage_queueing_seconds", "how long a tuple waited for its run",
                     stages, n, offsetof(struct mr_stage_figures, queued));

@@ -27,6 +27,25 @@ const union mr_value *mr_call_name(const struct mr_op *op)
     return &last->constant;
 }
 
+uint32_t mr_top_flows(const struct mr_engine *engine, struct mr_top_flow *flows)
+{
+    return mr_top_merge(engine->tops, engine->config.workers, flows, engine->config.top);
+}
+
+const char *mr_endpoint_text(const struct mr_endpoint *endpoint, char text[MR_TEXT_BYTES + 1])
+{
+    text[mr_text_endpoint(text, endpoint)] = '\0';
+    return text;
+}
+
+const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8])
+{
+    if (endpoint->protocol == 6 || endpoint->protocol == 17)
+        return endpoint->protocol == 6 ? "TCP" : "UDP";
+    snprintf(text, 8, "%u", endpoint->protocol);
+    return text;
+}
+
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
 {
     const struct mr_engine_config *c = &engine->config;

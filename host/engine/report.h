@@ -4,6 +4,7 @@
 #define MR_ENGINE_REPORT_H
 
 #include "engine/internal.h"
+#include "output/eve_text.h"
 
 struct mr_memory_plan {
     uint64_t buffers, tokens, packets, blocks, flows; /* bytes at the most */
@@ -51,6 +52,13 @@ enum mr_status mr_latency_figures(const struct mr_engine *engine, struct mr_time
 /* The name that a call counts under, as in f_traffic(PKT, "web"): a constant that is bound to
  * nothing. NULL: none. */
 const union mr_value *mr_call_name(const struct mr_op *op);
+
+/* The largest flows, largest first, into flows[MR_TOP_MOST]; returns how many. */
+uint32_t mr_top_flows(const struct mr_engine *engine, struct mr_top_flow *flows);
+/* An endpoint with its NUL. */
+const char *mr_endpoint_text(const struct mr_endpoint *endpoint, char text[MR_TEXT_BYTES + 1]);
+/* The transport protocol's name, or its number in `text`. */
+const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8]);
 
 uint64_t mr_report_counter(const struct mr_engine *engine, enum mr_counter id);
 uint64_t mr_report_drop(const struct mr_engine *engine, int id);

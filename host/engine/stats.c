@@ -73,6 +73,26 @@ static void print_latency(const struct mr_engine *engine, FILE *to)
             time_text(t.p999, t.n, p999), time_text(t.max, t.n, max));
 }
 
+static void print_top(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_top_flow flows[MR_TOP_MOST];
+    uint32_t n = mr_top_flows(engine, flows);
+    uint64_t all = mr_report_counter(engine, MR_COUNT_BYTES_RECEIVED);
+
+    if (n)
+        fprintf(to, "\n%14s %7s %11s %14s  largest flows\n", "bytes", "of all", "packets",
+                "uninspected");
+    for (uint32_t i = 0; i < n; i++) {
+        const struct mr_top_flow *f = &flows[i];
+        char client[MR_TEXT_BYTES + 1], server[MR_TEXT_BYTES + 1], protocol[8];
+        fprintf(to, "%14llu %6.2f%% %11llu %14llu  %s %s -> %s%s%s\n", (unsigned long long)f->bytes,
+                all ? 100.0 * (double)f->bytes / (double)all : 0, (unsigned long long)f->packets,
+                (unsigned long long)f->uninspected, mr_transport_text(&f->client, protocol),
+                mr_endpoint_text(&f->client, client), mr_endpoint_text(&f->server, server),
+                f->app_protocol ? " " : "", f->app_protocol ? f->app_protocol : "");
+    }
+}
+
 void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
 {
     struct mr_figures f;
@@ -90,4 +110,5 @@ void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
             print_stage(&stage, to);
     }
     print_latency(engine, to);
+    print_top(engine, to);
 }

@@ -107,6 +107,29 @@ static void write_stages(const struct mr_engine *engine, yajl_gen g)
     yajl_gen_array_close(g);
 }
 
+static void write_top(const struct mr_engine *engine, yajl_gen g)
+{
+    struct mr_top_flow flows[MR_TOP_MOST];
+    uint32_t n = mr_top_flows(engine, flows);
+
+    key(g, "top_flows");
+    yajl_gen_array_open(g);
+    for (uint32_t i = 0; i < n; i++) {
+        char text[MR_TEXT_BYTES + 1];
+        yajl_gen_map_open(g);
+        put_text(g, "proto", mr_transport_text(&flows[i].client, text));
+        put_text(g, "client", mr_endpoint_text(&flows[i].client, text));
+        put_text(g, "server", mr_endpoint_text(&flows[i].server, text));
+        if (flows[i].app_protocol)
+            put_text(g, "app_proto", flows[i].app_protocol);
+        put_int(g, "bytes", flows[i].bytes);
+        put_int(g, "packets", flows[i].packets);
+        put_int(g, "uninspected_bytes", flows[i].uninspected);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
+}
+
 static void write_rates(const struct mr_figures *f, uint64_t tuples, yajl_gen g)
 {
     double seconds = f->seconds > 0 ? f->seconds : 1e-9;
@@ -178,6 +201,7 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     struct mr_times latency;
     if (!mr_latency_figures(engine, &latency))
         put_times(g, "latency", &latency);
+    write_top(engine, g);
     yajl_gen_map_close(g);
 }
 

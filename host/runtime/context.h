@@ -30,6 +30,7 @@ struct mr_context {
     bool used : 1;      /* since the hand passed it */
     bool left : 1;      /* a tuple of it has left the lane: what becomes of it is not known here */
     bool owns_flow : 1; /* is where the flow is assembled: tells its end, not only keeps state */
+    uint16_t told;      /* bytes of the flow in steps of MR_TOP_STEP_BYTES, as last told */
     struct mr_flow flow;
     uint64_t deadline_ns;                /* 0: none */
     uint64_t armed_second;               /* on the wheel until then; 0: no timer */

@@ -1,4 +1,5 @@
 /* Executing tasks of a lane: contexts for the rows, timers, shutdown, and the end of contexts. */
+#include "metrics/top.h"
 #include "runtime/exec.h"
 
 #include <stdlib.h>
@@ -349,6 +350,11 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         if (!c)
             return NULL;
         begin(exec, c, in, row);
+    }
+    uint16_t steps = (uint16_t)((c->flow.bytes[0] + c->flow.bytes[1]) / MR_TOP_STEP_BYTES);
+    if (steps != c->told && exec->hooks->flow_grown) {
+        c->told = steps;
+        exec->hooks->flow_grown(exec->hooks->user, exec, &c->flow);
     }
     mr_contexts_touch(exec->contexts, c);
     return c;

@@ -53,6 +53,10 @@ struct mr_runtime_hooks {
     void (*flow_closed)(void *user, struct mr_exec *exec, const struct mr_packet *origin,
                         uint32_t ordinal, const struct mr_flow *flow, bool left);
 
+    /* (optional) A flow under way has grown by about MR_TOP_STEP_BYTES since it was last told. Any
+     * worker, in the flow's order. */
+    void (*flow_grown)(void *user, struct mr_exec *exec, const struct mr_flow *flow);
+
     /* The token passes the last gate: records in order, then the packets are to be freed. One
      * worker at a time, tokens in order. */
     void (*retire)(void *user, struct mr_metrics *metrics, struct mr_token *token,

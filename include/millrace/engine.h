@@ -40,15 +40,16 @@ struct mr_engine_config {
     const char *const *ports; /* live capture instead: interfaces, PCI addresses, DPDK's virtual
                                  devices; all at the same time, until mr_engine_stop() */
     uint32_t n_ports;
-    uint32_t queues;           /* capture threads of each port; 0: 1 */
-    bool no_promiscuous;       /* only what the interface would get anyway */
-    bool no_huge;              /* no hugepages, not for network cards either */
-    uint64_t duration_ns;      /* ends by itself after so long; 0: does not */
-    const char *log_folder;    /* eve.json goes here; NULL: events are counted only; "-": standard
-                                  output */
-    const char *event_types;   /* "alert,flow,..."; "program": nothing but the tuples that leave
-                                  the program; NULL: all */
-    bool ordered;              /* leave out what differs from run to run (stats events) */
+    uint32_t queues;         /* capture threads of each port; 0: 1 */
+    bool no_promiscuous;     /* only what the interface would get anyway */
+    bool no_huge;            /* no hugepages, not for network cards either */
+    uint64_t duration_ns;    /* ends by itself after so long; 0: does not */
+    const char *log_folder;  /* eve.json goes here; NULL: events are counted only; "-": standard
+                                output */
+    const char *event_types; /* "alert,flow,..."; "program": nothing but the tuples that leave
+                                the program; NULL: all */
+    bool ordered;            /* leave out what differs from run to run (stats events) */
+    uint32_t top;            /* how many of the largest flows are reported; 0: none; 256 at most */
     uint32_t stats_interval_s; /* a stats event each so many seconds of packet time; 0: only at the
                                   end */
     const char *prometheus;    /* file for Prometheus' text format, replaced at each interval and at
