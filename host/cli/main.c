@@ -13,6 +13,8 @@ static const char help_text[] =
     "\n"
     "  run         inspect traffic with one or several programs\n"
     "              millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n"
+    "  scale       run one job with several numbers of workers and compare\n"
+    "              millrace scale -p FILE -r CAPTURE --workers 1..4\n"
     "  check       read programs and report all their errors\n"
     "              millrace check my.analog\n"
     "  explain     show what programs compile to (text, --dot, --svg)\n"
@@ -81,6 +83,7 @@ static const struct {
     int (*run)(int argc, char **argv);
 } commands[] = {
     {"run", mr_cli_run},
+    {"scale", mr_cli_scale},
     {"check", mr_cli_check},
     {"explain", mr_cli_explain},
     {"components", mr_cli_components},

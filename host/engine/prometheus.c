@@ -51,6 +51,9 @@ static void put_gauges(const struct mr_engine *engine, FILE *to)
     mr_figures(engine, &f);
     put_gauge(to, "millrace_uptime_seconds", "seconds since the start",
               (double)(until - engine->started_ns) / 1e9);
+    put_gauge(to, "millrace_run_seconds", "from the first packet to the last result; 0 until then",
+              f.seconds);
+    put_gauge(to, "millrace_run_cpu_seconds", "of the same, of all threads", f.cpu_seconds);
     put_gauge(to, "millrace_workers", "worker threads", f.usage.workers);
     put_gauge(to, "millrace_lanes", "lanes of a context-ordered group", f.usage.lanes);
     put_gauge(to, "millrace_bursts_in_flight", "bursts under way", f.usage.tokens_in_flight);

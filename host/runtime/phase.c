@@ -2,6 +2,7 @@
 #include "runtime/internal.h"
 #include "runtime/table_set.h"
 
+#define LANE_TURN  16   /* works of a lane in a row, where others wait in the same deque */
 #define HOT_SHARE  8    /* a lane with this many times its share of all packets is hot ... */
 #define HOT_TUPLES 4096 /* ... when that is more than chance */
 
@@ -270,7 +271,12 @@ static void empty_inbox(struct mr_lane *lane)
 
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 {
-    for (;;) {
+    for (uint32_t works = 1;; works++) {
+        if (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque)) {
+            worker->oldest_first = true;
+            mr_worker_push(worker, &lane->task);
+            return;
+        }
         if (!lane->todo)
             empty_inbox(lane);
         struct mr_ticket *ticket = lane->todo;

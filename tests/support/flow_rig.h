@@ -55,7 +55,7 @@ void *mr_alloc(struct mr_call *call, size_t bytes)
 bool mr_flow_bypass(struct mr_call *call, uint32_t row)
 {
     struct mr_flow *flow = mr_flow_of(call, row);
-    flow->bypass_from = call->packets[row]->number + MR_BYPASS_PACKETS;
+    flow->bypass_asked = 1;
     return true;
 }
 
