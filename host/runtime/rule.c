@@ -315,9 +315,28 @@ static bool run_test(struct mr_exec *exec, struct frame *frame, const struct mr_
     return keep(exec, frame, rows, n, op, n_registers);
 }
 
+/* The commonest of all: no row vanishes. */
+static bool run_stream_bytes(struct mr_exec *exec, struct frame *frame, const struct mr_op *op)
+{
+    const union mr_value *in = frame->registers[op->args[0].reg];
+    union mr_value *out = new_column(exec, frame->n);
+
+    if (!out)
+        return false;
+    for (uint32_t row = 0; row < frame->n; row++) {
+        const struct mr_chunk *chunk = in[row].b.ptr;
+        out[row] = mr_value_bytes(chunk->data, chunk->len);
+    }
+    if (op->result != MR_NO_REGISTER)
+        frame->registers[op->result] = out;
+    return true;
+}
+
 static bool run_compute(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                         uint32_t n_registers)
 {
+    if (op->compute == MR_COMPUTE_STREAM_BYTES && op->args[0].reg != MR_NO_REGISTER)
+        return run_stream_bytes(exec, frame, op);
     uint32_t *rows = scratch_rows(exec, frame->n);
     union mr_value *out = new_column(exec, frame->n);
     uint32_t n = 0;
