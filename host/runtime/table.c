@@ -185,7 +185,7 @@ static bool sooner(const struct mr_row *x, const struct mr_row *y)
 {
     if (x->deadline_ns != y->deadline_ns)
         return x->deadline_ns < y->deadline_ns;
-    return mr_order_compare(x->order, y->order) < 0;
+    return x->sequence < y->sequence; /* those of a key end as they came, in whatever lane */
 }
 
 /* Puts the row where it belongs, from place `at` on. */
@@ -393,6 +393,7 @@ void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now
     }
     row->order = order;
     row->time_ns = now_ns;
+    row->sequence = t->put++;
     if (old)
         mr_table_unlink(t, old);
     change->old = old;

@@ -29,6 +29,7 @@ struct mr_row {
     struct mr_row *next, *previous; /* of all, by insertion */
     struct mr_order_key order;      /* of what put it in */
     uint64_t time_ns;               /* the same */
+    uint64_t sequence;              /* among the rows of the table */
     uint64_t deadline_ns;           /* MR_FOREVER: none */
     uint32_t heap_at;               /* 1 + its place among the deadlines; 0: none */
     uint32_t bytes;
@@ -50,7 +51,7 @@ struct mr_table {
     struct mr_slab slab;
     struct mr_row_index indexes[MR_MAX_INDEXES];
     struct mr_row *first, *last;
-    uint64_t n;
+    uint64_t n, put;        /* rows now; ever */
     struct mr_buffer *heap; /* rows by deadline, soonest first */
     uint32_t n_heap;
 };

@@ -26,12 +26,15 @@ static void rows_of_a_key_in_its_lane(void **state)
 {
     (void)state;
     same_everywhere(
-        "materialize(recent, 4, 3, keys(1,2,3)).\n"
+        "materialize(recent, 4, 6, keys(1,2,3)).\n"
         "materialize(best, infinity, infinity, keys(1,2)).\n"
         "watch(recent). watch(best).\n" KEYER
         "component tables(parallel_context_order, context_keys(keyed(3))) {\n"
         "s1 recent(@N,KEY,H,NR) :- keyed(@N,PKT,KEY), NR = f_number(PKT),"
         " H = f_hash(NR).\n"
+        /* a second row of the same moment: both end together, in their order */
+        "s5 recent(@N,KEY,G,NR) :- keyed(@N,PKT,KEY), NR = f_number(PKT),"
+        " H = f_hash(NR), G = 100 - H.\n"
         "s2 best(@N,KEY,a_MIN<NR>) :- recent(@N,KEY,H,NR).\n"
         "s3 news(@N,KEY,a_COUNT<*>,a_SUM<H>) :- keyed(@N,PKT,KEY), recent(@N,KEY,H,X).\n"
         "s4 delete recent(@N,KEY,3,0) :- keyed(@N,PKT,KEY), best(@N,KEY,M),"
