@@ -25,6 +25,7 @@ int mr_cli_run(int argc, char **argv);
 int mr_cli_scale(int argc, char **argv);
 int mr_cli_check(int argc, char **argv);
 int mr_cli_explain(int argc, char **argv);
+int mr_cli_ctl(int argc, char **argv);
 int mr_cli_components(int argc, char **argv);
 int mr_cli_doctor(int argc, char **argv);
 

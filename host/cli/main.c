@@ -19,6 +19,8 @@ static const char help_text[] =
     "              millrace check my.analog\n"
     "  explain     show what programs compile to (text, --dot, --svg)\n"
     "              millrace explain my.analog --svg > my.svg\n"
+    "  ctl         change the programs of a running engine, or ask it (run --control PATH)\n"
+    "              millrace ctl --control PATH load|replace|unload|reload|list|stats|tables|stop\n"
     "  components  list the functions that programs can call\n"
     "  doctor      tell what this machine lacks for capturing, and the command that mends it\n"
     "  version     print the version\n"
@@ -86,6 +88,7 @@ static const struct {
     {"scale", mr_cli_scale},
     {"check", mr_cli_check},
     {"explain", mr_cli_explain},
+    {"ctl", mr_cli_ctl},
     {"components", mr_cli_components},
     {"doctor", mr_cli_doctor},
     {"version", version},
@@ -109,9 +112,8 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-')
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
     fprintf(stderr,
-            "millrace: there is no command '%s'; use run, check, explain, components, doctor, "
-            "version or "
-            "help\n",
+            "millrace: there is no command '%s'; use run, scale, check, explain, ctl, components, "
+            "doctor, version or help\n",
             argv[1]);
     return MR_EXIT_USAGE;
 }

@@ -37,6 +37,8 @@ enum {
     OPT_DEFRAG,
     OPT_MEMORY,
     OPT_MAX_FLOWS,
+    OPT_CONTROL,
+    OPT_AT_PACKET,
     OPT_LIST_FUNCTIONS,
     OPT_DURATION,
     OPT_QUEUES,
@@ -109,6 +111,9 @@ static const struct argp_option options[] = {
      "no hugepages for network cards (files and interfaces want none)", 4},
     {"verbose", 'v', 0, 0, "let DPDK log", 4},
     {"list-functions", OPT_LIST_FUNCTIONS, 0, 0, "list what programs can call", 4},
+    {"control", OPT_CONTROL, "PATH", 0,
+     "make a socket there on which millrace ctl changes programs while they run", 4},
+    {"at-packet", OPT_AT_PACKET, "N:COMMAND", OPTION_HIDDEN, 0, 0},
     {"lanes", OPT_LANES, "N", OPTION_HIDDEN, 0, 0},
     {"burst", OPT_BURST, "N", OPTION_HIDDEN, 0, 0},
     {"seed", OPT_SEED, "N", OPTION_HIDDEN, 0, 0},
@@ -122,6 +127,7 @@ struct arguments {
     const char *programs[MAX_LIST];
     const char *settings[MAX_LIST];
     const char *summary, *tables;
+    const char *at_packets[MAX_LIST];
     bool plan_only, quiet, stats;
 };
 
@@ -189,6 +195,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     case OPT_STATS_INTERVAL:
         c->stats_interval_s = (uint32_t)number(state, "--stats-interval", text, 1, 86400);
         return 0;
+    case OPT_AT_PACKET:
+        add(state, a->at_packets, &c->n_at_packets, MAX_LIST, text);
+        return 0;
     case OPT_MAX_FLOWS:
         c->max_flows = number(state, "--max-flows", text, 1, 1u << 30);
         return 0;
@@ -252,6 +261,9 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
 static bool parse_result(int option, const char *text, struct arguments *a)
 {
     switch (option) {
+    case OPT_CONTROL:
+        a->config.control = text;
+        return true;
     case OPT_ACTUATOR:
         a->config.actuator = text;
         return true;
@@ -460,6 +472,7 @@ int mr_cli_run(int argc, char **argv)
     a->config.inputs = a->inputs;
     a->config.ports = a->ports;
     a->config.programs.files = a->programs;
+    a->config.at_packets = a->at_packets;
     a->config.programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
     if (!a->config.log_folder && !a->config.event_types) {

@@ -168,6 +168,31 @@ bool mr_alarms_tell(struct mr_alarms *a, uint32_t index, uint64_t time_ns, const
     return true;
 }
 
+/* The alarm of a predicate of the same name, of a program of the same name; 0: none. */
+static uint32_t alarm_in(const struct mr_plan *plan, const char *program, const char *predicate)
+{
+    for (uint32_t p = 0; p < plan->n_predicates; p++) {
+        const struct mr_plan_predicate *other = &plan->predicates[p];
+        if (other->leaves && other->alarm && !strcmp(other->name, predicate) &&
+            !strcmp(plan->programs[other->program].name, program))
+            return other->alarm;
+    }
+    return 0;
+}
+
+void mr_alarms_carry(struct mr_alarms *to, const struct mr_alarms *from)
+{
+    for (uint32_t p = 0; to && from && p < to->plan->n_predicates; p++) {
+        const struct mr_plan_predicate *predicate = &to->plan->predicates[p];
+        uint32_t other =
+            predicate->leaves && predicate->alarm
+                ? alarm_in(from->plan, to->plan->programs[predicate->program].name, predicate->name)
+                : 0;
+        if (other)
+            to->limits[predicate->alarm - 1] = from->limits[other - 1];
+    }
+}
+
 void mr_alarms_close(struct mr_alarms *a, struct mr_metrics *metrics)
 {
     struct mr_commands_usage usage = {0};

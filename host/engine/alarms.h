@@ -21,6 +21,10 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
 bool mr_alarms_tell(struct mr_alarms *alarms, uint32_t alarm, uint64_t time_ns, const char *event,
                     size_t len, struct mr_metrics *metrics);
 
+/* The limits of alarms that are in both plans (of one program, for one predicate) go on counting.
+ */
+void mr_alarms_carry(struct mr_alarms *to, const struct mr_alarms *from); /* NULL is allowed */
+
 /* Waits some seconds for commands under way. NULL is allowed. */
 void mr_alarms_close(struct mr_alarms *alarms, struct mr_metrics *metrics);
 

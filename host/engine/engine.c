@@ -177,7 +177,9 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, error)))
         return status;
-    return mr_interval_open(engine, error);
+    if ((status = mr_interval_open(engine, error)))
+        return status;
+    return mr_control_open(engine, error);
 }
 
 enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_config *config,
@@ -189,6 +191,7 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
     if (!engine)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     memset(engine, 0, sizeof *engine);
+    pthread_mutex_init(&engine->change_lock, NULL);
     engine->config = *config;
     engine->started_ns = started_ns;
     enum mr_status status = settle(engine, error);
@@ -221,6 +224,7 @@ void mr_engine_free(struct mr_engine *engine)
 {
     if (!engine)
         return;
+    mr_control_close(engine);
     mr_live_close(engine->live);
     mr_runtime_free(engine->runtime);
     mr_alarms_close(engine->alarms, NULL);
@@ -238,6 +242,7 @@ void mr_engine_free(struct mr_engine *engine)
         mr_top_free(&engine->tops[i]);
     free(engine->tops);
     free(engine->event_type_text);
+    pthread_mutex_destroy(&engine->change_lock);
     free(engine);
 }
 
@@ -291,6 +296,9 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     enum mr_status status = engine->live ? mr_live_start(engine->live, error) : MR_OK;
     if (!status)
         status = mr_runtime_run(engine->runtime, error);
+    if (!status)
+        status = mr_control_result(engine, error);
+    mr_control_close(engine);
     engine->ended_ns = mr_clock_ns();
     engine->cpu_ended_ns = mr_clock_cpu_ns();
     if (engine->live)

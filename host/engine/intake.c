@@ -145,10 +145,11 @@ enum mr_status mr_intake_read(void *user, struct mr_metrics *metrics, struct mr_
     if (!engine->first_burst_ns)
         engine->first_burst_ns = mr_clock_ns();
     for (;;) {
-        enum mr_status status = open_next(in);
+        uint32_t burst = mr_control_burst(engine, in->packets, engine->config.burst);
+        enum mr_status status = burst ? open_next(in) : MR_AGAIN;
         if (status)
             return status;
-        status = in->source->ops->read(in->source, &token->burst, engine->config.burst, &error);
+        status = in->source->ops->read(in->source, &token->burst, burst, &error);
         if (status == MR_AGAIN)
             return status;
         if (status == MR_OK)

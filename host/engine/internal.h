@@ -15,6 +15,7 @@
 #include "output/writer.h"
 #include "runtime/runtime.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #define MR_MAX_EVENT_TYPES 64
@@ -60,8 +61,10 @@ struct mr_engine {
     void *actuator_state;
     struct mr_alarms *alarms; /* NULL: the programs have none */
     struct mr_intake intake;
-    struct mr_live *live;    /* NULL: files */
-    struct mr_secret secret; /* of tables */
+    struct mr_live *live;        /* NULL: files */
+    struct mr_control *control;  /* NULL: nobody can change programs */
+    pthread_mutex_t change_lock; /* programs and plan; a plan is installed while no worker works */
+    struct mr_secret secret;     /* of tables */
     const char *event_types[MR_MAX_EVENT_TYPES];
     uint32_t n_event_types;
     bool program_events_only; /* nothing but what leaves the program */
@@ -147,5 +150,25 @@ enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE 
 /* mr_analog_plan(), messages printed. */
 enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,
                             const struct mr_plan *before, FILE *diagnostics, struct mr_plan **plan);
+
+/* ---- control.c ---- */
+/* The control socket, and the thread that serves it and runs the commands of --at-packet. */
+enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error);
+void mr_control_close(struct mr_engine *engine);
+/* In the intake turn, files: how many packets may be read before the next command is due. 0: it is
+ * running; read nothing. */
+uint32_t mr_control_burst(struct mr_engine *engine, uint64_t packets, uint32_t burst);
+/* The input is over: the first command of --at-packet that failed. */
+enum mr_status mr_control_result(struct mr_engine *engine, struct mr_error *error);
+
+/* ---- request.c ---- */
+#define MR_MAX_WORDS 4
+
+/* Runs a command of `millrace ctl`: the answer is one line of JSON, the caller's to free; NULL: no
+ * memory. `status` says what came of it. */
+char *mr_command_run(struct mr_engine *engine, const char *const *words, uint32_t n_words,
+                     enum mr_status *status);
+/* The same for a request {"command": ["load", "a.analog"]}. */
+char *mr_command_request(struct mr_engine *engine, const char *line, size_t len);
 
 #endif

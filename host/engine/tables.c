@@ -66,7 +66,7 @@ static int compare(const void *x, const void *y)
     return order ? order : strcmp(a->text, b->text);
 }
 
-enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to)
+enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FILE *to)
 {
     const struct mr_plan *plan = engine->plan;
     struct dump dump = {.plan = plan};
@@ -74,7 +74,8 @@ enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to)
     enum mr_status status = mr_eve_new(&dump.eve, &config);
 
     for (uint32_t t = 0; !status && t < plan->n_tables; t++) {
-        if (plan->tables[t].predicate == MR_NO_PREDICATE)
+        const char *owner = plan->programs[plan->tables[t].program].name;
+        if (plan->tables[t].predicate == MR_NO_PREDICATE || (program && strcmp(owner, program)))
             continue;
         dump.table = &plan->tables[t];
         dump.n = 0;
@@ -102,7 +103,7 @@ enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
 
     if (!to)
         return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s", path);
-    enum mr_status status = mr_tables_dump(engine, to);
+    enum mr_status status = mr_tables_dump(engine, NULL, to);
     if (to == stdout ? fflush(to) : fclose(to))
         status = MR_ERR_OUTPUT;
     return status ? mr_fail(error, status, "--dump-tables: cannot write all of %s: %s", path,

@@ -138,6 +138,12 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *context,
 bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
                          struct mr_tuples *to);
 
+/* Stages go at a swap, the group stays: what they know of each context is handed to them for the
+ * last time, as at the end of the input. The slots are closed later (carry.c). A slice at a time,
+ * as above. */
+bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                        const bool *stages, uint64_t now_ns, uint64_t number);
+
 /* The context ends with the task under way; `origin` is what ended it. */
 void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
                          uint32_t ordinal);
@@ -163,5 +169,20 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
 uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value value);
 bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y);
 int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
+
+/* ---- last_row.c: the row that tells a stage which goes that a context is over for it ---- */
+
+/* A stage of those that go which has state of its own per context, and none before it that would
+ * tell it. */
+bool mr_last_row_possible(const struct mr_plan *plan, uint32_t group, uint32_t stage,
+                          const bool *stages);
+/* What triggers its function with state. */
+uint32_t mr_last_row_predicate(const struct mr_plan *plan, uint32_t stage);
+/* Appends the row, if the stage has ever seen the context: a stream ends, for a flow that is shut
+ * down; addresses are client and server; other attributes are empty. */
+void mr_last_row_append(struct mr_exec *exec, uint32_t stage, struct mr_context *context,
+                        struct mr_packet *origin, struct mr_tuples *to);
+/* The flow itself goes on. */
+void mr_last_row_done(struct mr_context *context);
 
 #endif

@@ -1,5 +1,6 @@
 /* Executing tasks of a lane: contexts for the rows, timers, shutdown, and the end of contexts. */
 #include "metrics/top.h"
+#include "runtime/by_row.h"
 #include "runtime/exec.h"
 
 #include <stdlib.h>
@@ -105,11 +106,17 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
     }
 }
 
-static void run(struct mr_exec *exec, struct mr_tuples *in)
+static void run_from(struct mr_exec *exec, uint32_t stage, struct mr_tuples *in)
 {
     struct mr_tuples *before = exec->last_output;
-    mr_exec_group(exec, exec->group, in);
+    const struct mr_plan_group *g = &exec->plan->groups[exec->group];
+    mr_exec_stages(exec, stage, g->first_stage + g->n_stages, in);
     detach(exec, before ? before->next : exec->outputs);
+}
+
+static void run(struct mr_exec *exec, struct mr_tuples *in)
+{
+    run_from(exec, exec->plan->groups[exec->group].first_stage, in);
 }
 
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
@@ -491,6 +498,47 @@ bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_conte
     uint32_t n = mr_contexts_all(contexts, all, &more);
     if (n)
         ask(exec, all, n, MR_CAUSE_SHUTDOWN, number);
+    exec->contexts = NULL;
+    return more;
+}
+
+bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                        const bool *stages, uint64_t now_ns, uint64_t number)
+{
+    const struct mr_plan_group *g = &exec->plan->groups[group];
+    struct mr_context *all[MR_CONTEXT_SLICE];
+    struct asked asked[MR_CONTEXT_SLICE];
+    uint32_t n_asked = 0;
+    bool more;
+
+    exec->group = group;
+    exec->contexts = contexts;
+    exec->now_ns = now_ns;
+    uint32_t n = mr_contexts_all(contexts, all, &more);
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t place = place_of(exec, all[i]);
+        struct mr_packet *origin = mr_exec_tick_origin(exec, exec->now_ns, number, place);
+        if (origin) /* else it goes without a word: counted */
+            asked[n_asked++] = (struct asked){all[i], origin, place, all[i]->deadline_ns};
+    }
+    if (n_asked > 1)
+        qsort(asked, n_asked, sizeof *asked, by_place);
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
+        struct mr_tuples *rows = mr_last_row_possible(exec->plan, group, s, stages)
+                                     ? mr_tuples_new(exec, mr_last_row_predicate(exec->plan, s),
+                                                     n_asked, MR_WITH_CONTEXTS)
+                                     : NULL;
+        for (uint32_t i = 0; rows && i < n_asked; i++)
+            mr_last_row_append(exec, s, asked[i].context, asked[i].origin, rows);
+        if (!rows || !rows->n)
+            continue;
+        exec->cause = MR_CAUSE_SHUTDOWN;
+        run_from(exec, s, rows);
+        exec->cause = MR_CAUSE_DATA;
+        for (uint32_t i = 0; i < n_asked; i++)
+            mr_last_row_done(asked[i].context);
+    }
+    close_ended(exec);
     exec->contexts = NULL;
     return more;
 }

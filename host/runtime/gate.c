@@ -58,10 +58,10 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
             if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns &&
                 tables_ns > work->time_ns && !mr_contexts_ahead(&lane->contexts, work->time_ns))
                 continue;
-            if (work->kind == MR_WORK_SHUTDOWN && !lane->contexts.n_contexts && tables_ns)
+            if (work->kind != MR_WORK_TICK && !lane->contexts.n_contexts && tables_ns)
                 continue;
         }
-        struct mr_work *copy = work->kind == MR_WORK_SHUTDOWN
+        struct mr_work *copy = work->kind != MR_WORK_TICK
                                    ? &lane->shutdown
                                    : mr_exec_alloc(&worker->exec, sizeof *copy);
         if (!copy)

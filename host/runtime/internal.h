@@ -25,7 +25,23 @@ struct mr_task {
     enum mr_task_kind kind;
 };
 
-enum mr_work_kind { MR_WORK_TUPLES, MR_WORK_TICK, MR_WORK_SHUTDOWN };
+enum mr_work_kind {
+    MR_WORK_TUPLES,
+    MR_WORK_TICK,
+    MR_WORK_SHUTDOWN, /* all contexts are closed */
+    MR_WORK_CLOSE     /* what some stages know of their contexts is closed */
+};
+
+/* What a plan loses at a swap. Its token brings it to the lanes concerned. */
+enum mr_closes { MR_CLOSES_NOTHING, MR_CLOSES_CONTEXTS, MR_CLOSES_STAGES };
+
+struct mr_closing {
+    uint8_t *phases; /* [n_phases] enum mr_closes */
+    bool *stages;    /* [stages of the plan] those that go */
+};
+
+/* Where a worker stands when the plan is to change: see swap.c. */
+enum mr_hold { MR_HOLD_NONE, MR_HOLD_CLOSE, MR_HOLD_DRAIN };
 
 /* A work's place in the queue of one lane. */
 struct mr_ticket {
@@ -60,7 +76,7 @@ struct mr_lane {
     struct mr_context_table contexts;  /* whoever runs the lane, as the next */
     struct mr_table_set *tables;       /* the same; NULL: its group has none */
     uint64_t tuples;                   /* run so far */
-    struct mr_work shutdown;           /* there is but one in a run */
+    struct mr_work shutdown;           /* or what a swap closes; there is but one at a time */
 };
 
 /* A batch of tuples for parallel groups: any worker, any order. In the token's memory. */
@@ -133,6 +149,14 @@ struct mr_runtime {
 
     _Alignas(64) _Atomic uint32_t sleepers;
     _Atomic uint32_t epoch; /* futex */
+
+    /* swap.c */
+    _Alignas(64) _Atomic uint32_t hold; /* enum mr_hold */
+    pthread_mutex_t swap_lock;
+    pthread_cond_t swap_change;
+    uint32_t running, parked;         /* workers; under the lock */
+    const struct mr_closing *closing; /* set before `hold` */
+    _Atomic uint64_t swaps, last_pause_ns, max_pause_ns;
 };
 
 static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
@@ -176,5 +200,28 @@ void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
 /* ---- runtime.c ---- */
 struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit);
 void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token);
+
+/* The state of one worker for each function that has none yet. */
+enum mr_status mr_worker_open_bindings(struct mr_worker *worker);
+void mr_worker_close_bindings(struct mr_worker *worker);
+
+/* ---- swap.c ---- */
+/* A worker begins and ends. */
+void mr_swap_enter(struct mr_runtime *runtime);
+void mr_swap_leave(struct mr_runtime *runtime);
+/* Waits here, at a point where the worker has nothing in its hands, while the plan changes. */
+void mr_swap_park(struct mr_runtime *runtime);
+
+/* ---- carry.c ---- */
+/* How contexts of `old` go to the groups of `fresh` that begin with the same stage. MR_ERR_MEMORY.
+ */
+struct mr_carry;
+enum mr_status mr_carry_new(struct mr_carry **out, struct mr_runtime *old,
+                            struct mr_runtime *fresh);
+void mr_carry_free(struct mr_carry *carry); /* NULL is allowed */
+/* Nobody works: takes them over, and closes what stages that are gone kept in them. */
+void mr_carry_run(struct mr_carry *carry);
+/* The group of `plan` that begins with the same stage; MR_NO_GROUP: there is none. */
+uint32_t mr_group_in(const struct mr_plan *plan, const struct mr_plan *from, uint32_t group);
 
 #endif

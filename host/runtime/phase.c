@@ -205,6 +205,9 @@ static bool run_in_lane(struct mr_worker *worker, struct mr_lane *lane, struct m
         if (lane->tables)
             mr_exec_tables_start(exec, group, work->time_ns, work->packet);
         return !mr_exec_lane_shutdown(exec, group, &lane->contexts, work->time_ns, work->packet);
+    case MR_WORK_CLOSE:
+        return !mr_exec_lane_close(exec, group, &lane->contexts, work->token->closing->stages,
+                                   work->time_ns, work->packet);
     }
     return true;
 }

@@ -204,6 +204,8 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     runtime->config = *config;
     settle(&runtime->config);
     pthread_mutex_init(&runtime->tokens_lock, NULL);
+    pthread_mutex_init(&runtime->swap_lock, NULL);
+    pthread_cond_init(&runtime->swap_change, NULL);
     runtime->next_number = 1;
     mr_ticks_start(&runtime->ticks);
     status = mr_table_set_constants(&runtime->constants, config->plan, config->buffers,
@@ -272,6 +274,8 @@ void mr_runtime_free(struct mr_runtime *runtime)
         runtime->free_tokens = next;
     }
     pthread_mutex_destroy(&runtime->tokens_lock);
+    pthread_mutex_destroy(&runtime->swap_lock);
+    pthread_cond_destroy(&runtime->swap_change);
     free(runtime);
 }
 
@@ -289,7 +293,7 @@ static const struct mr_op *binding_op(const struct mr_plan *plan, uint32_t bindi
     return NULL;
 }
 
-static void close_bindings(struct mr_worker *worker)
+void mr_worker_close_bindings(struct mr_worker *worker)
 {
     const struct mr_plan *plan = worker->runtime->config.plan;
     for (uint32_t b = 0; b < plan->n_bindings; b++) {
@@ -301,12 +305,12 @@ static void close_bindings(struct mr_worker *worker)
     }
 }
 
-static enum mr_status open_bindings(struct mr_worker *worker)
+enum mr_status mr_worker_open_bindings(struct mr_worker *worker)
 {
     const struct mr_plan *plan = worker->runtime->config.plan;
     for (uint32_t b = 0; b < plan->n_bindings; b++) {
         const struct mr_op *op = binding_op(plan, b);
-        if (!op || !op->function->thread_open)
+        if (!op || !op->function->thread_open || worker->exec.bindings[b].thread)
             continue;
         enum mr_status status =
             op->function->thread_open(op->config, &worker->exec.bindings[b].thread);
@@ -322,16 +326,18 @@ static void *worker_main(void *argument)
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
 
+    mr_swap_enter(runtime);
     worker->status = MR_OK;
     if (hooks->worker_open)
         worker->status = hooks->worker_open(hooks->user, worker->index, &worker->exec.worker_state);
     if (!worker->status)
-        worker->status = open_bindings(worker);
+        worker->status = mr_worker_open_bindings(worker);
     if (!worker->status)
         mr_worker_run(worker);
-    close_bindings(worker);
+    mr_worker_close_bindings(worker);
     if (hooks->worker_close)
         hooks->worker_close(hooks->user, worker->exec.worker_state);
+    mr_swap_leave(runtime);
     return NULL;
 }
 
@@ -411,6 +417,9 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
         .max_in_flight = runtime->max_in_flight,
         .tokens_made = runtime->tokens_made,
         .token_bytes = sizeof(struct mr_token),
+        .swaps = atomic_load_explicit(&runtime->swaps, memory_order_relaxed),
+        .last_pause_ns = atomic_load_explicit(&runtime->last_pause_ns, memory_order_relaxed),
+        .max_pause_ns = atomic_load_explicit(&runtime->max_pause_ns, memory_order_relaxed),
     };
     pthread_mutex_unlock(lock);
     for (uint32_t i = 1; i < runtime->n_phases; i++) {

@@ -109,6 +109,15 @@ void mr_runtime_notify(struct mr_runtime *runtime);
 /* No further intake; what is in flight is finished, contexts are shut down. Async-signal-safe. */
 void mr_runtime_stop(struct mr_runtime *runtime);
 
+/* Goes on with another plan, from one token to the next: intake waits, what is in flight is
+ * finished, contexts and counters of stages that are the same in both plans go over
+ * (mr_stage_in()), what other stages kept is closed as at the end of the input, and intake goes on.
+ * Any thread but a worker, one at a time; may be called while the runtime runs, before, or after.
+ * `installed` is called when the new plan is in place and nobody works yet. Then the old one is the
+ * caller's again. On failure (no memory; MR_EOF: the run is over) nothing has changed. */
+enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan *plan,
+                               void (*installed)(void *user), void *user, struct mr_error *error);
+
 /* Sums over all workers; any thread, any time. */
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum);
 
@@ -117,6 +126,8 @@ struct mr_runtime_usage {
     uint64_t token_bytes;    /* memory of one token before any result */
     uint64_t context_bytes;  /* memory of one context, over all groups */
     uint64_t contexts_bytes; /* memory of all contexts and their tables, at the most */
+    /* of plans, and how long intake waited for them */
+    uint64_t swaps, last_pause_ns, max_pause_ns;
 };
 
 /* Any thread, any time. */
@@ -130,8 +141,8 @@ void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *s
 double mr_runtime_tick_ns(const struct mr_runtime *runtime);
 
 /* Calls `row` for every row of a table: values[arity of its predicate], borrowed for the call, and
- * what put it in. Any thread, at any time: a lane waits while its rows are read. Rows come in no
- * particular order. */
+ * what put it in. Any thread, but not beside mr_runtime_swap(): a lane waits while its rows are
+ * read. Rows come in no particular order. */
 void mr_runtime_table_rows(struct mr_runtime *runtime, uint32_t table,
                            void (*row)(void *user, const union mr_value *values, uint64_t time_ns,
                                        struct mr_order_key order),

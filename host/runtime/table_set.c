@@ -21,9 +21,11 @@ static struct mr_table_set *new_set(const struct mr_plan *plan)
     pthread_mutex_init(&set->lock, NULL);
     set->tables = calloc(plan->n_tables + 1, sizeof(struct mr_table *));
     set->owns = calloc(plan->n_tables + 1, sizeof *set->owns);
-    if (!set->tables || !set->owns) {
+    set->carried = calloc(plan->n_tables + 1, sizeof *set->carried);
+    if (!set->tables || !set->owns || !set->carried) {
         free((void *)set->tables);
         free(set->owns);
+        free(set->carried);
         free(set);
         return NULL;
     }
@@ -73,6 +75,7 @@ void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan)
     pthread_mutex_destroy(&set->lock);
     free(set->timers);
     free(set->owns);
+    free(set->carried);
     free((void *)set->tables);
     free(set);
 }
@@ -245,7 +248,7 @@ static void load_facts(struct moment *m, uint64_t now_ns)
     for (uint32_t t = 0; t < plan->n_tables; t++) {
         const struct mr_plan_table *table = &plan->tables[t];
         uint32_t arity = m->set->owns[t] ? plan->predicates[table->predicate].arity : 0;
-        for (uint32_t f = 0; m->set->owns[t] && f < table->n_facts; f++) {
+        for (uint32_t f = 0; m->set->owns[t] && !m->set->carried[t] && f < table->n_facts; f++) {
             const union mr_value *values = table->facts + (size_t)f * arity;
             struct mr_packet *at = origin(m, now_ns, NULL, NULL);
             struct mr_change change;
@@ -311,6 +314,8 @@ static void start(struct moment *m, uint64_t now_ns)
     for (uint32_t i = 0; i < m->set->n_timers; i++) {
         struct mr_timer *timer = &m->set->timers[i];
         uint64_t period = (uint64_t)timer->plan->period * NS_PER_S;
+        if (timer->carried)
+            continue;
         timer->next_ns = period ? (now_ns + period - 1) / period * period : UINT64_MAX;
         while (!period && timer->fired < timer->plan->count && timer->fired < MAX_AT_ONCE)
             fire(m, timer, now_ns);

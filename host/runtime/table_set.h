@@ -11,6 +11,7 @@ struct mr_timer {
     uint32_t stage;
     const struct mr_plan_timer *plan;
     uint64_t next_ns, fired;
+    bool carried; /* goes on where it was in an earlier plan */
 };
 
 /* `lock` is held while the lane runs, so that others may read the rows in between. */
@@ -19,6 +20,7 @@ struct mr_table_set {
     struct mr_timer *timers;
     uint32_t group, n_timers;
     bool *owns;       /* [n_tables] tables[i] is of this lane, not a constant one */
+    bool *carried;    /* [n_tables] its rows are those of an earlier plan, facts included */
     bool started;     /* facts are in, timers are set */
     uint64_t next_ns; /* nothing happens before; 0: to be started */
     pthread_mutex_t lock;
@@ -44,5 +46,16 @@ void mr_exec_tables_start(struct mr_exec *exec, uint32_t group, uint64_t now_ns,
 
 /* When something happens by itself again. */
 uint64_t mr_table_set_next(const struct mr_table_set *set, const struct mr_plan *plan);
+
+/* ---- carry_tables.c ---- */
+
+/* Nobody works, another plan takes over: rows of tables that belong to stages which stay, and their
+ * timers, go from a lane's set (NULL: it has none) to that of the same lane in the new plan. */
+void mr_carry_tables(struct mr_table_set *from, const struct mr_plan *old, struct mr_table_set *to,
+                     const struct mr_plan *fresh);
+
+/* The secret by which a set's tables hash. */
+void mr_table_set_secret(struct mr_table_set *set, const struct mr_plan *plan,
+                         const struct mr_secret *secret); /* NULL is allowed */
 
 #endif

@@ -37,11 +37,13 @@ struct mr_record {
 };
 
 struct mr_work;
+struct mr_closing;
 
 struct mr_token {
     uint64_t number;
     struct mr_token *next_free;
     bool last; /* the input is over: contexts are shut down, nothing follows */
+    const struct mr_closing *closing; /* NULL, or what the plan is about to lose; no packets then */
     uint32_t n_ticks;
     uint64_t end_ns;                     /* packet time at the end of the burst */
     uint64_t end_number;                 /* number of the last packet read so far */

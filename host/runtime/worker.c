@@ -162,16 +162,23 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     struct mr_token *token;
     enum mr_status status = MR_AGAIN;
 
-    if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed))
+    uint32_t hold = atomic_load_explicit(&runtime->hold, memory_order_acquire);
+    if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed) || hold == MR_HOLD_DRAIN)
         return NULL;
     token = mr_runtime_token_get(runtime, limit);
     if (!token)
         return NULL;
+    token->closing = NULL;
     token->burst.n = 0;
     token->bytes = 0;
     token->last = false;
     token->clock_ns = token->arrived_ticks = 0;
-    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n && !token->clock_ns; i++) {
+    if (hold == MR_HOLD_CLOSE) { /* what the plan is about to lose, then no more tokens */
+        token->closing = runtime->closing;
+        atomic_store_explicit(&runtime->hold, MR_HOLD_DRAIN, memory_order_release);
+    }
+    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n && !token->clock_ns && !token->closing;
+         i++) {
         bool stop = atomic_load_explicit(&runtime->stop, memory_order_relaxed);
         status = stop ? MR_EOF : hooks->intake(hooks->user, &worker->metrics, token);
         if (status != MR_OK)
@@ -180,7 +187,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     if (status == MR_EOF) {
         token->last = true;
         atomic_store_explicit(&runtime->input_over, 1, memory_order_relaxed);
-    } else if (!token->burst.n && !token->clock_ns) {
+    } else if (!token->burst.n && !token->clock_ns && !token->closing) {
         mr_runtime_token_put(runtime, token);
         return NULL;
     }
@@ -293,6 +300,9 @@ void mr_worker_run(struct mr_worker *worker)
     uint32_t idle = 0;
 
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
+        if (atomic_load_explicit(&runtime->hold, memory_order_acquire) == MR_HOLD_DRAIN &&
+            !atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire))
+            mr_swap_park(runtime);
         if (round_of_work(worker)) {
             idle = 0;
         } else if (idle < SPINS) {

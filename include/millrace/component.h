@@ -12,7 +12,8 @@
  * Memory: arguments are borrowed until the token closes (packet.h). What a function puts into
  * its result must live as long: constants, arguments, mr_alloc() memory, or a mr_buffer that it
  * hands over with mr_keep(). A context slot is zero when its context is new, and lives as long as
- * the context (for a flow key: as long as the flow).
+ * the context (for a flow key: as long as the flow). It may be moved by a plain copy between calls:
+ * it must not point into itself.
  *
  * Rules: never block; never allocate with malloc on the packet path; no file-scope state that
  * changes. Everything from the wire is hostile: check every length.

@@ -3,7 +3,8 @@
  * Embed the engine: load a program, run it over inputs, read what it counted.
  *
  * One engine a process (DPDK's environment is process-wide). All functions are called from one
- * thread, but mr_engine_stop(), which any thread or signal handler may call.
+ * thread, but mr_engine_stop(), which any thread or signal handler may call, and those that change
+ * programs, which any thread may call while mr_engine_run() runs.
  */
 #ifndef MILLRACE_ENGINE_H
 #define MILLRACE_ENGINE_H
@@ -70,6 +71,12 @@ struct mr_engine_config {
     const char *syslog;
     /* carries out what programs want done to flows, NAME or NAME:ARGUMENT; NULL: log */
     const char *actuator;
+    /* A UNIX socket for `millrace ctl`, made with mode 0600; NULL: none. A line of JSON is asked,
+     * a line of JSON is answered: see host/engine/README.md. */
+    const char *control;
+    /* Tests: "N:COMMAND" runs a command of `millrace ctl` before packet N (of files, from 1). */
+    const char *const *at_packets;
+    uint32_t n_at_packets;
     bool verbose; /* let DPDK speak */
     /* (optional) called about ten times a second while files are read */
     void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total, uint64_t packets);
@@ -90,6 +97,27 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error);
 /* Async-signal-safe. */
 void mr_engine_stop(struct mr_engine *engine);
 
+/* ---- changing programs while the engine runs ----
+ *
+ * The new plan is compiled beside the running one; then intake pauses between two bursts, what is
+ * in flight is finished, and the engine goes on with the new plan. Components that are the same,
+ * behind components that are the same, keep the state of every flow; those that are gone are told
+ * that it is over, as at the end of the input. On any error nothing has changed; MR_ERR_PROGRAM:
+ * the reasons were printed to `diagnostics`; MR_EOF: the run is at its end. */
+
+/* One more program: "FILE" or "NAME=FILE". */
+enum mr_status mr_engine_load(struct mr_engine *engine, const char *program, FILE *diagnostics,
+                              struct mr_error *error);
+/* A program's place is taken by what the file holds. */
+enum mr_status mr_engine_replace(struct mr_engine *engine, const char *name, const char *file,
+                                 FILE *diagnostics, struct mr_error *error);
+/* Never the last one. */
+enum mr_status mr_engine_unload(struct mr_engine *engine, const char *name, FILE *diagnostics,
+                                struct mr_error *error);
+/* All programs again, from their files and the files of patterns they name. */
+enum mr_status mr_engine_reload(struct mr_engine *engine, FILE *diagnostics,
+                                struct mr_error *error);
+
 /* The memory and thread plan of -T. */
 void mr_engine_print_plan(const struct mr_engine *engine, FILE *to);
 
@@ -105,8 +133,9 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
 
 /* What all tables hold at this moment, one JSON record for each row, tables in the order of the
  * programs, rows in the order in which they were put in. Between mr_engine_new() and
- * mr_engine_free(), also while the engine runs, from another thread. */
-enum mr_status mr_tables_dump(struct mr_engine *engine, FILE *to);
+ * mr_engine_free(), also while the engine runs, from another thread (not while programs change).
+ * `program`: only this one's; NULL: all. */
+enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FILE *to);
 
 /* The same into a file; "-": standard output. */
 enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,

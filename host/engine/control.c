@@ -1,0 +1,356 @@
+/* The control socket: one thread serves all clients. Each may send lines of JSON of bounded length
+ * and is answered a line for each; who sends something else, or nothing for too long, is let go.
+ * The same thread runs the commands of --at-packet, for which intake waits.
+ */
+#include "engine/internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MAX_CLIENTS   8
+#define REQUEST_BYTES (64u * 1024)
+#define IDLE_NS       ((uint64_t)30 * 1000000000u)
+#define SEND_SECONDS  2
+
+struct client {
+    int fd; /* -1: nobody */
+    uint64_t heard_ns;
+    size_t len;
+    char line[REQUEST_BYTES];
+};
+
+/* A command of --at-packet. */
+enum at_state { AT_AHEAD, AT_DUE, AT_DONE };
+
+struct at {
+    uint64_t packet;
+    const char *command;
+    _Atomic uint32_t state;
+};
+
+struct mr_control {
+    struct mr_engine *engine;
+    pthread_t thread;
+    bool started;
+    int listener, wake; /* -1: none */
+    struct stat own;    /* the socket that we made */
+    _Atomic uint32_t over;
+    struct at *at;
+    uint32_t n_at, next_at; /* the latter in the intake turn */
+    struct mr_error at_error;
+    struct client clients[MAX_CLIENTS];
+};
+
+static void wake(const struct mr_control *control)
+{
+    uint64_t one = 1;
+    if (write(control->wake, &one, sizeof one) < 0)
+        return; /* it is awake already */
+}
+
+/* ---- clients ---- */
+
+static void let_go(struct client *client)
+{
+    close(client->fd);
+    client->fd = -1;
+}
+
+static void accept_client(struct mr_control *control)
+{
+    const struct timeval patience = {.tv_sec = SEND_SECONDS};
+    int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+
+    if (fd < 0)
+        return;
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+        struct client *client = &control->clients[i];
+        if (client->fd >= 0)
+            continue;
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+        client->fd = fd;
+        client->len = 0;
+        client->heard_ns = mr_clock_ns();
+        return;
+    }
+    close(fd); /* as many as there may be are here */
+}
+
+static bool answer(int fd, const char *text, size_t len)
+{
+    while (len) {
+        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        text += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* All whole lines that are there; false: the client is to go. */
+static bool serve_lines(struct mr_control *control, struct client *client)
+{
+    char *end;
+
+    while ((end = memchr(client->line, '\n', client->len))) {
+        size_t n = (size_t)(end - client->line);
+        char *text = mr_command_request(control->engine, client->line, n);
+        bool good = text && answer(client->fd, text, strlen(text));
+        free(text);
+        if (!good)
+            return false;
+        client->len -= n + 1;
+        memmove(client->line, end + 1, client->len);
+    }
+    if (client->len < REQUEST_BYTES)
+        return true;
+    static const char too_long[] =
+        "{\"ok\":false,\"status\":-1,\"error\":\"a request has at most 65536 bytes\"}\n";
+    answer(client->fd, too_long, sizeof too_long - 1);
+    return false;
+}
+
+static void serve(struct mr_control *control, struct client *client)
+{
+    ssize_t n =
+        recv(client->fd, client->line + client->len, REQUEST_BYTES - client->len, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    client->heard_ns = mr_clock_ns();
+    if (n <= 0) {
+        let_go(client);
+        return;
+    }
+    client->len += (size_t)n;
+    if (!serve_lines(control, client))
+        let_go(client);
+}
+
+/* ---- --at-packet ---- */
+
+static void run_at(struct mr_control *control, struct at *at)
+{
+    char *copy = strdup(at->command), *rest = NULL;
+    const char *words[MR_MAX_WORDS];
+    uint32_t n = 0;
+    enum mr_status status = MR_ERR_MEMORY;
+
+    for (char *word = copy ? strtok_r(copy, " ", &rest) : NULL; word && n < MR_MAX_WORDS;
+         word = strtok_r(NULL, " ", &rest))
+        words[n++] = word;
+    char *text = mr_command_run(control->engine, words, n, &status);
+    if (status) {
+        fprintf(stderr, "millrace: --at-packet %s: %s", at->command, text ? text : "\n");
+        if (!control->at_error.status)
+            mr_fail(&control->at_error, status, "--at-packet %s failed", at->command);
+    }
+    free(text);
+    free(copy);
+    atomic_store_explicit(&at->state, AT_DONE, memory_order_release);
+}
+
+uint32_t mr_control_burst(struct mr_engine *engine, uint64_t packets, uint32_t burst)
+{
+    struct mr_control *control = engine->control;
+
+    while (control && control->next_at < control->n_at) {
+        struct at *at = &control->at[control->next_at];
+        uint32_t state = atomic_load_explicit(&at->state, memory_order_acquire);
+        if (state == AT_AHEAD && packets + 1 < at->packet)
+            return at->packet - 1 - packets < burst ? (uint32_t)(at->packet - 1 - packets) : burst;
+        if (state == AT_AHEAD) {
+            atomic_store_explicit(&at->state, AT_DUE, memory_order_release);
+            wake(control);
+        }
+        if (state != AT_DONE)
+            return 0;
+        control->next_at++;
+    }
+    return burst;
+}
+
+enum mr_status mr_control_result(struct mr_engine *engine, struct mr_error *error)
+{
+    const struct mr_control *control = engine->control;
+
+    if (!control || !control->at_error.status)
+        return MR_OK;
+    if (error)
+        *error = control->at_error;
+    return control->at_error.status;
+}
+
+static enum mr_status read_at(struct mr_control *control, struct mr_error *error)
+{
+    const struct mr_engine_config *config = &control->engine->config;
+
+    control->at = calloc(config->n_at_packets + 1, sizeof *control->at);
+    if (!control->at)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    for (uint32_t i = 0; i < config->n_at_packets; i++) {
+        char *end;
+        struct at *at = &control->at[control->n_at++];
+        at->packet = strtoull(config->at_packets[i], &end, 10);
+        at->command = end + 1;
+        if (*end != ':' || !at->packet || (i && at->packet < control->at[i - 1].packet))
+            return mr_fail(error, MR_ERR_USAGE,
+                           "--at-packet %s: write NUMBER:COMMAND, numbers ascending",
+                           config->at_packets[i]);
+    }
+    return MR_OK;
+}
+
+/* ---- the thread ---- */
+
+static void look_round(struct mr_control *control)
+{
+    struct pollfd polls[MAX_CLIENTS + 2] = {{.fd = control->wake, .events = POLLIN},
+                                            {.fd = control->listener, .events = POLLIN}};
+    uint64_t count, now_ns;
+
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        polls[i + 2] = (struct pollfd){.fd = control->clients[i].fd, .events = POLLIN};
+    if (poll(polls, MAX_CLIENTS + 2, 1000) < 0)
+        return;
+    if (polls[0].revents && read(control->wake, &count, sizeof count) < 0)
+        return;
+    for (uint32_t i = 0; i < control->n_at; i++)
+        if (atomic_load_explicit(&control->at[i].state, memory_order_acquire) == AT_DUE)
+            run_at(control, &control->at[i]);
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        if (polls[i + 2].fd >= 0 && polls[i + 2].revents)
+            serve(control, &control->clients[i]);
+    if (polls[1].revents)
+        accept_client(control);
+    now_ns = mr_clock_ns();
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        if (control->clients[i].fd >= 0 && now_ns - control->clients[i].heard_ns > IDLE_NS)
+            let_go(&control->clients[i]);
+}
+
+static void *control_main(void *argument)
+{
+    struct mr_control *control = argument;
+
+    while (!atomic_load_explicit(&control->over, memory_order_acquire))
+        look_round(control);
+    return NULL;
+}
+
+/* ---- the socket ---- */
+
+/* Somebody serves this socket. */
+static bool is_served(const struct sockaddr_un *address)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool served =
+        fd >= 0 && !connect(fd, (const struct sockaddr *)(const void *)address, sizeof *address);
+    if (fd >= 0)
+        close(fd);
+    return served;
+}
+
+static enum mr_status listen_at(struct mr_control *control, const char *path,
+                                struct mr_error *error)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct stat there;
+
+    if (!*path || strlen(path) >= sizeof address.sun_path)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "--control %.80s: the path of a socket has 1 to %zu bytes", path,
+                       sizeof address.sun_path - 1);
+    memcpy(address.sun_path, path, strlen(path));
+    if (!lstat(path, &there)) {
+        if (!S_ISSOCK(there.st_mode))
+            return mr_fail(error, MR_ERR_START,
+                           "--control %s: there is something that is no socket", path);
+        if (is_served(&address))
+            return mr_fail(error, MR_ERR_START,
+                           "--control %s: another engine listens there; give this one another path",
+                           path);
+        unlink(path); /* left behind by one that is gone */
+    }
+    control->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t mask = umask(0177); /* nobody else, from the first moment on */
+    bool good =
+        control->listener >= 0 &&
+        !bind(control->listener, (const struct sockaddr *)(const void *)&address, sizeof address) &&
+        !listen(control->listener, MAX_CLIENTS);
+    int why = errno;
+    umask(mask);
+    if (!good)
+        return mr_fail(error, MR_ERR_START, "--control %s: %s", path, strerror(why));
+    if (stat(path, &control->own))
+        memset(&control->own, 0, sizeof control->own);
+    return MR_OK;
+}
+
+enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
+{
+    struct mr_control *control;
+    enum mr_status status;
+
+    if (!engine->config.control && !engine->config.n_at_packets)
+        return MR_OK;
+    engine->control = control = calloc(1, sizeof *control);
+    if (!control)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    control->engine = engine;
+    control->listener = -1;
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        control->clients[i].fd = -1;
+    control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (control->wake < 0)
+        return mr_fail(error, MR_ERR_START, "--control: %s", strerror(errno));
+    if ((status = read_at(control, error)))
+        return status;
+    if (engine->config.control && (status = listen_at(control, engine->config.control, error)))
+        return status;
+    if (pthread_create(&control->thread, NULL, control_main, control))
+        return mr_fail(error, MR_ERR_START, "cannot start the thread of the control socket");
+    control->started = true;
+    return MR_OK;
+}
+
+void mr_control_close(struct mr_engine *engine)
+{
+    struct mr_control *control = engine->control;
+    struct stat there;
+
+    if (!control)
+        return;
+    atomic_store_explicit(&control->over, 1, memory_order_release);
+    if (control->started) {
+        wake(control);
+        pthread_join(control->thread, NULL);
+    }
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        if (control->clients[i].fd >= 0)
+            let_go(&control->clients[i]);
+    if (control->listener >= 0) {
+        close(control->listener);
+        if (!lstat(engine->config.control, &there) && there.st_ino == control->own.st_ino &&
+            there.st_dev == control->own.st_dev)
+            unlink(engine->config.control);
+    }
+    if (control->wake >= 0)
+        close(control->wake);
+    free(control->at);
+    free(control);
+    engine->control = NULL;
+}
