@@ -177,6 +177,7 @@ static bool carry_context(const struct change *change, struct mr_exec *exec,
     c->batch = old->batch;
     c->used = old->used;
     c->left = old->left;
+    c->told = old->told;
     c->owns_flow = old->owns_flow;
     for (uint32_t i = 0; i < change->n_moves; i++)
         memcpy(c->slots + change->moves[i].to, old->slots + change->moves[i].from,
