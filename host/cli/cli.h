@@ -28,5 +28,6 @@ int mr_cli_explain(int argc, char **argv);
 int mr_cli_ctl(int argc, char **argv);
 int mr_cli_components(int argc, char **argv);
 int mr_cli_doctor(int argc, char **argv);
+int mr_cli_patterns(int argc, char **argv);
 
 #endif

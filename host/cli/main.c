@@ -23,6 +23,7 @@ static const char help_text[] =
     "              millrace ctl --control PATH load|replace|unload|reload|list|stats|tables|stop\n"
     "  components  list the functions that programs can call\n"
     "  doctor      tell what this machine lacks for capturing, and the command that mends it\n"
+    "  patterns    say how the patterns of a file would be decided on a GPU\n"
     "  version     print the version\n"
     "  help        print this\n"
     "\n"
@@ -91,6 +92,7 @@ static const struct {
     {"ctl", mr_cli_ctl},
     {"components", mr_cli_components},
     {"doctor", mr_cli_doctor},
+    {"patterns", mr_cli_patterns},
     {"version", version},
     {"help", help},
     {"--version", version},
@@ -113,7 +115,7 @@ int main(int argc, char **argv)
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
     fprintf(stderr,
             "millrace: there is no command '%s'; use run, scale, check, explain, ctl, components, "
-            "doctor, version or help\n",
+            "doctor, patterns, version or help\n",
             argv[1]);
     return MR_EXIT_USAGE;
 }

@@ -78,15 +78,21 @@ static enum mr_status take(struct grouping *g, const uint32_t *members, uint32_t
     return MR_OK;
 }
 
-static void to_cpu(struct mr_compiled *compiled)
+static void to_cpu(struct grouping *g, const uint32_t *members, uint32_t n, const char *why)
 {
-    compiled->place.tier = MR_TIER_CPU;
-    compiled->place.why = "it has no factor, and its DFA is too large to run always";
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_regex_place *place = &g->compiled[members[i]].place;
+        place->tier = MR_TIER_CPU;
+        place->why = why;
+    }
 }
 
+/* Groups may take half of the room for tables; they are made from small to large. */
 static enum mr_status make_groups(struct grouping *g, uint32_t n, struct mr_laid_out *groups,
                                   uint32_t *n_groups)
 {
+    uint64_t room = g->limits->tables_bytes_max / 2;
+
     for (uint32_t at = 0, taken; at < n; at += taken) {
         struct mr_laid_out group = {0};
         enum mr_status status = take(g, &g->members[at], n - at, &group, &taken);
@@ -94,11 +100,15 @@ static enum mr_status make_groups(struct grouping *g, uint32_t n, struct mr_laid
             free(group.data);
             return status;
         }
-        if (!taken) {
-            to_cpu(&g->compiled[g->members[at]]);
-            taken = 1;
+        if (!taken || group.header.bytes > room) {
+            to_cpu(g, &g->members[at], taken ? taken : 1,
+                   taken ? "it has no factor, and there is no room for more DFAs that always run"
+                         : "it has no factor, and its DFA is too large to run always");
+            free(group.data);
+            taken = taken ? taken : 1;
             continue;
         }
+        room -= group.header.bytes;
         for (uint32_t i = 0; i < taken; i++)
             g->compiled[g->members[at + i]].place.bytes = group.header.bytes;
         groups[(*n_groups)++] = group;

@@ -21,14 +21,13 @@ static void *data_new(struct mr_laid_out *out, uint64_t bytes)
  * holds last. Returns where the late ones begin. */
 static uint32_t renumber(const struct mr_dfa *dfa, bool group, uint32_t *number)
 {
-    uint32_t n = group ? 0 : 1, late = 0;
+    uint32_t n = MR_DFA_DEAD + 1, late;
 
     for (uint32_t s = 0; s < dfa->n; s++)
         number[s] = UINT32_MAX;
     for (uint32_t s = 0; s < dfa->n && !group; s++)
         if (dfa->now[s])
             number[s] = MR_DFA_ACCEPT;
-    n = MR_DFA_DEAD + 1;
     for (uint32_t s = 0; s < dfa->n; s++) {
         bool dead = !dfa->now[s] && !dfa->at_end[s];
         for (uint32_t c = 0; c < dfa->n_classes && dead; c++)

@@ -84,10 +84,9 @@ static bool folds_beyond_ascii(const struct mr_points *points)
 
 bool mr_points_fold(struct mr_points *points, bool utf8)
 {
-    uint32_t n = points->n;
-
     mr_points_normalise(points, false, MR_POINT_MAX);
-    n = points->n;
+    const uint32_t n = points->n;
+
     if (utf8 && !folds_beyond_ascii(points))
         return false;
     for (uint32_t i = 0; i < n; i++) {

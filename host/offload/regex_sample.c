@@ -17,7 +17,7 @@ static uint32_t draw(struct sampler *s, uint32_t below)
 
     x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ull;
     x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-    return (uint32_t)((x ^ x >> 31) % below);
+    return below ? (uint32_t)((x ^ x >> 31) % below) : 0;
 }
 
 static void take(struct sampler *s, const struct mr_byte_set *set)

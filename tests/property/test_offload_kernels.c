@@ -237,12 +237,40 @@ static void room_runs_out(void **state)
     scene_close(&s);
 }
 
+/* Tables keep to their room: what does not fit goes to the CPU, and says so. */
+static void tables_keep_to_their_room(void **state)
+{
+    (void)state;
+    struct mr_regex_pattern patterns[N_REGEXES];
+    struct mr_regex_limits limits = mr_regex_limits_default;
+    struct mr_error error;
+
+    for (size_t i = 0; i < N_REGEXES; i++)
+        patterns[i] = (struct mr_regex_pattern){regexes[i], 0};
+    for (limits.tables_bytes_max = 1 << 20; limits.tables_bytes_max; limits.tables_bytes_max /= 8) {
+        struct mr_regex_set set;
+        uint32_t n = 0;
+        assert_int_equal(mr_regex_compile(&set, patterns, N_REGEXES, &limits, 1, &error), MR_OK);
+        assert_in_range(set.table->bytes, 0,
+                        limits.tables_bytes_max + 64 +
+                            set.table->n_automata * sizeof(struct mr_automaton));
+        for (uint32_t i = 0; i < N_REGEXES; i++)
+            if (set.places[i].tier == MR_TIER_CPU || set.places[i].tier == MR_TIER_FACTOR_CPU)
+                assert_non_null(set.places[i].why);
+        for (int t = 0; t < MR_TIERS; t++)
+            n += set.tiers[t];
+        assert_int_equal(n, N_REGEXES);
+        mr_regex_set_free(&set);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_automaton),
         cmocka_unit_test(long_messages),
         cmocka_unit_test(room_runs_out),
+        cmocka_unit_test(tables_keep_to_their_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
