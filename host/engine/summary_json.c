@@ -176,6 +176,9 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     put_int(g, "workers", f.usage.workers);
     put_int(g, "lanes", f.usage.lanes);
     put_int(g, "max_in_flight", f.usage.max_in_flight);
+    put_int(g, "program_changes", f.usage.swaps);
+    put_int(g, "last_pause_microseconds", f.usage.last_pause_ns / 1000);
+    put_int(g, "longest_pause_microseconds", f.usage.max_pause_ns / 1000);
     put_real(g, "start_seconds", f.start_seconds);
     put_real(g, "seconds", f.seconds);
     put_real(g, "cpu_seconds", f.cpu_seconds);
