@@ -5,7 +5,12 @@
  * usage: packet_path [-f FLOWS] [-n PACKETS] [-w WORKERS] [-l LANES] [-c FILE] [STAGE...]
  *   -c FILE   only writes PACKETS packets as a capture, for others to read
  *   stages    source decode runtime key lookup count; all when none is named
- * Prints a JSON object for each stage.
+ * Prints a JSON object for each stage. The first packets of a run are dearer than later ones: a
+ * million contexts are made, and their memory comes from the kernel for the first time; runs of two
+ * lengths tell what a packet costs then. Beside it:
+ *   dpdk-testpmd --no-huge -m 512 --no-pci --vdev net_null0 -l 0,1 -- --forward-mode=macswap
+ *       --total-num-mbufs=8192 --stats-period 1 --auto-start      (packets without a look at them)
+ *   ndpiReader -q -i FILE                                         (the same flows, written by -c)
  */
 #include "analog/analog.h"
 #include "capture/dpdk.h"

@@ -16,7 +16,7 @@
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
 #define SPARE         256u  /* contexts that ended in the batch under way: one a row */
 #define HAND_STEPS    128u  /* for one eviction */
-#define SWEEP_STEPS   1024u /* timers looked at in a slice */
+#define SWEEP_STEPS   1024u /* timers or contexts looked at in a slice */
 #define NS_PER_SECOND 1000000000u
 
 static uint64_t up(uint64_t n, uint64_t to)
@@ -444,9 +444,11 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
 uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[MR_CONTEXT_SLICE],
                          bool *more)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, end = table->n_made;
 
-    for (; table->all_next < table->n_made && n < MR_CONTEXT_SLICE; table->all_next++)
+    if (end - table->all_next > SWEEP_STEPS)
+        end = table->all_next + SWEEP_STEPS;
+    for (; table->all_next < end && n < MR_CONTEXT_SLICE; table->all_next++)
         if (at(table, table->all_next)->in_table)
             all[n++] = at(table, table->all_next);
     *more = table->all_next < table->n_made;

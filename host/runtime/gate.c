@@ -5,11 +5,14 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define MOST_AT_ONCE 64 /* tokens that pass before the worker looks for other work */
+
 enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens)
 {
     uint64_t size = 2;
     while (size < tokens)
         size *= 2;
+    gate->task.kind = MR_TASK_GATE;
     gate->mask = size - 1;
     gate->waiting = calloc(size, sizeof *gate->waiting);
     atomic_init(&gate->turn, 0);
@@ -145,6 +148,43 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
         mr_gate_arrive(worker, token);
 }
 
+/* Lets tokens pass that have arrived; not all at once when they are many: for this worker there may
+ * be other things to do, and another one may go on. */
+static void let_pass(struct mr_worker *worker, struct mr_gate *gate)
+{
+    uint32_t into = (uint32_t)(gate - worker->runtime->gates) + 1;
+
+    for (uint32_t passed = 0; passed < MOST_AT_ONCE;) {
+        if (atomic_exchange_explicit(&gate->turn, 1, memory_order_seq_cst))
+            return; /* who has the turn looks again after giving it back */
+        uint64_t next = atomic_load_explicit(&gate->next, memory_order_relaxed);
+        struct mr_token *first;
+        while (passed < MOST_AT_ONCE &&
+               (first = atomic_load_explicit(&gate->waiting[next & gate->mask],
+                                             memory_order_seq_cst))) {
+            atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
+            next++;
+            passed++;
+            mr_worker_maybe_yield(worker);
+            pass(worker, first, into);
+        }
+        atomic_store_explicit(&gate->next, next, memory_order_relaxed);
+        atomic_store_explicit(&gate->turn, 0, memory_order_seq_cst);
+        if (!atomic_load_explicit(&gate->waiting[next & gate->mask], memory_order_seq_cst))
+            return;
+    }
+    if (!atomic_exchange_explicit(&gate->scheduled, 1, memory_order_seq_cst)) {
+        worker->oldest_first = true;
+        mr_worker_push(worker, &gate->task);
+    }
+}
+
+void mr_gate_run(struct mr_worker *worker, struct mr_gate *gate)
+{
+    atomic_store_explicit(&gate->scheduled, 0, memory_order_seq_cst);
+    let_pass(worker, gate);
+}
+
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -158,21 +198,5 @@ void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
     }
     uint64_t number = token->number;
     atomic_store_explicit(&gate->waiting[number & gate->mask], token, memory_order_seq_cst);
-    for (;;) {
-        if (atomic_exchange_explicit(&gate->turn, 1, memory_order_seq_cst))
-            return; /* who has the turn looks again after giving it back */
-        uint64_t next = atomic_load_explicit(&gate->next, memory_order_relaxed);
-        struct mr_token *first;
-        while ((first = atomic_load_explicit(&gate->waiting[next & gate->mask],
-                                             memory_order_seq_cst))) {
-            atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
-            next++;
-            mr_worker_maybe_yield(worker);
-            pass(worker, first, into);
-        }
-        atomic_store_explicit(&gate->next, next, memory_order_relaxed);
-        atomic_store_explicit(&gate->turn, 0, memory_order_seq_cst);
-        if (!atomic_load_explicit(&gate->waiting[next & gate->mask], memory_order_seq_cst))
-            return;
-    }
+    let_pass(worker, gate);
 }

@@ -18,7 +18,7 @@
 #define MR_NO_GROUP       UINT32_MAX
 #define MR_QUEUED_BATCHES 1024 /* parallel batches in one deque at most; more run at once */
 
-enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH };
+enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH, MR_TASK_GATE };
 
 /* What stands in a deque. */
 struct mr_task {
@@ -100,7 +100,9 @@ struct mr_phase {
 /* Lets tokens pass in order: a worker that brings the next one takes the turn and lets all pass
  * that are there. */
 struct mr_gate {
-    _Alignas(64) _Atomic uint32_t turn;
+    _Alignas(64) struct mr_task task; /* let those pass that wait; in one deque at most */
+    _Atomic uint32_t scheduled;
+    _Atomic uint32_t turn;
     _Atomic uint64_t next;               /* number of the token that passes next */
     _Atomic(struct mr_token *) *waiting; /* [number & mask] */
     uint64_t mask;
@@ -196,6 +198,8 @@ enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);
 void mr_gate_free(struct mr_gate *gate);
 /* All tasks of the token's phase are done: it goes to its next gate. */
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
+/* The gate's task. */
+void mr_gate_run(struct mr_worker *worker, struct mr_gate *gate);
 
 /* ---- runtime.c ---- */
 struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit);

@@ -2,9 +2,10 @@
 #include "runtime/internal.h"
 #include "runtime/table_set.h"
 
-#define LANE_TURN  16   /* works of a lane in a row, where others wait in the same deque */
-#define HOT_SHARE  8    /* a lane with this many times its share of all packets is hot ... */
-#define HOT_TUPLES 4096 /* ... when that is more than chance */
+#define LANE_TURN      16   /* works of a lane in a row, where others wait in the same deque */
+#define TUPLES_AT_ONCE 1024 /* of a lane, before its worker looks for other work in any case */
+#define HOT_SHARE      8    /* a lane with this many times its share of all packets is hot ... */
+#define HOT_TUPLES     4096 /* ... when that is more than chance */
 
 /* A batch begins: reads the clock, unless that was done when the one before it ended. */
 static void start_clock(struct mr_worker *worker)
@@ -272,12 +273,23 @@ static void empty_inbox(struct mr_lane *lane)
     }
 }
 
+/* Others have their turn before the lane goes on with `ticket` (NULL: with what waits in it). */
+static void go_on_later(struct mr_worker *worker, struct mr_lane *lane, struct mr_ticket *ticket)
+{
+    if (ticket)
+        lane->todo = ticket;
+    worker->oldest_first = true;
+    mr_worker_push(worker, &lane->task);
+}
+
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 {
+    uint64_t start = lane->tuples;
+
     for (uint32_t works = 1;; works++) {
-        if (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque)) {
-            worker->oldest_first = true;
-            mr_worker_push(worker, &lane->task);
+        if (lane->tuples - start >= TUPLES_AT_ONCE ||
+            (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque))) {
+            go_on_later(worker, lane, NULL);
             return;
         }
         if (!lane->todo)
@@ -298,11 +310,8 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
         if (work->n_tickets > 1 &&
             atomic_fetch_sub_explicit(&work->not_headed, 1, memory_order_acq_rel) != 1)
             return;
-        if (!run_work(worker, lane, work)) {
-            /* others have their turn before it goes on: a tick may ring for millions */
-            lane->todo = ticket;
-            worker->oldest_first = true;
-            mr_worker_push(worker, &lane->task);
+        if (!run_work(worker, lane, work)) { /* a tick may ring for millions */
+            go_on_later(worker, lane, ticket);
             return;
         }
     }

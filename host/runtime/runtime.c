@@ -161,7 +161,7 @@ static enum mr_status make_worker(struct mr_runtime *runtime, uint32_t index, ui
     enum mr_status status = mr_exec_open(&worker->exec);
     if (status)
         return status;
-    return mr_deque_init(&worker->deque, all_lanes + 2 * MR_QUEUED_BATCHES);
+    return mr_deque_init(&worker->deque, all_lanes + runtime->n_phases + 2 * MR_QUEUED_BATCHES);
 }
 
 static uint32_t power_of_two(uint32_t n)

@@ -57,6 +57,9 @@ struct mr_runtime_hooks {
      * worker, in the flow's order. */
     void (*flow_grown)(void *user, struct mr_exec *exec, const struct mr_flow *flow);
 
+    /* (optional) A worker is between two tasks: what measures how long it is held by one. */
+    void (*pulse)(void *user, uint32_t worker);
+
     /* The token passes the last gate: records in order, then the packets are to be freed. One
      * worker at a time, tokens in order. */
     void (*retire)(void *user, struct mr_metrics *metrics, struct mr_token *token,

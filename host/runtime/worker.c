@@ -66,6 +66,8 @@ static void run_task(struct mr_worker *worker, struct mr_task *task)
     mr_worker_maybe_yield(worker);
     if (task->kind == MR_TASK_LANE)
         mr_phase_run_lane(worker, (struct mr_lane *)(void *)task);
+    else if (task->kind == MR_TASK_GATE)
+        mr_gate_run(worker, (struct mr_gate *)(void *)task);
     else
         mr_phase_run_batch(worker, (struct mr_batch *)(void *)task);
 }
@@ -297,12 +299,15 @@ static uint32_t give_way(uint32_t idle)
 void mr_worker_run(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     uint32_t idle = 0;
 
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
         if (atomic_load_explicit(&runtime->hold, memory_order_acquire) == MR_HOLD_DRAIN &&
             !atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire))
             mr_swap_park(runtime);
+        if (hooks->pulse)
+            hooks->pulse(hooks->user, worker->index);
         if (round_of_work(worker)) {
             idle = 0;
         } else if (idle < SPINS) {
