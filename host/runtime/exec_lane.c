@@ -70,18 +70,25 @@ static void detach_chunks(struct mr_exec *exec, struct mr_tuples *t)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
 
-    for (uint32_t c = 0; c < p->arity; c++)
-        for (uint32_t row = 0;
-             p->attributes[c].type == MR_TYPE_STREAM && t->columns[c] && row < t->n; row++) {
-            struct mr_chunk *copy = mr_exec_alloc(exec, sizeof *copy);
-            if (!copy) {
-                t->n = row;
-                return;
-            }
-            *copy = *(const struct mr_chunk *)t->columns[c][row].b.ptr;
-            copy->flow = t->flows[row];
-            t->columns[c][row].b.ptr = copy;
+    for (uint32_t c = 0; c < p->arity; c++) {
+        const union mr_value *from = t->columns[c];
+        if (p->attributes[c].type != MR_TYPE_STREAM || !from || !t->n)
+            continue;
+        /* a column of its own: other lanes may be reading this one */
+        union mr_value *to = mr_exec_alloc(exec, t->n * sizeof *to);
+        struct mr_chunk *copies = mr_exec_alloc(exec, t->n * sizeof *copies);
+        if (!to || !copies) {
+            t->n = 0;
+            return;
         }
+        for (uint32_t row = 0; row < t->n; row++) {
+            copies[row] = *(const struct mr_chunk *)from[row].b.ptr;
+            copies[row].flow = t->flows[row];
+            to[row] = from[row];
+            to[row].b.ptr = &copies[row];
+        }
+        t->columns[c] = to;
+    }
 }
 
 static void detach(struct mr_exec *exec, struct mr_tuples *from)
