@@ -58,7 +58,11 @@ enum mr_status mr_analog_plan(struct mr_program *const *programs, uint32_t n_pro
                               const struct mr_plan *before, struct mr_diagnostics *diagnostics,
                               struct mr_plan **plan);
 
-/* A plan of one program in one go. */
+/* A plan of one program that is only looked at: the programs it ships to may be missing. */
+enum mr_status mr_analog_plan_alone(struct mr_program *program, struct mr_diagnostics *diagnostics,
+                                    struct mr_plan **plan);
+
+/* The same in one go. */
 enum mr_status mr_analog_compile_file(const char *path, const struct mr_analog_config *config,
                                       struct mr_diagnostics *diagnostics, struct mr_plan **plan);
 enum mr_status mr_analog_compile_text(const char *name, const char *text, size_t len,

@@ -166,6 +166,37 @@ static bool copying_rule(struct merge *merge, const struct mr_plan_predicate *pr
     return true;
 }
 
+/* Hands what is shipped to those who receive it; for another node it goes on as well. */
+static bool make_ships(struct merge *merge, const struct entry *entry, struct flow *flow,
+                       struct mr_plan_stage *to)
+{
+    const struct segment *segment = entry->segment;
+    const struct mr_plan *chain = parts_of(merge, segment->program)->chain;
+
+    *to = (struct mr_plan_stage){
+        .name = "ship", .kind = MR_STAGE_PARALLEL, .fork = true, .ships = true};
+    to->keys = analog_keep(merge->compile, sizeof *to->keys);
+    to->passes = analog_keep(merge->compile, (chain->n_ships + 1) * sizeof *to->passes);
+    to->rules = analog_keep(merge->compile, (chain->n_ships + 1) * sizeof *to->rules);
+    if (!to->keys || !to->passes || !to->rules)
+        return false;
+    analog_flow(chain, flow);
+    for (uint32_t s = 0; s < chain->n_ships; s++) {
+        uint32_t p = chain->ships[s].predicate, target = analog_target(merge, &chain->ships[s]);
+        if (target == MR_NO_INDEX || !in_set(&flow->before[segment->end_stage], p))
+            continue;
+        const struct mr_plan_receive *receive =
+            analog_receiver(merge, target, chain->predicates[p].name);
+        if (!copying_rule(merge, &chain->predicates[p], segment->predicates[p],
+                          merge->entrances[target]->predicates[receive->predicate],
+                          &to->rules[to->n_rules++]))
+            return false;
+        if (chain->predicates[p].node)
+            to->passes[to->n_passes++] = segment->predicates[p];
+    }
+    return true;
+}
+
 static bool make_fork(struct merge *merge, const struct entry *entry, struct flow *flow,
                       struct mr_plan_stage *to)
 {
@@ -204,7 +235,9 @@ static bool make_stages(struct merge *merge, struct mr_plan *plan)
         return false;
     for (const struct entry *entry = merge->entries; entry; entry = entry->next) {
         struct mr_plan_stage *to = &plan->stages[plan->n_stages++];
-        bool good = entry->fork ? make_fork(merge, entry, flow, to) : copy_stage(merge, entry, to);
+        bool good = entry->ships  ? make_ships(merge, entry, flow, to)
+                    : entry->fork ? make_fork(merge, entry, flow, to)
+                                  : copy_stage(merge, entry, to);
         to->segment = entry->segment->index;
         to->users = entry->users;
         if (!good)
@@ -251,6 +284,13 @@ static uint32_t parent_group(const struct mr_plan *plan, const struct merge *mer
                     if (stage->fork && stage->segment == segment->index)
                         return g;
                 }
+    for (uint32_t g = group; g--;) /* the last that ships to it */
+        for (uint32_t s = 0; s < plan->groups[g].n_stages; s++) {
+            const struct mr_plan_stage *stage = &plan->stages[plan->groups[g].first_stage + s];
+            for (uint32_t r = 0; stage->ships && r < stage->n_rules; r++)
+                if (plan->predicates[stage->rules[r].head].segment == first->segment)
+                    return g;
+        }
     return MR_NO_INDEX;
 }
 

@@ -7,6 +7,7 @@
 #include "analog/plan.h"
 
 #define MAX_PREDICATES 1024u
+#define MAX_ARITY      64u
 
 struct source;
 struct predicate;
@@ -192,6 +193,21 @@ struct alarm {
     struct alarm *next;
 };
 
+/* ship(p, "PROGRAM"), ship(p, "@NODE") */
+struct ship {
+    const char *name, *to;
+    struct mr_where where;
+    struct ship *next;
+};
+
+/* receive p(@N, TYPE NAME, ...) */
+struct receive {
+    struct atom atom; /* without arguments */
+    enum mr_type types[MAX_ARITY];
+    const char *names[MAX_ARITY];
+    struct receive *next;
+};
+
 /* A rule without a body. */
 struct fact {
     struct atom atom;
@@ -210,7 +226,9 @@ struct predicate {
     struct table *table;         /* NULL: its tuples are events */
     bool hidden;                 /* made by the compiler */
     uint8_t watched;
-    uint32_t alarm; /* 1 + index in the plan; 0: none */
+    uint32_t alarm;   /* 1 + index in the plan; 0: none */
+    bool shipped;     /* to programs */
+    const char *node; /* shipped there; NULL: nowhere */
     struct predicate *next;
 };
 
@@ -223,6 +241,9 @@ struct ast_program {
     struct fact *facts;
     struct watch *watches;
     struct alarm *alarms;
+    struct ship *ships;
+    struct receive *receives;
+    uint32_t n_ships, n_receives;
     struct predicate *periodic;   /* NULL: no rule waits for it */
     struct predicate *predicates; /* `input` first */
     uint32_t n_predicates;

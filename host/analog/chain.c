@@ -289,7 +289,11 @@ void analog_chain(struct compile *compile)
 {
     struct predicate_set arriving = {{0}};
 
-    add_to_set(&arriving, 0); /* input */
+    if (!compile->program.receives)
+        add_to_set(&arriving, 0); /* input */
+    for (const struct receive *r = compile->program.receives; r; r = r->next)
+        if (r->atom.predicate)
+            add_to_set(&arriving, r->atom.predicate->index);
     for (struct component *c = compile->program.components; c; c = c->next) {
         c->arriving = arriving;
         struct predicate_set present = reach(c);
@@ -309,6 +313,7 @@ void analog_chain(struct compile *compile)
             analog_warning(compile, &a->where,
                            "%s does not leave the program: this alarm is never raised", a->name);
     }
+    analog_check_ships(compile);
     if (!compile->incomplete)
         check_reached(compile);
 }

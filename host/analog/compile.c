@@ -44,11 +44,11 @@ static void keep_all(struct mr_plan *plan, const struct mr_plan *before)
     }
 }
 
-enum mr_status mr_analog_plan(struct mr_program *const *programs, uint32_t n_programs,
-                              const struct mr_plan *before, struct mr_diagnostics *diagnostics,
-                              struct mr_plan **plan)
+static enum mr_status make_plan(struct mr_program *const *programs, uint32_t n_programs,
+                                const struct mr_plan *before, bool lenient,
+                                struct mr_diagnostics *diagnostics, struct mr_plan **plan)
 {
-    struct compile compile = {.diagnostics = diagnostics};
+    struct compile compile = {.diagnostics = diagnostics, .lenient = lenient};
     bool good = false;
 
     compile.memory = calloc(1, sizeof *compile.memory);
@@ -81,13 +81,26 @@ enum mr_status mr_analog_plan(struct mr_program *const *programs, uint32_t n_pro
     return compile.no_memory ? MR_ERR_MEMORY : MR_ERR_PROGRAM;
 }
 
+enum mr_status mr_analog_plan(struct mr_program *const *programs, uint32_t n_programs,
+                              const struct mr_plan *before, struct mr_diagnostics *diagnostics,
+                              struct mr_plan **plan)
+{
+    return make_plan(programs, n_programs, before, false, diagnostics, plan);
+}
+
+enum mr_status mr_analog_plan_alone(struct mr_program *program, struct mr_diagnostics *diagnostics,
+                                    struct mr_plan **plan)
+{
+    return make_plan(&program, 1, NULL, true, diagnostics, plan);
+}
+
 /* Takes the program. */
 static enum mr_status plan_of(struct mr_program *program, enum mr_status status,
                               struct mr_diagnostics *diagnostics, struct mr_plan **plan)
 {
     *plan = NULL;
     if (!status)
-        status = mr_analog_plan(&program, 1, NULL, diagnostics, plan);
+        status = mr_analog_plan_alone(program, diagnostics, plan);
     mr_program_release(program);
     return status;
 }

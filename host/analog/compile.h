@@ -15,7 +15,6 @@
 #define MAX_DEPTH        16u /* of includes */
 #define MAX_COMPONENTS   256u
 #define MAX_RULES        4096u
-#define MAX_ARITY        64u
 #define MAX_PARAMETERS   256u
 #define MAX_TERMS        512u   /* of a rule */
 #define MAX_OPS          65536u /* of a program */
@@ -51,6 +50,7 @@ struct compile {
     uint32_t n_ops;
     bool no_memory;
     bool trying;     /* types of a rule that cannot be known yet: reports nothing, makes nothing */
+    bool lenient;    /* programs that another ships to may be missing */
     bool incomplete; /* syntax errors: what is missing may stand in what was not understood */
 };
 
@@ -98,6 +98,12 @@ bool analog_resolve_atom(struct compile *compile, struct atom *atom);
 bool analog_resolve_periodic(struct compile *compile, struct atom *atom); /* false: reported */
 void analog_resolve_facts(struct compile *compile);
 void analog_resolve_tables(struct compile *compile); /* keys, watches */
+
+/* ---- ship.c ---- */
+void analog_resolve_receives(struct compile *compile); /* before the rules */
+void analog_resolve_ships(struct compile *compile);    /* behind them */
+void analog_check_ships(struct compile *compile);      /* what is shipped leaves the program */
+bool analog_plan_ships(struct compile *compile, struct mr_plan *plan);
 
 /* ---- views.c ---- */
 

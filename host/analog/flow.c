@@ -16,7 +16,10 @@ bool analog_stage_triggers(const struct mr_plan_stage *stage, uint32_t predicate
 void analog_flow(const struct mr_plan *plan, struct flow *flow)
 {
     memset(flow, 0, sizeof *flow);
-    add_to_set(&flow->before[0], plan->input);
+    if (!plan->n_receives)
+        add_to_set(&flow->before[0], plan->input);
+    for (uint32_t r = 0; r < plan->n_receives; r++)
+        add_to_set(&flow->before[0], plan->receives[r].predicate);
     for (uint32_t s = 0; s < plan->n_stages; s++) {
         const struct mr_plan_stage *stage = &plan->stages[s];
         struct predicate_set present = flow->before[s];

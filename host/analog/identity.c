@@ -217,6 +217,10 @@ bool analog_identities(struct compile *compile, struct program_parts *parts)
     for (uint32_t p = 0; p < plan->n_predicates; p++)
         parts->canonical[p] = MR_NO_INDEX;
     put_predicate(&record, plan->input);
+    if (plan->n_receives) /* it stands behind other programs, and shares nothing */
+        put(&record, plan->name, strlen(plan->name));
+    for (uint32_t r = 0; r < plan->n_receives; r++)
+        put_predicate(&record, plan->receives[r].predicate);
     for (uint32_t s = 0; s < plan->n_stages; s++) {
         put(&record, before, sizeof before);
         put_stage(&record, &plan->stages[s]);

@@ -14,11 +14,6 @@
 
 /* ---- the tree ---- */
 
-static const struct mr_plan *chain_of(const struct merge *merge, uint32_t program)
-{
-    return analog_parts(merge->programs[program])->chain;
-}
-
 static struct node *child_for(struct merge *merge, struct node *parent, uint32_t program,
                               uint32_t stage)
 {
@@ -40,7 +35,7 @@ static struct node *child_for(struct merge *merge, struct node *parent, uint32_t
 static bool grow_tree(struct merge *merge)
 {
     for (uint32_t i = 0; i < merge->n_programs; i++) {
-        struct node *node = &merge->root;
+        struct node *node = chain_of(merge, i)->n_receives ? &merge->own[i] : &merge->root;
         node->users |= (uint64_t)1 << i;
         for (uint32_t s = 0; s < chain_of(merge, i)->n_stages; s++) {
             node = child_for(merge, node, i, s);
@@ -117,6 +112,18 @@ static uint32_t only_program(uint64_t set)
 static bool lay_out(struct merge *merge, struct node *node, struct segment *segment,
                     struct place place);
 
+/* What comes to the end of a program and goes on to another one. */
+static bool end_program(struct merge *merge, struct segment *segment, struct place place)
+{
+    segment->leaf = true;
+    if (!chain_of(merge, segment->program)->n_ships)
+        return true;
+    struct entry *entry = new_entry(merge, segment, place, (uint64_t)1 << segment->program);
+    if (entry)
+        entry->fork = entry->ships = true;
+    return entry != NULL;
+}
+
 /* Behind a node with several ways on: a fork, and a segment for each of them. */
 static bool part_ways(struct merge *merge, const struct node *node, uint32_t next_stage,
                       struct segment *segment, struct place place)
@@ -129,9 +136,8 @@ static bool part_ways(struct merge *merge, const struct node *node, uint32_t nex
     fork->fork = true;
     for (uint64_t ends = node->ends; ends; ends &= ends - 1) {
         struct segment *leaf = new_segment(merge, only_program(ends), next_stage);
-        if (!leaf)
+        if (!leaf || !end_program(merge, leaf, place))
             return false;
-        leaf->leaf = true;
         *link = leaf;
         link = &leaf->next_branch;
     }
@@ -158,7 +164,7 @@ static bool go_on(struct merge *merge, struct node *node, uint32_t next_stage,
         return part_ways(merge, node, next_stage, segment, place);
     if (!node->children) {
         segment->leaf = true;
-        return true;
+        return !node->ends || end_program(merge, segment, place);
     }
     return lay_out(merge, node->children, segment, place_behind(merge, node->children, place));
 }
@@ -175,6 +181,19 @@ static bool lay_out(struct merge *merge, struct node *node, struct segment *segm
     entry->program = node->program;
     segment->end_stage = node->stage + 1;
     return go_on(merge, node, node->stage + 1, segment, place);
+}
+
+static bool lay_out_receivers(struct merge *merge)
+{
+    for (uint32_t i = 0; i < merge->n_receivers; i++) {
+        uint32_t program = merge->receivers[i];
+        const struct place place = {merge->last_phase, PART_PARALLEL};
+        struct segment *segment = new_segment(merge, program, 0);
+        if (!segment || !go_on(merge, &merge->own[program], 0, segment, place))
+            return false;
+        merge->entrances[program] = segment;
+    }
+    return true;
 }
 
 /* Names that appear twice would make events and commands ambiguous; the caller sees to it. */
@@ -196,8 +215,12 @@ struct mr_plan *analog_merge(struct compile *compile, struct mr_program *const *
     struct merge merge = {.compile = compile, .programs = programs, .n_programs = n_programs};
     const struct place start = {0, PART_PARALLEL};
 
-    struct segment *root = new_segment(&merge, 0, 0);
-    if (!root || !grow_tree(&merge) || !go_on(&merge, &merge.root, 0, root, start) ||
+    uint32_t first = 0;
+    while (first + 1 < n_programs && chain_of(&merge, first)->n_receives)
+        first++;
+    struct segment *root = new_segment(&merge, first, 0);
+    if (!root || !analog_link(&merge) || !grow_tree(&merge) ||
+        !go_on(&merge, &merge.root, 0, root, start) || !lay_out_receivers(&merge) ||
         !analog_segments(&merge) || !fits(&merge, merge.n_predicates))
         return NULL;
     return analog_assemble(&merge);

@@ -35,7 +35,7 @@ struct entry {
     struct segment *segment;
     struct place place;
     uint64_t users;
-    bool fork;
+    bool fork, ships;
     uint32_t program, stage;
     struct entry *next;
 };
@@ -45,6 +45,10 @@ struct merge {
     struct mr_program *const *programs;
     uint32_t n_programs;
     struct node root;
+    struct node own[MR_MAX_PROGRAMS];           /* the roots of those that receive */
+    struct segment *entrances[MR_MAX_PROGRAMS]; /* their first segments */
+    uint32_t receivers[MR_MAX_PROGRAMS];        /* each behind those that ship to it */
+    uint32_t n_receivers;
     uint32_t last_phase;
     struct segment *segments;
     uint32_t n_segments;
@@ -54,6 +58,21 @@ struct merge {
     uint32_t first_table[MR_MAX_PROGRAMS]; /* of each program, in the plan */
     uint32_t first_alarm[MR_MAX_PROGRAMS];
 };
+
+static inline const struct mr_plan *chain_of(const struct merge *merge, uint32_t program)
+{
+    return analog_parts(merge->programs[program])->chain;
+}
+
+/* ---- ship.c ---- */
+
+/* Whether what programs ship to one another fits; finds their order. False: reported. */
+bool analog_link(struct merge *merge);
+
+/* The program to which something is shipped; MR_NO_INDEX: it is not there. */
+uint32_t analog_target(const struct merge *merge, const struct mr_plan_ship *ship);
+const struct mr_plan_receive *analog_receiver(const struct merge *merge, uint32_t target,
+                                              const char *name);
 
 /* ---- assemble.c ---- */
 

@@ -276,6 +276,10 @@ static void parse_statement(struct parser *parser)
         analog_parse_watch(parser);
     } else if (analog_is_alarm(parser)) {
         analog_parse_alarm(parser);
+    } else if (analog_is_ship(parser)) {
+        analog_parse_ship(parser);
+    } else if (analog_is_receive(parser)) {
+        analog_parse_receive(parser);
     } else {
         parse_stray(parser);
     }

@@ -58,6 +58,14 @@ void analog_add_fact(struct parser *parser, const struct rule *rule);
 bool analog_is_alarm(const struct parser *parser);
 void analog_parse_alarm(struct parser *parser);
 
+/* ---- parse_ship.c ---- */
+
+/* Is the current token the beginning of ship(PREDICATE ...), of receive PREDICATE? */
+bool analog_is_ship(const struct parser *parser);
+bool analog_is_receive(const struct parser *parser);
+void analog_parse_ship(struct parser *parser);
+void analog_parse_receive(struct parser *parser);
+
 /* ---- parse_rule.c ---- */
 
 /* Label, head, body, full stop. NULL: out of memory, or nothing usable. *fact: it has no body. */

@@ -59,7 +59,8 @@ static bool make_predicate(struct compile *compile, const struct predicate *from
 {
     to->name = from->name;
     to->arity = from->arity;
-    to->leaves = in_set(&compile->program.leaving, from->index);
+    to->leaves = in_set(&compile->program.leaving, from->index) && (!from->shipped || from->node);
+    to->node = from->node;
     to->table = from->table ? from->table->index : MR_NO_TABLE;
     to->watched = from->watched;
     to->alarm = from->alarm;
@@ -199,7 +200,8 @@ struct mr_plan *analog_plan(struct compile *compile, const char *path, const cha
     for (const struct component *c = program->components; c; c = c->next)
         if (!make_stage(compile, c, &plan->stages[plan->n_stages++]))
             return NULL;
-    if (!make_tables(compile, plan) || !make_alarms(compile, plan))
+    if (!make_tables(compile, plan) || !make_alarms(compile, plan) ||
+        !analog_plan_ships(compile, plan))
         return NULL;
     return plan;
 }

@@ -60,6 +60,18 @@ struct mr_plan_alarm {
     uint32_t limit, limit_s; /* so many in so many seconds of packet time; 0: no limit */
 };
 
+/* ship(p, "PROGRAM") and receive p(...), of a plan of one program. */
+struct mr_plan_ship {
+    uint32_t predicate;
+    const char *to;
+    struct mr_where where;
+};
+
+struct mr_plan_receive {
+    uint32_t predicate;
+    struct mr_where where;
+};
+
 struct mr_plan_predicate {
     const char *name;
     uint32_t arity;
@@ -69,6 +81,7 @@ struct mr_plan_predicate {
     uint32_t program; /* leaves: whose result it is */
     uint32_t table;   /* its tuples are rows of this table; MR_NO_TABLE: they are events */
     uint32_t alarm;   /* 1 + index of the alarm that its tuples raise when they leave; 0: none */
+    const char *node; /* its tuples are shipped there when they leave; NULL: they are not */
     uint8_t watched;  /* enum mr_watch, or-ed: what becomes an event of its own */
 };
 
@@ -244,6 +257,7 @@ struct mr_plan_stage {
     uint32_t segment;
     uint64_t users;       /* set of programs */
     bool fork;            /* its rules only hand tuples to the branches behind it */
+    bool ships;           /* a fork at the end of a program: to other programs */
     uint8_t identity[16]; /* of the stage and all before it: equal in two plans when they do the
                              same. Forks have none */
 };
@@ -283,6 +297,10 @@ struct mr_plan {
     uint32_t n_tables;
     struct mr_plan_alarm *alarms;
     uint32_t n_alarms;
+    struct mr_plan_ship *ships;
+    uint32_t n_ships;
+    struct mr_plan_receive *receives; /* not empty: `input` does not come */
+    uint32_t n_receives;
     struct mr_plan_stage *stages;
     uint32_t n_stages;
     struct mr_plan_group *groups;

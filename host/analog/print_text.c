@@ -47,7 +47,7 @@ static void print_fork(const struct mr_plan *plan, const struct mr_plan_stage *s
 {
     char names[LINE_BYTES];
 
-    fputs("    fork\n", to);
+    fputs(stage->ships ? "    ship\n" : "    fork\n", to);
     for (uint32_t segment = 0; segment < plan->n_segments; segment++) {
         const char *before = NULL;
         for (uint32_t r = 0; r < stage->n_rules; r++) {

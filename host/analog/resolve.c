@@ -359,6 +359,7 @@ void analog_resolve(struct compile *compile)
                      "the program has no component");
         analog_hint(compile, "a component is written component NAME(TYPE) { RULES }");
     }
+    analog_resolve_receives(compile);
     for (struct component *c = first; c; c = c->next)
         for (struct rule *rule = c->rules; rule && !analog_enough(compile); rule = rule->next)
             resolve_head(compile, rule);
@@ -368,6 +369,7 @@ void analog_resolve(struct compile *compile)
             if (!rule->made)
                 resolve_body(compile, c, rule);
     analog_resolve_tables(compile);
+    analog_resolve_ships(compile);
     for (struct component *c = first; c && !analog_enough(compile); c = c->next)
         resolve_keys(compile, c);
 }

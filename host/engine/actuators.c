@@ -17,6 +17,13 @@ static enum mr_status apply_log(void *state, const struct mr_actuation *actuatio
     return MR_OK;
 }
 
+static enum mr_status ship_log(void *state, const struct mr_shipment *shipment)
+{
+    (void)state;
+    (void)shipment;
+    return MR_OK;
+}
+
 static const struct mr_actuator actuator_log = {
     .abi = MR_ACTUATOR_ABI,
     .bytes = sizeof actuator_log,
@@ -24,6 +31,7 @@ static const struct mr_actuator actuator_log = {
     .summary = "writes an action event and does nothing",
     .open = open_log,
     .apply = apply_log,
+    .ship = ship_log,
 };
 
 static const struct mr_actuator *const actuators[] = {&actuator_log, NULL};
@@ -62,4 +70,12 @@ void mr_actuator_apply(struct mr_engine *engine, const struct mr_actuation *actu
 {
     enum mr_status status = engine->actuator->apply(engine->actuator_state, actuation);
     mr_metrics_add(metrics, status ? MR_COUNT_ACTIONS_FAILED : MR_COUNT_ACTIONS, 1);
+}
+
+void mr_actuator_ship(struct mr_engine *engine, const struct mr_shipment *shipment,
+                      struct mr_metrics *metrics)
+{
+    bool done =
+        engine->actuator->ship && engine->actuator->ship(engine->actuator_state, shipment) == MR_OK;
+    mr_metrics_add(metrics, done ? MR_COUNT_ACTIONS : MR_COUNT_ACTIONS_FAILED, 1);
 }

@@ -93,8 +93,8 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
     struct mr_engine *engine = change->engine;
 
     if (!status) {
-        status =
-            mr_load_plan(change->programs, change->n, engine->plan, diagnostics, &change->plan);
+        status = mr_load_plan(change->programs, change->n, engine->plan, false, diagnostics,
+                              &change->plan);
         if (status)
             mr_fail(error, status, "the programs do not fit together: %s", mr_status_text(status));
     }

@@ -203,7 +203,7 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         engine->n_programs = config->programs.n_files;
     }
     if (!status) {
-        status = mr_load_plan(engine->programs, engine->n_programs, NULL,
+        status = mr_load_plan(engine->programs, engine->n_programs, NULL, false,
                               engine->config.diagnostics, &engine->plan);
         if (status)
             mr_fail(error, status, "%s", "");

@@ -260,6 +260,59 @@ static void raise_alarms(struct mr_event *event, struct mr_exec *exec,
     }
 }
 
+/* A copy: the plan may be gone when the record's turn comes. */
+static struct mr_shipment *shipment_of(struct mr_exec *exec,
+                                       const struct mr_plan_predicate *predicate)
+{
+    const char *texts[] = {predicate->node + 1, exec->plan->programs[predicate->program].name,
+                           predicate->name};
+    struct mr_shipment *shipment;
+    size_t bytes = sizeof *shipment;
+
+    for (size_t i = 0; i < 3; i++)
+        bytes += strlen(texts[i]) + 1;
+    shipment = mr_exec_alloc(exec, bytes);
+    if (!shipment)
+        return NULL; /* counted there */
+    char *at = (char *)(shipment + 1);
+    for (size_t i = 0; i < 3; i++) {
+        size_t len = strlen(texts[i]) + 1;
+        texts[i] = memcpy(at, texts[i], len);
+        at += len;
+    }
+    *shipment = (struct mr_shipment){.node = texts[0], .program = texts[1], .predicate = texts[2]};
+    return shipment;
+}
+
+/* For another node: an action that holds the tuple; done also where actions are not written. */
+static void ship(struct mr_event *event, struct mr_exec *exec, const struct mr_tuples *tuples)
+{
+    const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
+    const char *actuator = event->engine->actuator->name;
+
+    for (uint32_t row = 0; row < tuples->n; row++) {
+        struct mr_shipment *shipment = shipment_of(exec, predicate);
+        if (!shipment) {
+            mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_EVENTS_LOST, 1);
+            continue;
+        }
+        begin(event, exec, "action", tuples->origins[row],
+              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
+              (uint64_t)1 << predicate->program);
+        mr_eve_object(event->eve, "action");
+        mr_eve_string(event->eve, "type", "ship", strlen("ship"));
+        mr_eve_string(event->eve, "node", shipment->node, strlen(shipment->node));
+        mr_eve_string(event->eve, "predicate", predicate->name, strlen(predicate->name));
+        mr_eve_object(event->eve, "tuple");
+        put_attributes(event->eve, predicate, tuples, row);
+        mr_eve_end(event->eve);
+        mr_eve_string(event->eve, "actuator", actuator, strlen(actuator));
+        mr_eve_end(event->eve);
+        if (finish(event))
+            exec->last_record->shipment = shipment;
+    }
+}
+
 void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
 {
     struct mr_engine *engine = user;
@@ -267,6 +320,10 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
     const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
 
     mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_RESULTS, tuples->n);
+    if (predicate->node) {
+        ship(event, exec, tuples);
+        return;
+    }
     if (predicate->alarm) {
         raise_alarms(event, exec, tuples);
         return;
@@ -358,6 +415,14 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
     for (; records; records = records->next) {
         if (records->actuation)
             mr_actuator_apply(engine, records->actuation, metrics);
+        if (records->shipment) {
+            records->shipment->record = records->bytes;
+            records->shipment->record_bytes = records->len;
+            records->shipment->time_ns = records->time_ns;
+            mr_actuator_ship(engine, records->shipment, metrics);
+            if (!engine->program_events_only && !mr_events_wanted(engine, "action"))
+                continue;
+        }
         if (records->alarm &&
             (!mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns, records->bytes,
                              records->len, metrics) ||

@@ -116,6 +116,9 @@ enum mr_status mr_actuator_open(struct mr_engine *engine, struct mr_error *error
 void mr_actuator_close(struct mr_engine *engine);
 void mr_actuator_apply(struct mr_engine *engine, const struct mr_actuation *actuation,
                        struct mr_metrics *metrics);
+/* Ships a tuple, which the record of its event holds. */
+void mr_actuator_ship(struct mr_engine *engine, const struct mr_shipment *shipment,
+                      struct mr_metrics *metrics);
 
 /* ---- attributes.c ---- */
 
@@ -147,9 +150,11 @@ enum mr_status mr_load_program(const char *spec, const char *const *settings, ui
 enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE *diagnostics,
                                 struct mr_program **list, struct mr_error *error);
 
-/* mr_analog_plan(), messages printed. */
+/* mr_analog_plan(), messages printed. `check`: the plan will not run; of one program then, those
+ * that it ships to may be missing. */
 enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,
-                            const struct mr_plan *before, FILE *diagnostics, struct mr_plan **plan);
+                            const struct mr_plan *before, bool check, FILE *diagnostics,
+                            struct mr_plan **plan);
 
 /* ---- control.c ---- */
 /* The control socket, and the thread that serves it and runs the commands of --at-packet. */

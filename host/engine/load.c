@@ -137,13 +137,15 @@ enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE 
 }
 
 enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,
-                            const struct mr_plan *before, FILE *diagnostics, struct mr_plan **plan)
+                            const struct mr_plan *before, bool check, FILE *diagnostics,
+                            struct mr_plan **plan)
 {
     struct mr_diagnostics *messages = mr_diagnostics_new();
 
     if (!messages)
         return MR_ERR_MEMORY;
-    enum mr_status status = mr_analog_plan(list, n, before, messages, plan);
+    enum mr_status status = check && n == 1 ? mr_analog_plan_alone(list[0], messages, plan)
+                                            : mr_analog_plan(list, n, before, messages, plan);
     mr_diagnostics_print(messages, diagnostics, false);
     mr_diagnostics_free(messages);
     return status;

@@ -27,7 +27,7 @@ static enum mr_status make_plan(const struct mr_engine_programs *programs, FILE 
     enum mr_status status = mr_load_programs(programs, diagnostics, list, &error);
 
     if (!status)
-        status = mr_load_plan(list, programs->n_files, NULL, diagnostics, plan);
+        status = mr_load_plan(list, programs->n_files, NULL, true, diagnostics, plan);
     if (error.text[0])
         fprintf(diagnostics, "millrace: %s\n", error.text);
     for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)

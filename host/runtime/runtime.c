@@ -459,6 +459,7 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
     record->len = (uint32_t)len;
     record->alarm = 0;
     record->actuation = NULL;
+    record->shipment = NULL;
     record->time_ns = origin->time_ns;
     memcpy(record->bytes, bytes, len);
     if (exec->last_record)

@@ -22,6 +22,7 @@ struct mr_tick {
 };
 
 struct mr_actuation;
+struct mr_shipment;
 
 /* An output record (one event) waiting for its turn. */
 struct mr_record {
@@ -33,6 +34,7 @@ struct mr_record {
     uint32_t alarm;   /* 1 + index of the plan's alarm that it raises; 0: none */
     uint64_t time_ns; /* of its origin */
     const struct mr_actuation *actuation; /* NULL: none; the token's memory */
+    struct mr_shipment *shipment;         /* the same; what is shipped stands in bytes */
     char bytes[];
 };
 
