@@ -43,6 +43,8 @@ bool analog_segments(struct merge *merge)
             return false;
         analog_flow(chain, flow);
         collect(chain, flow, segment, &set);
+        if (segment == merge->segments) /* packets come also where nobody looks at them */
+            add_to_set(&set, chain->input);
         for (uint32_t p = 0; p < chain->n_predicates; p++) /* alone it keeps those it never uses */
             segment->predicates[p] =
                 in_set(&set, p) || merge->n_programs == 1 ? merge->n_predicates++ : MR_NO_INDEX;
