@@ -96,7 +96,7 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
  * costs is shared by its rows; still there is something to steal while a lane is being run. */
 static inline uint32_t mr_runtime_lanes(uint32_t workers)
 {
-    return workers < 2 ? 1 : 8 * workers;
+    return workers < 2 ? 1 : workers < 4 ? 4 * workers : 8 * workers;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,

@@ -11,7 +11,7 @@
 #define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
 #define MOST_PAUSES  32      /* between two rounds without work */
-#define OWN_BURSTS   4       /* a worker, before it looks at others' lanes */
+#define OWN_BURSTS   2       /* a worker, before it looks at others' lanes */
 #define SLEEP_NS     1000000 /* at most; then it looks again ... */
 #define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
 #define JUMP_NS      3600000000000u /* an hour: further off a stamp is not believed at once ... */

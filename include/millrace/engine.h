@@ -59,7 +59,7 @@ struct mr_engine_config {
     const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
     uint32_t workers;          /* 0: one for each core that capture threads leave, at least half */
     uint32_t tokens;           /* 0: 1,000 */
-    uint32_t lanes;            /* 0: 8 a worker; 1 for a single one */
+    uint32_t lanes;            /* 0: 1 for one worker, else 4 or 8 each */
     uint32_t burst;            /* packets a token; 0: 256 */
     uint64_t max_flows;        /* 0: 1,048,576 */
     uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
