@@ -118,7 +118,7 @@ static bool believed(struct mr_worker *worker, uint64_t time_ns)
         return false;
     runtime->jumped = 0;
     if (time_ns < runtime->last_time_ns) /* the clock was ahead, or another capture begins */
-        runtime->second = time_ns / 1000000000u - 1;
+        runtime->second = time_ns < 1000000000u ? 0 : time_ns / 1000000000u - 1;
     runtime->last_time_ns = time_ns;
     return true;
 }
