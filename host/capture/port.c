@@ -47,6 +47,11 @@ enum mr_port_kind mr_port_kind_of(const char *name)
     return !strncmp(name, "net_", 4) ? MR_PORT_VIRTUAL : MR_PORT_KERNEL;
 }
 
+uint32_t mr_port_own_packets(enum mr_port_kind kind)
+{
+    return kind == MR_PORT_CARD ? CARD_FRAMES : kind == MR_PORT_XDP ? XDP_FRAMES : 0;
+}
+
 /* ---- opening ---- */
 
 static enum mr_status find_card(struct mr_port *port, struct mr_error *error)
@@ -88,22 +93,24 @@ static enum mr_status probe(struct mr_port *port, struct mr_error *error)
 static enum mr_status make_pool(struct mr_port *port, const struct mr_port_config *config,
                                 struct mr_error *error)
 {
+    /* what stands in the device's rings comes on top: it takes a frame for each one it hands us */
+    uint32_t packets = config->packets + port->facts.queues * mr_port_own_packets(port->facts.kind);
     char name[32];
     snprintf(name, sizeof name, "millrace_port%u", config->index);
     if (port->facts.kind == MR_PORT_CARD) { /* memory that the card reaches */
-        port->pool = rte_pktmbuf_pool_create(name, config->packets, 256, 0, (uint16_t)port->room,
+        port->pool = rte_pktmbuf_pool_create(name, packets, 256, 0, (uint16_t)port->room,
                                              rte_eth_dev_socket_id(port->id));
-        port->facts.pool_bytes = mr_pool_memory_bytes(config->packets, port->room);
+        port->facts.pool_bytes = mr_pool_memory_bytes(packets, port->room);
         if (port->pool)
             return MR_OK;
         return mr_fail(error, MR_ERR_START,
                        "-i %s: no memory for %u packets (%.0f MiB): %s; reserve hugepages, e.g. "
                        "echo 1024 > /proc/sys/vm/nr_hugepages",
-                       port->name, config->packets, (double)port->facts.pool_bytes / 1048576,
+                       port->name, packets, (double)port->facts.pool_bytes / 1048576,
                        rte_strerror(rte_errno));
     }
     struct mr_pool_config pool = {.name = name,
-                                  .packets = config->packets,
+                                  .packets = packets,
                                   .room = port->room,
                                   .whole = port->facts.kind == MR_PORT_XDP};
     port->facts.pool_bytes = mr_pool_memory_bytes(pool.packets, pool.room);

@@ -31,7 +31,7 @@ struct mr_port_config {
     const char *name; /* copied */
     uint16_t index;   /* counted from 0 */
     uint32_t queues;  /* wanted */
-    uint32_t packets; /* that may be held at the same time */
+    uint32_t packets; /* that may be held at the same time, besides the device's own */
     bool promiscuous;
 };
 
@@ -50,6 +50,8 @@ struct mr_port_facts {
 };
 
 enum mr_port_kind mr_port_kind_of(const char *name);
+/* How many packets a queue of such a port holds itself, besides those of its config. */
+uint32_t mr_port_own_packets(enum mr_port_kind kind);
 
 /* Has this process the rights that interfaces of the kernel want? */
 bool mr_port_may_capture(void);

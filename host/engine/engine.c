@@ -108,7 +108,9 @@ static enum mr_status start_dpdk(struct mr_engine *engine, struct mr_error *erro
         if (mr_port_kind_of(config->ports[i]) == MR_PORT_CARD)
             cards[dpdk.n_cards++] = config->ports[i];
     dpdk.cards = cards;
-    dpdk.card_bytes = (uint64_t)dpdk.n_cards * mr_live_packets(config) * 4096;
+    dpdk.card_bytes =
+        (uint64_t)dpdk.n_cards *
+        (mr_live_packets(config) + config->queues * mr_port_own_packets(MR_PORT_CARD)) * 4096;
     enum mr_status status = mr_dpdk_start(&dpdk, error);
     engine->dpdk_started = !status;
     free(cards);

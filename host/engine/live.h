@@ -116,7 +116,7 @@ bool mr_live_ready(void *user);
 
 /* What live capture takes at the most; after mr_live_open(). */
 struct mr_engine_config;
-/* How many packets a port may hold at the same time. */
+/* How many packets a port may hold at the same time, besides those in its device's rings. */
 uint32_t mr_live_packets(const struct mr_engine_config *config);
 struct mr_live_memory {
     uint64_t packets, rings, bursts;
