@@ -36,6 +36,7 @@ struct mr_intake {
 struct mr_interval {
     bool begun;
     uint64_t last_ns;       /* packet time of the last event */
+    uint64_t swept_ns;      /* packet time when the devices of live capture were last asked */
     struct mr_metrics last; /* the sums at that time */
 };
 

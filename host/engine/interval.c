@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SECOND_NS 1000000000u
+#define SWEEP_NS  (60ull * SECOND_NS)
 
 static uint64_t load(const _Atomic uint64_t *value)
 {
@@ -160,12 +161,27 @@ enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error
                                      : MR_OK;
 }
 
+/* The kernel counts in 32 bits and forgets what it has told: it is asked long before they are full.
+ */
+static void sweep(struct mr_engine *engine, uint64_t time_ns)
+{
+    struct mr_interval *interval = &engine->interval;
+
+    if (!engine->live || (time_ns >= interval->swept_ns && time_ns - interval->swept_ns < SWEEP_NS))
+        return;
+    interval->swept_ns = time_ns;
+    mr_metrics_refresh(engine);
+}
+
 void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
     uint64_t length_ns = (uint64_t)engine->config.stats_interval_s * SECOND_NS;
 
-    if (!length_ns || !time_ns)
+    if (!time_ns)
+        return;
+    sweep(engine, time_ns);
+    if (!length_ns)
         return;
     if (!interval->begun) {
         interval->begun = true;
