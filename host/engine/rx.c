@@ -23,7 +23,11 @@
 #define NAP_FIRST_NS 50000u
 #define NAP_LAST_NS  1000000u
 #define LAST_NS      100000000u /* for reading, once capture stops */
-#define BEHIND_NS    50000u     /* no burst is free: the workers need the core more */
+/* Drivers that work on several packets at once give none to who asks for few, and may ask for a
+ * whole number of their steps. */
+#define ASK_LEAST 32u
+#define ASK_STEP  8u
+#define BEHIND_NS 50000u /* no burst is free: the workers need the core more */
 
 static bool stopping(const struct mr_rx *rx)
 {
@@ -150,7 +154,7 @@ static void take(struct mr_rx *rx, uint32_t n)
     }
     burst->n = to;
     mr_metrics_add(&rx->metrics, MR_COUNT_BYTES_RECEIVED, bytes);
-    if (to == MR_BURST_MAX)
+    if (to > MR_BURST_MAX - ASK_LEAST)
         close_burst(rx);
 }
 
@@ -237,7 +241,7 @@ static uint32_t round_of_reading(struct mr_rx *rx, bool polling)
     struct mr_rx_burst *b = open_burst(rx);
     if (!b)
         return fall_behind(rx);
-    n = receive(rx, b->burst.mbufs + b->burst.n, MR_BURST_MAX - b->burst.n);
+    n = receive(rx, b->burst.mbufs + b->burst.n, (MR_BURST_MAX - b->burst.n) & ~(ASK_STEP - 1));
     if (n)
         take(rx, n);
     return n;
