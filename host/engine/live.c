@@ -147,8 +147,10 @@ enum mr_status mr_live_start(struct mr_live *live, struct mr_error *error)
             atomic_fetch_add_explicit(&live->running, 1, memory_order_relaxed);
             if (pthread_create(&rx->thread, NULL, mr_rx_main, rx)) {
                 atomic_fetch_sub_explicit(&live->running, 1, memory_order_relaxed);
-                if (rx->polls)
-                    atomic_fetch_sub_explicit(&live->ports[i].polling, 1, memory_order_relaxed);
+                /* those that run wait for all that poll: for none that never starts */
+                for (uint32_t k = q; k < live->ports[i].n_rx; k++)
+                    if (live->ports[i].rx[k].polls)
+                        atomic_fetch_sub_explicit(&live->ports[i].polling, 1, memory_order_relaxed);
                 return mr_fail(error, MR_ERR_START, "cannot start a capture thread for %s",
                                mr_port_facts(rx->port)->name);
             }
