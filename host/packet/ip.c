@@ -72,6 +72,7 @@ enum mr_drop mr_decode_ipv4(struct mr_walk *w)
         return MR_DROP_TRUNCATED;
     set_endpoints(w, header + 12, 4);
     w->packet->ttl = header[8];
+    w->rerouted = false;
     if (mr_checksum_wanted(w->decoder)) {
         uint64_t sum = mr_sum_20(header);
         if (header_len > IPV4_HEADER)

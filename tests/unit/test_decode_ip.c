@@ -60,6 +60,17 @@ static void ipv6_extension_headers(void **state)
     frame.data[routing + 3] = 1;
     frame.data[frame.len - 1]++;
     assert_int_equal(decode(1), MR_DROP_NONE);
+    /* but not so a packet within */
+    begin_ethernet();
+    v6();
+    routing = pk_extension(&frame, 43, 24);
+    pk_ipv4(&frame, "192.0.2.1", "192.0.2.2");
+    tcp("x");
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    frame.data[routing + 3] = 1;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    frame.data[frame.len - 1]++;
+    assert_int_equal(decode(1), MR_DROP_CHECKSUM);
     /* hop-by-hop options come first or not at all */
     begin_ethernet();
     v6();
