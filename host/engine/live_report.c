@@ -70,10 +70,27 @@ static void ask_device(const struct mr_live *live, const struct mr_live_port *po
     set(&m->counters[MR_COUNT_PACKETS_RECEIVED], counts.missed + counts.damaged + left);
 }
 
+/* Are there more packets on their way than have room? `received` is read last, and this thread may
+ * have stood still before: a second look tells whether what had come by then has left since. */
+static void look_at_accounts(struct mr_live *live)
+{
+    struct mr_live_account a, now;
+
+    for (uint32_t i = 0; mr_live_account(live, i, &a); i++) {
+        if (a.waiting <= MR_RX_BURSTS * MR_BURST_MAX)
+            continue;
+        bool negative = a.waiting > a.received;
+        if (!negative && mr_live_account(live, i, &now)) {
+            uint64_t out = now.received - now.waiting;
+            if (a.received <= out + MR_RX_BURSTS * MR_BURST_MAX)
+                continue;
+        }
+        live->unbalanced++;
+    }
+}
+
 void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
 {
-    struct mr_live_account account;
-
     for (uint32_t i = 0; i < live->n_ports; i++)
         for (uint32_t q = 0; q < live->ports[i].n_rx; q++) {
             struct mr_rx *rx = &live->ports[i].rx[q];
@@ -81,8 +98,7 @@ void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
             mr_metrics_sum(sum, &rx->metrics);
             mr_metrics_sum(sum, &rx->device);
         }
-    for (uint32_t i = 0; mr_live_account(live, i, &account); i++)
-        live->unbalanced += account.waiting > MR_RX_BURSTS * MR_BURST_MAX;
+    look_at_accounts(live);
 }
 
 bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account)
