@@ -126,8 +126,8 @@ static void retire(struct mr_worker *worker, struct mr_token *token)
         mr_histogram_add(&worker->latency, mr_ticks_now(&runtime->ticks) - token->arrived_ticks,
                          packets);
     mr_runtime_token_put(runtime, token);
-    if (last)
-        atomic_store_explicit(&runtime->finished, 1, memory_order_release);
+    if (last) /* who falls asleep looks at it once more: any_work() */
+        atomic_store_explicit(&runtime->finished, 1, memory_order_seq_cst);
     mr_runtime_wake(runtime, last);
 }
 
