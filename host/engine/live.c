@@ -338,8 +338,6 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
     uint64_t until_ns;
     (void)metrics;
 
-    if (!engine->first_burst_ns)
-        engine->first_burst_ns = mr_clock_ns();
     /* asked before the rings are looked at: what they hold then is all that comes */
     uint32_t running = atomic_load_explicit(&live->running, memory_order_acquire);
     while (token->burst.n < engine->config.burst && (rx = oldest(live, &until_ns)))
@@ -349,6 +347,8 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
         (live->end_ns && now_ns >= live->end_ns))
         stop_reading(live);
     if (token->burst.n) {
+        if (!engine->first_burst_ns)
+            engine->first_burst_ns = now_ns;
         uint64_t last_ns = token->burst.packets[token->burst.n - 1].time_ns;
         if (last_ns / SECOND_NS > live->second)
             live->second = last_ns / SECOND_NS;
