@@ -31,6 +31,8 @@ static void put_counters(const struct mr_engine *engine, FILE *to)
                          "packets dropped before they got a token, by reason");
     for (int i = 1; i < MR_N_DROPS; i++) {
         char reason[64];
+        if (i == MR_DROP_FRAGMENT_HELD) /* falls, too: a gauge */
+            continue;
         lower(mr_drop_name((enum mr_drop)i), reason, sizeof reason);
         struct mr_prometheus_label label = {"reason", reason};
         mr_prometheus_count(to, "millrace_drops_total", "", &label, 1, mr_report_drop(engine, i));
@@ -59,6 +61,9 @@ static void put_gauges(const struct mr_engine *engine, FILE *to)
     put_gauge(to, "millrace_bursts_in_flight", "bursts under way", f.usage.tokens_in_flight);
     put_gauge(to, "millrace_bursts_in_flight_highest", "the most bursts that were under way",
               f.usage.max_in_flight);
+    put_gauge(to, "millrace_fragments_held",
+              "fragments that wait for others, or were merged into their datagram",
+              (double)mr_report_drop(engine, MR_DROP_FRAGMENT_HELD));
     put_gauge(to, "millrace_buffers_used_bytes", "bytes of buffers in use",
               (double)f.buffers.used_bytes);
     put_gauge(to, "millrace_buffers_peak_bytes", "the most bytes of buffers that were in use",
