@@ -100,7 +100,7 @@ static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, struct mr
 void mr_slot_close(struct mr_offload *o, enum mr_close why, uint64_t now_ns)
 {
     struct mr_slot *slot = o->filling;
-    uint64_t age = now_ns - slot->opened_ns;
+    uint64_t age = now_ns > slot->opened_ns ? now_ns - slot->opened_ns : 0; /* read by others */
 
     o->filling = NULL;
     slot->state = MR_SLOT_CLOSED;
