@@ -86,7 +86,7 @@ static void broken_stamps(void **state)
     char *good = text_of(settings[0], NULL);
     uint32_t expected = silent_ones(good);
     assert_true(expected > 100);
-    for (enum stamps stamps = STAMPS_BROKEN; stamps <= STAMPS_TWO_CAPTURES; stamps++) {
+    for (enum stamps stamps = STAMPS_BROKEN; stamps <= STAMPS_FROM_0; stamps++) {
         char *first = NULL;
         for (size_t i = 0; i < 4; i++) {
             struct setting s = settings[i];

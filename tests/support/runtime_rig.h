@@ -235,7 +235,7 @@ static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
 
 /* ---- the machine around the runtime ---- */
 
-enum stamps { STAMPS_GOOD, STAMPS_BROKEN, STAMPS_TWO_CAPTURES };
+enum stamps { STAMPS_GOOD, STAMPS_BROKEN, STAMPS_TWO_CAPTURES, STAMPS_FROM_0 };
 
 struct rig {
     const struct mr_plan *plan;
@@ -274,7 +274,10 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
             p->time_ns -= 900000000u;
         if (rig->stamps == STAMPS_BROKEN && p->number % 1201 == 1)
             p->time_ns = p->number % 2 ? UINT64_MAX / 2 : 1;
-        if (rig->stamps == STAMPS_TWO_CAPTURES && p->number <= rig->n_packets / 2)
+        uint64_t half = rig->n_packets / 2;
+        if (rig->stamps == STAMPS_FROM_0 && p->number > half) /* 0.1 s to begin with */
+            p->time_ns -= half * 6000000u + half / 1700 * 10000000000u + 900000000u;
+        if (rig->stamps >= STAMPS_TWO_CAPTURES && p->number <= half)
             p->time_ns += 1000000000000000u; /* the older one comes second */
         p->src.family = 4;
         p->src.port = (uint16_t)(p->number % 5);
