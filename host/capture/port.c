@@ -16,6 +16,7 @@
 #include <time.h>
 
 #define CARD_ROOM    (2048 + RTE_PKTMBUF_HEADROOM)
+#define CARD_MTU     9000u
 #define CARD_FRAMES  4096u /* descriptors of a queue at most */
 #define XDP_FRAMES   2048u
 #define VIRTUAL_ROOM (16384 + RTE_PKTMBUF_HEADROOM)
@@ -131,6 +132,9 @@ static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, 
     struct rte_eth_conf conf = {0};
     bool spread = queues > 1 && info->flow_type_rss_offloads && port->facts.kind != MR_PORT_KERNEL;
     conf.rxmode.offloads = info->rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+    /* without it a card gives no frame over 1518 bytes; several buffers make a long one */
+    if (port->facts.kind == MR_PORT_CARD && conf.rxmode.offloads)
+        conf.rxmode.mtu = info->max_mtu < CARD_MTU ? info->max_mtu : CARD_MTU;
     if (spread) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_key = (uint8_t *)(uintptr_t)symmetric_key;
@@ -140,6 +144,8 @@ static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, 
         if (conf.rx_adv_conf.rss_conf.rss_key_len > sizeof symmetric_key)
             conf.rx_adv_conf.rss_conf.rss_key = NULL;
     }
+    if (port->facts.kind == MR_PORT_CARD) /* with a tag; it gives whole frames or none */
+        port->facts.packet_bytes = (conf.rxmode.mtu ? conf.rxmode.mtu : 1500) + 18;
     /* net_af_xdp has queues in pairs only: those to send stay unused */
     uint16_t senders = port->facts.kind == MR_PORT_XDP ? (uint16_t)queues : 0;
     int result = rte_eth_dev_configure(port->id, (uint16_t)queues, senders, &conf);
@@ -208,7 +214,6 @@ enum mr_status mr_port_open(struct mr_port **out, const struct mr_port_config *c
     switch (port->facts.kind) {
     case MR_PORT_CARD:
         port->room = CARD_ROOM;
-        port->facts.packet_bytes = 9018;
         port->facts.tells_missed = true;
         status = find_card(port, error);
         port->opened = !status;

@@ -86,6 +86,7 @@ static const uint8_t *join_pieces(struct mr_rx *rx, const struct rte_mbuf *mbuf,
 static enum mr_drop describe(struct mr_rx *rx, const struct rte_mbuf *mbuf, uint64_t now_ns,
                              struct mr_packet *packet, struct mr_buffer **kept)
 {
+    const struct mr_port_facts *facts = mr_port_facts(rx->port);
     struct mr_buffer *pieces = NULL;
     const uint8_t *data = rte_pktmbuf_mtod(mbuf, const uint8_t *);
     enum mr_drop reason = MR_DROP_NONE;
@@ -93,7 +94,7 @@ static enum mr_drop describe(struct mr_rx *rx, const struct rte_mbuf *mbuf, uint
     *kept = NULL;
     if (mbuf->nb_segs > 1 && !(data = join_pieces(rx, mbuf, &pieces)))
         reason = MR_DROP_NO_BUFFER;
-    else if (mbuf->pkt_len >= mr_port_facts(rx->port)->packet_bytes)
+    else if (mbuf->pkt_len >= facts->packet_bytes && facts->kind != MR_PORT_CARD)
         reason = MR_DROP_TRUNCATED; /* it filled its frame to the last byte: there was more */
     if (reason != MR_DROP_NONE) {
         mr_metrics_drop(&rx->metrics, reason, 1);
