@@ -257,6 +257,10 @@ enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error)
 
 void mr_port_stop(struct mr_port *port)
 {
+    /* a flag of the interface, which outlives its socket */
+    if (port->started && port->facts.kind == MR_PORT_XDP && port->promiscuous &&
+        !port->was_promiscuous)
+        rte_eth_promiscuous_disable(port->id);
     if (port->started)
         rte_eth_dev_stop(port->id);
     port->started = false;
