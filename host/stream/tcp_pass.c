@@ -55,6 +55,14 @@ void tcp_pass_data(struct pass *p, uint8_t d, const struct mr_piece *piece)
     advance(p, d, end - side->next_seq);
 }
 
+/* Data behind the depth is not kept: remembers how far it goes. */
+static void note_deeper(struct mr_tcp_direction *side, uint32_t end)
+{
+    if (!(side->flags & SIDE_DEEPER) || mr_before(side->deep_end, end))
+        side->deep_end = end;
+    side->flags |= SIDE_DEEPER;
+}
+
 bool tcp_too_deep(struct pass *p, uint8_t d, struct mr_piece *piece)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
@@ -63,11 +71,11 @@ bool tcp_too_deep(struct pass *p, uint8_t d, struct mr_piece *piece)
         return false;
     uint64_t offset = side->delivered + (piece->start - side->next_seq);
     if (offset >= p->config->depth) {
-        side->flags |= SIDE_DEEPER;
+        note_deeper(side, piece->start + piece->len);
         return true;
     }
     if (piece->len > p->config->depth - offset) {
-        side->flags |= SIDE_DEEPER;
+        note_deeper(side, piece->start + piece->len);
         piece->len = (uint32_t)(p->config->depth - offset);
     }
     return false;
@@ -81,8 +89,15 @@ void tcp_check_depth(struct pass *p, uint8_t d)
     if (!(side->flags & SIDE_BASE) ||
         (side->delivered < p->config->depth && !(side->flags & SIDE_DEEP)))
         return;
-    if (fin_ahead || side->flags & SIDE_DEEPER)
-        tcp_pass_by(p, d, fin_ahead ? side->fin_seq - side->next_seq : 0);
+    if (!fin_ahead && !(side->flags & SIDE_DEEPER))
+        return;
+    uint32_t to = side->next_seq;
+    if (fin_ahead)
+        to = side->fin_seq;
+    else if (!(side->flags & SIDE_FIN) && mr_before(to, side->deep_end))
+        to = side->deep_end; /* and once only: the numbers come round */
+    side->flags &= ~(uint32_t)SIDE_DEEPER;
+    tcp_pass_by(p, d, to - side->next_seq);
 }
 
 void tcp_bypass(struct pass *p)

@@ -67,6 +67,25 @@ static void hole_given_up_after_bytes(void **state)
     rig_free(r);
 }
 
+/* What passes uninspected does not depend on the order of segments. */
+static void behind_the_depth_in_any_order(void **state)
+{
+    (void)state;
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        struct rig *r = rig_new();
+        r->config.depth = 15;
+        rig_open(r, 100, 500);
+        for (int k = 0; k < 3; k++)
+            rig_send(r, C, 101 + 10 * (uint32_t)orders[i][k], 501, A, zeros, 10);
+        rig_finish(r, MR_FLOW_END_TIMEOUT);
+        assert_int_equal(delivered(r, C), 15);
+        assert_int_equal(r->flows[0]->flow.uninspected[C], 15);
+        rig_free(r);
+    }
+}
+
 static void hole_waits_for_its_acknowledgment(void **state)
 {
     (void)state;
@@ -454,6 +473,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hole_given_up_after_bytes),
+        cmocka_unit_test(behind_the_depth_in_any_order),
         cmocka_unit_test(hole_waits_for_its_acknowledgment),
         cmocka_unit_test(hole_given_up_after_time),
         cmocka_unit_test(a_fast_burst_is_not_time),
