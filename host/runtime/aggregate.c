@@ -62,27 +62,41 @@ static uint32_t find_groups(struct mr_exec *exec, const struct mr_plan_rule *rul
     return n;
 }
 
-/* The elements of a group behind one another; what passes the limit is left out. */
-static bool make_list(struct mr_exec *exec, const struct mr_plan_aggregate *a,
-                      const struct mr_tuples *t, const uint32_t *group_of, uint32_t group,
-                      union mr_value *result)
+/* The elements of each group behind one another; what passes the limit of a list is left out. Once
+ * through the rows to count, once to write, however many groups there are. */
+static bool make_lists(struct mr_exec *exec, const struct mr_plan_aggregate *a,
+                       const struct mr_tuples *t, const uint32_t *group_of, uint32_t n,
+                       union mr_value *out)
 {
     const union mr_value *values = t->columns[a->column];
-    uint32_t bytes = 0, at = 0;
+    uint32_t *bytes = mr_exec_alloc(exec, n * sizeof *bytes);
+    uint32_t *at = mr_exec_alloc(exec, n * sizeof *at);
+    uint8_t **lists = mr_exec_alloc(exec, n * sizeof *lists);
     struct mr_element e;
 
-    for (uint32_t row = 0; row < t->n; row++)
-        if (group_of[row] == group && mr_element_of(a->type, &values[row], &e) &&
-            e.len <= MR_LIST_MAX_BYTES && bytes + MR_LIST_HEAD + e.len <= MR_LIST_MAX_BYTES)
-            bytes += MR_LIST_HEAD + e.len;
-    uint8_t *list = mr_exec_alloc(exec, bytes ? bytes : 1);
-    if (!list)
+    if (!bytes || !at || !lists)
         return false;
-    for (uint32_t row = 0; row < t->n; row++)
-        if (group_of[row] == group && mr_element_of(a->type, &values[row], &e) &&
-            e.len <= MR_LIST_MAX_BYTES && at + MR_LIST_HEAD + e.len <= bytes)
-            at += mr_list_write(list + at, &e);
-    *result = mr_value_bytes(list, at);
+    memset(bytes, 0, n * sizeof *bytes);
+    for (uint32_t row = 0; row < t->n; row++) {
+        uint32_t *of = &bytes[group_of[row]];
+        if (mr_element_of(a->type, &values[row], &e) && e.len <= MR_LIST_MAX_BYTES &&
+            *of + MR_LIST_HEAD + e.len <= MR_LIST_MAX_BYTES)
+            *of += MR_LIST_HEAD + e.len;
+    }
+    for (uint32_t g = 0; g < n; g++) {
+        at[g] = 0;
+        lists[g] = mr_exec_alloc(exec, bytes[g] ? bytes[g] : 1);
+        if (!lists[g])
+            return false;
+    }
+    for (uint32_t row = 0; row < t->n; row++) {
+        uint32_t g = group_of[row];
+        if (mr_element_of(a->type, &values[row], &e) && e.len <= MR_LIST_MAX_BYTES &&
+            at[g] + MR_LIST_HEAD + e.len <= bytes[g])
+            at[g] += mr_list_write(lists[g] + at[g], &e);
+    }
+    for (uint32_t g = 0; g < n; g++)
+        out[g] = mr_value_bytes(lists[g], at[g]);
     return true;
 }
 
@@ -122,12 +136,12 @@ static bool aggregate_column(struct mr_exec *exec, const struct mr_plan_aggregat
 
     if (!counts || !values)
         return false;
+    if (a->kind == MR_AGGREGATE_LIST)
+        return make_lists(exec, a, t, group_of, n, out);
     for (uint32_t g = 0; g < n; g++) {
         counts[g] = 0;
         out[g] = a->kind == MR_AGGREGATE_MIN || a->kind == MR_AGGREGATE_MAX ? values[firsts[g]]
                                                                             : mr_value_int(0);
-        if (a->kind == MR_AGGREGATE_LIST && !make_list(exec, a, t, group_of, g, &out[g]))
-            return false;
     }
     for (uint32_t row = 0; row < t->n; row++) {
         counts[group_of[row]]++;
