@@ -347,7 +347,7 @@ static void check_keys(struct compile *compile, const struct component *componen
         if (type == MR_TYPE_ANY)
             continue;
         if (type == MR_TYPE_NODE || type == MR_TYPE_PACKET || type == MR_TYPE_STREAM ||
-            type == MR_TYPE_REAL) {
+            type == MR_TYPE_REAL || type == MR_TYPE_LIST) {
             const char *name = key->predicate->names[key->index - 1];
             analog_error(compile, &key->index_where,
                          "attribute %lld of %s (%s) is of type %s, which cannot be a key",

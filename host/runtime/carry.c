@@ -130,6 +130,7 @@ static union mr_value usual_value(enum mr_type type, const struct mr_context *c,
     case MR_TYPE_FLOW:
         return mr_value_bytes(&c->key, sizeof c->key);
     case MR_TYPE_STRING:
+    case MR_TYPE_LIST:
         return mr_value_bytes("", 0);
     default:
         return mr_value_int(0);
@@ -191,21 +192,29 @@ static bool carry_context(const struct change *change, struct mr_exec *exec,
 
 /* ---- a table ---- */
 
-/* Contexts lie where they lay; only the numbers of predicates may have changed. */
+/* Contexts lie where they lay; only the numbers of predicates may have changed. Into a serial group
+ * come rows of any predicate, also of such as the new plan does not have. */
 static void hand_over(const struct change *change, struct mr_context_table *from,
                       struct mr_context_table *to)
 {
     struct mr_context *all[MR_CONTEXT_SLICE];
     struct mr_context_table table = *to;
-    bool more = from->row_bytes && !change->same_predicates;
+    bool serial = change->old->groups[change->old_group].kind == MR_STAGE_SERIAL;
+    bool more = from->row_bytes && (serial || !change->same_predicates);
 
     *to = *from;
     *from = table;
     while (more) {
         uint32_t n = mr_contexts_all(to, all, &more);
-        for (uint32_t i = 0; i < n; i++)
-            if (all[i]->row)
-                all[i]->row->predicate = change->predicates[all[i]->row->predicate];
+        for (uint32_t i = 0; i < n; i++) {
+            if (!all[i]->row)
+                continue;
+            uint32_t predicate = change->predicates[all[i]->row->predicate];
+            if (predicate == MR_NO_PREDICATE)
+                all[i]->row = NULL;
+            else
+                all[i]->row->predicate = predicate;
+        }
     }
 }
 

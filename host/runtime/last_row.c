@@ -101,6 +101,7 @@ static bool set_cell(struct mr_exec *exec, enum mr_type type, struct mr_context 
         *cell = mr_value_bytes(bytes, sizeof c->key);
         break;
     case MR_TYPE_STRING:
+    case MR_TYPE_LIST:
         *cell = mr_value_bytes("", 0);
         break;
     default:

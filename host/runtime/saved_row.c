@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define SAVED_STRING_BYTES 64 /* longer strings become empty */
+#define SAVED_STRING_BYTES 64 /* longer strings and lists become empty */
 
 static_assert(sizeof(struct mr_flow_key) <= SAVED_STRING_BYTES, "the room for a flow's key");
 
@@ -44,6 +44,7 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *c, const struct 
             memory += (sizeof(struct mr_flow_key) + 15) / 16 * 16;
             break;
         case MR_TYPE_STRING:
+        case MR_TYPE_LIST:
             if (cell->b.len > SAVED_STRING_BYTES) {
                 *cell = mr_value_bytes("", 0);
             } else if (cell->b.len) {
@@ -75,6 +76,7 @@ static bool borrow(struct mr_exec *exec, enum mr_type type, union mr_value *cell
         *cell = mr_value_bytes(&no_chunk, sizeof no_chunk);
         break;
     case MR_TYPE_STRING:
+    case MR_TYPE_LIST:
         bytes = cell->b.len;
         break;
     case MR_TYPE_ADDRESS:
@@ -133,6 +135,7 @@ static uint32_t bytes_of(const struct mr_plan_predicate *p)
             bytes += ((uint32_t)sizeof(struct mr_flow_key) + 15) / 16 * 16;
             break;
         case MR_TYPE_STRING:
+        case MR_TYPE_LIST:
             bytes += SAVED_STRING_BYTES;
             break;
         default:
