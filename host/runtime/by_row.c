@@ -219,11 +219,14 @@ static void derived_rows(struct run *run, const struct mr_plan_rule *rule,
     struct mr_exec *exec = run->exec;
     uint32_t index = exec->plan->predicates[rule->head].table;
 
-    run->derivations += derived->n;
-    if (run->derivations > MAX_DERIVATIONS) {
-        mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n);
-        return;
+    uint32_t left = MAX_DERIVATIONS - run->derivations;
+    if (derived->n > left) {
+        mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n - left);
+        derived->n = left;
     }
+    run->derivations += derived->n;
+    if (!derived->n)
+        return;
     if (index != MR_NO_TABLE) {
         /* the row that stands for a context is a question, not something that was seen */
         for (uint32_t row = 0; !derived->synthetic && row < derived->n; row++) {
