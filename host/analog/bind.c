@@ -5,7 +5,10 @@
 #include "analog/lexer.h"
 #include "base/hash.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static void complain(struct compile *compile, const struct expr *call, const struct expr *arg,
                      const struct mr_bind_error *error, enum mr_status status)
@@ -30,10 +33,13 @@ static void complain(struct compile *compile, const struct expr *call, const str
 }
 
 /* Adds what a file holds to a hash over files. One that cannot be read counts as empty: bind() will
- * complain about it. */
+ * complain about it; so does one that would have to be waited for. */
 static void add_contents(const char *path, uint8_t contents[16])
 {
-    FILE *file = fopen(path, "rb");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat there;
+    bool regular = fd >= 0 && !fstat(fd, &there) && S_ISREG(there.st_mode);
+    FILE *file = regular ? fdopen(fd, "rb") : NULL;
     uint8_t block[16 + 4096];
     size_t n = 0;
 
@@ -45,6 +51,8 @@ static void add_contents(const char *path, uint8_t contents[16])
     } while (n);
     if (file)
         fclose(file);
+    else if (fd >= 0)
+        close(fd);
 }
 
 static void bind_call(struct compile *compile, struct mr_op *op, const struct expr *call)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static enum mr_status no_memory(struct mr_bind_error *error)
@@ -62,18 +63,23 @@ static enum mr_status refuse_file(struct mr_bind_error *error, const char *path,
     return MR_ERR_PROGRAM;
 }
 
-/* Reads the whole file, and puts a NUL behind it. */
+/* Reads the whole file, and puts a NUL behind it. Nothing is waited for: programs are loaded while
+ * the engine runs. */
 static enum mr_status slurp(const char *path, char **out, size_t *out_len,
                             struct mr_bind_error *error)
 {
     size_t capacity = 65536, len = 0;
     char *bytes = malloc(capacity + 1);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat there;
     enum mr_status status = MR_OK;
     ssize_t n = 1;
 
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &there))
         status = refuse_file(error, path, strerror(errno));
+    else if (!S_ISREG(there.st_mode))
+        status = refuse_file(error, path,
+                             S_ISDIR(there.st_mode) ? strerror(EISDIR) : "it is no regular file");
     else if (!bytes)
         status = no_memory(error);
     while (!status && n) {

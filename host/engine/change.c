@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The set that is to be. */
 struct change {
@@ -43,6 +44,20 @@ static enum mr_status no_such(const struct change *change, const char *name, str
                    change->n > 1 ? "are" : "is", names);
 }
 
+/* The control thread reads the program, and would wait for ever where nothing comes. */
+static enum mr_status check_path(const char *spec, struct mr_error *error)
+{
+    char name[MR_PROGRAM_NAME_BYTES];
+    const char *path = mr_load_spec(spec, name);
+    struct stat there;
+
+    if (!strcmp(path, "-"))
+        return mr_fail(error, MR_ERR_USAGE, "standard input is the engine's: give a file");
+    if (!stat(path, &there) && !S_ISREG(there.st_mode))
+        return mr_fail(error, MR_ERR_PROGRAM, "%.200s: it is no regular file: give a file", path);
+    return MR_OK; /* what cannot be looked at cannot be opened either, and that is told then */
+}
+
 /* Compiles a program into place i of the set. */
 static enum mr_status compile(struct change *change, uint32_t i, const char *spec,
                               FILE *diagnostics, struct mr_error *error)
@@ -50,8 +65,13 @@ static enum mr_status compile(struct change *change, uint32_t i, const char *spe
     const struct mr_engine_programs *config = &change->engine->config.programs;
     bool *used = calloc(config->n_settings + 1, sizeof *used);
     struct mr_program *program = NULL;
-    enum mr_status status = MR_ERR_MEMORY;
+    enum mr_status status = check_path(spec, error);
 
+    if (status) {
+        free(used);
+        return status;
+    }
+    status = MR_ERR_MEMORY;
     if (used) /* settings that only other programs know are no fault of this one */
         status = mr_load_program(spec, config->settings, config->n_settings, used, diagnostics,
                                  &program);
@@ -102,7 +122,7 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
         status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog, error);
     if (!status)
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);
-    mr_alarms_close(change->alarms, NULL);
+    mr_alarms_close(change->alarms, &engine->past_alarms);
     mr_plan_free(change->plan);
     for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
         mr_program_release(change->programs[i]);

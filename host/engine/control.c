@@ -20,7 +20,8 @@
 #define MAX_CLIENTS   8
 #define REQUEST_BYTES (64u * 1024)
 #define IDLE_NS       ((uint64_t)30 * 1000000000u)
-#define SEND_SECONDS  2
+#define ANSWER_NS     ((uint64_t)5 * 1000000000u) /* for one answer to be taken */
+#define PIECE_BYTES   (32u * 1024)
 
 struct client {
     int fd; /* -1: nobody */
@@ -43,6 +44,7 @@ struct mr_control {
     pthread_t thread;
     bool started;
     int listener, wake; /* -1: none */
+    bool nap;           /* accept nobody for a round */
     struct stat own;    /* the socket that we made */
     _Atomic uint32_t over;
     struct at *at;
@@ -68,16 +70,16 @@ static void let_go(struct client *client)
 
 static void accept_client(struct mr_control *control)
 {
-    const struct timeval patience = {.tv_sec = SEND_SECONDS};
     int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
 
-    if (fd < 0)
+    if (fd < 0) { /* no file is free: whoever waits goes on waiting, and must not keep us busy */
+        control->nap = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
         return;
+    }
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *client = &control->clients[i];
         if (client->fd >= 0)
             continue;
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
         client->fd = fd;
         client->len = 0;
         client->heard_ns = mr_clock_ns();
@@ -86,16 +88,30 @@ static void accept_client(struct mr_control *control)
     close(fd); /* as many as there may be are here */
 }
 
-static bool answer(int fd, const char *text, size_t len)
+static bool is_over(const struct mr_control *control)
 {
+    return atomic_load_explicit(&control->over, memory_order_acquire);
+}
+
+/* A client that does not take its answer in time must not keep the others, or the end, waiting. */
+static bool answer(const struct mr_control *control, int fd, const char *text, size_t len)
+{
+    uint64_t deadline_ns = mr_clock_ns() + ANSWER_NS;
+
     while (len) {
-        ssize_t n = send(fd, text, len, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
+        ssize_t n =
+            send(fd, text, len < PIECE_BYTES ? len : PIECE_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n > 0) {
+            text += n;
+            len -= (size_t)n;
+        } else if (n < 0 && errno == EAGAIN) {
+            struct pollfd one = {.fd = fd, .events = POLLOUT};
+            poll(&one, 1, 50);
+        } else if (!n || errno != EINTR) {
             return false;
-        text += n;
-        len -= (size_t)n;
+        }
+        if (len && (is_over(control) || mr_clock_ns() >= deadline_ns))
+            return false;
     }
     return true;
 }
@@ -106,9 +122,11 @@ static bool serve_lines(struct mr_control *control, struct client *client)
     char *end;
 
     while ((end = memchr(client->line, '\n', client->len))) {
+        if (is_over(control))
+            return false;
         size_t n = (size_t)(end - client->line);
         char *text = mr_command_request(control->engine, client->line, n);
-        bool good = text && answer(client->fd, text, strlen(text));
+        bool good = text && answer(control, client->fd, text, strlen(text));
         free(text);
         if (!good)
             return false;
@@ -119,7 +137,7 @@ static bool serve_lines(struct mr_control *control, struct client *client)
         return true;
     static const char too_long[] =
         "{\"ok\":false,\"status\":-1,\"error\":\"a request has at most 65536 bytes\"}\n";
-    answer(client->fd, too_long, sizeof too_long - 1);
+    answer(control, client->fd, too_long, sizeof too_long - 1);
     return false;
 }
 
@@ -187,11 +205,21 @@ enum mr_status mr_control_result(struct mr_engine *engine, struct mr_error *erro
 {
     const struct mr_control *control = engine->control;
 
-    if (!control || !control->at_error.status)
+    if (!control)
         return MR_OK;
-    if (error)
-        *error = control->at_error;
-    return control->at_error.status;
+    if (control->at_error.status) {
+        if (error)
+            *error = control->at_error;
+        return control->at_error.status;
+    }
+    if (atomic_load_explicit(&engine->stop_asked, memory_order_relaxed))
+        return MR_OK;
+    for (uint32_t i = 0; i < control->n_at; i++)
+        if (atomic_load_explicit(&control->at[i].state, memory_order_acquire) == AT_AHEAD)
+            return mr_fail(error, MR_ERR_USAGE,
+                           "--at-packet %llu:%s was not run: the captures have fewer packets",
+                           (unsigned long long)control->at[i].packet, control->at[i].command);
+    return MR_OK;
 }
 
 static enum mr_status read_at(struct mr_control *control, struct mr_error *error)
@@ -218,13 +246,15 @@ static enum mr_status read_at(struct mr_control *control, struct mr_error *error
 
 static void look_round(struct mr_control *control)
 {
+    bool nap = control->nap;
     struct pollfd polls[MAX_CLIENTS + 2] = {{.fd = control->wake, .events = POLLIN},
-                                            {.fd = control->listener, .events = POLLIN}};
+                                            {.fd = nap ? -1 : control->listener, .events = POLLIN}};
     uint64_t count, now_ns;
 
+    control->nap = false;
     for (uint32_t i = 0; i < MAX_CLIENTS; i++)
         polls[i + 2] = (struct pollfd){.fd = control->clients[i].fd, .events = POLLIN};
-    if (poll(polls, MAX_CLIENTS + 2, 1000) < 0)
+    if (poll(polls, MAX_CLIENTS + 2, nap ? 100 : 1000) < 0)
         return;
     if (polls[0].revents && read(control->wake, &count, sizeof count) < 0)
         return;
@@ -246,7 +276,7 @@ static void *control_main(void *argument)
 {
     struct mr_control *control = argument;
 
-    while (!atomic_load_explicit(&control->over, memory_order_acquire))
+    while (!is_over(control))
         look_round(control);
     return NULL;
 }

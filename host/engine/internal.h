@@ -72,7 +72,8 @@ struct mr_engine {
     char *event_type_text;
     bool dpdk_started;
     struct mr_error input_error;
-    struct mr_metrics metrics; /* sums, after the run (and at each interval) */
+    struct mr_metrics metrics;     /* sums, after the run (and at each interval) */
+    struct mr_metrics past_alarms; /* of alarms that went at a swap; under change_lock */
     struct mr_interval interval;
     struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;

@@ -34,7 +34,7 @@ static const char *own_setting(const char *setting, const char *program)
     return strlen(program) == n && !strncmp(setting, program, n) ? setting + n + 1 : NULL;
 }
 
-/* What a program without a given name will be called. */
+/* What a program without a given name will be called: a name that can be given as well. */
 static void name_of_file(const char *path, char name[MR_PROGRAM_NAME_BYTES])
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -42,6 +42,9 @@ static void name_of_file(const char *path, char name[MR_PROGRAM_NAME_BYTES])
     size_t n = dot && dot != base ? (size_t)(dot - base) : strlen(base);
 
     snprintf(name, MR_PROGRAM_NAME_BYTES, "%.*s", (int)n, strcmp(path, "-") ? base : "stdin");
+    for (char *c = name; *c; c++)
+        if (!name_character(*c))
+            *c = '_';
 }
 
 enum mr_status mr_load_program(const char *spec, const char *const *settings, uint32_t n_settings,
