@@ -34,8 +34,14 @@ struct mr_alarms {
 static int connect_local(const char *path, struct mr_error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
+    if (strlen(path) >= sizeof address.sun_path) {
+        mr_fail(error, MR_ERR_USAGE,
+                "--syslog %.80s...: the path of a socket has at most %zu bytes", path,
+                sizeof address.sun_path - 1);
+        return -1;
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address))
         return fd;
@@ -139,10 +145,12 @@ static bool send_syslog(const struct mr_alarms *a, const struct mr_plan_alarm *a
 static bool within(struct limit *limit, const struct mr_plan_alarm *alarm, uint64_t time_ns)
 {
     uint64_t window_ns = alarm->limit_s * NS_PER_S;
+    uint64_t away_ns =
+        time_ns > limit->start_ns ? time_ns - limit->start_ns : limit->start_ns - time_ns;
 
     if (!alarm->limit)
         return true;
-    if (!limit->told || (time_ns > limit->start_ns && time_ns - limit->start_ns >= window_ns))
+    if (!limit->told || away_ns >= window_ns) /* stamps may go back as well */
         *limit = (struct limit){.start_ns = time_ns};
     if (limit->told == alarm->limit)
         return false;

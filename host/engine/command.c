@@ -61,7 +61,9 @@ static bool start(const struct slot *slot, pid_t *pid, int *input)
     posix_spawnattr_init(&attributes);
     posix_spawnattr_setsigmask(&attributes, &none);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              POSIX_SPAWN_SETPGROUP);
     int failed = posix_spawnp(pid, slot->argv[0], &files, &attributes,
                               (char *const *)(uintptr_t)slot->argv, environ);
     posix_spawnattr_destroy(&attributes);
@@ -112,7 +114,7 @@ static bool await(struct mr_commands *c, pid_t pid, uint64_t deadline_ns)
             break;
         nanosleep(&nap, NULL);
     }
-    kill(pid, SIGKILL);
+    kill(-pid, SIGKILL); /* what it has started as well */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
     c->usage.late++;
