@@ -2,6 +2,7 @@
 #include "analog/flow.h"
 #include "analog/merge.h"
 
+#include <assert.h>
 #include <string.h>
 
 static const struct program_parts *parts_of(const struct merge *merge, uint32_t program)
@@ -81,6 +82,7 @@ static bool make_predicates(struct merge *merge, struct mr_plan *plan)
             memcpy(to->attributes, from->attributes, from->arity * sizeof *to->attributes);
         }
     }
+    assert(merge->segments); /* there is at least one program */
     plan->input = merge->segments->predicates[0];
     return true;
 }
@@ -308,6 +310,7 @@ static bool make_groups(struct merge *merge, struct mr_plan *plan)
         struct mr_plan_group *group = plan->n_groups ? &plan->groups[plan->n_groups - 1] : NULL;
         if (before && before->place.phase == entry->place.phase &&
             before->place.part == entry->place.part) {
+            assert(group);
             group->n_stages++;
         } else {
             group = &plan->groups[plan->n_groups++];

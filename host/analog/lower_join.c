@@ -1,6 +1,7 @@
 /* Tables in rules: joins, aggregates, facts, and the types of their attributes. */
 #include "analog/lower.h"
 
+#include <assert.h>
 #include <string.h>
 #include <strings.h>
 
@@ -243,6 +244,7 @@ struct mr_operand analog_lower_aggregate(struct lowering *l, struct expr *expr, 
     if (value.type == MR_TYPE_ANY)
         return value; /* reported */
     if (!can_be_aggregated(kind, value.type)) {
+        assert(expr->u.aggregate.of); /* a count, which has none, is of anything */
         analog_fail(l);
         analog_error(l->compile, &expr->where, "%s takes %s, %s is %s", expr->u.aggregate.name,
                      kind == MR_AGGREGATE_LIST                              ? "a value"

@@ -217,7 +217,7 @@ static bool check_ship(struct merge *merge, uint32_t program, const struct mr_pl
 
 static void report_circle(struct merge *merge, uint64_t left, const uint64_t *from)
 {
-    uint32_t at = (uint32_t)__builtin_ctzll(left), path[MR_MAX_PROGRAMS + 1], n = 0;
+    uint32_t at = (uint32_t)__builtin_ctzll(left), path[MR_MAX_PROGRAMS + 1] = {0}, n = 0;
     char text[512] = "";
     size_t used = 0;
 

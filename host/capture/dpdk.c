@@ -72,12 +72,12 @@ uint64_t mr_dpdk_hugepages_free(void)
     };
     uint64_t bytes = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        unsigned long long pages = 0;
+        char line[32];
         FILE *file = fopen(sizes[i].file, "re");
         if (!file)
             continue;
-        if (fscanf(file, "%llu", &pages) == 1)
-            bytes += pages * sizes[i].bytes;
+        if (fgets(line, sizeof line, file))
+            bytes += strtoull(line, NULL, 10) * sizes[i].bytes;
         fclose(file);
     }
     return bytes;

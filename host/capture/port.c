@@ -28,15 +28,18 @@ static const uint8_t symmetric_key[64] = {SYMMETRIC_BYTES, SYMMETRIC_BYTES, SYMM
                                           SYMMETRIC_BYTES, SYMMETRIC_BYTES, SYMMETRIC_BYTES,
                                           SYMMETRIC_BYTES, SYMMETRIC_BYTES};
 
-/* "0000:3b:00.0" or "3b:00.0" */
+/* "0000:3b:00.0" or "3b:00.0": as in the pattern, where x is a hexadecimal digit. */
+static bool is_like(const char *name, const char *pattern)
+{
+    for (; *pattern; name++, pattern++)
+        if (*pattern == 'x' ? !isxdigit((unsigned char)*name) : *name != *pattern)
+            return false;
+    return !*name;
+}
+
 static bool is_address(const char *name)
 {
-    unsigned a, b, c, d;
-    int n = 0;
-    if (sscanf(name, "%4x:%2x:%2x.%1x%n", &a, &b, &c, &d, &n) == 4 && !name[n])
-        return true;
-    n = 0;
-    return sscanf(name, "%2x:%2x.%1x%n", &a, &b, &c, &n) == 3 && !name[n];
+    return is_like(name, "xxxx:xx:xx.x") || is_like(name, "xx:xx.x");
 }
 
 enum mr_port_kind mr_port_kind_of(const char *name)

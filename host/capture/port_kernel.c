@@ -112,8 +112,8 @@ static unsigned long long effective_rights(void)
     unsigned long long rights = 0;
     FILE *file = fopen("/proc/self/status", "re");
     while (file && fgets(line, sizeof line, file))
-        if (sscanf(line, "CapEff: %llx", &rights) == 1)
-            break;
+        if (!strncmp(line, "CapEff:", 7))
+            rights = strtoull(line + 7, NULL, 16);
     if (file)
         fclose(file);
     return rights;
@@ -191,9 +191,12 @@ static void plan_ring(struct mr_port *port, uint32_t queues, uint32_t mtu, bool 
 static bool symmetric_kernel(void)
 {
     struct utsname name;
-    unsigned major = 0, minor = 0;
-    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 4 || (major == 4 && minor >= 7));
+    char *end = name.release;
+    if (uname(&name))
+        return false;
+    unsigned long major = strtoul(name.release, &end, 10);
+    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    return major > 4 || (major == 4 && minor >= 7);
 }
 
 enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port_config *config,
@@ -236,7 +239,7 @@ void mr_port_kernel_list(struct mr_port_fds *fds)
     DIR *folder = opendir("/proc/self/fd");
     fds->n = 0;
     for (struct dirent *entry; folder && fds->n < MR_PORT_FDS && (entry = readdir(folder));) {
-        int fd = atoi(entry->d_name), domain = 0;
+        int fd = (int)strtol(entry->d_name, NULL, 10), domain = 0;
         socklen_t len = sizeof domain;
         if (entry->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len))
             continue;

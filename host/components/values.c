@@ -278,7 +278,8 @@ static void call_now(struct mr_call *call)
 {
     for (uint32_t row = 0; row < call->n; row++) {
         call->out[row] = mr_value_int(0);
-        call->out[row].d = (double)(call->packets[row]->time_ns / 1000) / 1e6;
+        uint64_t us = call->packets[row]->time_ns / 1000;
+        call->out[row].d = (double)us / 1e6;
     }
 }
 

@@ -2,6 +2,7 @@
  */
 #include "engine/internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +196,7 @@ static enum mr_status execute(struct mr_engine *engine, const char *const *words
 
     if (status)
         return status;
+    assert(words[0]);
     if (!strcmp(words[0], "load"))
         return mr_engine_load(engine, words[1], diagnostics, error);
     if (!strcmp(words[0], "replace"))
@@ -280,11 +282,11 @@ char *mr_command_request(struct mr_engine *engine, const char *line, size_t len)
 {
     const char *path[] = {"command", NULL};
     struct mr_error error = {0};
-    const char *words[MR_MAX_WORDS];
+    const char *words[MR_MAX_WORDS] = {0};
     char *copy = strndup(line, len), *out = NULL;
     yajl_val tree = copy ? yajl_tree_parse(copy, NULL, 0) : NULL;
     yajl_val list = tree ? yajl_tree_get(tree, path, yajl_t_array) : NULL;
-    size_t n = list ? YAJL_GET_ARRAY(list)->len : 0;
+    size_t n = YAJL_IS_ARRAY(list) ? list->u.array.len : 0;
     enum mr_status status = MR_OK;
 
     if (!n || n > MR_MAX_WORDS)

@@ -5,6 +5,7 @@
 #include "runtime/exec.h"
 #include "runtime/table_set.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* Rows in flight through a rule: registers are columns. */
@@ -276,7 +277,11 @@ static uint32_t select_equal(const union mr_value *column, uint32_t n, union mr_
         const void *ptr = column[row].b.ptr;
         uint32_t len = column[row].b.len;
         if (ptr != last || len != last_len) {
-            same = len == constant.b.len && (!len || !memcmp(ptr, constant.b.ptr, len));
+            same = len == constant.b.len;
+            if (same && len) {
+                assert(ptr && constant.b.ptr);
+                same = !memcmp(ptr, constant.b.ptr, len);
+            }
             last = ptr;
             last_len = len;
         }

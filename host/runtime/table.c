@@ -3,6 +3,7 @@
 
 #include "runtime/exec.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define FIRST_BUCKETS 16u
@@ -53,6 +54,7 @@ void mr_table_free(struct mr_table *t)
 
 static struct mr_row_group **buckets_of(const struct mr_row_index *index)
 {
+    assert(index->buckets); /* made with the first row */
     return (struct mr_row_group **)(void *)index->buckets->data;
 }
 
