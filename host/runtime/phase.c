@@ -4,7 +4,7 @@
 
 #define LANE_TURN      16   /* works of a lane in a row, where others wait in the same deque */
 #define TUPLES_AT_ONCE 1024 /* of a lane, before its worker looks for other work in any case */
-#define HOT_SHARE      8    /* a lane with this many times its share of all packets is hot ... */
+#define HOT_SHARE      8    /* a lane with so many times its share of all packets is hot, or half */
 #define HOT_TUPLES     4096 /* ... when that is more than chance */
 
 /* A batch begins: reads the clock, unless that was done when the one before it ended. */
@@ -178,8 +178,9 @@ static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr
 {
     const struct mr_phase *p = &worker->runtime->phases[lane->phase];
     uint64_t tuples = mr_tuples_rows(work->tuples);
-    bool hot = lane->tuples > HOT_TUPLES &&
-               lane->tuples * p->n_lanes > HOT_SHARE * work->token->end_number;
+    uint64_t all = work->token->end_number;
+    bool hot = lane->tuples > HOT_TUPLES && (lane->tuples * p->n_lanes > HOT_SHARE * all ||
+                                             (p->n_lanes >= 4 && lane->tuples * 2 > all));
 
     lane->tuples += tuples;
     mr_exec_lane(&worker->exec, p->lane_group, &lane->contexts, work->tuples);
