@@ -14,9 +14,9 @@
 #define OWN_BURSTS   2       /* a worker, before it looks at others' lanes */
 #define SLEEP_NS     1000000 /* at most; then it looks again ... */
 #define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
-#define JUMP_NS      3600000000000u /* an hour: further off a stamp is not believed at once ... */
-#define JUMP_PACKETS 16             /* ... but when so many in a row are */
-#define EMPTY_READS  64             /* bursts without a packet before the turn is given up */
+#define JUMP_NS      86400000000000u /* a day: further off a stamp is not believed at once ... */
+#define JUMP_PACKETS 16              /* ... but when so many in a row are */
+#define EMPTY_READS  64              /* bursts without a packet before the turn is given up */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
