@@ -44,6 +44,15 @@ struct mr_device {
     int (*query)(void *event); /* MR_DEVICE_BUSY: not reached */
     int (*wait)(void *event);
     int (*elapsed_ns)(uint64_t *ns, void *from, void *to); /* both reached */
+
+    /* What is queued on the stream between these two calls is not done but kept, with all
+     * arguments; graph_launch() queues all of it at once, any number of times. capture_end() comes
+     * in any case, from the same thread, and leaves *graph NULL when it fails. */
+    int (*capture_begin)(void *stream);
+    int (*record_captured)(void *event, void *stream); /* record(), between the two */
+    int (*capture_end)(void **graph, void *stream);
+    int (*graph_launch)(void *graph, void *stream);
+    int (*graph_free)(void *graph);
 };
 
 extern const struct mr_device mr_device_cuda; /* where the build has nvcc */

@@ -134,13 +134,54 @@ static int elapsed_ns(uint64_t *ns, void *from, void *to)
     return error;
 }
 
+/* ---- graphs ---- */
+
+static int capture_begin(void *stream)
+{
+    return code(cudaStreamBeginCapture(static_cast<cudaStream_t>(stream),
+                                       cudaStreamCaptureModeThreadLocal));
+}
+
+static int record_captured(void *event, void *stream)
+{
+    return code(cudaEventRecordWithFlags(static_cast<cudaEvent_t>(event),
+                                         static_cast<cudaStream_t>(stream),
+                                         cudaEventRecordExternal));
+}
+
+static int capture_end(void **graph, void *stream)
+{
+    cudaGraph_t captured = nullptr;
+    cudaGraphExec_t made = nullptr;
+    cudaError_t error = cudaStreamEndCapture(static_cast<cudaStream_t>(stream), &captured);
+
+    if (error == cudaSuccess)
+        error = cudaGraphInstantiate(&made, captured, 0);
+    if (captured != nullptr)
+        (void)cudaGraphDestroy(captured);
+    *graph = error == cudaSuccess ? made : nullptr;
+    return code(error);
+}
+
+static int graph_launch(void *graph, void *stream)
+{
+    return code(
+        cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), static_cast<cudaStream_t>(stream)));
+}
+
+static int graph_free(void *graph)
+{
+    return code(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)));
+}
+
 extern "C" const struct mr_device MR_BACKEND(mr_device) = {
 #ifdef __CUDACC__
     "cuda",
 #else
     "emulated",
 #endif
-    count,      use,        processors, error_text,  reset,   alloc,      free_memory,
-    host_alloc, host_free,  stream_new, stream_free, copy_in, copy_out,   clear,
-    event_new,  event_free, record,     query,       wait,    elapsed_ns,
+    count,           use,         processors,   error_text,  reset,   alloc,      free_memory,
+    host_alloc,      host_free,   stream_new,   stream_free, copy_in, copy_out,   clear,
+    event_new,       event_free,  record,       query,       wait,    elapsed_ns, capture_begin,
+    record_captured, capture_end, graph_launch, graph_free,
 };

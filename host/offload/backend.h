@@ -61,6 +61,7 @@ struct mr_device_backend {
     const struct mr_device *device;
     const struct mr_factor_filter *filter;
     const struct mr_regex_kernels *kernels;
+    bool no_graphs; /* everything is queued piece by piece, for comparison */
 };
 enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               const struct mr_backend_config *config, void **state,

@@ -7,8 +7,11 @@
 static enum mr_status open(const struct mr_backend_config *config, void **state,
                            struct mr_error *error)
 {
-    static const struct mr_device_backend backend = {&mr_device_cuda, &mr_factor_filter_cuda,
-                                                     &mr_regex_kernels_cuda};
+    static const struct mr_device_backend backend = {
+        .device = &mr_device_cuda,
+        .filter = &mr_factor_filter_cuda,
+        .kernels = &mr_regex_kernels_cuda,
+    };
     return mr_device_open(&backend, config, state, error);
 }
 

@@ -1,7 +1,11 @@
 /* A back end on a device: tables are copied there once, every batch has its own memory and stream.
- * All work of a batch is queued at once, from the copy in to the copy out. */
+ * All work of a batch is queued at once, from the copy in to the copy out: the message bytes, as
+ * many as there are, and then a graph of the rest, for batches rounded up to a shape. What that
+ * adds are messages without bytes; matches of theirs are left out in the end. Matches are written
+ * straight to pinned memory, for nobody knows beforehand how many to copy. */
 #include "kernels/device.h"
 #include "offload/backend.h"
+#include "offload/graphs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,23 +31,29 @@ struct device_state {
 };
 
 struct filtered {
-    uint32_t *seen, *states;
+    uint32_t *seen;
     struct mr_factor_pair *pairs;
     struct mr_factor_counts *counts;
 };
 
+/* What is copied back: the number of matches, and for each message of the shape whether a match
+ * found no room, and the states of both filters. */
+enum { N_MATCHES = 0, RESULT_HEAD = 4, OVERFLOWS = 0, STATES = 1, RESULTS = 3 }; /* words */
+
 struct device_batch {
     struct mr_batch batch;
+    const struct device_state *owner;
     void *stream, *began, *copied, *searched, *ended;
+    struct mr_graphs graphs;
+    struct mr_shape shape; /* of the batch that is under way */
     /* the device's */
     uint8_t *bytes;
     struct mr_batch_message *messages;
     struct filtered filtered[2];
-    uint32_t *order, *starts, *n_matches, *overflows, *seen;
-    struct mr_regex_match *matches;
+    uint32_t *order, *starts, *seen, *results;
     /* pinned */
-    uint32_t *host_n_matches, *host_overflows, *host_states[2];
-    struct mr_regex_match *host_matches;
+    uint32_t *host_results;
+    struct mr_regex_match *matches;
     uint32_t pairs_capacity, matches_capacity;
     bool submitted;
 };
@@ -156,16 +166,14 @@ void mr_device_batch_free(void *state, struct mr_batch *batch)
         return;
     if (b->submitted) /* the device may still be at it; if it has failed this does not wait */
         device->wait(b->ended);
-    void *theirs[] = {b->bytes,   b->messages,  b->order, b->starts,
-                      b->matches, b->n_matches, b->seen,  b->overflows};
-    void *pinned[] = {batch->bytes,      batch->messages,   b->host_matches,  b->host_n_matches,
-                      b->host_overflows, b->host_states[0], b->host_states[1]};
+    mr_graphs_free(&b->graphs);
+    void *theirs[] = {b->bytes, b->messages, b->order, b->starts, b->seen, b->results};
+    void *pinned[] = {batch->bytes, batch->messages, b->matches, b->host_results};
     void *events[] = {b->began, b->copied, b->searched, b->ended};
     for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++)
         device->free_memory(theirs[i]);
     for (int i = 0; i < 2; i++) {
         device->free_memory(b->filtered[i].seen);
-        device->free_memory(b->filtered[i].states);
         device->free_memory(b->filtered[i].pairs);
         device->free_memory(b->filtered[i].counts);
     }
@@ -204,22 +212,17 @@ static void take_all(struct device_state *d, struct device_batch *b, struct taki
 
     b->batch.bytes = take(t, true, config->bytes_max, 1);
     b->batch.messages = take(t, true, n, sizeof *b->batch.messages);
-    b->host_matches = take(t, true, b->matches_capacity, sizeof *b->host_matches);
-    b->host_n_matches = take(t, true, 1, 16);
-    b->host_overflows = take(t, true, n, 4);
+    b->matches = take(t, true, b->matches_capacity, sizeof *b->matches);
+    b->host_results = take(t, true, RESULT_HEAD + RESULTS * n, 4);
+    b->results = take(t, false, RESULT_HEAD + RESULTS * n, 4);
     b->bytes = take(t, false, config->bytes_max, 1);
     b->messages = take(t, false, n, sizeof *b->messages);
-    b->matches = take(t, false, b->matches_capacity, sizeof *b->matches);
-    b->n_matches = take(t, false, 1, 16);
-    b->overflows = take(t, false, n, 4);
     b->seen = take(t, false, n * ((patterns + 31) / 32), 4);
     b->order = take(t, false, b->pairs_capacity, 4);
     b->starts = take(t, false, patterns + 1, 4);
     for (int i = 0; i < 2; i++) {
         struct filtered *f = &b->filtered[i];
-        b->host_states[i] = take(t, true, n, 4);
         f->seen = take(t, false, n * mr_factor_seen_words(d->factors[i].host->n_slots), 4);
-        f->states = take(t, false, n, 4);
         f->pairs = take(t, false, b->pairs_capacity, sizeof *f->pairs);
         f->counts = take(t, false, 1, sizeof *f->counts);
     }
@@ -241,6 +244,8 @@ enum mr_status mr_device_batch_new(void *state, struct mr_batch **batch, struct 
         free(b);
         return mr_fail(error, MR_ERR_MEMORY, "no memory for a batch");
     }
+    b->owner = d;
+    b->graphs = (struct mr_graphs){.device = d->backend.device, .off = d->backend.no_graphs};
     b->batch.bytes_max = d->config.bytes_max;
     b->batch.messages_max = d->config.messages_max;
     b->pairs_capacity = d->config.messages_max * PAIRS_EACH + PAIRS_MORE;
@@ -256,18 +261,25 @@ enum mr_status mr_device_batch_new(void *state, struct mr_batch **batch, struct 
 
 /* ---- searching ---- */
 
-static int filter(const struct device_state *d, const struct device_batch *b, int which)
+/* One of RESULTS of each message of the shape. */
+static uint32_t *result(uint32_t *results, struct mr_shape shape, int which)
+{
+    return results + RESULT_HEAD + (size_t)which * shape.n_messages;
+}
+
+static int filter(const struct device_state *d, const struct device_batch *b, struct mr_shape shape,
+                  int which)
 {
     const struct mr_factor_table *host = d->factors[which].host;
     const struct filtered *f = &b->filtered[which];
     struct mr_factor_filter_batch batch = {
         .table = d->factors[which].table,
         .bytes = b->bytes,
-        .n_bytes = b->batch.n_bytes,
-        .n_messages = b->batch.n_messages,
+        .n_bytes = shape.n_bytes,
+        .n_messages = shape.n_messages,
         .messages = b->messages,
         .seen = f->seen,
-        .states = f->states,
+        .states = result(b->results, shape, STATES + which),
         .pairs = f->pairs,
         .capacity = b->pairs_capacity,
         .pairs_per_message_max = PAIRS_OF_ONE,
@@ -280,50 +292,58 @@ static int filter(const struct device_state *d, const struct device_batch *b, in
     return d->backend.filter->enqueue(&batch, b->stream);
 }
 
-static int search(const struct device_state *d, const struct device_batch *b, uint32_t capacity)
+static uint32_t matches_room(const struct device_batch *b, struct mr_shape shape)
+{
+    uint64_t room = (uint64_t)shape.n_messages * b->owner->config.matches_each + MATCHES_MORE;
+    return room < b->matches_capacity ? (uint32_t)room : b->matches_capacity;
+}
+
+static int search(const struct device_state *d, const struct device_batch *b, struct mr_shape shape)
 {
     const struct mr_regex_kernels *kernels = d->backend.kernels;
     struct mr_regex_batch batch = {
         .table = d->table,
         .bytes = b->bytes,
         .messages = b->messages,
-        .n_messages = b->batch.n_messages,
+        .n_messages = shape.n_messages,
         .n_blocks_max = d->n_blocks_max,
-        .output = {b->matches, capacity, b->n_matches, b->overflows, b->seen, d->config.set->n},
+        .output = {b->matches, matches_room(b, shape), b->results + N_MATCHES,
+                   result(b->results, shape, OVERFLOWS), b->seen, d->config.set->n},
     };
     int code = kernels->begin(&batch, b->stream);
 
     for (int i = 0; i < 2 && !code; i++) {
         const struct filtered *f = &b->filtered[i];
-        struct mr_regex_pairs pairs = {f->pairs,  f->counts, b->pairs_capacity,
-                                       f->states, b->order,  b->starts};
-        code = filter(d, b, i);
+        struct mr_regex_pairs pairs = {f->pairs,          f->counts,
+                                       b->pairs_capacity, result(b->results, shape, STATES + i),
+                                       b->order,          b->starts};
+        code = filter(d, b, shape, i);
         if (!code)
             code = kernels->verify(&batch, &pairs, b->stream);
     }
     return code ? code : kernels->always(&batch, d->config.set->table->n_always, b->stream);
 }
 
-static uint32_t matches_room(const struct device_state *d, const struct device_batch *b)
+/* What of a batch depends on its shape only. */
+static int enqueue(void *context, struct mr_shape shape, bool captured)
 {
-    uint32_t room = b->batch.n_messages * d->config.matches_each + MATCHES_MORE;
-    return room < b->matches_capacity ? room : b->matches_capacity;
-}
-
-static int copy_out(const struct device_state *d, const struct device_batch *b, uint32_t capacity)
-{
+    const struct device_batch *b = context;
+    const struct device_state *d = b->owner;
     const struct mr_device *device = d->backend.device;
-    size_t each = (size_t)b->batch.n_messages * 4;
-    int code = device->copy_out(b->host_n_matches, b->n_matches, 4, b->stream);
+    int (*record)(void *event, void *stream) = captured ? device->record_captured : device->record;
+    int code = device->copy_in(b->messages, b->batch.messages,
+                               shape.n_messages * sizeof *b->batch.messages, b->stream);
 
     if (!code)
-        code =
-            device->copy_out(b->host_matches, b->matches, capacity * sizeof *b->matches, b->stream);
+        code = record(b->copied, b->stream);
     if (!code)
-        code = device->copy_out(b->host_overflows, b->overflows, each, b->stream);
-    for (int i = 0; i < 2 && !code; i++)
-        code = device->copy_out(b->host_states[i], b->filtered[i].states, each, b->stream);
-    return code;
+        code = search(d, b, shape);
+    if (!code)
+        code = record(b->searched, b->stream);
+    return code ? code
+                : device->copy_out(b->host_results, b->results,
+                                   (RESULT_HEAD + RESULTS * (size_t)shape.n_messages) * 4,
+                                   b->stream);
 }
 
 enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error)
@@ -331,28 +351,33 @@ enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_e
     struct device_state *d = state;
     struct device_batch *b = (struct device_batch *)batch;
     const struct mr_device *device = d->backend.device;
-    uint32_t capacity = matches_room(d, b);
+    struct mr_shape max = {batch->bytes_max, batch->messages_max};
     int code = device->use(d->config.device);
 
+    b->shape = mr_shape_of((struct mr_shape){batch->n_bytes, batch->n_messages}, max);
+    for (uint32_t m = batch->n_messages; m < b->shape.n_messages; m++)
+        batch->messages[m] = (struct mr_batch_message){batch->n_bytes, 0};
     if (!code)
         code = device->record(b->began, b->stream);
     if (!code)
         code = device->copy_in(b->bytes, batch->bytes, batch->n_bytes, b->stream);
     if (!code)
-        code = device->copy_in(b->messages, batch->messages,
-                               batch->n_messages * sizeof *batch->messages, b->stream);
-    if (!code)
-        code = device->record(b->copied, b->stream);
-    if (!code)
-        code = search(d, b, capacity);
-    if (!code)
-        code = device->record(b->searched, b->stream);
-    if (!code)
-        code = copy_out(d, b, capacity);
+        code = mr_graphs_launch(&b->graphs, b->shape, b->stream, enqueue, b);
     if (!code)
         code = device->record(b->ended, b->stream);
     b->submitted = true;
     return code ? failed(d, code, error, "a batch cannot be started") : MR_OK;
+}
+
+/* Those of messages that were only added to fill the shape go. */
+static uint32_t keep_real(struct mr_regex_match *matches, uint32_t n, uint32_t n_messages)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (matches[i].message < n_messages)
+            matches[kept++] = matches[i];
+    return kept;
 }
 
 enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error)
@@ -366,16 +391,20 @@ enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_err
         return MR_AGAIN;
     if (!code)
         code = device->elapsed_ns(&batch->device_ns, b->began, b->ended);
-    if (!code)
-        code = device->elapsed_ns(&batch->kernels_ns, b->copied, b->searched);
+    if (!code && device->elapsed_ns(&batch->kernels_ns, b->copied, b->searched))
+        batch->kernels_ns = 0; /* only a figure */
     if (code)
         return failed(d, code, error, "a batch failed");
     b->submitted = false;
-    uint32_t room = matches_room(d, b);
-    batch->matches = b->host_matches;
-    batch->n_matches = *b->host_n_matches < room ? *b->host_n_matches : room;
+    uint32_t room = matches_room(b, b->shape), n = b->host_results[N_MATCHES];
+    const uint32_t *overflows = result(b->host_results, b->shape, OVERFLOWS);
+    const uint32_t *states[2] = {result(b->host_results, b->shape, STATES),
+                                 result(b->host_results, b->shape, STATES + 1)};
+    batch->matches = b->matches;
+    batch->n_matches = n < room ? n : room;
+    if (b->shape.n_messages > batch->n_messages)
+        batch->n_matches = keep_real(b->matches, batch->n_matches, batch->n_messages);
     for (uint32_t m = 0; m < batch->n_messages; m++)
-        batch->redo[m] = b->host_overflows[m] != 0 ||
-                         ((b->host_states[0][m] | b->host_states[1][m]) & MR_MESSAGE_OVERFLOW);
+        batch->redo[m] = overflows[m] || ((states[0][m] | states[1][m]) & MR_MESSAGE_OVERFLOW);
     return MR_OK;
 }

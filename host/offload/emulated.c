@@ -8,7 +8,10 @@ static enum mr_status open(const struct mr_backend_config *config, void **state,
                            struct mr_error *error)
 {
     static const struct mr_device_backend backend = {
-        &mr_device_emulated, &mr_factor_filter_emulated, &mr_regex_kernels_emulated};
+        .device = &mr_device_emulated,
+        .filter = &mr_factor_filter_emulated,
+        .kernels = &mr_regex_kernels_emulated,
+    };
     return mr_device_open(&backend, config, state, error);
 }
 

@@ -52,6 +52,7 @@ static const unsigned cudaHostAllocDefault = 0, cudaHostAllocMapped = 2;
 static const unsigned cudaHostRegisterDefault = 0, cudaHostRegisterMapped = 2;
 static const unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1;
 static const unsigned cudaEventDefault = 0, cudaEventDisableTiming = 2;
+static const unsigned cudaEventRecordDefault = 0, cudaEventRecordExternal = 1;
 
 typedef struct mr_emu_stream *cudaStream_t; /* NULL: the default stream, after all others' work */
 typedef struct mr_emu_event *cudaEvent_t;
@@ -94,6 +95,8 @@ cudaError_t cudaEventCreate(cudaEvent_t *event);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr);
+/* cudaEventRecordExternal: in a capture, where each launch of the graph is to record it. */
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags);
 cudaError_t cudaEventQuery(cudaEvent_t event); /* runs one piece of work */
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t start, cudaEvent_t end);

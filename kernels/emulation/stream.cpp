@@ -279,15 +279,28 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
     return emu_error(cudaSuccess);
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+static cudaError_t record(cudaEvent_t event, cudaStream_t stream, bool in_graph)
 {
     struct emu_locked locked;
     struct emu_work work = {};
 
+    /* Without the flag a capture only notes where it stands, and nothing is ever recorded. */
+    if (in_graph != (stream != nullptr && stream->capture != nullptr))
+        return emu_error(cudaErrorInvalidValue);
     work.event = event;
     if (stream == nullptr)
         work.ticket = ++event->recorded;
     return emu_error(emu_enqueue(stream, work, nullptr, 0));
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    return record(event, stream, false);
+}
+
+cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned flags)
+{
+    return record(event, stream, flags == cudaEventRecordExternal);
 }
 
 /* Lets somebody run who may come to the event's record. */

@@ -1,8 +1,11 @@
 /* The emulated device against the host's search: random batches and patterns for every kind of
- * automaton; long messages, which warps read in pieces; room that runs out; orders of lanes. */
+ * automaton; long messages, which warps read in pieces; room that runs out; orders of lanes;
+ * batches that are launched as a captured graph. */
 // layers: base offload
+#include "kernels/device.h"
 #include "kernels/emulation/control.h"
 #include "offload/backend.h"
+#include "offload/graphs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,6 +59,63 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)((x ^ x >> 31) % below);
 }
 
+/* ---- a device that counts its graphs ---- */
+
+static uint32_t n_captured, n_launched, n_freed, captures_fail;
+
+static int capture_end(void **graph, void *stream)
+{
+    int code = mr_device_emulated.capture_end(graph, stream);
+
+    if (!code && captures_fail) {
+        mr_device_emulated.graph_free(*graph);
+        *graph = NULL;
+        return 900;
+    }
+    n_captured += !code;
+    return code;
+}
+
+static int graph_launch(void *graph, void *stream)
+{
+    n_launched++;
+    return mr_device_emulated.graph_launch(graph, stream);
+}
+
+static int graph_free(void *graph)
+{
+    n_freed++;
+    return mr_device_emulated.graph_free(graph);
+}
+
+static bool no_graphs;
+
+static enum mr_status open_counting(const struct mr_backend_config *config, void **state,
+                                    struct mr_error *error)
+{
+    static struct mr_device device;
+    struct mr_device_backend backend = {.device = &device,
+                                        .filter = &mr_factor_filter_emulated,
+                                        .kernels = &mr_regex_kernels_emulated,
+                                        .no_graphs = no_graphs};
+
+    device = mr_device_emulated;
+    device.capture_end = capture_end;
+    device.graph_launch = graph_launch;
+    device.graph_free = graph_free;
+    return mr_device_open(&backend, config, state, error);
+}
+
+static const struct mr_backend counting = {
+    .name = "counting",
+    .open = open_counting,
+    .close = mr_device_close,
+    .batch_new = mr_device_batch_new,
+    .batch_free = mr_device_batch_free,
+    .submit = mr_device_submit,
+    .poll = mr_device_poll,
+};
+
 struct scene {
     struct mr_regex_pattern patterns[N_REGEXES];
     struct mr_regex_set set;
@@ -73,7 +133,7 @@ static void scene_open(struct scene *s, const struct mr_regex_limits *limits, ui
         s->patterns[i] = (struct mr_regex_pattern){regexes[i], i % 3 ? 0 : MR_REGEX_DOTALL};
     assert_int_equal(mr_regex_compile(&s->set, s->patterns, N_REGEXES, limits, 1, &error), MR_OK);
     s->backends[0] = &mr_backend_cpu;
-    s->backends[1] = mr_backend_emulated();
+    s->backends[1] = &counting;
     assert_non_null(s->backends[1]);
     for (int i = 0; i < 2; i++) {
         if (s->backends[i]->open(&config, &s->states[i], &error) ||
@@ -264,13 +324,60 @@ static void tables_keep_to_their_room(void **state)
     }
 }
 
+/* Batches of many shapes, most of which come again: the same pairs whether they are launched as
+ * graphs or piece by piece. */
+static void graphs(uint32_t n, uint32_t *found)
+{
+    uint32_t redone = 0;
+
+    random_state = 4;
+    *found = n_captured = n_launched = n_freed = 0;
+    rounds(&mr_regex_limits_default, 64, n, 300, found, &redone);
+    assert_int_equal(redone, 0);
+    assert_int_equal(n_captured, n_freed);
+}
+
+static void graphs_find_the_same(void **state)
+{
+    (void)state;
+    uint32_t with, without, failing;
+
+    graphs(60, &with);
+    print_message("%u graphs, %u launches\n", n_captured, n_launched);
+    assert_true(n_captured > MR_GRAPHS); /* some made room for others */
+    assert_true(n_launched > n_captured);
+    no_graphs = true;
+    graphs(60, &without);
+    no_graphs = false;
+    assert_int_equal(n_launched, 0);
+    assert_int_equal(with, without);
+    captures_fail = 1;
+    graphs(60, &failing);
+    captures_fail = 0;
+    assert_int_equal(n_launched, 0);
+    assert_int_equal(with, failing);
+}
+
+static void shapes(void **state)
+{
+    (void)state;
+    const struct mr_shape max = {2u << 20, 8192};
+
+    for (uint32_t n = 0; n <= 8192; n++) {
+        struct mr_shape batch = {n * 256, n}, shape = mr_shape_of(batch, max);
+        assert_in_range(shape.n_messages, n, n + n / 2);
+        assert_in_range(shape.n_bytes, batch.n_bytes, batch.n_bytes ? 2 * batch.n_bytes - 1 : 0);
+        assert_in_range(shape.n_messages, 0, max.n_messages);
+        assert_in_range(shape.n_bytes, 0, max.n_bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_of_automaton),
-        cmocka_unit_test(long_messages),
-        cmocka_unit_test(room_runs_out),
-        cmocka_unit_test(tables_keep_to_their_room),
+        cmocka_unit_test(every_kind_of_automaton), cmocka_unit_test(long_messages),
+        cmocka_unit_test(room_runs_out),           cmocka_unit_test(tables_keep_to_their_room),
+        cmocka_unit_test(graphs_find_the_same),    cmocka_unit_test(shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
