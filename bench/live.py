@@ -1,9 +1,10 @@
 """Live capture, measured over a virtual cable in a network namespace: `latency` of packets under light and
-heavy load, and what an `idle` engine takes of a core.
+heavy load, what an `idle` engine takes of a core, and a tenfold `overload`, second by second.
 
 Recorded mails are sent at a steady rate into one end; the engine listens at the other. The saturating rate
 is the highest at which the engine and the kernel lose less than one in a thousand, found by halving.
 """
+import datetime
 import json
 import os
 import signal
@@ -19,6 +20,8 @@ MOST_MBIT, STEPS = 16000, 8
 TOLERATED = 0.001  # of the packets: what a machine loses when something else runs for a moment
 PORT = "bench1,framesz=2048"  # no frame is longer here: the ring holds 32,768 of them
 IDLE_SECONDS = 10
+SLOW = os.path.join(ROOT, "tests", "live", "slow.analog")  # so slow that the sender can do ten times as much
+CALM_SECONDS, FLOOD_SECONDS, LIGHT_SHARE = 4, 6, 0.05
 CABLE = ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1;"
          "ip link add bench0 type veth peer name bench1 && ip link set bench0 up && ip link set bench1 up &&"
          "for i in bench0 bench1; do ethtool -K $i tx off gso off gro off tso off >/dev/null; done; exec ")
@@ -56,9 +59,9 @@ class Cable:
 class Engine:
     """millrace run -i bench1."""
 
-    def __init__(self, cable, work, *options):
+    def __init__(self, cable, work, *options, program=PROGRAM):
         self.summary = os.path.join(work, "summary.json")
-        command = [*cable.inside(), os.path.join(RELEASE, "millrace"), "run", "-p", PROGRAM, "-i", PORT, "-l", work,
+        command = [*cable.inside(), os.path.join(RELEASE, "millrace"), "run", "-p", program, "-i", PORT, "-l", work,
                    "--quiet", "--json-summary", self.summary, *map(str, options)]
         # pylint: disable=consider-using-with
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -80,16 +83,24 @@ class Engine:
             return json.load(file)
 
 
+def pace(cable, capture, mbit, seconds):
+    """What the sender managed."""
+    done = subprocess.run([*cable.inside(), os.path.join(RELEASE, "pace"), "bench0", capture, str(mbit),
+                           str(seconds)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise Failed(done.stderr)
+    return json.loads(done.stdout)
+
+
 def load(cable, capture, mbit, seconds, options):
     """What the sender managed, and the engine's summary."""
     with tempfile.TemporaryDirectory() as work:
         engine = Engine(cable, work, *options)
-        done = subprocess.run([*cable.inside(), os.path.join(RELEASE, "pace"), "bench0", capture, str(mbit),
-                               str(seconds)], check=False, capture_output=True, text=True)
-        summary = engine.stop()
-    if done.returncode:
-        raise Failed(done.stderr)
-    return json.loads(done.stdout), summary
+        try:
+            sent = pace(cable, capture, mbit, seconds)
+        finally:
+            summary = engine.stop()
+    return sent, summary
 
 
 def lost(summary):
@@ -120,10 +131,15 @@ def row(name, sent, summary):
             f"{times['p90']:.0f} | {times['p99']:.0f} | {times['p999']:.0f} | {times['max']:.0f} | {lost(summary)} |")
 
 
-def latency(args):
+def capture_of(args):
     capture = args.capture[0] if args.capture else os.path.join(ROOT, "build", "bench", "mails_small.pcap")
     if not os.path.exists(capture):
         raise Failed(f"{capture} is missing: scripts/bench (part mails) records it, or name one with --capture")
+    return capture
+
+
+def latency(args):
+    capture = capture_of(args)
     lines = ["| load | Mbit/s | packets/s | p50 us | p90 us | p99 us | p99.9 us | max us | lost |",
              "|---|---|---|---|---|---|---|---|---|"]
     with Cable() as cable:
@@ -158,7 +174,60 @@ def idle(args):
     return lines, numbers
 
 
-PARTS = {"latency": latency, "idle": idle}
+def seconds_of(work):
+    """Of each interval: when it ended (s since 1970), and its part of the stats event."""
+    found = []
+    with open(os.path.join(work, "eve.json"), encoding="utf-8") as file:
+        for line in file:
+            event = json.loads(line)
+            if "interval" in event.get("stats", {}):
+                end = datetime.datetime.fromisoformat(event["timestamp"]).timestamp()
+                found.append((end, event["stats"]["interval"], event["stats"]["ports"][0]["waiting"]))
+    return found
+
+
+def overload(args):
+    capture = capture_of(args)
+    options = ["--workers", 1, "--tokens", 64, "--burst", 4, "--stats-interval", 1, "--events", "stats", *args.engine]
+    with Cable() as cable:
+        with tempfile.TemporaryDirectory() as work:
+            engine = Engine(cable, work, *options, program=SLOW)
+            sent = pace(cable, capture, MOST_MBIT, PROBE_SECONDS)
+            engine.stop()
+            can = max(interval["packets_processed_per_second"] for _, interval, _ in seconds_of(work))
+        one = sent["bytes"] * 8 / sent["packets"] / 1e6 * can  # Mbit/s that is the saturating rate
+        with tempfile.TemporaryDirectory() as work:
+            engine = Engine(cable, work, *options, program=SLOW)
+            marks = [time.time()]
+            for rate, seconds in (LIGHT_SHARE, CALM_SECONDS), (10, FLOOD_SECONDS), (LIGHT_SHARE, CALM_SECONDS):
+                sent = pace(cable, capture, rate * one, seconds)
+                marks.append(time.time())
+                if rate > 1:
+                    factor = sent["packets"] / sent["seconds"] / can
+            summary = engine.stop()
+            intervals = seconds_of(work)
+    lines = ["| s since the flood began | packets/s received | processed | dropped | waiting | p50 ms | p99 ms |",
+             "|---|---|---|---|---|---|---|"]
+    for end, interval, waiting in intervals:
+        times = interval["latency"]
+        lines.append(f"| {end - marks[1]:.1f} | {interval['packets_per_second']:.0f} | "
+                     f"{interval['packets_processed_per_second']:.0f} | {interval['packets_dropped_per_second']:.0f} | "
+                     f"{waiting} | {times['p50_ns'] / 1e6:.2f} | {times['p99_ns'] / 1e6:.2f} |")
+    counters = summary["counters"]
+    kept = counters["results"] == counters["packets_processed"]
+    over = [interval["latency"]["p99_ns"] for end, interval, _ in intervals
+            if end - interval["seconds"] >= marks[2] + 1 and end <= marks[3]]
+    before = [interval["latency"]["p99_ns"] for end, interval, _ in intervals if end < marks[1]]
+    lines += ["", f"A program that does {can:.0f} packets/s is offered {factor:.1f} times that, from 0 to "
+              f"{marks[2] - marks[1]:.1f} s. Of {counters['packets_received']} packets "
+              f"{counters['packets_processed']} were accepted, and {'all' if kept else 'NOT ALL'} of them worked off. "
+              f"Highest latency {summary['latency']['max_ns'] / 1e6:.0f} ms; memory "
+              f"{summary['peak_memory_kib'] / 1024:.0f} MiB of {summary['planned_memory_bytes'] / 1048576:.0f} planned. "
+              f"p99 before {max(before) / 1e6:.2f} ms, from a second after the end on {max(over) / 1e6:.2f} ms."]
+    return lines, {"can": can, "factor": factor, "intervals": intervals, "marks": marks, "summary": summary}
+
+
+PARTS = {"latency": latency, "idle": idle, "overload": overload}
 
 
 def measure(part, args):

@@ -38,6 +38,7 @@ struct mr_interval {
     uint64_t last_ns;       /* packet time of the last event */
     uint64_t swept_ns;      /* packet time when the devices of live capture were last asked */
     struct mr_metrics last; /* the sums at that time */
+    struct mr_histogram latency, latency_now; /* of packets: then, and scratch */
 };
 
 /* An event under construction: each worker has one. */

@@ -32,6 +32,24 @@ static const char *lower(const char *name, char *to, size_t room)
     return to;
 }
 
+/* Latency of the packets that left since the last event, in nanoseconds. */
+static void put_latency(struct mr_engine *engine, struct mr_eve *eve)
+{
+    struct mr_interval *interval = &engine->interval;
+    struct mr_times t;
+
+    memset(&interval->latency_now, 0, sizeof interval->latency_now);
+    mr_runtime_latency(engine->runtime, &interval->latency_now);
+    mr_histogram_subtract(&interval->latency_now, &interval->latency);
+    mr_times_of(engine, &interval->latency_now, &t);
+    mr_eve_object(eve, "latency");
+    mr_eve_int(eve, "packets", (int64_t)t.n);
+    mr_eve_int(eve, "p50_ns", (int64_t)t.p50);
+    mr_eve_int(eve, "p99_ns", (int64_t)t.p99);
+    mr_eve_int(eve, "p999_ns", (int64_t)t.p999);
+    mr_eve_end(eve);
+}
+
 /* What came in since the last event, a second. */
 static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double seconds)
 {
@@ -41,6 +59,7 @@ static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double secon
         const char *name;
         double factor;
     } rates[] = {{MR_COUNT_PACKETS_RECEIVED, "packets_per_second", 1},
+                 {MR_COUNT_PACKETS_PROCESSED, "packets_processed_per_second", 1},
                  {MR_COUNT_BYTES_RECEIVED, "mbit_per_second", 8e-6},
                  {MR_COUNT_PACKETS_DROPPED, "packets_dropped_per_second", 1},
                  {MR_COUNT_TUPLES, "tuples_per_second", 1},
@@ -66,6 +85,7 @@ static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double secon
                         (double)n / seconds);
     }
     mr_eve_end(eve);
+    put_latency(engine, eve);
     mr_eve_end(eve);
 }
 
@@ -186,6 +206,7 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
     if (!interval->begun) {
         interval->begun = true;
         interval->last_ns = time_ns;
+        mr_runtime_latency(engine->runtime, &interval->latency);
         return;
     }
     if (time_ns - interval->last_ns < length_ns)
@@ -195,6 +216,8 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
     mr_writer_flush(engine->writer);
     interval->last = engine->metrics;
     interval->last_ns = time_ns;
+    memset(&interval->latency, 0, sizeof interval->latency);
+    mr_runtime_latency(engine->runtime, &interval->latency);
     if (engine->config.prometheus) { /* a failure is told at the end, should it last */
         struct mr_error error;
         mr_prometheus_write(engine, engine->config.prometheus, &error);

@@ -4,8 +4,8 @@
  * through a ring to the intake turn (live.c), which merges the rings by time into tokens. Bursts
  * come from a bounded list and go back to it. When none is free, packets stay with the network card
  * or the kernel, which drops and counts; where the device does not count, the thread reads and
- * drops them itself (NO_TOKEN). So an overload never blocks workers, and nothing that was accepted
- * is lost.
+ * drops them itself (NO_TOKEN), as it does with those that are too old (backlog.h). So an overload
+ * never blocks workers, nothing that was accepted is lost, and nothing waits for long.
  *
  * Order: packets that came through one queue keep their order. Between queues it is that of their
  * stamps as far as both are there when the turn merges. A flow stays in one queue where the device
@@ -18,6 +18,7 @@
 #include "base/spsc.h"
 #include "base/ticks.h"
 #include "capture/port.h"
+#include "engine/backlog.h"
 #include "engine/sift.h"
 #include "packet/burst.h"
 
@@ -50,9 +51,11 @@ struct mr_rx {
     struct mr_sift sift;
     struct mr_rx_burst *bursts; /* [MR_RX_BURSTS] */
     struct mr_rx_burst *open;   /* being filled */
-    struct mr_spsc out, back;   /* bursts to the intake turn, and from there */
-    struct mr_spsc *inboxes;    /* [threads of the port]: from each of them */
-    struct mr_rx *siblings;     /* thread 0 of the port */
+    struct mr_backlog backlog;
+    uint64_t accepted;        /* packets put into bursts */
+    struct mr_spsc out, back; /* bursts to the intake turn, and from there */
+    struct mr_spsc *inboxes;  /* [threads of the port]: from each of them */
+    struct mr_rx *siblings;   /* thread 0 of the port */
     uint32_t n_siblings;
     uint64_t idle_since_ns, nap_ns; /* 0: not idle */
     uint64_t stop_ns;               /* reading ends then; 0: it goes on */

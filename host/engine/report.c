@@ -163,6 +163,11 @@ enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
     return MR_OK;
 }
 
+void mr_times_of(const struct mr_engine *engine, const struct mr_histogram *h, struct mr_times *t)
+{
+    times(h, mr_runtime_tick_ns(engine->runtime), t);
+}
+
 enum mr_status mr_latency_figures(const struct mr_engine *engine, struct mr_times *t)
 {
     struct mr_histogram *h = calloc(1, sizeof *h);

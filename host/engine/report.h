@@ -48,6 +48,9 @@ struct mr_stage_figures {
 enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
                                 struct mr_stage_figures *figures);
 enum mr_status mr_latency_figures(const struct mr_engine *engine, struct mr_times *times);
+/* A histogram of the runtime's ticks. */
+void mr_times_of(const struct mr_engine *engine, const struct mr_histogram *h,
+                 struct mr_times *times);
 
 /* The name that a call counts under, as in f_traffic(PKT, "web"): a constant that is bound to
  * nothing. NULL: none. */

@@ -46,8 +46,20 @@ static uint32_t receive(struct mr_rx *rx, struct rte_mbuf **mbufs, uint32_t max)
 
 /* ---- bursts ---- */
 
+/* Have as many been accepted as may wait? */
+static bool is_full(struct mr_rx *rx)
+{
+    uint64_t done = atomic_load_explicit(&rx->processed, memory_order_acquire);
+    uint64_t waiting = rx->accepted - done;
+    return waiting >= MR_BACKLOG_LEAST &&
+           mr_backlog_full(&rx->backlog, waiting, done, mr_clock_ns());
+}
+
+/* NULL: nothing can be accepted. */
 static struct mr_rx_burst *open_burst(struct mr_rx *rx)
 {
+    if (is_full(rx))
+        return NULL;
     if (!rx->open) {
         rx->open = mr_spsc_take_consumer(&rx->back);
         if (rx->open)
@@ -153,6 +165,7 @@ static void take(struct mr_rx *rx, uint32_t n)
         }
         burst->mbufs[to++] = mbuf;
     }
+    rx->accepted += to - burst->n;
     burst->n = to;
     mr_metrics_add(&rx->metrics, MR_COUNT_BYTES_RECEIVED, bytes);
     if (to > MR_BURST_MAX - ASK_LEAST)
@@ -214,12 +227,29 @@ static uint32_t empty_inboxes(struct mr_rx *rx)
     return total;
 }
 
-/* Nothing is free to put packets into. */
-static uint32_t fall_behind(struct mr_rx *rx)
+/* What waited in the device for too long. */
+static uint32_t drop_stale(struct mr_rx *rx, uint32_t most)
 {
     struct rte_mbuf *mbufs[64];
+    uint32_t total = 0, n = 0;
+    do {
+        n = receive(rx, mbufs, 64);
+        drop_all(rx, mbufs, n, MR_DROP_NO_TOKEN);
+        total += n;
+    } while (n && total < most);
+    return total;
+}
+
+/* Nothing can be accepted. */
+static uint32_t fall_behind(struct mr_rx *rx)
+{
+    const struct mr_port_facts *facts = mr_port_facts(rx->port);
+    uint32_t held = facts->ring_frames ? facts->ring_frames : mr_port_own_packets(facts->kind);
+    struct rte_mbuf *mbufs[64];
     rx->behind = true;
-    if (mr_port_facts(rx->port)->tells_missed) {
+    if (facts->tells_missed) {
+        if (mr_backlog_stale(&rx->backlog, held, mr_clock_ns()))
+            return drop_stale(rx, held);
         struct timespec nap = {.tv_nsec = BEHIND_NS};
         nanosleep(&nap, NULL);
         return 0;
@@ -297,6 +327,8 @@ static void idle(struct mr_rx *rx)
 {
     uint64_t now_ns = mr_clock_ns();
 
+    if (!rx->behind)
+        mr_backlog_over(&rx->backlog);
     /* a burst waits for company only as long as the one before it waits, too */
     if (mr_spsc_size_any(&rx->out) == 0)
         close_burst(rx);

@@ -1,5 +1,6 @@
 /* Sends TCP segments of many flows out of an interface as fast as the kernel takes them, for so
- * many milliseconds; prints how many. usage: flood INTERFACE MILLISECONDS */
+ * many milliseconds, or at a rate; prints how many.
+ * usage: flood INTERFACE MILLISECONDS [PACKETS_A_SECOND] */
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -64,9 +65,17 @@ static void make(uint8_t *frame, uint32_t number)
     put16(tcp + 16, checksum(tcp, LEN - 14 - 20, pseudo));
 }
 
+/* How many of a batch are due: all of them, where no rate is given. */
+static int due(uint64_t sent, uint64_t passed_ms, uint64_t rate)
+{
+    uint64_t wanted = rate ? passed_ms * rate / 1000 : UINT64_MAX;
+    uint64_t n = wanted > sent ? wanted - sent : 0;
+    return n < BATCH ? (int)n : BATCH;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 3)
+    if (argc != 3 && argc != 4)
         return 1;
     int fd = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
     struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(argv[1])};
@@ -81,21 +90,27 @@ int main(int argc, char **argv)
         make(frames[i], i);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    long most = strtol(argv[2], NULL, 10);
-    uint64_t sent = 0, at = 0;
+    uint64_t most = strtoull(argv[2], NULL, 10), passed = 0, sent = 0, at = 0;
+    uint64_t rate = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
     do {
         for (int i = 0; i < BATCH; i++) {
             pieces[i] = (struct iovec){frames[(at + (uint64_t)i) % FRAMES], LEN};
             messages[i].msg_hdr.msg_iov = &pieces[i];
             messages[i].msg_hdr.msg_iovlen = 1;
         }
-        int n = sendmmsg(fd, messages, BATCH, 0);
+        int batch = due(sent, passed, rate), n = 0;
+        if (batch)
+            n = sendmmsg(fd, messages, (unsigned)batch, 0);
+        else
+            usleep(500);
         if (n > 0) {
             sent += (uint64_t)n;
             at += (uint64_t)n;
         }
         clock_gettime(CLOCK_MONOTONIC, &now);
-    } while ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < most);
+        passed = (uint64_t)((now.tv_sec - start.tv_sec) * 1000 +
+                            (now.tv_nsec - start.tv_nsec) / 1000000);
+    } while (passed < most);
     printf("%llu\n", (unsigned long long)sent);
     close(fd);
     return 0;
