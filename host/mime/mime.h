@@ -111,6 +111,7 @@ struct mr_mime_part {
     struct mr_mime_text content_id;  /* without <>, or "" */
     struct mr_mime_text body;        /* encoded, borrowed from the mail */
     struct mr_mime_text text;        /* a text part's share of mr_mime.text */
+    uint32_t text_at;                /* where that is in it */
 };
 
 enum mr_mime_link_kind {
@@ -129,6 +130,7 @@ struct mr_mime_link {
  * or 1 pixel, in the colour of what lies behind. It is not in `text`. */
 struct mr_mime_hidden {
     uint32_t part;
+    uint32_t at;              /* in all hidden text together */
     struct mr_mime_text text; /* UTF-8 */
 };
 
@@ -186,7 +188,8 @@ uint64_t mr_mime_content(const struct mr_mime_part *part,
 enum { MR_MIME_MD5 = 1, MR_MIME_SHA1 = 2, MR_MIME_SHA256 = 4 };
 
 struct mr_mime_digest {
-    uint64_t size; /* of the content */
+    uint64_t size;      /* of the content */
+    uint64_t anomalies; /* of its encoding */
     uint8_t md5[16], sha1[20], sha256[32];
 };
 

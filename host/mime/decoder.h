@@ -1,0 +1,193 @@
+/* The inside of a decoder: what the files of this folder share. Nobody else includes this.
+ *
+ * decode.c    lines to parts (structure), then each text part to text
+ * memory.c    the decoder's memory        header.c     fields, encoded words (words.c)
+ * content.c   transfer encodings          parameter.c  Content-Type, Content-Disposition
+ * charset.c   anything to UTF-8           text.c, html.c, link.c  text parts to text and signals
+ */
+#ifndef MR_MIME_DECODER_H
+#define MR_MIME_DECODER_H
+
+#include "mime.h"
+
+#define MIME_MAX_DEPTH    254u
+#define MIME_MAX_BOUNDARY 254u
+#define MIME_BUCKETS      256u
+#define MIME_CONVERTERS   8u
+
+#define MIME_BIT(name)    ((uint64_t)1 << MR_MIME_##name)
+
+/* A buffer that grows by taking a larger one. Its contents are kept up to `len`. */
+struct mime_space {
+    uint8_t *data;
+    size_t len, capacity;
+    uint8_t *own; /* the decoder's, always there */
+    size_t own_bytes;
+    void *handle; /* of what was taken instead, if data != own */
+};
+
+struct mime_block {
+    struct mime_block *next;
+    void *handle;
+    size_t bytes;
+};
+
+/* A multipart whose delimiters are looked for. */
+struct mime_level {
+    uint32_t part;
+    uint32_t hash;
+    const uint8_t *boundary;
+    uint8_t len;
+    uint8_t below; /* in its bucket, + 1; 0: none */
+};
+
+struct mr_mime_decoder {
+    struct mr_mime result;
+    struct mr_mime_limits limits;
+    struct mr_mime_memory memory; /* of this decode() */
+    size_t taken;                 /* bytes from it, and the decoder's own */
+    struct mime_block *blocks;
+    uint8_t *at; /* what is left of the open block */
+    size_t left;
+    uint8_t *own;
+    size_t own_bytes;
+    struct mime_space coded; /* a part or word without its transfer encoding */
+    struct mime_space utf8;  /* the same in UTF-8 */
+    struct mime_space text, hidden;
+    struct mr_mime_header *headers;
+    struct mr_mime_part *parts;
+    struct mr_mime_link *links;
+    struct mr_mime_hidden *hides;
+    uint32_t headers_room, parts_room, links_room, hides_room;
+    void *converters[MIME_CONVERTERS]; /* iconv_t */
+    /* structure */
+    struct mime_level levels[MIME_MAX_DEPTH + 1];
+    uint32_t n_levels;
+    uint8_t buckets[MIME_BUCKETS];         /* index of the innermost level + 1 */
+    uint32_t open[2 * MIME_MAX_DEPTH + 4]; /* parts whose body has not ended, outermost first */
+    uint32_t n_open;
+};
+
+static inline void mime_raise(struct mr_mime_decoder *d, uint64_t bits)
+{
+    d->result.anomalies |= bits;
+}
+
+static inline struct mr_mime_text mime_text(const void *ptr, size_t len)
+{
+    return (struct mr_mime_text){len ? ptr : (const uint8_t *)"", (uint32_t)len};
+}
+
+static inline bool mime_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static inline uint8_t mime_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+static inline struct mr_mime_text mime_trimmed(const uint8_t *begin, const uint8_t *end)
+{
+    while (begin < end && mime_blank(*begin))
+        begin++;
+    while (begin < end && mime_blank(end[-1]))
+        end--;
+    return mime_text(begin, (size_t)(end - begin));
+}
+
+/* Equal but for case; `name` is in lower case. */
+bool mime_is(struct mr_mime_text text, const char *name);
+
+/* ---- memory.c ---- */
+
+/* Until the next decode; 16-byte aligned. NULL: none, and the anomaly is raised. */
+void *mime_alloc(struct mr_mime_decoder *d, size_t bytes);
+/* Room for `more` bytes behind len. False: none (MR_MIME_NO_MEMORY is raised). */
+bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more);
+/* Room for one more element of an array of `room`; the new array, or NULL. */
+void *mime_grow(struct mr_mime_decoder *d, void *array, uint32_t n, uint32_t *room, size_t bytes,
+                uint32_t limit);
+/* A copy until the next decode; empty when there is no memory. */
+struct mr_mime_text mime_keep(struct mr_mime_decoder *d, const void *bytes, size_t len);
+void mime_forget(struct mr_mime_decoder *d);
+
+/* ---- header.c ---- */
+
+/* Reads the header section at `at` into parts[part]; returns where the body begins. Ends also at a
+ * delimiter (mime_delimiter()). *complete: the empty line is there. */
+const uint8_t *mime_headers(struct mr_mime_decoder *d, uint32_t part, const uint8_t *at,
+                            const uint8_t *end, bool *complete);
+/* Unfolded, encoded words decoded, UTF-8. */
+struct mr_mime_text mime_value(struct mr_mime_decoder *d, struct mr_mime_text raw);
+
+/* ---- words.c ---- */
+
+/* The same with encoded words, into d->utf8. `from` has "=?". */
+void mime_words(struct mr_mime_decoder *d, struct mr_mime_text from);
+
+/* ---- parameter.c ---- */
+
+void mime_content_type(struct mr_mime_decoder *d, struct mr_mime_part *part,
+                       struct mr_mime_text value, struct mr_mime_text *boundary);
+void mime_disposition(struct mr_mime_decoder *d, struct mr_mime_part *part,
+                      struct mr_mime_text value);
+
+/* ---- decode.c ---- */
+
+/* The level that a line delimits, or -1; *last: it is the closing delimiter. */
+int mime_delimiter(const struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
+                   bool *last);
+
+/* ---- content.c ---- */
+
+/* Undo an encoding; state is zero at first. Returns bytes written to out, at most n + 4. */
+struct mime_base64 {
+    uint32_t bits;
+    uint8_t n;
+    bool odd; /* bytes were skipped */
+};
+size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n, uint8_t *out);
+size_t mime_base64_end(struct mime_base64 *state, uint8_t *out);
+/* All at once; `word`: the Q encoding of RFC 2047. */
+size_t mime_quoted_decode(const uint8_t *in, size_t n, uint8_t *out, bool word, bool *odd);
+/* One line of uuencoded data; at most 63 bytes are written. */
+size_t mime_uu_line(const uint8_t *line, const uint8_t *end, uint8_t *out);
+/* The length of the data that a line claims to have, if its length fits; else -1. */
+int mime_uu_claim(const uint8_t *line, const uint8_t *end);
+
+/* ---- charset.c ---- */
+
+/* All 7-bit. */
+bool mime_ascii(const uint8_t *in, size_t n);
+/* Replaces the contents of d->utf8. Returns them, or `in` itself where it is UTF-8. */
+struct mr_mime_text mime_to_utf8(struct mr_mime_decoder *d, struct mr_mime_text charset,
+                                 const uint8_t *in, size_t n);
+/* Writes a code point, 1 to 4 bytes. */
+size_t mime_put_utf8(uint8_t *out, uint32_t code);
+bool mime_charsets_open(struct mr_mime_decoder *d);
+void mime_charsets_close(struct mr_mime_decoder *d);
+
+/* ---- text.c, html.c, link.c ---- */
+
+/* Adds the text of a text part to d->text. */
+void mime_part_text(struct mr_mime_decoder *d, uint32_t part);
+/* Appends to d->text or d->hidden, within the limit. */
+void mime_add(struct mr_mime_decoder *d, struct mime_space *space, const uint8_t *bytes,
+              size_t len);
+void mime_html(struct mr_mime_decoder *d, uint32_t part, const uint8_t *in, size_t n);
+/* ... lines ends as \n. */
+void mime_add_lines(struct mr_mime_decoder *d, const uint8_t *in, size_t n);
+void mime_add_link(struct mr_mime_decoder *d, uint32_t part, enum mr_mime_link_kind kind,
+                   struct mr_mime_text url);
+/* URLs in text, which must stay. */
+void mime_text_links(struct mr_mime_decoder *d, uint32_t part, const uint8_t *in, size_t n);
+
+/* ---- entity.c ---- */
+
+/* The character reference at in[0] == '&': its bytes to out (at most 4), their number to *written.
+ * Returns how many bytes it takes; 0: none. */
+size_t mime_entity(const uint8_t *in, size_t n, uint8_t *out, size_t *written);
+
+#endif
