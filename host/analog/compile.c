@@ -13,9 +13,11 @@ static void number_bindings(struct mr_plan *plan)
         struct mr_plan_stage *stage = &plan->stages[s];
         for (uint32_t r = 0; r < stage->n_rules; r++) {
             struct mr_plan_rule *rule = &stage->rules[r];
-            for (uint32_t i = 0; i < rule->n_ops; i++)
+            for (uint32_t i = 0; i < rule->n_ops; i++) {
+                rule->ops[i].site = MR_NO_INDEX;
                 if (rule->ops[i].kind == MR_OP_CALL)
                     rule->ops[i].binding = plan->n_bindings++;
+            }
         }
     }
 }
@@ -67,6 +69,7 @@ static enum mr_status make_plan(struct mr_program *const *programs, uint32_t n_p
         analog_contexts(*plan);
         good = analog_live(&compile, *plan);
         number_bindings(*plan);
+        good = good && analog_sites(&compile, *plan);
     }
     mr_arena_free(&compile.scratch);
     if (good)

@@ -116,6 +116,18 @@ uint64_t analog_carried(const struct mr_plan *plan, const struct flow *flow,
     return carried.columns[predicate];
 }
 
+/* What goes to a device goes there between groups. */
+static bool asks_device(const struct flow *flow, const struct mr_plan_group *group,
+                        const struct mr_plan_stage *stage)
+{
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        for (uint32_t i = 0; i < stage->rules[r].n_ops; i++)
+            if (analog_wants_device(&stage->rules[r].ops[i]) &&
+                !in_set(&flow->before[group->first_stage], stage->rules[r].trigger))
+                return true;
+    return false;
+}
+
 enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
                       const struct mr_plan_group *group, uint32_t index, struct mr_plan_key *keys,
                       uint32_t *n_keys)
@@ -130,6 +142,8 @@ enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
         return JOIN_YES; /* everything passes through it */
     if (stage->kind != group->kind)
         return JOIN_KIND;
+    if (stage->kind == MR_STAGE_PARALLEL && asks_device(flow, group, stage))
+        return JOIN_DEVICE;
     if (stage->kind != MR_STAGE_CONTEXT)
         return JOIN_YES;
     if (stage->one_at_a_time != group->one_at_a_time)

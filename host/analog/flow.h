@@ -25,7 +25,8 @@ enum join {
     JOIN_KIND,    /* parallel, context-ordered, serial do not mix */
     JOIN_ONE,     /* one of them runs for one key at a time only */
     JOIN_SEVERAL, /* a predicate has several keys */
-    JOIN_KEY      /* the key is not the same value */
+    JOIN_KEY,     /* the key is not the same value */
+    JOIN_DEVICE   /* a device may be asked about what the group derives */
 };
 
 /* Whether the stage behind the group may be part of it; `keys` (room for all keys of its stages and

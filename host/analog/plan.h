@@ -182,6 +182,8 @@ struct mr_op {
     uint32_t binding;       /* 0.. of the plan: index of per-worker states and counters */
     uint32_t context_offset; /* of its slot in the group's context */
     uint32_t anomaly_offset; /* of the byte there that counts the anomalies it told */
+    uint32_t site;           /* whose answers it may ask for; MR_NO_INDEX: none */
+    uint32_t site_call;      /* and which of the site's calls it is */
     /* JOIN: the rule fires for each row of the table that has the values of args in the columns of
      * the index. The result is the row: only MR_COMPUTE_FIELD reads it. */
     uint32_t table;
@@ -278,6 +280,17 @@ struct mr_plan_group {
     uint32_t parent;        /* the group its tuples come from; MR_NO_INDEX: packet capture */
 };
 
+/* Bytes that may go to a device: an attribute of tuples that enter a parallel group, and the calls
+ * there that ask for it. Several predicates: a fork made them of one tuple. */
+struct mr_plan_site {
+    uint32_t group, column;
+    bool stream; /* the attribute is a stream: its data */
+    uint32_t *predicates;
+    uint32_t n_predicates;
+    const struct mr_op **calls;
+    uint32_t n_calls;
+};
+
 /* One of the programs of a plan. */
 struct mr_plan_program {
     const char *name; /* file name without folder and suffix, or as the user calls it */
@@ -305,6 +318,8 @@ struct mr_plan {
     uint32_t n_stages;
     struct mr_plan_group *groups;
     uint32_t n_groups;
+    struct mr_plan_site *sites;
+    uint32_t n_sites;
     uint32_t n_bindings;            /* CALL operations, counted over the plan */
     uint32_t n_rules, n_components; /* as the papers count: components include packet capture */
     void *memory;                   /* the compiler's, as is what it keeps alive: */

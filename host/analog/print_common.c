@@ -61,6 +61,8 @@ const char *analog_split_text(const struct mr_plan *plan, const struct flow *flo
         return "a predicate has several keys";
     case JOIN_KEY:
         return "the key is another value";
+    case JOIN_DEVICE:
+        return "a device may be asked in between";
     case JOIN_KIND:
     case JOIN_YES:
         break;

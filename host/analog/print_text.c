@@ -11,6 +11,14 @@ static const char *order_text(enum mr_order order)
     return texts[order];
 }
 
+/* Where the call may run. */
+static const char *backends_text(const struct mr_op *op)
+{
+    if (op->function->device && op->site == MR_NO_INDEX)
+        return "cpu (no attribute that comes in)";
+    return op->function->backends ? op->function->backends : "cpu";
+}
+
 static void print_op(const struct mr_plan *plan, const struct mr_plan_rule *rule,
                      const struct mr_op *op, FILE *to)
 {
@@ -23,7 +31,7 @@ static void print_op(const struct mr_plan *plan, const struct mr_plan_rule *rule
     }
     fprintf(to, "        %-58s  %s; %s; %s\n", line, order_text(op->function->order),
             op->function->shape == MR_SHAPE_EXPAND ? "none or several" : "one each",
-            op->function->backends ? op->function->backends : "cpu");
+            backends_text(op));
 }
 
 static void print_rule(const struct mr_plan *plan, const struct mr_plan_rule *rule, FILE *to)

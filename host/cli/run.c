@@ -43,7 +43,13 @@ enum {
     OPT_DURATION,
     OPT_QUEUES,
     OPT_NO_PROMISCUOUS,
-    OPT_NO_HUGE
+    OPT_NO_HUGE,
+    OPT_DEVICE,
+    OPT_BATCH,
+    OPT_DEADLINE,
+    OPT_SLOTS,
+    OPT_CHECK_EVERY,
+    OPT_LATE
 };
 
 static const struct argp_option options[] = {
@@ -104,6 +110,21 @@ static const struct argp_option options[] = {
     {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core)", 4},
     {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
     {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
+    {"device", OPT_DEVICE, "NAME", 0,
+     "where patterns are searched: cpu; gpu; auto (default): a GPU where there is one and the CPU "
+     "is behind; emulated: a GPU's kernels on the CPU, slow, for tests",
+     4},
+    {"batch", OPT_BATCH, "BYTES[:N]", 0,
+     "batches for the device: bytes and messages at most (default 2m:8192); what is longer stays "
+     "on the CPU",
+     4},
+    {"deadline", OPT_DEADLINE, "US", 0,
+     "a batch goes to the device before its oldest message has waited so many microseconds "
+     "(default 2000)",
+     4},
+    {"slots", OPT_SLOTS, "N", 0, "batches filled or under way at the same time (default 6)", 4},
+    {"check-every", OPT_CHECK_EVERY, "N", OPTION_HIDDEN, 0, 0},
+    {"late", OPT_LATE, "MS", OPTION_HIDDEN, 0, 0},
     {"queues", OPT_QUEUES, "N", 0, "capture threads of each port (default 1)", 4},
     {"no-promiscuous", OPT_NO_PROMISCUOUS, 0, 0, "capture only what the interface would get anyway",
      4},
@@ -185,12 +206,57 @@ static void set_checksum(struct argp_state *state, struct mr_engine_config *conf
     argp_failure(state, MR_EXIT_USAGE, 0, "-k %s: give all, auto or none", text);
 }
 
+static void set_batch(struct argp_state *state, struct mr_engine_config *config, const char *text)
+{
+    char size[32];
+    const char *colon = strchr(text, ':');
+
+    snprintf(size, sizeof size, "%.*s", (int)(colon ? colon - text : (long)strlen(text)), text);
+    uint64_t n = bytes(state, "--batch", size);
+    if (n < 16 || n > 256u << 20)
+        argp_failure(state, MR_EXIT_USAGE, 0, "--batch %s: give 16 bytes to 256m", text);
+    config->offload_bytes = (uint32_t)n;
+    if (colon)
+        config->offload_messages = (uint32_t)number(state, "--batch :N", colon + 1, 1, 1u << 20);
+}
+
+/* Options about the device; false: another one. */
+static bool parse_device(int option, const char *text, struct argp_state *state,
+                         struct mr_engine_config *c)
+{
+    switch (option) {
+    case OPT_DEVICE:
+        c->device = text;
+        return true;
+    case OPT_BATCH:
+        set_batch(state, c, text);
+        return true;
+    case OPT_DEADLINE:
+        c->offload_deadline_ns = number(state, "--deadline", text, 0, 1000000) * 1000;
+        c->offload_deadline_set = true;
+        return true;
+    case OPT_SLOTS:
+        c->offload_slots = (uint32_t)number(state, "--slots", text, 1, 64);
+        return true;
+    case OPT_LATE:
+        c->offload_late_ns = number(state, "--late", text, 1, 1000000) * 1000000;
+        return true;
+    case OPT_CHECK_EVERY:
+        c->offload_check_every = (uint32_t)number(state, "--check-every", text, 1, 1u << 30);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* Options that say how, in numbers. */
 static error_t parse_bound(int option, const char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
     struct mr_engine_config *c = &a->config;
 
+    if (parse_device(option, text, state, c))
+        return 0;
     switch (option) {
     case OPT_STATS_INTERVAL:
         c->stats_interval_s = (uint32_t)number(state, "--stats-interval", text, 1, 86400);

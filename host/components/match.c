@@ -14,15 +14,10 @@ enum { MESSAGES, BYTES, MATCHES, ALERTS_LEFT_OUT, INVALID_UTF8, SCAN_FAILED };
 static const char *const counters[] = {"messages",     "bytes",       "matches", "alerts_left_out",
                                        "invalid_utf8", "scan_failed", NULL};
 
-struct config {
-    struct mr_match_set set;
-    struct mr_match_groups groups;
-    bool any_utf8; /* a group wants UTF-8 */
-};
-
 /* One worker's. */
 struct thread {
     hs_scratch_t *scratch;
+    uint64_t *answered; /* [words] a row that is checked: what the device said */
     uint32_t n, found;  /* patterns; of these, matched in the row at hand */
     uint64_t matched[]; /* a bit for each pattern; zero between rows */
 };
@@ -31,12 +26,14 @@ struct thread {
 
 static void unbind(void *memory)
 {
-    struct config *config = memory;
+    struct mr_match_config *config = memory;
 
     if (!config)
         return;
     mr_match_groups_free(&config->groups);
+    mr_match_groups_free(&config->rest);
     mr_match_set_free(&config->set);
+    free(config->own);
     free(config);
 }
 
@@ -44,7 +41,7 @@ static enum mr_status bind(const struct mr_constant *constants, uint32_t n_const
                            struct mr_bind_error *error)
 {
     (void)n_constants;
-    struct config *config = calloc(1, sizeof *config);
+    struct mr_match_config *config = calloc(1, sizeof *config);
     enum mr_status status = config ? MR_OK : MR_ERR_MEMORY;
 
     if (!status)
@@ -68,20 +65,26 @@ static void thread_close(void *memory)
     if (!thread)
         return;
     hs_free_scratch(thread->scratch);
+    free(thread->answered);
     free(thread);
 }
 
 static enum mr_status thread_open(const void *memory, void **out)
 {
-    const struct config *config = memory;
+    const struct mr_match_config *config = memory;
     size_t words = ((size_t)config->set.n + 63) / 64;
     struct thread *thread = calloc(1, sizeof *thread + words * sizeof thread->matched[0]);
 
     if (!thread)
         return MR_ERR_MEMORY;
     thread->n = config->set.n;
-    if (hs_clone_scratch(config->groups.scratch, &thread->scratch)) {
-        free(thread);
+    bool good = !hs_clone_scratch(config->groups.scratch, &thread->scratch);
+    for (uint32_t i = 0; good && i < config->rest.n; i++)
+        good = !hs_alloc_scratch(config->rest.groups[i].database, &thread->scratch);
+    if (good && config->own)
+        good = (thread->answered = calloc(words, sizeof *thread->answered)) != NULL;
+    if (!good) {
+        thread_close(thread);
         return MR_ERR_MEMORY;
     }
     *out = thread;
@@ -136,31 +139,97 @@ static void tell(struct mr_call *call, uint32_t row, const struct mr_match_set *
         mr_count(call, ALERTS_LEFT_OUT, told - MAX_ALERTS);
 }
 
+/* One row on its way: its bytes, and what went wrong. */
+struct row {
+    const char *bytes;
+    uint32_t len;
+    bool is_utf8;
+    uint64_t failed;
+};
+
+static void scan(struct thread *thread, const struct mr_match_groups *groups, struct row *row)
+{
+    for (uint32_t i = 0; i < groups->n; i++) {
+        const struct mr_match_group *group = &groups->groups[i];
+        if (group->utf8 && !row->is_utf8)
+            continue;
+        hs_error_t error =
+            hs_scan(group->database, row->bytes, row->len, 0, thread->scratch, on_match, thread);
+        row->failed += error != HS_SUCCESS && error != HS_SCAN_TERMINATED;
+    }
+}
+
+static void forget(struct thread *thread)
+{
+    memset(thread->matched, 0, ((size_t)thread->n + 63) / 64 * sizeof *thread->matched);
+    thread->found = 0;
+}
+
+/* With what a device says, and a scan for what it leaves open. False: it says nothing useful. */
+static bool take_answer(const struct mr_match_config *config, struct thread *thread,
+                        const struct mr_device_answer *answer, struct row *row)
+{
+    bool open = config->always;
+
+    for (uint32_t i = 0; i < answer->n; i++) {
+        uint32_t index = answer->words[i] & ~MR_ANSWER_UNDECIDED;
+        if (config->own[index] == MR_DEVICE_NEVER)
+            continue; /* what is said of those means nothing */
+        if (answer->words[i] & MR_ANSWER_UNDECIDED) {
+            if (config->own[index] == MR_DEVICE_DECIDES) {
+                forget(thread);
+                return false;
+            }
+            open = true;
+        } else if (row->is_utf8 || !(config->set.patterns[index].flags & HS_FLAG_UTF8)) {
+            on_match(index, 0, 0, 0, thread);
+        }
+    }
+    if (open)
+        scan(thread, &config->rest, row);
+    return true;
+}
+
+/* The row is scanned as well; what is found so is what is right. */
+static void check(struct mr_call *call, uint32_t at, const struct mr_match_config *config,
+                  struct thread *thread, struct row *row)
+{
+    enum { MOST = 64 };
+    uint32_t different[MOST], n = 0;
+    size_t words = ((size_t)thread->n + 63) / 64;
+
+    memcpy(thread->answered, thread->matched, words * sizeof *thread->matched);
+    forget(thread);
+    scan(thread, &config->groups, row);
+    for (uint32_t w = 0; w < words; w++)
+        for (uint64_t bits = thread->answered[w] ^ thread->matched[w]; bits && n < MOST;
+             bits &= bits - 1)
+            different[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
+    mr_device_checked(call, at, different, n);
+}
+
 static void match(struct mr_call *call)
 {
-    const struct config *config = call->config;
-    const struct mr_match_groups *groups = &config->groups;
+    const struct mr_match_config *config = call->config;
     const union mr_value *messages = call->args[0];
     struct thread *thread = call->thread;
     uint64_t bytes = 0, invalid = 0, failed = 0;
 
-    for (uint32_t row = 0; row < call->n; row++) {
-        uint32_t len = messages[row].b.len;
-        const char *message = len ? messages[row].b.ptr : "";
-        bool is_utf8 = !config->any_utf8 || mr_match_utf8((const uint8_t *)message, len);
-        invalid += !is_utf8;
-        for (uint32_t i = 0; i < groups->n; i++) {
-            const struct mr_match_group *group = &groups->groups[i];
-            if (group->utf8 && !is_utf8)
-                continue;
-            hs_error_t error =
-                hs_scan(group->database, message, len, 0, thread->scratch, on_match, thread);
-            failed += error != HS_SUCCESS && error != HS_SCAN_TERMINATED;
-        }
-        call->out[row] = thread->found ? MR_VALUE_TEXT("true") : MR_VALUE_TEXT("false");
+    for (uint32_t i = 0; i < call->n; i++) {
+        struct row row = {.len = messages[i].b.len};
+        row.bytes = row.len ? messages[i].b.ptr : "";
+        row.is_utf8 = !config->any_utf8 || mr_match_utf8((const uint8_t *)row.bytes, row.len);
+        invalid += !row.is_utf8;
+        const struct mr_device_answer *answer = config->own ? mr_device_answer(call, i) : NULL;
+        if (!answer || !take_answer(config, thread, answer, &row))
+            scan(thread, &config->groups, &row);
+        else if (answer->check)
+            check(call, i, config, thread, &row);
+        failed += row.failed;
+        call->out[i] = thread->found ? MR_VALUE_TEXT("true") : MR_VALUE_TEXT("false");
         if (thread->found)
-            tell(call, row, &config->set, thread);
-        bytes += len;
+            tell(call, i, &config->set, thread);
+        bytes += row.len;
     }
     mr_count(call, MESSAGES, call->n);
     mr_count(call, BYTES, bytes);
@@ -181,12 +250,13 @@ static const struct mr_function functions[] = {
         .result = MR_TYPE_STRING,
         .order = MR_ORDER_NONE,
         .shape = MR_SHAPE_MAP,
-        .backends = "cpu",
+        .backends = "cpu gpu",
         .counters = counters,
         .bind = bind,
         .unbind = unbind,
         .thread_open = thread_open,
         .thread_close = thread_close,
+        .device = &mr_match_device,
         .call = match,
     },
 };

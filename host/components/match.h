@@ -59,7 +59,24 @@ struct mr_match_groups {
 /* Compiles a set; mr_match_groups_free() in any case. Says in *error why not. */
 enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_match_set *set,
                                 struct mr_bind_error *error);
+/* The same for the patterns that only[set->n] names; NULL: for all. */
+enum mr_status mr_match_compile_some(struct mr_match_groups *groups, const struct mr_match_set *set,
+                                     const uint8_t *only, struct mr_bind_error *error);
 void mr_match_groups_free(struct mr_match_groups *groups);
+
+/* What devices do of f_match: match_device.c. */
+extern const struct mr_device_op mr_match_device;
+
+/* What f_match has of one call site. */
+struct mr_match_config {
+    struct mr_match_set set;
+    struct mr_match_groups groups;
+    bool any_utf8; /* a group wants UTF-8 */
+    /* where a device helps: */
+    uint8_t *own; /* [set.n] enum mr_device_part; NULL: it was not asked */
+    bool always;  /* some pattern is never so much as hinted at: every row is scanned for it */
+    struct mr_match_groups rest; /* those that it does not decide */
+};
 
 /* Whether bytes are well-formed UTF-8. */
 bool mr_match_utf8(const uint8_t *bytes, size_t len);

@@ -157,13 +157,14 @@ static enum mr_status compile_group(struct mr_match_groups *groups, const struct
     return status;
 }
 
-/* The patterns with flag 8, or those without it. */
-static void select_patterns(struct columns *columns, const struct mr_match_set *set, bool utf8)
+/* The patterns with flag 8, or those without it; of those in only[], unless it is NULL. */
+static void select_patterns(struct columns *columns, const struct mr_match_set *set,
+                            const uint8_t *only, bool utf8)
 {
     columns->n = 0;
     for (uint32_t i = 0; i < set->n; i++) {
         const struct mr_match_pattern *pattern = &set->patterns[i];
-        if (!(pattern->flags & HS_FLAG_UTF8) == utf8)
+        if (!(pattern->flags & HS_FLAG_UTF8) == utf8 || (only && !only[i]))
             continue;
         columns->regexes[columns->n] = pattern->regex;
         columns->flags[columns->n] = pattern->flags;
@@ -172,8 +173,8 @@ static void select_patterns(struct columns *columns, const struct mr_match_set *
     }
 }
 
-enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_match_set *set,
-                                struct mr_bind_error *error)
+enum mr_status mr_match_compile_some(struct mr_match_groups *groups, const struct mr_match_set *set,
+                                     const uint8_t *only, struct mr_bind_error *error)
 {
     struct columns columns;
     enum mr_status status = MR_OK;
@@ -185,12 +186,18 @@ enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_
         status = fail(error, MR_ERR_START,
                       "Hyperscan needs a processor with SSSE3, and this one has none");
     for (int utf8 = 0; !status && utf8 < 2; utf8++) {
-        select_patterns(&columns, set, utf8);
+        select_patterns(&columns, set, only, utf8);
         if (columns.n)
             status = compile_group(groups, set, &columns, error);
     }
     columns_free(&columns);
     return status;
+}
+
+enum mr_status mr_match_compile(struct mr_match_groups *groups, const struct mr_match_set *set,
+                                struct mr_bind_error *error)
+{
+    return mr_match_compile_some(groups, set, NULL, error);
 }
 
 void mr_match_groups_free(struct mr_match_groups *groups)

@@ -1,7 +1,7 @@
 /* Changing the set of programs while the engine runs: a new set is compiled beside the running one
  * and takes its place, or nothing changes. */
 #include "engine/alarms.h"
-#include "engine/internal.h"
+#include "engine/sites.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@ struct change {
     uint32_t n;
     struct mr_plan *plan;
     struct mr_alarms *alarms;
+    struct mr_sites *sites;
 };
 
 static void begin(struct change *change, struct mr_engine *engine)
@@ -91,8 +92,11 @@ static void install(void *user)
     struct mr_plan *old = engine->plan;
     struct mr_program *programs[MR_MAX_PROGRAMS];
     struct mr_alarms *alarms = engine->alarms;
+    struct mr_sites *sites = engine->sites;
     uint32_t n = engine->n_programs;
 
+    engine->sites = change->sites;
+    change->sites = sites;
     mr_alarms_carry(change->alarms, alarms);
     engine->alarms = change->alarms;
     change->alarms = alarms;
@@ -121,8 +125,11 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
     if (!status)
         status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog, error);
     if (!status)
+        status = mr_sites_open(&change->sites, engine, change->plan, engine->sites, error);
+    if (!status)
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);
     mr_alarms_close(change->alarms, &engine->past_alarms);
+    mr_sites_close(change->sites);
     mr_plan_free(change->plan);
     for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
         mr_program_release(change->programs[i]);

@@ -1,6 +1,6 @@
 /* The engine: the one place that knows every folder. Loads a program, starts what it needs, runs.
  */
-#include "engine/internal.h"
+#include "engine/sites.h"
 
 #include "base/clock.h"
 #include "capture/dpdk.h"
@@ -46,6 +46,8 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
         config->max_flows = 1u << 20;
     if (!config->diagnostics)
         config->diagnostics = stderr;
+    if (!config->offload_deadline_set)
+        config->offload_deadline_ns = 2000000;
     if (config->workers > MAX_WORKERS)
         return mr_fail(error, MR_ERR_USAGE,
                        "--workers %u is too many: give 1 to %u (this machine has %u cores)",
@@ -157,6 +159,10 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     };
     enum mr_status status;
 
+    if ((status = mr_devices_open(engine, error)))
+        return status;
+    if (engine->device.backend)
+        runtime.hooks.device = mr_sites_hooks();
     if (mr_secret_draw(&engine->secret, config->seed))
         return mr_fail(error, MR_ERR_START, "the kernel gives no random numbers (getrandom)");
     runtime.secret = engine->secret;
@@ -174,6 +180,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_live_open(&engine->live, engine, error)))
         return status;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
+        return status;
+    if ((status = mr_sites_open(&engine->sites, engine, engine->plan, NULL, error)))
         return status;
     if ((status = mr_actuator_open(engine, error)))
         return status;
@@ -194,6 +202,7 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     memset(engine, 0, sizeof *engine);
     pthread_mutex_init(&engine->change_lock, NULL);
+    pthread_mutex_init(&engine->offload_lock, NULL);
     engine->config = *config;
     engine->started_ns = started_ns;
     enum mr_status status = settle(engine, error);
@@ -228,6 +237,7 @@ void mr_engine_free(struct mr_engine *engine)
         return;
     mr_control_close(engine);
     mr_live_close(engine->live);
+    mr_sites_close(engine->sites); /* tells the runtime of batches */
     mr_runtime_free(engine->runtime);
     mr_alarms_close(engine->alarms, NULL);
     mr_actuator_close(engine);
@@ -245,6 +255,7 @@ void mr_engine_free(struct mr_engine *engine)
     free(engine->tops);
     free(engine->event_type_text);
     pthread_mutex_destroy(&engine->change_lock);
+    pthread_mutex_destroy(&engine->offload_lock);
     free(engine);
 }
 

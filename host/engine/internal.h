@@ -11,6 +11,8 @@
 #include "metrics/top.h"
 #include "millrace/actuator.h"
 #include "millrace/engine.h"
+#include "offload/offload.h"
+#include "offload/placement.h"
 #include "output/eve.h"
 #include "output/writer.h"
 #include "runtime/runtime.h"
@@ -51,6 +53,15 @@ struct mr_event {
     uint32_t ordinal;
 };
 
+/* What --device has found. */
+struct mr_engine_device {
+    enum mr_device_wish wish;
+    const struct mr_backend *backend; /* NULL: the CPU does it all */
+    char why[MR_ERROR_TEXT_BYTES];    /* ... because; "": nobody wants a device */
+};
+
+struct mr_sites;
+
 struct mr_engine {
     struct mr_engine_config config;
     struct mr_program *programs[MR_MAX_PROGRAMS];
@@ -58,6 +69,10 @@ struct mr_engine {
     struct mr_plan *plan;
     struct mr_buffers *buffers;
     struct mr_runtime *runtime;
+    struct mr_engine_device device;
+    struct mr_sites *sites;                  /* NULL: nothing goes to a device */
+    pthread_mutex_t offload_lock;            /* of: */
+    struct mr_offload_counters past_offload; /* of sites that are gone */
     struct mr_writer *writer;
     const struct mr_actuator *actuator;
     void *actuator_state;

@@ -1,6 +1,7 @@
 /* What is told while a run goes on: a stats event and the Prometheus file at each interval of
  * packet time, and once more at the end. All of it runs in the output turn, or after the run. */
 #include "engine/report.h"
+#include "engine/sites.h"
 
 #include "base/clock.h"
 
@@ -21,6 +22,7 @@ void mr_metrics_refresh(struct mr_engine *engine)
     mr_runtime_metrics(engine->runtime, &engine->metrics);
     if (engine->live)
         mr_live_metrics(engine->live, &engine->metrics);
+    mr_sites_metrics(engine, &engine->metrics);
 }
 
 static const char *lower(const char *name, char *to, size_t room)

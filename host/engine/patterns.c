@@ -16,53 +16,19 @@
 struct work {
     const struct mr_patterns_options *options;
     FILE *out;
-    struct mr_match_set set;
-    struct mr_match_groups groups;
+    struct mr_match_config match;
     struct mr_regex_pattern *patterns;
     struct mr_regex_set *regex;
     const struct mr_backend *backend;
-    uint32_t *utf8; /* bits: patterns with flag 8 */
 };
 
-static struct mr_regex_pattern pattern_of(const struct mr_match_pattern *pattern)
-{
-    static const struct {
-        unsigned theirs, ours;
-    } flags[] = {{HS_FLAG_CASELESS, MR_REGEX_CASELESS},
-                 {HS_FLAG_MULTILINE, MR_REGEX_MULTILINE},
-                 {HS_FLAG_DOTALL, MR_REGEX_DOTALL},
-                 {HS_FLAG_UTF8, MR_REGEX_UTF8},
-                 {HS_FLAG_UCP, MR_REGEX_UCP}};
-    struct mr_regex_pattern result = {.regex = pattern->regex};
-
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        result.flags |= pattern->flags & flags[i].theirs ? flags[i].ours : 0;
-    result.flags |= pattern->ext.flags ? MR_REGEX_OTHER : 0;
-    return result;
-}
-
 /* ---- Hyperscan as the oracle ---- */
-
-static int on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags,
-                    void *context)
-{
-    (void)from, (void)to, (void)flags;
-    ((uint32_t *)context)[id >> 5] |= 1u << (id & 31);
-    return 0;
-}
 
 static void search(void *context, const uint8_t *bytes, uint32_t len, uint32_t *matches,
                    uint32_t *unfit)
 {
-    struct work *w = context;
-    bool is_utf8 = mr_match_utf8(bytes, len);
-
-    for (uint32_t i = 0; i < w->groups.n; i++)
-        if (is_utf8 || !w->groups.groups[i].utf8)
-            hs_scan(w->groups.groups[i].database, (const char *)bytes, len, 0, w->groups.scratch,
-                    on_match, matches);
-    if (!is_utf8)
-        memcpy(unfit, w->utf8, ((size_t)w->set.n + 31) / 32 * 4);
+    const struct work *w = context;
+    mr_match_device.search(&w->match, bytes, len, matches, unfit);
 }
 
 /* ---- steps ---- */
@@ -70,7 +36,7 @@ static void search(void *context, const uint8_t *bytes, uint32_t len, uint32_t *
 static bool refused(struct work *w, const struct mr_match_pattern *pattern, bool thorough)
 {
     struct mr_match_pattern copy = *pattern;
-    struct mr_match_set one = {.patterns = &copy, .n = 1, .file = w->set.file};
+    struct mr_match_set one = {.patterns = &copy, .n = 1, .file = w->match.set.file};
     struct mr_match_groups groups = {.n = 0};
     struct mr_bind_error why = {.text = ""};
     hs_expr_info_t *info = NULL;
@@ -99,13 +65,13 @@ static void skip_refused(struct work *w)
 
     for (int thorough = 0; thorough < 2; thorough++) {
         uint32_t kept = 0;
-        for (uint32_t i = 0; i < w->set.n; i++)
-            if (!refused(w, &w->set.patterns[i], thorough))
-                w->set.patterns[kept++] = w->set.patterns[i];
-        w->set.n = kept;
-        if (!kept || mr_match_compile(&w->groups, &w->set, &why) == MR_OK)
+        for (uint32_t i = 0; i < w->match.set.n; i++)
+            if (!refused(w, &w->match.set.patterns[i], thorough))
+                w->match.set.patterns[kept++] = w->match.set.patterns[i];
+        w->match.set.n = kept;
+        if (!kept || mr_match_compile(&w->match.groups, &w->match.set, &why) == MR_OK)
             return;
-        mr_match_groups_free(&w->groups);
+        mr_match_groups_free(&w->match.groups);
     }
 }
 
@@ -117,18 +83,18 @@ static enum mr_status read_patterns(struct work *w, struct mr_error *error)
                                    .is_file = true};
     struct mr_bind_error why;
     uint64_t began = mr_clock_ns();
-    enum mr_status status = mr_match_set_read(&w->set, &constant, &why);
+    enum mr_status status = mr_match_set_read(&w->match.set, &constant, &why);
 
     if (!status && w->options->skip_refused) {
         skip_refused(w);
-        if (!w->groups.n)
+        if (!w->match.groups.n)
             return mr_fail(error, MR_ERR_PROGRAM, "%s: Hyperscan refuses all patterns", file);
     } else if (!status) {
-        status = mr_match_compile(&w->groups, &w->set, &why);
+        status = mr_match_compile(&w->match.groups, &w->match.set, &why);
     }
     if (status)
         return mr_fail(error, status, "%s", why.text);
-    fprintf(w->out, "%u patterns; Hyperscan compiled them in %.2f s\n", w->set.n,
+    fprintf(w->out, "%u patterns; Hyperscan compiled them in %.2f s\n", w->match.set.n,
             (double)(mr_clock_ns() - began) * 1e-9);
     return MR_OK;
 }
@@ -139,24 +105,22 @@ static enum mr_status compile(struct work *w, struct mr_error *error)
     uint32_t threads =
         w->options->threads ? w->options->threads : (uint32_t)(cores > 0 ? cores : 1);
 
-    w->patterns = calloc((size_t)w->set.n + 1, sizeof *w->patterns);
-    w->utf8 = calloc((size_t)w->set.n / 32 + 2, 4);
-    if (!w->patterns || !w->utf8)
-        return mr_fail(error, MR_ERR_MEMORY, "no memory for %u patterns", w->set.n);
-    for (uint32_t i = 0; i < w->set.n; i++) {
-        w->patterns[i] = pattern_of(&w->set.patterns[i]);
-        if (w->patterns[i].flags & MR_REGEX_UTF8)
-            w->utf8[i >> 5] |= 1u << (i & 31);
+    w->patterns = calloc((size_t)w->match.set.n + 1, sizeof *w->patterns);
+    if (!w->patterns)
+        return mr_fail(error, MR_ERR_MEMORY, "no memory for %u patterns", w->match.set.n);
+    for (uint32_t i = 0; i < w->match.set.n; i++) {
+        struct mr_device_pattern pattern = mr_match_device.pattern(&w->match, i);
+        w->patterns[i] = (struct mr_regex_pattern){pattern.regex, pattern.flags};
     }
-    return mr_regex_compile(w->regex, w->patterns, w->set.n, &mr_regex_limits_default, threads,
-                            error);
+    return mr_regex_compile(w->regex, w->patterns, w->match.set.n, &mr_regex_limits_default,
+                            threads, error);
 }
 
 static void print_patterns(const struct work *w)
 {
-    for (uint32_t i = 0; i < w->set.n; i++) {
+    for (uint32_t i = 0; i < w->match.set.n; i++) {
         const struct mr_regex_place *p = &w->regex->places[i];
-        fprintf(w->out, "%-10u %-11s", w->set.patterns[i].id, mr_regex_tier_name(p->tier));
+        fprintf(w->out, "%-10u %-11s", w->match.set.patterns[i].id, mr_regex_tier_name(p->tier));
         if (p->n_factors)
             fprintf(w->out, " %u factor%s of %u bytes or more;", p->n_factors,
                     p->n_factors == 1 ? "" : "s", p->factor_len_min);
@@ -258,10 +222,9 @@ enum mr_status mr_patterns_report(const struct mr_patterns_options *options, FIL
             print_patterns(&w);
     }
     mr_regex_set_free(&regex);
-    mr_match_groups_free(&w.groups);
-    mr_match_set_free(&w.set);
+    mr_match_groups_free(&w.match.groups);
+    mr_match_set_free(&w.match.set);
     free(w.patterns);
-    free(w.utf8);
     return status;
 }
 

@@ -1,6 +1,7 @@
 /* What the engine tells people: the summary when it is done, and the plan of memory and threads
  * that -T prints. */
 #include "engine/report.h"
+#include "engine/sites.h"
 
 #include "capture/dpdk.h"
 
@@ -120,6 +121,8 @@ void mr_engine_print_summary(const struct mr_engine *engine, FILE *to)
     fprintf(to, "rate        %.3f Gbit/s, %.0f packets/s\n", (double)f.bytes * 8 / seconds / 1e9,
             (double)f.received / seconds);
     print_scheduler(engine, &f, to);
+    mr_sites_print(engine, to);
+    mr_sites_print_work(engine, to);
     fprintf(to, "results\n");
     print_counters(engine, to);
     print_functions(engine, to);
@@ -156,6 +159,7 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     if (engine->live)
         mr_live_print_plan(engine->live, to);
     fprintf(to, "  %8.1f MiB altogether\n", (double)plan.all / 1048576);
+    mr_sites_print(engine, to);
     fprintf(to, "dpdk        %s, no hugepages\n", mr_dpdk_version());
     for (uint32_t i = 0; i < c->n_inputs; i++)
         fprintf(to, "input       %s\n", c->inputs[i]);

@@ -14,6 +14,12 @@ struct cpu_batch {
     uint32_t capacity;
 };
 
+static enum mr_status cpu_probe(struct mr_error *error)
+{
+    (void)error;
+    return MR_OK;
+}
+
 static void cpu_close(void *state)
 {
     struct cpu *cpu = state;
@@ -124,6 +130,7 @@ static enum mr_status cpu_poll(void *state, struct mr_batch *batch, struct mr_er
 
 const struct mr_backend mr_backend_cpu = {
     .name = "cpu",
+    .probe = cpu_probe,
     .open = cpu_open,
     .close = cpu_close,
     .batch_new = cpu_batch_new,

@@ -125,6 +125,17 @@ static int load(struct device_state *d)
     return code ? code : upload(d, set->table, set->table->bytes, (void **)&d->table);
 }
 
+enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *error)
+{
+    int n = 0, code = device->count(&n);
+
+    if (code)
+        return mr_fail(error, MR_ERR_START, "device %s: it cannot be used: %s (%d)", device->name,
+                       device->error_text(code), code);
+    return n > 0 ? MR_OK
+                 : mr_fail(error, MR_ERR_START, "device %s: there is none here", device->name);
+}
+
 enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               const struct mr_backend_config *config, void **state,
                               struct mr_error *error)

@@ -4,6 +4,11 @@
 
 #ifdef MR_HAVE_EMULATED
 
+static enum mr_status probe(struct mr_error *error)
+{
+    return mr_device_probe(&mr_device_emulated, error);
+}
+
 static enum mr_status open(const struct mr_backend_config *config, void **state,
                            struct mr_error *error)
 {
@@ -17,6 +22,7 @@ static enum mr_status open(const struct mr_backend_config *config, void **state,
 
 static const struct mr_backend emulated = {
     .name = "emulated",
+    .probe = probe,
     .open = open,
     .close = mr_device_close,
     .batch_new = mr_device_batch_new,

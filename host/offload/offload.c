@@ -193,6 +193,7 @@ bool mr_offload_take(struct mr_offload *offload, struct mr_offload_done *done)
     struct mr_slot *slot = oldest_done(offload);
     if (slot) {
         slot->state = MR_SLOT_TAKEN;
+        atomic_fetch_sub(&offload->n_done, 1);
         *done = (struct mr_offload_done){
             .batch = slot->batch,
             .tags = slot->tags,
@@ -213,6 +214,11 @@ void mr_offload_release(struct mr_offload *offload, const struct mr_offload_done
     slot->state = slot->running ? MR_SLOT_ABANDONED : MR_SLOT_FREE;
     pthread_cond_signal(&offload->work);
     pthread_mutex_unlock(&offload->lock);
+}
+
+bool mr_offload_ready(const struct mr_offload *offload)
+{
+    return atomic_load(&offload->n_done) != 0;
 }
 
 bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns)
@@ -261,4 +267,15 @@ void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *co
     pthread_mutex_lock(&offload->lock);
     *counters = offload->counters;
     pthread_mutex_unlock(&offload->lock);
+}
+
+void mr_offload_sum(struct mr_offload_counters *sum, const struct mr_offload_counters *counters)
+{
+    uint64_t *to = (uint64_t *)(void *)sum;
+    const uint64_t *from = (const uint64_t *)(const void *)counters;
+    uint64_t age = sum->age_max_ns > counters->age_max_ns ? sum->age_max_ns : counters->age_max_ns;
+
+    for (size_t i = 0; i < sizeof *sum / sizeof *to; i++)
+        to[i] += from[i];
+    sum->age_max_ns = age;
 }

@@ -61,7 +61,10 @@ struct mr_offload_config {
     struct mr_offload_faults faults;
     /* One line about the device, for a log; any thread. NULL: nobody wants it. */
     void (*log)(void *context, const char *line);
-    void *log_context;
+    /* A batch is done: there is something to take; the offload's thread, not to wait. NULL: nobody
+     * waits for it. */
+    void (*done)(void *context);
+    void *context; /* of both */
 };
 
 struct mr_offload;
@@ -93,6 +96,8 @@ struct mr_offload_done {
  * pattern was demoted are still in it: mr_offload_demoted() tells. */
 bool mr_offload_take(struct mr_offload *offload, struct mr_offload_done *done);
 void mr_offload_release(struct mr_offload *offload, const struct mr_offload_done *done);
+/* take() may find something: fast. */
+bool mr_offload_ready(const struct mr_offload *offload);
 /* take() would find something, or waits until then or until so much time has passed. */
 bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns);
 
@@ -104,5 +109,7 @@ bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern);
 void mr_offload_checked(struct mr_offload *offload, uint32_t different);
 
 void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *counters);
+/* *sum += *counters */
+void mr_offload_sum(struct mr_offload_counters *sum, const struct mr_offload_counters *counters);
 
 #endif

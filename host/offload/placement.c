@@ -34,9 +34,10 @@ void mr_placement_learn(struct mr_placement *placement, uint64_t bytes, uint64_t
         placement->ns_per_kib = (placement->ns_per_kib * 15 + rate) / 16;
 }
 
-bool mr_placement_on_device(struct mr_placement *placement, uint64_t waiting_bytes)
+bool mr_placement_on_device(struct mr_placement *placement, uint64_t waiting_bytes,
+                            uint64_t waited_ns)
 {
-    uint64_t backlog_ns = waiting_bytes / 1024 * placement->ns_per_kib +
+    uint64_t backlog_ns = waited_ns + waiting_bytes / 1024 * placement->ns_per_kib +
                           waiting_bytes % 1024 * placement->ns_per_kib / 1024;
     bool before = placement->on_device;
 

@@ -25,8 +25,9 @@ void mr_placement_init(struct mr_placement *placement, enum mr_device_wish wish,
 /* What the CPU took for so many bytes. */
 void mr_placement_learn(struct mr_placement *placement, uint64_t bytes, uint64_t ns);
 
-/* With so many bytes waiting for the CPU: to the device? Above 0.8 of the deadline yes, until it is
- * below 0.3. */
-bool mr_placement_on_device(struct mr_placement *placement, uint64_t waiting_bytes);
+/* With so many bytes waiting for the CPU, which have waited so long already: to the device? When
+ * that comes to over 0.8 of the deadline yes, until it is below 0.3. */
+bool mr_placement_on_device(struct mr_placement *placement, uint64_t waiting_bytes,
+                            uint64_t waited_ns);
 
 #endif

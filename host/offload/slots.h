@@ -47,6 +47,7 @@ struct mr_offload {
     bool lost;                            /* a fault: nothing works until it is opened anew */
     struct mr_offload_counters counters;
     _Atomic uint32_t *demoted; /* bits */
+    _Atomic uint32_t n_done;   /* slots to be taken */
 };
 
 /* Opens the back end and gives every slot a batch. */

@@ -24,7 +24,7 @@ static void say(const struct mr_offload *o, const char *what, const char *why)
     if (!o->config.log)
         return;
     snprintf(line, sizeof line, "%s: %s", what, why);
-    o->config.log(o->config.log_context, line);
+    o->config.log(o->config.context, line);
 }
 
 /* ---- the back end, with faults made on purpose ---- */
@@ -116,7 +116,10 @@ void mr_slot_close(struct mr_offload *o, enum mr_close why, uint64_t now_ns)
 static void done(struct mr_offload *o, struct mr_slot *slot)
 {
     slot->state = MR_SLOT_DONE;
+    atomic_fetch_add(&o->n_done, 1);
     pthread_cond_broadcast(&o->done);
+    if (o->config.done)
+        o->config.done(o->config.context);
 }
 
 static void fall(struct mr_offload *o, struct mr_slot *slot, enum mr_fall why)

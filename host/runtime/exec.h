@@ -46,6 +46,7 @@ struct mr_binding_state {
 };
 
 struct mr_table_set;
+struct mr_asked_batch;
 
 struct mr_exec {
     const struct mr_plan *plan;
@@ -60,8 +61,9 @@ struct mr_exec {
     /* the task under way */
     struct mr_token *token;
     uint32_t group, stage;
-    struct mr_context_table *contexts; /* of the lane; NULL in parallel groups */
-    struct mr_table_set *tables;       /* of the lane, or the constant ones; NULL: none */
+    struct mr_context_table *contexts;    /* of the lane; NULL in parallel groups */
+    struct mr_table_set *tables;          /* of the lane, or the constant ones; NULL: none */
+    const struct mr_asked_batch *answers; /* of a device about the batch; NULL: none */
     const struct mr_table_set *constants;
     enum mr_cause cause;
     uint64_t now_ns;
@@ -78,8 +80,9 @@ struct mr_exec {
     struct mr_flow **call_flows; /* flows of the rows of the call under way */
     uint32_t *call_ordinals;
     const struct mr_op *call_op;
-    struct mr_tuples **stage_lists; /* [n_predicates] */
-    struct mr_dedup *dedup;         /* NULL unless a stage is recursive */
+    const union mr_value *call_first; /* its first argument */
+    struct mr_tuples **stage_lists;   /* [n_predicates] */
+    struct mr_dedup *dedup;           /* NULL unless a stage is recursive */
     struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */
 };
 

@@ -86,6 +86,7 @@ struct mr_batch {
     struct mr_tuples *tuples;
     uint64_t ready; /* ticks: since when it waits */
     uint32_t group;
+    struct mr_asked_batch *asked; /* what a device says about it; NULL: it was not asked */
 };
 
 struct mr_phase {
@@ -120,6 +121,7 @@ struct mr_worker {
     struct mr_stage_metrics *stages; /* [groups of the plan] */
     struct mr_histogram latency;     /* ticks: of packets, from intake until they leave */
     uint32_t *lane_slots;            /* scratch of mr_phase_split: [most lanes of a phase] */
+    struct mr_asked_batch *answered; /* batches whose last answer this worker has just taken */
     pthread_t thread;
     enum mr_status status;
 };
@@ -188,6 +190,31 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
 void mr_phase_start(struct mr_worker *worker, struct mr_token *token);
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane);
 void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch);
+
+/* ---- answers.c ---- */
+/* Asks a device about a batch that enters a parallel group. True: it waits for the answers, and the
+ * token for it; false: it is to be run now, with *answers where they are all there already. */
+bool mr_answers_ask(struct mr_worker *worker, struct mr_token *token, uint32_t group,
+                    struct mr_tuples *tuples, struct mr_asked_batch **answers);
+/* Takes answers that are there: false: there are none. Between two tasks. */
+bool mr_answers_take(struct mr_worker *worker);
+/* A batch is run that no device was asked about: gives its bytes, of all sites in the group. */
+uint64_t mr_answers_search(struct mr_worker *worker, uint32_t group,
+                           const struct mr_tuples *tuples);
+/* ... and it has taken so long. */
+void mr_answers_searched(struct mr_worker *worker, uint32_t group, uint64_t bytes, uint64_t ticks);
+/* Does the plan have anything for a device in the group? */
+static inline bool mr_answers_possible(const struct mr_runtime *runtime, uint32_t group)
+{
+    const struct mr_plan *plan = runtime->config.plan;
+
+    if (!runtime->config.hooks.device.wanted)
+        return false;
+    for (uint32_t i = 0; i < plan->n_sites; i++)
+        if (plan->sites[i].group == group)
+            return true;
+    return false;
+}
 
 /* ---- split.c ---- */
 /* Splits what arrived at the gate of `phase` onto its lanes: token->works. */

@@ -33,6 +33,7 @@ void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
     exec->outputs = exec->last_output = NULL;
     exec->first_record = exec->last_record = NULL;
     exec->n_records = 0;
+    exec->answers = NULL;
     exec->cause = MR_CAUSE_DATA;
     exec->now_ns = 0;
 }
@@ -47,10 +48,27 @@ static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t
     struct mr_batch *batch = mr_exec_alloc(&worker->exec, sizeof *batch);
     if (!batch)
         return false;
-    *batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, worker->now, group};
+    *batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, worker->now, group, NULL};
     atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
     mr_worker_push(worker, &batch->task);
     return true;
+}
+
+/* Runs a parallel group over a batch that is ready since `ready`. */
+static void run_parallel(struct mr_worker *worker, uint32_t group, struct mr_tuples *in,
+                         const struct mr_asked_batch *answers, uint64_t ready)
+{
+    bool by_itself = !answers && mr_answers_possible(worker->runtime, group);
+    uint64_t tuples = mr_tuples_rows(in), begun = worker->now;
+    uint64_t bytes = by_itself ? mr_answers_search(worker, group, in) : 0;
+
+    worker->exec.group = group;
+    worker->exec.answers = answers;
+    mr_exec_group(&worker->exec, group, in);
+    worker->exec.answers = NULL;
+    stop_clock(worker, group, MR_LANE_USUAL, tuples, ready);
+    if (by_itself)
+        mr_answers_searched(worker, group, bytes, worker->now - begun);
 }
 
 /* Sends the task's outputs to the gate of the phase where they go on, or out of their program. */
@@ -86,13 +104,14 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
 
     for (; exec->outputs && group < p->end_parallel; group++) {
         struct mr_tuples *in = exec->outputs;
+        struct mr_asked_batch *answers = NULL;
         exec->outputs = exec->last_output = NULL;
-        if (hand_over(worker, token, group, in))
+        if (mr_answers_possible(worker->runtime, group) &&
+            mr_answers_ask(worker, token, group, in, &answers))
             break;
-        exec->group = group;
-        uint64_t tuples = mr_tuples_rows(in);
-        mr_exec_group(exec, group, in);
-        stop_clock(worker, group, MR_LANE_USUAL, tuples, worker->now);
+        if (!answers && hand_over(worker, token, group, in))
+            break;
+        run_parallel(worker, group, in, answers, worker->now);
     }
     deliver_outputs(worker, token, phase);
     if (exec->first_record)
@@ -166,11 +185,8 @@ void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch)
     uint32_t group = batch->group;
 
     mr_phase_begin_task(worker, token);
-    worker->exec.group = group;
     start_clock(worker);
-    uint64_t tuples = mr_tuples_rows(batch->tuples);
-    mr_exec_group(&worker->exec, group, batch->tuples);
-    stop_clock(worker, group, MR_LANE_USUAL, tuples, batch->ready);
+    run_parallel(worker, group, batch->tuples, batch->asked, batch->ready);
     mr_phase_end_task(worker, token, token->gate, group + 1);
 }
 

@@ -200,6 +200,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     exec->call_flows = frame->flows;
     exec->call_ordinals = frame->ordinals;
     exec->call_op = op;
+    exec->call_first = columns[0];
     if (function->shape == MR_SHAPE_MAP) {
         call.out = new_column(exec, frame->n);
         if (!call.out)

@@ -22,8 +22,31 @@ struct mr_runtime;
 struct mr_worker;
 struct mr_exec;
 
+/* Who takes messages to devices and brings answers back (answers.h). Any worker. */
+struct mr_device_hooks {
+    /* So many bytes of the site are to be searched, in a token whose packets came so long ago:
+     * true: they are to go to the device. */
+    bool (*wanted)(void *user, uint32_t site, uint64_t bytes, uint64_t waited_ns);
+    /* Copies a message; false: it is not taken. Never waits. */
+    bool (*add)(void *user, uint32_t site, const void *bytes, uint32_t len, uint64_t tag);
+    /* What is searched on the CPU: it begins (ns is 0), and it has taken so long. */
+    void (*searched)(void *user, uint32_t site, uint64_t bytes, uint64_t ns);
+    /* There is something for take(). Who sees to it calls mr_runtime_notify() when that becomes so.
+     */
+    bool (*ready)(void *user);
+    /* Messages that are back: mr_answers_give() for each, mr_answers_back() behind that. False:
+     * there were none. */
+    bool (*take)(void *user, struct mr_worker *worker);
+    /* A row was checked: what the device said of the call and what is right differ in these
+     * indices. */
+    void (*checked)(void *user, uint32_t site, uint32_t call, const uint32_t *indices, uint32_t n);
+};
+
 struct mr_runtime_hooks {
     void *user;
+
+    /* (optional) all of them or none */
+    struct mr_device_hooks device;
 
     /* Fills token->burst with decoded packets, and bytes. One worker at a time. MR_OK: n may be 0
      * (all packets of a read were dropped). MR_AGAIN: nothing at the moment. MR_EOF: nothing will

@@ -229,6 +229,8 @@ static bool any_work(struct mr_runtime *runtime)
         if (mr_deque_size_any(&runtime->workers[i].deque))
             return true;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+    if (hooks->device.ready && hooks->device.ready(hooks->user))
+        return true;
     if (hooks->ready && hooks->ready(hooks->user) &&
         atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) <
             runtime->config.window)
@@ -262,6 +264,10 @@ static bool round_of_work(struct mr_worker *worker)
     uint32_t window = runtime->config.window;
 
     struct mr_task *task = NULL;
+    if (mr_answers_take(worker)) {
+        worker->now = 0;
+        return true;
+    }
     if (worker->oldest_first) {
         worker->oldest_first = false;
         if (intake(worker, window))

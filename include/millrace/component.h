@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "millrace/device.h"
 #include "millrace/packet.h"
 #include "millrace/status.h"
 
@@ -175,6 +176,9 @@ struct mr_function {
     bool silent_end;
     /* (optional) A context goes: give back what its slot holds. Also called after expiry. */
     void (*context_close)(void *slot, void *runtime);
+    /* (optional; order NONE, shape MAP, result from the first argument and constants alone) What a
+     * device can do of it: device.h. */
+    const struct mr_device_op *device;
     /* The work. Cannot fail: what is wrong with a packet is counted and told by events. */
     void (*call)(struct mr_call *call);
 };

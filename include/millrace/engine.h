@@ -67,6 +67,16 @@ struct mr_engine_config {
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
     uint64_t seed;             /* of the hash secret; 0: drawn from the kernel */
     uint64_t yield_seed;       /* tests: random scheduling; 0: none */
+    /* Where patterns are searched: "cpu"; "gpu", where there is one; "auto": a GPU where there is
+     * one and the CPU is behind; "emulated": a GPU's kernels on the CPU, for tests. NULL: auto */
+    const char *device;
+    uint32_t offload_bytes, offload_messages; /* of a batch for the device; 0: 2 MiB, 8192 */
+    uint32_t offload_slots;                   /* batches there are; 0: 6 */
+    bool offload_deadline_set;                /* else: 2 ms */
+    /* ns: a batch goes when its oldest message would be later than this; and is given up so long
+     * after that (0: 250 ms, emulated 30 s) */
+    uint64_t offload_deadline_ns, offload_late_ns;
+    uint32_t offload_check_every; /* 1 message in so many is searched twice; 0: 4096 */
     /* where alarms with `syslog` go: HOST:PORT (UDP) or a socket; NULL: /dev/log */
     const char *syslog;
     /* carries out what programs want done to flows, NAME or NAME:ARGUMENT; NULL: log */

@@ -210,7 +210,7 @@ static struct mr_offload_counters run_all(const struct setup *setup, uint64_t se
         .check_every = setup->check_every,
         .faults = setup->faults,
         .log = count_line,
-        .log_context = r,
+        .context = r,
     };
 
     if (mr_offload_open(&config, &r->offload, &error))
@@ -411,16 +411,16 @@ static void placement(void **state)
     for (int i = 0; i < 200; i++)
         mr_placement_learn(&p, 10240, 51200); /* 5 ns a byte */
     assert_in_range(p.ns_per_kib, 5100, 5140);
-    assert_false(mr_placement_on_device(&p, 300000)); /* 1.5 ms: not yet */
-    assert_true(mr_placement_on_device(&p, 330000));  /* 1.65 ms */
-    assert_true(mr_placement_on_device(&p, 130000));  /* 0.65 ms: still */
-    assert_false(mr_placement_on_device(&p, 110000)); /* 0.55 ms */
-    assert_false(mr_placement_on_device(&p, 300000));
+    assert_false(mr_placement_on_device(&p, 300000, 0)); /* 1.5 ms: not yet */
+    assert_true(mr_placement_on_device(&p, 330000, 0));  /* 1.65 ms */
+    assert_true(mr_placement_on_device(&p, 130000, 0));  /* 0.65 ms: still */
+    assert_false(mr_placement_on_device(&p, 110000, 0)); /* 0.55 ms */
+    assert_false(mr_placement_on_device(&p, 300000, 0));
     assert_int_equal(p.changes, 2);
     mr_placement_init(&p, MR_DEVICE_GPU, 2000000);
-    assert_true(mr_placement_on_device(&p, 0));
+    assert_true(mr_placement_on_device(&p, 0, 0));
     mr_placement_init(&p, MR_DEVICE_CPU, 2000000);
-    assert_false(mr_placement_on_device(&p, 1u << 30));
+    assert_false(mr_placement_on_device(&p, 1u << 30, 0));
 }
 
 int main(void)

@@ -298,6 +298,18 @@ uint64_t mr_stream_depth(const struct mr_call *call)
     return UINT64_MAX;
 }
 
+/* There is no device. */
+const struct mr_device_answer *mr_device_answer(struct mr_call *call, uint32_t row)
+{
+    (void)call, (void)row;
+    return NULL;
+}
+
+void mr_device_checked(struct mr_call *call, uint32_t row, const uint32_t *indices, uint32_t n)
+{
+    (void)call, (void)row, (void)indices, (void)n;
+}
+
 void mr_context_renew(struct mr_call *call, uint32_t row)
 {
     struct mr_harness *harness = call->runtime;

@@ -1,0 +1,67 @@
+/* Sites of the plan whose bytes go to a device (analog/plan.h, runtime/answers.h,
+ * offload/offload.h): each has what its functions ask for, compiled and checked, and batches of its
+ * own. Opened beside a running plan as well; what two plans have in common is shared. */
+#ifndef MR_ENGINE_SITES_H
+#define MR_ENGINE_SITES_H
+
+#include "engine/internal.h"
+#include "offload/offload.h"
+#include "offload/placement.h"
+#include "offload/regex_check.h"
+
+/* The patterns of one binding; several calls may share it. */
+struct mr_site_part {
+    const struct mr_device_op *op;
+    const void *config; /* the binding's */
+    uint32_t first, n;  /* its patterns among all of the site */
+};
+
+struct mr_site {
+    uint32_t owners;
+    char name[96];
+    struct mr_site_part *parts;
+    uint32_t n_parts, n_calls;
+    uint32_t *call_parts; /* [n_calls] */
+    uint32_t *part_of;    /* [patterns] */
+    struct mr_regex_pattern *patterns;
+    struct mr_regex_set set;
+    struct mr_regex_checked checked; /* at load */
+    struct mr_offload *offload;      /* NULL: it stays on the CPU */
+    _Atomic uint32_t retired; /* a check has found a difference: it stays there from now on */
+    _Atomic uint64_t waiting; /* bytes that the CPU is at */
+    uint32_t workers;
+    pthread_mutex_t lock; /* placement */
+    struct mr_placement placement;
+    struct mr_engine *engine;
+};
+
+struct mr_sites {
+    struct mr_site **list; /* [of the plan] */
+    uint32_t n;
+};
+
+/* What --device means here: finds the back end, or says why there is none. */
+enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error);
+
+/* For a plan; `before`: those of the plan that it is to take the place of, or NULL. What cannot go
+ * to a device stays on the CPU, with a line that says why. MR_ERR_MEMORY. */
+enum mr_status mr_sites_open(struct mr_sites **sites, struct mr_engine *engine,
+                             const struct mr_plan *plan, const struct mr_sites *before,
+                             struct mr_error *error);
+/* NULL is allowed. What the counters say is added to engine->past_offload. */
+void mr_sites_close(struct mr_sites *sites);
+
+/* Adds what was counted at all sites, those that are gone included. */
+void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics);
+
+/* For people: what goes where, and what came of it (after mr_metrics_refresh()). */
+void mr_sites_print(const struct mr_engine *engine, FILE *to);
+void mr_sites_print_work(const struct mr_engine *engine, FILE *to);
+
+/* The hooks of the runtime. */
+struct mr_device_hooks mr_sites_hooks(void);
+
+/* What the site has counted is added to *sum. */
+void mr_site_count(const struct mr_site *site, struct mr_offload_counters *sum);
+
+#endif
