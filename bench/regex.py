@@ -17,6 +17,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RELEASE = os.path.join(ROOT, "build", "release")
 SETS = (("pcre", 1), ("pcre", 150), ("pcre", 1200), ("literal", 150), ("literal", 5000))
 MESSAGES_BYTES = 8_000_000
+NAMES = {"pcre": "PCREs", "literal": "literals"}
 AIM = 1.10
 
 
@@ -79,7 +80,7 @@ def make_set(kind, n, path, millrace, shared=True):
 
 # ---- messages ----
 
-def mails(shared):
+def mails(shared, longest):
     data = os.environ.get("MR_SHARED_DATA") if shared else None
     paths = sorted(glob.glob(os.path.join(data, "spam/spamassassin/*/*"))) if data else []
     if paths:
@@ -88,18 +89,18 @@ def mails(shared):
                 yield file.read()
         return
     with tempfile.TemporaryDirectory() as folder:
-        script("make-mails", folder, "--mails", 1500, "--min-bytes", 1000, "--max-bytes", 10000)
+        script("make-mails", folder, "--mails", 1500, "--min-bytes", longest // 10, "--max-bytes", longest)
         for path in sorted(glob.glob(os.path.join(folder, "*.eml"))):
             with open(path, "rb") as file:
                 yield file.read()
 
 
-def make_messages(path, size, shared=True):
+def make_messages(path, size, shared=True, longest=10000):
     """Records of bench/messages.h, about `size` bytes; how many."""
     n = got = 0
     with open(path, "wb") as file:
         while got < size:
-            for mail in mails(shared):
+            for mail in mails(shared, longest):
                 file.write(struct.pack("<I", len(mail)) + mail)
                 n, got = n + 1, got + len(mail)
                 if got >= size:
@@ -128,7 +129,7 @@ def stage(args):
                                  str(max(args.rounds, 101 if n == 1 else 1))))
         worst = max(said["stage_over_raw"], said["stage_one_over_raw"])
         rows.append({"kind": kind, "real": real, "met": worst <= AIM, **said})
-        lines.append(f"| {n:,} {kind}s | {real:,} | {said['matches']:,} | {said['raw_gbit_per_core']:.3f} | "
+        lines.append(f"| {n:,} {NAMES[kind]} | {real:,} | {said['matches']:,} | {said['raw_gbit_per_core']:.3f} | "
                      f"{said['stage_gbit_per_core']:.3f} | {said['stage_over_raw']:.3f} | "
                      f"{said['stage_one_over_raw']:.3f} | {'met' if worst <= AIM else 'missed'} |")
     return lines, {"aim": AIM, "rows": rows}

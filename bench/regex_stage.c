@@ -65,6 +65,17 @@ void mr_event_close(struct mr_event *event)
     (void)event;
 }
 
+const struct mr_device_answer *mr_device_answer(struct mr_call *call, uint32_t row)
+{
+    (void)call, (void)row;
+    return NULL;
+}
+
+void mr_device_checked(struct mr_call *call, uint32_t row, const uint32_t *indices, uint32_t n)
+{
+    (void)call, (void)row, (void)indices, (void)n;
+}
+
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n)
 {
     if (index == MATCHES)

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "offload/offload.h"
 #include "offload/placement.h"
+#include "test_device.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -281,7 +282,7 @@ static void every_shape(void **state)
         assert_int_equal(c.different, 0);
         assert_int_equal(c.errors, 0);
         assert_int_equal(lines, 0);
-        setup.backend = mr_backend_emulated();
+        setup.backend = test_backend();
         if (!setup.backend)
             continue;
         setup.n_messages = setup.len_max > 100000 ? 30 : setup.n_messages / 10;
@@ -298,7 +299,7 @@ static struct mr_offload_counters with_fault(struct mr_offload_faults faults, ui
                                              bool emulated, uint32_t *lines)
 {
     struct setup setup = {
-        .backend = emulated ? mr_backend_emulated() : &mr_backend_cpu,
+        .backend = emulated ? test_backend() : &mr_backend_cpu,
         .n_slots = 3,
         .bytes_max = 1 << 14,
         .messages_max = 32,
@@ -319,7 +320,7 @@ static void launches_fail(void **state)
     (void)state;
     uint32_t lines;
 
-    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+    for (int emulated = 0; emulated < 2 && (!emulated || test_backend()); emulated++) {
         struct mr_offload_counters c =
             with_fault((struct mr_offload_faults){.launch = 3}, SLOWEST, emulated, &lines);
         assert_true(c.errors > 0 && c.falls[MR_FALL_FAILED] > 0 && c.reopened > 0);
@@ -332,7 +333,7 @@ static void devices_get_lost_and_memory_is_refused(void **state)
     (void)state;
     uint32_t lines;
 
-    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+    for (int emulated = 0; emulated < 2 && (!emulated || test_backend()); emulated++) {
         struct mr_offload_counters c =
             with_fault((struct mr_offload_faults){.lost = 3, .open = 2}, SLOWEST, emulated, &lines);
         assert_true(c.errors > 1 && c.falls[MR_FALL_FAILED] > 0);
@@ -345,7 +346,7 @@ static void answers_are_late(void **state)
     (void)state;
     uint32_t lines;
 
-    for (int emulated = 0; emulated < 2 && (!emulated || mr_backend_emulated()); emulated++) {
+    for (int emulated = 0; emulated < 2 && (!emulated || test_backend()); emulated++) {
         struct mr_offload_counters c =
             with_fault((struct mr_offload_faults){.late = 3}, 20000000, emulated, &lines);
         assert_true(c.falls[MR_FALL_LATE] > 0);

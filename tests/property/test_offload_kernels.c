@@ -2,10 +2,10 @@
  * automaton; long messages, which warps read in pieces; room that runs out; orders of lanes;
  * batches that are launched as a captured graph. */
 // layers: base offload
-#include "kernels/device.h"
 #include "kernels/emulation/control.h"
 #include "offload/backend.h"
 #include "offload/graphs.h"
+#include "test_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -65,10 +65,10 @@ static uint32_t n_captured, n_launched, n_freed, captures_fail;
 
 static int capture_end(void **graph, void *stream)
 {
-    int code = mr_device_emulated.capture_end(graph, stream);
+    int code = test_parts().device->capture_end(graph, stream);
 
     if (!code && captures_fail) {
-        mr_device_emulated.graph_free(*graph);
+        test_parts().device->graph_free(*graph);
         *graph = NULL;
         return 900;
     }
@@ -79,13 +79,13 @@ static int capture_end(void **graph, void *stream)
 static int graph_launch(void *graph, void *stream)
 {
     n_launched++;
-    return mr_device_emulated.graph_launch(graph, stream);
+    return test_parts().device->graph_launch(graph, stream);
 }
 
 static int graph_free(void *graph)
 {
     n_freed++;
-    return mr_device_emulated.graph_free(graph);
+    return test_parts().device->graph_free(graph);
 }
 
 static bool no_graphs;
@@ -94,12 +94,11 @@ static enum mr_status open_counting(const struct mr_backend_config *config, void
                                     struct mr_error *error)
 {
     static struct mr_device device;
-    struct mr_device_backend backend = {.device = &device,
-                                        .filter = &mr_factor_filter_emulated,
-                                        .kernels = &mr_regex_kernels_emulated,
-                                        .no_graphs = no_graphs};
+    struct mr_device_backend backend = test_parts();
 
-    device = mr_device_emulated;
+    device = *backend.device;
+    backend.device = &device;
+    backend.no_graphs = no_graphs;
     device.capture_end = capture_end;
     device.graph_launch = graph_launch;
     device.graph_free = graph_free;
