@@ -23,6 +23,7 @@ int mr_cli_fail(const struct mr_error *error);
 /* Each command gets its own arguments, argv[0] its name. */
 int mr_cli_run(int argc, char **argv);
 int mr_cli_scale(int argc, char **argv);
+int mr_cli_compare(int argc, char **argv);
 int mr_cli_check(int argc, char **argv);
 int mr_cli_explain(int argc, char **argv);
 int mr_cli_ctl(int argc, char **argv);

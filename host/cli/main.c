@@ -15,6 +15,8 @@ static const char help_text[] =
     "              millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n"
     "  scale       run one job with several numbers of workers and compare\n"
     "              millrace scale -p FILE -r CAPTURE --workers 1..4\n"
+    "  compare     run one job on the CPU only and with a GPU, and say what is worth it\n"
+    "              millrace compare -p FILE -r CAPTURE\n"
     "  check       read programs and report all their errors\n"
     "              millrace check my.analog\n"
     "  explain     show what programs compile to (text, --dot, --svg)\n"
@@ -87,6 +89,7 @@ static const struct {
 } commands[] = {
     {"run", mr_cli_run},
     {"scale", mr_cli_scale},
+    {"compare", mr_cli_compare},
     {"check", mr_cli_check},
     {"explain", mr_cli_explain},
     {"ctl", mr_cli_ctl},
@@ -114,7 +117,8 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-')
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
     fprintf(stderr,
-            "millrace: there is no command '%s'; use run, scale, check, explain, ctl, components, "
+            "millrace: there is no command '%s'; use run, scale, compare, check, explain, ctl, "
+            "components, "
             "doctor, patterns, version or help\n",
             argv[1]);
     return MR_EXIT_USAGE;

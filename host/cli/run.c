@@ -112,7 +112,8 @@ static const struct argp_option options[] = {
     {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
     {"device", OPT_DEVICE, "NAME", 0,
      "where patterns are searched: cpu; gpu; auto (default): a GPU where there is one and the CPU "
-     "is behind; emulated: a GPU's kernels on the CPU, slow, for tests",
+     "is behind; tables: what a GPU would read, searched on the CPU, to compare; emulated: a GPU's "
+     "kernels on the CPU, slow, for tests",
      4},
     {"batch", OPT_BATCH, "BYTES[:N]", 0,
      "batches for the device: bytes and messages at most (default 2m:8192); what is longer stays "

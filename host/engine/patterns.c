@@ -162,11 +162,11 @@ static enum mr_status choose_backend(struct work *w, struct mr_error *error)
 
     if (!mr_device_wish_parse(w->options->device, &wish))
         return mr_fail(error, MR_ERR_USAGE,
-                       "there is no device '%s'; use cpu, gpu, auto or emulated",
+                       "there is no device '%s'; use cpu, gpu, auto, tables or emulated",
                        w->options->device);
-    w->backend = wish == MR_DEVICE_EMULATED ? mr_backend_emulated()
-                 : wish == MR_DEVICE_CPU    ? &mr_backend_cpu
-                                            : mr_backend_cuda();
+    w->backend = wish == MR_DEVICE_EMULATED                          ? mr_backend_emulated()
+                 : wish == MR_DEVICE_CPU || wish == MR_DEVICE_TABLES ? &mr_backend_cpu
+                                                                     : mr_backend_cuda();
     if (wish == MR_DEVICE_EMULATED && !w->backend)
         return mr_fail(error, MR_ERR_START,
                        "this build has no emulated device: it needs a C++ "

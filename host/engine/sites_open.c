@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EMULATED_LATE_NS 30000000000u
-#define SAMPLES          4 /* texts drawn from each pattern at load */
+#define SLOW_LATE_NS 30000000000u /* of what is no GPU */
+#define SAMPLES      4            /* texts drawn from each pattern at load */
 
 static_assert((int)MR_DEVICE_CASELESS == MR_REGEX_CASELESS &&
                   (int)MR_DEVICE_MULTILINE == MR_REGEX_MULTILINE &&
@@ -26,11 +26,15 @@ enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
     struct mr_error why = {.text = "this build has no GPU back end (it was made without nvcc)"};
 
     if (!mr_device_wish_parse(text, &engine->device.wish))
-        return mr_fail(error, MR_ERR_USAGE,
-                       "--device %s: there is no such device; use cpu, gpu, auto or emulated",
-                       text);
+        return mr_fail(
+            error, MR_ERR_USAGE,
+            "--device %s: there is no such device; use cpu, gpu, auto, tables or emulated", text);
     if (engine->device.wish == MR_DEVICE_CPU)
         return MR_OK;
+    if (engine->device.wish == MR_DEVICE_TABLES) {
+        engine->device.backend = &mr_backend_cpu;
+        return MR_OK;
+    }
     if (engine->device.wish == MR_DEVICE_EMULATED) {
         engine->device.backend = mr_backend_emulated();
         return engine->device.backend
@@ -270,9 +274,9 @@ static void start(struct mr_site *site, const struct mr_plan *running)
         .bytes_max = engine->config.offload_bytes,
         .messages_max = engine->config.offload_messages,
         .deadline_ns = engine->config.offload_deadline_ns,
-        .late_ns = engine->config.offload_late_ns              ? engine->config.offload_late_ns
-                   : engine->device.wish == MR_DEVICE_EMULATED ? EMULATED_LATE_NS
-                                                               : 0,
+        .late_ns = engine->config.offload_late_ns                ? engine->config.offload_late_ns
+                   : engine->device.backend != mr_backend_cuda() ? SLOW_LATE_NS
+                                                                 : 0,
         .check_every = engine->config.offload_check_every,
         .log = say,
         .done = done,

@@ -5,9 +5,9 @@
 
 bool mr_device_wish_parse(const char *text, enum mr_device_wish *wish)
 {
-    static const char *const names[] = {"cpu", "gpu", "auto", "emulated"};
+    static const char *const names[] = {"cpu", "gpu", "auto", "emulated", "tables"};
 
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (!strcmp(text, names[i])) {
             *wish = (enum mr_device_wish)i;
             return true;
@@ -21,7 +21,7 @@ void mr_placement_init(struct mr_placement *placement, enum mr_device_wish wish,
     *placement = (struct mr_placement){
         .wish = wish,
         .deadline_ns = deadline_ns,
-        .on_device = wish == MR_DEVICE_GPU || wish == MR_DEVICE_EMULATED,
+        .on_device = wish != MR_DEVICE_CPU && wish != MR_DEVICE_AUTO,
         .ns_per_kib = 5000, /* some hundreds of PCREs; soon learned */
     };
 }

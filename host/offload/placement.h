@@ -6,9 +6,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum mr_device_wish { MR_DEVICE_CPU, MR_DEVICE_GPU, MR_DEVICE_AUTO, MR_DEVICE_EMULATED };
+/* TABLES: what a device would read, searched on the CPU; to be compared. */
+enum mr_device_wish {
+    MR_DEVICE_CPU,
+    MR_DEVICE_GPU,
+    MR_DEVICE_AUTO,
+    MR_DEVICE_EMULATED,
+    MR_DEVICE_TABLES
+};
 
-/* "cpu", "gpu", "auto", "emulated"; false: none of them. */
+/* "cpu", "gpu", "auto", "emulated", "tables"; false: none of them. */
 bool mr_device_wish_parse(const char *text, enum mr_device_wish *wish);
 
 struct mr_placement {

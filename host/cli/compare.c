@@ -1,0 +1,343 @@
+/* millrace compare: the same job searched on the CPU only and with a GPU, in turn, round by round,
+ * each run a process of its own (`millrace run --device ...`). All must write the same events.
+ * Where there is no GPU, back ends on the CPU are compared, and what is missing is said. */
+#include "cli/cli.h"
+#include "cli/rerun.h"
+
+#include "engine/compare.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SIDES 3
+
+static const char help_text[] =
+    "usage: millrace compare [--with LIST] [--rounds R] [--json FILE] RUN-OPTION...\n"
+    "\n"
+    "Is a GPU worth it for your program, patterns and traffic? Runs `millrace run RUN-OPTION...`\n"
+    "R times with --device cpu (Hyperscan) and with --device gpu in turn, checks that all runs "
+    "write\n"
+    "the same events, and prints throughput, latency, CPU cores, GPU use, the share of copies, and "
+    "what\n"
+    "to do: medians. On a machine without a GPU it compares Hyperscan with the tables that a GPU "
+    "would\n"
+    "use, searched on the CPU, and says what is missing.\n"
+    "\n"
+    "  --with LIST    instead: gpu, tables, emulated (a GPU's kernels on the CPU, slow), or "
+    "several "
+    "of\n"
+    "                 them with commas between\n"
+    "  --rounds R     runs of each (default 3, at most 101)\n"
+    "  --json FILE    the table and the verdict as JSON\n"
+    "\n"
+    "Useful options of run: --workers N, --batch, --deadline, several -r.\n"
+    "Example: millrace compare -p my.analog -r mails.pcap --workers 4\n";
+
+/* One run, as its process tells; all of them doubles. */
+struct measure {
+    double seconds, cpu_seconds, bytes, packets, messages, p50, p90, p99;
+    double device_messages, copy_ns, kernel_ns;
+    double no_slot, too_long, down, failed, late, overflow;
+};
+
+static const struct mr_rerun_figure figures[] = {
+#define FIGURE(name, member)                                                                       \
+    {                                                                                              \
+        "millrace_" name, offsetof(struct measure, member), NULL, NULL                             \
+    }
+#define LABELLED(name, member, label, other)                                                       \
+    {                                                                                              \
+        "millrace_" name, offsetof(struct measure, member), label, other                           \
+    }
+    FIGURE("run_seconds", seconds),
+    FIGURE("run_cpu_seconds", cpu_seconds),
+    FIGURE("bytes_received_total", bytes),
+    FIGURE("packets_received_total", packets),
+    LABELLED("function_total", messages, "function=\"f_match\"", "counter=\"messages\""),
+    LABELLED("packet_latency_seconds", p50, "quantile=\"0.5\"", NULL),
+    LABELLED("packet_latency_seconds", p90, "quantile=\"0.9\"", NULL),
+    LABELLED("packet_latency_seconds", p99, "quantile=\"0.99\"", NULL),
+    FIGURE("device_messages_total", device_messages),
+    FIGURE("device_copy_ns_total", copy_ns),
+    FIGURE("device_kernel_ns_total", kernel_ns),
+    FIGURE("device_no_slot_total", no_slot),
+    FIGURE("device_too_long_total", too_long),
+    FIGURE("device_down_total", down),
+    FIGURE("device_failed_total", failed),
+    FIGURE("device_late_total", late),
+    FIGURE("device_overflow_total", overflow),
+};
+
+struct job {
+    struct mr_rerun rerun;
+    const char *devices[SIDES];
+    uint32_t n_sides, rounds;
+    const char *json;
+    bool gpu;
+    struct mr_error missing; /* a GPU, and why */
+    uint64_t hash;
+    struct measure (*runs)[MR_RERUN_ROUNDS]; /* [side][round] */
+    struct mr_compare_side sides[SIDES];
+    char verdict[512];
+};
+
+/* ---- options ---- */
+
+static int wrong_side(const char *text)
+{
+    fprintf(stderr,
+            "millrace: --with %s: give gpu, tables or emulated, or two of them with a comma "
+            "between\n",
+            text);
+    return MR_EXIT_USAGE;
+}
+
+static int read_sides(struct job *job, const char *text)
+{
+    static const char *const known[] = {"gpu", "tables", "emulated"};
+    const char *at = text;
+
+    job->n_sides = 1;
+    for (;;) {
+        size_t len = strcspn(at, ","), k = 0;
+        while (k < 3 && (strlen(known[k]) != len || strncmp(known[k], at, len)))
+            k++;
+        for (uint32_t i = 1; k < 3 && i < job->n_sides; i++)
+            k = job->devices[i] == known[k] ? 3 : k;
+        if (k == 3 || job->n_sides == SIDES)
+            return wrong_side(text);
+        job->devices[job->n_sides++] = known[k];
+        if (!at[len])
+            return MR_EXIT_OK;
+        at += len + 1;
+    }
+}
+
+static int parse(struct job *job, int argc, char **argv)
+{
+    int code = MR_EXIT_OK;
+
+    for (int i = 1; i < argc && !code; i++) {
+        const char *value;
+        if ((value = mr_rerun_value(argc, argv, &i, "--with"))) {
+            code = read_sides(job, value);
+        } else if ((value = mr_rerun_value(argc, argv, &i, "--rounds"))) {
+            code = mr_rerun_rounds(value, &job->rounds);
+        } else if ((value = mr_rerun_value(argc, argv, &i, "--json"))) {
+            job->json = value;
+        } else if (mr_rerun_value(argc, argv, &i, "--device")) {
+            fprintf(stderr,
+                    "millrace: compare sets --device itself; --with names what to compare\n");
+            code = MR_EXIT_USAGE;
+        } else {
+            code = mr_rerun_pass(&job->rerun, "compare", argv[i]);
+        }
+    }
+    if (code || job->rerun.n_passed)
+        return code;
+    fputs(help_text, stderr);
+    return MR_EXIT_USAGE;
+}
+
+/* The CPU, and what was asked for, or what there is. */
+static int choose_sides(struct job *job)
+{
+    job->gpu = mr_compare_gpu(&job->missing);
+    job->devices[0] = "cpu";
+    if (job->n_sides < 2) {
+        job->devices[1] = job->gpu ? "gpu" : "tables";
+        job->n_sides = 2;
+    }
+    if (!job->gpu)
+        fprintf(stderr,
+                "millrace: no GPU here (%s): nothing can be said of one, back ends on the CPU are "
+                "compared\n",
+                job->missing.text);
+    for (uint32_t s = 1; s < job->n_sides && !job->gpu; s++)
+        if (!strcmp(job->devices[s], "gpu"))
+            return MR_EXIT_START;
+    return MR_EXIT_OK;
+}
+
+/* ---- runs ---- */
+
+static int run_all(struct job *job)
+{
+    struct measure unmeasured;
+    int code = MR_EXIT_OK;
+
+    for (uint32_t round = 0; round <= job->rounds && !code;
+         round++) /* the first: page cache, clock */
+        for (uint32_t s = 0; s < job->n_sides && !code && !mr_rerun_stopped(); s++) {
+            const char *const more[] = {"--device", job->devices[s]};
+            uint64_t hash;
+            code = mr_rerun_once(&job->rerun, more, 2, figures, sizeof figures / sizeof *figures,
+                                 round ? &job->runs[s][round - 1] : &unmeasured, sizeof unmeasured,
+                                 &hash);
+            if (code || mr_rerun_stopped())
+                break;
+            if (!round && !s)
+                job->hash = hash;
+            if (hash != job->hash) {
+                fprintf(
+                    stderr,
+                    "millrace: with --device %s the events differ from those of the CPU: please "
+                    "report this\n",
+                    job->devices[s]);
+                code = MR_EXIT_INTERNAL;
+            }
+        }
+    return code;
+}
+
+static double over(double part, double all)
+{
+    return all > 0 ? part / all : 0;
+}
+
+static struct mr_compare_side side_of(const char *device, const struct measure *m)
+{
+    double busy = m->copy_ns + m->kernel_ns;
+    return (struct mr_compare_side){
+        .device = device,
+        .seconds = m->seconds,
+        .gbit = over(m->bytes * 8e-9, m->seconds),
+        .messages = over(m->messages, m->seconds),
+        .packets = over(m->packets, m->seconds),
+        .p50_us = m->p50 * 1e6,
+        .p90_us = m->p90 * 1e6,
+        .p99_us = m->p99 * 1e6,
+        .cores = over(m->cpu_seconds, m->seconds),
+        .device_messages = m->device_messages,
+        .device_share = over(m->device_messages, m->messages),
+        .kernels_share = over(m->kernel_ns * 1e-9, m->seconds),
+        .copy_share = over(m->copy_ns, busy),
+        .left = m->no_slot + m->too_long + m->down + m->failed + m->late + m->overflow,
+    };
+}
+
+/* Medians, figure by figure. */
+static void sum_up(struct job *job)
+{
+    double values[MR_RERUN_ROUNDS];
+
+    for (uint32_t s = 0; s < job->n_sides; s++) {
+        struct measure middle;
+        double *to = (double *)(void *)&middle;
+        for (size_t figure = 0; figure < sizeof middle / sizeof *to; figure++) {
+            for (uint32_t r = 0; r < job->rounds; r++)
+                values[r] = ((const double *)(const void *)&job->runs[s][r])[figure];
+            to[figure] = mr_rerun_median(values, job->rounds);
+        }
+        job->sides[s] = side_of(job->devices[s], &middle);
+    }
+    mr_compare_verdict(&job->sides[0], &job->sides[1], job->verdict, sizeof job->verdict);
+}
+
+/* ---- what is told ---- */
+
+static const char *title_of(const char *device)
+{
+    return !strcmp(device, "cpu")      ? "Hyperscan"
+           : !strcmp(device, "gpu")    ? "GPU"
+           : !strcmp(device, "tables") ? "tables"
+                                       : "emulated";
+}
+
+static void print_table(const void *context, FILE *to)
+{
+    const struct job *job = context;
+
+    fprintf(to, "%-10s %9s %9s %11s %10s %10s %10s %7s %9s %9s %8s\n", "searched", "wall s",
+            "Gbit/s", "messages/s", "p50 us", "p90 us", "p99 us", "cores", "on device", "computing",
+            "copying");
+    for (uint32_t s = 0; s < job->n_sides; s++) {
+        const struct mr_compare_side *side = &job->sides[s];
+        fprintf(to, "%-10s %9.3f %9.3f %11.0f %10.0f %10.0f %10.0f %7.2f", title_of(side->device),
+                side->seconds, side->gbit, side->messages, side->p50_us, side->p90_us, side->p99_us,
+                side->cores);
+        if (s)
+            fprintf(to, " %8.1f%% %8.1f%% %7.1f%%", 100 * side->device_share,
+                    100 * side->kernels_share, 100 * side->copy_share);
+        fprintf(to, "\n");
+    }
+    fprintf(to,
+            "medians of %u rounds in turn; all runs wrote the same events (hash %016llx)\n"
+            "latency is of packets, from being read until their results are out; computing: of the "
+            "time; copying:\nof what the device was busy\n"
+            "verdict: %s\n",
+            job->rounds, (unsigned long long)job->hash, job->verdict);
+}
+
+static void print_string(FILE *to, const char *text)
+{
+    putc('"', to);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            putc('\\', to);
+        putc((unsigned char)*text < ' ' ? ' ' : *text, to);
+    }
+    putc('"', to);
+}
+
+static void print_json(const void *context, FILE *to)
+{
+    const struct job *job = context;
+
+    fprintf(to, "{\n  \"gpu\": %s,\n  \"missing\": ", job->gpu ? "true" : "false");
+    print_string(to, job->gpu ? "" : job->missing.text);
+    fprintf(to, ",\n  \"rounds\": %u,\n  \"hash\": \"%016llx\",\n  \"sides\": [", job->rounds,
+            (unsigned long long)job->hash);
+    for (uint32_t s = 0; s < job->n_sides; s++) {
+        const struct mr_compare_side *side = &job->sides[s];
+        fprintf(to,
+                "%s\n    {\"device\": \"%s\", \"seconds\": %.6f, \"gbit_per_s\": %.4f, "
+                "\"messages_per_s\": %.1f, \"packets_per_s\": %.1f, \"p50_us\": %.1f, \"p90_us\": "
+                "%.1f, \"p99_us\": %.1f, \"cores\": %.3f, \"device_messages\": %.0f, "
+                "\"device_share\": %.4f, \"kernels_share\": %.4f, \"copy_share\": %.4f, "
+                "\"left_to_cpu\": %.0f, \"speedup\": %.4f}",
+                s ? "," : "", side->device, side->seconds, side->gbit, side->messages,
+                side->packets, side->p50_us, side->p90_us, side->p99_us, side->cores,
+                side->device_messages, side->device_share, side->kernels_share, side->copy_share,
+                side->left, over(side->gbit, job->sides[0].gbit));
+    }
+    fprintf(to, "\n  ],\n  \"verdict\": ");
+    print_string(to, job->verdict);
+    fprintf(to, "\n}\n");
+}
+
+int mr_cli_compare(int argc, char **argv)
+{
+    struct job *job = calloc(1, sizeof *job);
+
+    if (!job)
+        return MR_EXIT_START;
+    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-?"))) {
+        fputs(help_text, stdout);
+        free(job);
+        return MR_EXIT_OK;
+    }
+    job->rounds = 3;
+    int code = parse(job, argc, argv);
+    if (!code)
+        code = choose_sides(job);
+    if (!code) {
+        job->runs = calloc(SIDES, sizeof *job->runs);
+        code = job->runs ? mr_rerun_open(&job->rerun, "compare") : MR_EXIT_START;
+    }
+    if (!code)
+        code = run_all(job);
+    if (mr_rerun_stopped()) {
+        fprintf(stderr, "millrace: stopped, so there is no table\n");
+        code = code ? code : MR_EXIT_INTERNAL;
+    }
+    if (!code) {
+        sum_up(job);
+        print_table(job, stdout);
+        code = job->json ? mr_rerun_write(job->json, print_json, job) : MR_EXIT_OK;
+    }
+    mr_rerun_close(&job->rerun);
+    free(job->runs);
+    free(job);
+    return code;
+}

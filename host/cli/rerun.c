@@ -1,0 +1,225 @@
+/* Starting runs, and reading what they leave. */
+#include "cli/rerun.h"
+
+#include "base/hash.h"
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MORE 8 /* options of a command for one run */
+
+/* Set by the signals that end a run: the run under way ends by itself, having got them too. */
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+bool mr_rerun_stopped(void)
+{
+    return stopped;
+}
+
+static void path_of(const struct mr_rerun *rerun, const char *name, char path[128])
+{
+    snprintf(path, 128, "%s/%s", rerun->folder, name);
+}
+
+int mr_rerun_open(struct mr_rerun *rerun, const char *command)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    const char *temporary = getenv("TMPDIR");
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    snprintf(rerun->folder, sizeof rerun->folder, "%.40s/millrace-%.8s-XXXXXX",
+             temporary && *temporary ? temporary : "/tmp", command);
+    if (mkdtemp(rerun->folder))
+        return MR_EXIT_OK;
+    fprintf(stderr, "millrace: %s: cannot be made: %s\n", rerun->folder, strerror(errno));
+    rerun->folder[0] = '\0';
+    return MR_EXIT_OUTPUT;
+}
+
+void mr_rerun_close(struct mr_rerun *rerun)
+{
+    static const char *const names[] = {"eve.json", "figures", "figures.new"};
+    char path[128];
+
+    if (!rerun->folder[0])
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        path_of(rerun, names[i], path);
+        unlink(path);
+    }
+    rmdir(rerun->folder);
+}
+
+/* ---- options ---- */
+
+const char *mr_rerun_value(int argc, char **argv, int *i, const char *name)
+{
+    size_t len = strlen(name);
+
+    if (strncmp(argv[*i], name, len) || (argv[*i][len] && argv[*i][len] != '='))
+        return NULL;
+    if (argv[*i][len])
+        return argv[*i] + len + 1;
+    return *i + 1 < argc ? argv[++*i] : "";
+}
+
+int mr_rerun_rounds(const char *value, uint32_t *rounds)
+{
+    char *end;
+
+    *rounds = (uint32_t)strtoul(value, &end, 10);
+    if (*rounds && *rounds <= MR_RERUN_ROUNDS && !*end && *value != '-')
+        return MR_EXIT_OK;
+    fprintf(stderr, "millrace: --rounds %s: give a number from 1 to %d\n", value, MR_RERUN_ROUNDS);
+    return MR_EXIT_USAGE;
+}
+
+int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
+{
+    static const char *const ours[] = {"-l",       "--ordered",        "--json-summary",
+                                       "--quiet",  "--prometheus",     "--stats",
+                                       "--events", "--stats-interval", "-i"};
+
+    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
+        if (!strcmp(option, ours[k])) {
+            fprintf(stderr, "millrace: %s compares events itself and does not take %s\n", command,
+                    option);
+            return MR_EXIT_USAGE;
+        }
+    if (rerun->n_passed == MR_RERUN_OPTIONS) {
+        fprintf(stderr, "millrace: too many options from %s on\n", option);
+        return MR_EXIT_USAGE;
+    }
+    rerun->passed[rerun->n_passed++] = option;
+    return MR_EXIT_OK;
+}
+
+/* ---- one run ---- */
+
+static int start(const struct mr_rerun *rerun, const char *const *more, uint32_t n_more)
+{
+    char figures[128];
+    char *argv[MR_RERUN_OPTIONS + MORE + 16];
+    uint32_t n = 0;
+
+    path_of(rerun, "figures", figures);
+    argv[n++] = (char[]){"millrace"};
+    argv[n++] = (char[]){"run"};
+    for (uint32_t i = 0; i < rerun->n_passed; i++)
+        argv[n++] = rerun->passed[i];
+    for (uint32_t i = 0; i < n_more && i < MORE; i++)
+        argv[n++] = (char *)(uintptr_t)more[i]; /* execv() changes none of them */
+    char *const ours[] = {"--ordered",    "--quiet", "-l", (char *)(uintptr_t)rerun->folder,
+                          "--prometheus", figures,   NULL};
+    memcpy(argv + n, ours, sizeof ours);
+    pid_t child = fork();
+    if (child < 0)
+        return -1;
+    if (!child) {
+        execv("/proc/self/exe", argv);
+        fprintf(stderr, "millrace: cannot run itself: %s\n", strerror(errno));
+        _exit(MR_EXIT_START);
+    }
+    int status;
+    while (waitpid(child, &status, 0) < 0)
+        if (errno != EINTR)
+            return -1;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : MR_EXIT_INTERNAL;
+}
+
+static bool hash_file(const char *path, uint64_t *hash)
+{
+    static struct {
+        uint64_t before;
+        char bytes[1 << 16];
+    } block;
+    FILE *file = fopen(path, "re");
+    size_t n;
+
+    block.before = 0;
+    while (file && (n = fread(block.bytes, 1, sizeof block.bytes, file)))
+        block.before = mr_hash_public(&block, offsetof(__typeof__(block), bytes) + n);
+    bool good = file && !ferror(file);
+    if (file)
+        fclose(file);
+    *hash = block.before;
+    return good;
+}
+
+static void take_line(const struct mr_rerun_figure *figures, size_t n, const char *line,
+                      void *measure)
+{
+    const char *value = strrchr(line, ' ');
+    size_t len = strcspn(line, "{ ");
+
+    for (size_t i = 0; value && i < n; i++)
+        if (strlen(figures[i].name) == len && !strncmp(line, figures[i].name, len) &&
+            (!figures[i].label || strstr(line, figures[i].label)) &&
+            (!figures[i].other || strstr(line, figures[i].other)))
+            *(double *)(void *)((char *)measure + figures[i].offset) += strtod(value, NULL);
+}
+
+int mr_rerun_once(const struct mr_rerun *rerun, const char *const *more, uint32_t n_more,
+                  const struct mr_rerun_figure *figures, size_t n_figures, void *measure,
+                  size_t measure_bytes, uint64_t *hash)
+{
+    char path[128], line[1024];
+    int code = start(rerun, more, n_more);
+
+    if (code || stopped)
+        return code < 0 ? MR_EXIT_START : code;
+    memset(measure, 0, measure_bytes);
+    path_of(rerun, "figures", path);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        take_line(figures, n_figures, line, measure);
+    if (file)
+        fclose(file);
+    path_of(rerun, "eve.json", path);
+    if (file && hash_file(path, hash))
+        return MR_EXIT_OK;
+    fprintf(stderr, "millrace: %s: cannot be read\n", path);
+    return MR_EXIT_OUTPUT;
+}
+
+/* ---- results ---- */
+
+static int by_size(const void *x, const void *y)
+{
+    double a = *(const double *)x, b = *(const double *)y;
+    return a < b ? -1 : a > b;
+}
+
+double mr_rerun_median(double *values, uint32_t n)
+{
+    qsort(values, n, sizeof *values, by_size);
+    return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to),
+                   const void *context)
+{
+    FILE *to = fopen(path, "we");
+    bool good = to;
+
+    if (to) {
+        print(context, to);
+        good = !ferror(to);
+        good = !fclose(to) && good;
+    }
+    if (!good)
+        fprintf(stderr, "millrace: %s: cannot be written: %s\n", path, strerror(errno));
+    return good ? MR_EXIT_OK : MR_EXIT_OUTPUT;
+}

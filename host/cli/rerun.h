@@ -1,0 +1,51 @@
+/* `millrace run` as a process of its own, again and again, for the commands that compare runs: how
+ * fast each was, as it tells itself, and a hash of its events, which must be the same for all. */
+#ifndef MR_CLI_RERUN_H
+#define MR_CLI_RERUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define MR_RERUN_OPTIONS 512
+#define MR_RERUN_ROUNDS  101
+
+struct mr_rerun {
+    char *passed[MR_RERUN_OPTIONS]; /* options of `run`, borrowed */
+    uint32_t n_passed;
+    char folder[64]; /* where runs write; "" before mr_rerun_open() */
+};
+
+/* A figure of a run: the double at `offset` of a measure gets the sum of all values that
+ * Prometheus' text has under `name`, or of those whose labels contain both texts. */
+struct mr_rerun_figure {
+    const char *name;
+    size_t offset;
+    const char *label, *other; /* NULL: any */
+};
+
+/* Makes the folder, and has SIGINT and SIGTERM end the run under way only. Exit code, told. */
+int mr_rerun_open(struct mr_rerun *rerun, const char *command);
+void mr_rerun_close(struct mr_rerun *rerun);
+bool mr_rerun_stopped(void);
+
+/* One run with `n_more` options more; clears the measure and fills it. Its exit code, or one of
+ * ours, told. */
+int mr_rerun_once(const struct mr_rerun *rerun, const char *const *more, uint32_t n_more,
+                  const struct mr_rerun_figure *figures, size_t n_figures, void *measure,
+                  size_t measure_bytes, uint64_t *hash);
+
+/* Options of ours. Is argv[*i] this one? Then its value, "" when there is none. */
+const char *mr_rerun_value(int argc, char **argv, int *i, const char *name);
+/* Exit code, told. */
+int mr_rerun_rounds(const char *value, uint32_t *rounds);
+/* One for `run`; refused, and told, when `command` sets it itself. */
+int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option);
+
+double mr_rerun_median(double *values, uint32_t n); /* sorts them */
+/* Prints to a file; exit code, told. */
+int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to),
+                   const void *context);
+
+#endif
