@@ -14,7 +14,7 @@
 struct mr_rerun {
     char *passed[MR_RERUN_OPTIONS]; /* options of `run`, borrowed */
     uint32_t n_passed;
-    char folder[64]; /* where runs write; "" before mr_rerun_open() */
+    char folder[80]; /* where runs write; "" before mr_rerun_open() */
 };
 
 /* A figure of a run: the double at `offset` of a measure gets the sum of all values that

@@ -20,40 +20,54 @@ bool mr_compare_gpu(struct mr_error *why)
     return gpu->probe(why) == MR_OK;
 }
 
-static const char *name_of(const struct mr_compare_side *side)
+/* Of a back end that is no GPU: it only says how the ways to search compare on this CPU. */
+static void without_gpu(const struct mr_compare_side *other, double ratio, char *text, size_t size)
 {
-    return !strcmp(side->device, "gpu")      ? "the GPU"
-           : !strcmp(side->device, "tables") ? "the device's tables searched on the CPU"
-                                             : "the emulated device";
+    const char *name =
+        !strcmp(other->device, "tables") ? "a GPU's tables on the CPU" : "with the emulated device";
+
+    if (ratio >= WORTH_IT)
+        snprintf(text, size,
+                 "for this pattern set searching %s is %.2f times as fast as Hyperscan; whether a "
+                 "GPU is worth it was not measured",
+                 name, ratio);
+    else if (ratio > 1 / WORTH_IT)
+        snprintf(text, size,
+                 "for this pattern set stay on the CPU with Hyperscan: searching %s makes no "
+                 "difference; whether a GPU is worth it was not measured",
+                 name);
+    else
+        snprintf(text, size,
+                 "for this pattern set stay on the CPU with Hyperscan: it is %.1f times as fast as "
+                 "searching %s; whether a GPU is worth it was not measured",
+                 1 / (ratio > 1e-9 ? ratio : 1e-9), name);
 }
 
 void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compare_side *other,
                         char *text, size_t size)
 {
     double ratio = cpu->gbit > 0 ? other->gbit / cpu->gbit : 0;
-    bool gpu = !strcmp(other->device, "gpu");
 
     if (other->device_messages <= 0)
         snprintf(text, size,
-                 "nothing of this program was searched on %s: stay on the CPU (the program has no "
-                 "f_match in a parallel component, or its patterns are none for a device)",
-                 name_of(other));
+                 "stay on the CPU: nothing of this program was searched elsewhere (it has no "
+                 "f_match in a parallel component, or no pattern that is for a device)");
+    else if (strcmp(other->device, "gpu") != 0)
+        without_gpu(other, ratio, text, size);
     else if (ratio >= WORTH_IT)
         snprintf(text, size,
-                 "for this pattern set take %s: %.2f times the throughput, with %.1f "
-                 "cores instead of %.1f",
-                 name_of(other), ratio, other->cores, cpu->cores);
-    else if (gpu && ratio > 1 / WORTH_IT && other->cores < FREE * cpu->cores)
+                 "for this pattern set take the GPU: %.2f times the throughput, with %.1f cores "
+                 "instead of %.1f",
+                 ratio, other->cores, cpu->cores);
+    else if (ratio <= 1 / WORTH_IT)
         snprintf(text, size,
-                 "for this pattern set the GPU is no faster, but leaves %.1f cores for "
-                 "other work: take it if they are needed",
+                 "for this pattern set stay on the CPU: it is %.1f times as fast as the GPU",
+                 1 / (ratio > 1e-9 ? ratio : 1e-9));
+    else if (other->cores < FREE * cpu->cores)
+        snprintf(text, size,
+                 "for this pattern set the GPU is no faster, but leaves %.1f cores for other work: "
+                 "take it if they are needed",
                  cpu->cores - other->cores);
-    else if (ratio > 1 / WORTH_IT)
-        snprintf(text, size, "for this pattern set stay on the CPU: %s makes no difference",
-                 name_of(other));
     else
-        snprintf(text, size,
-                 "for this pattern set stay on the CPU: with Hyperscan it is %.1f times "
-                 "as fast as %s",
-                 1 / (ratio > 1e-9 ? ratio : 1e-9), name_of(other));
+        snprintf(text, size, "for this pattern set stay on the CPU: the GPU makes no difference");
 }

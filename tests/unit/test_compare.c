@@ -1,0 +1,45 @@
+/* What `millrace compare` advises. */
+// layers: engine
+#include "engine/compare.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const char *verdict(const char *device, double gbit, double cores, double messages)
+{
+    static char text[512];
+    struct mr_compare_side cpu = {.device = "cpu", .gbit = 10, .cores = 16};
+    struct mr_compare_side other = {
+        .device = device, .gbit = gbit, .cores = cores, .device_messages = messages};
+
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    return text;
+}
+
+static void advice(void **state)
+{
+    (void)state;
+    assert_non_null(strstr(verdict("gpu", 50, 6, 9), "take the GPU: 5.00 times"));
+    assert_non_null(strstr(verdict("gpu", 4, 6, 9), "stay on the CPU: it is 2.5 times as fast"));
+    assert_non_null(strstr(verdict("gpu", 0, 6, 9), "stay on the CPU"));
+    assert_non_null(strstr(verdict("gpu", 10, 6, 9), "leaves 10.0 cores"));
+    assert_non_null(
+        strstr(verdict("gpu", 10, 15, 9), "stay on the CPU: the GPU makes no difference"));
+    assert_non_null(strstr(verdict("gpu", 50, 6, 0), "stay on the CPU: nothing of this program"));
+    /* of a GPU nothing is said where there was none */
+    for (double gbit = 1; gbit < 100; gbit *= 3)
+        assert_non_null(strstr(verdict("tables", gbit, 6, 9), "GPU is worth it was not measured"));
+    assert_non_null(strstr(verdict("tables", 2, 6, 9), "5.0 times as fast as searching"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(advice)};
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
