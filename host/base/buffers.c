@@ -1,7 +1,9 @@
-/* The buffer pool: one list and one lock per size class, one atomic account of all bytes. A lock
- * is held for a few instructions, some thousand times a second: mails and held segments, not
- * packets. */
+/* The buffer pool: a list for each size class and thread (base/near.h), one atomic account of all
+ * bytes. A lock is held for a few instructions, some thousand times a second, and mostly by its own
+ * thread: mails and held segments, not packets. */
 #include "base/buffers.h"
+
+#include "base/near.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,9 +14,9 @@
 #define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
 #define DATA_OFFSET    64 /* keeps data on a cache line of its own */
 
-struct size_class {
+struct shelf {
     _Alignas(64) pthread_mutex_t lock;
-    struct mr_buffer *free;
+    struct mr_buffer *free[N_CLASSES];
 };
 
 struct mr_buffers {
@@ -23,7 +25,8 @@ struct mr_buffers {
     _Atomic uint64_t used_bytes; /* of these, in users' hands */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
-    struct size_class classes[N_CLASSES];
+    struct mr_near near;
+    struct shelf shelves[MR_NEAR_LISTS];
 };
 
 enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
@@ -32,8 +35,8 @@ enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
     if (!pool)
         return MR_ERR_MEMORY;
     *pool = (struct mr_buffers){.cap_bytes = cap_bytes};
-    for (int i = 0; i < N_CLASSES; i++)
-        pthread_mutex_init(&pool->classes[i].lock, NULL);
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
+        pthread_mutex_init(&pool->shelves[i].lock, NULL);
     *out = pool;
     return MR_OK;
 }
@@ -41,18 +44,20 @@ enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
 /* Gives the listed buffers of one class back to the heap; returns the bytes freed. */
 static uint64_t drain(struct mr_buffers *pool, int index)
 {
-    struct size_class *class = &pool->classes[index];
     uint64_t freed = 0;
 
-    pthread_mutex_lock(&class->lock);
-    struct mr_buffer *buffer = class->free;
-    class->free = NULL;
-    pthread_mutex_unlock(&class->lock);
-    while (buffer) {
-        struct mr_buffer *next = buffer->next;
-        freed += buffer->capacity;
-        free(buffer);
-        buffer = next;
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
+        struct shelf *shelf = &pool->shelves[i];
+        pthread_mutex_lock(&shelf->lock);
+        struct mr_buffer *buffer = shelf->free[index];
+        shelf->free[index] = NULL;
+        pthread_mutex_unlock(&shelf->lock);
+        while (buffer) {
+            struct mr_buffer *next = buffer->next;
+            freed += buffer->capacity;
+            free(buffer);
+            buffer = next;
+        }
     }
     atomic_fetch_sub_explicit(&pool->held_bytes, freed, memory_order_relaxed);
     return freed;
@@ -62,10 +67,10 @@ void mr_buffers_free(struct mr_buffers *pool)
 {
     if (!pool)
         return;
-    for (int i = 0; i < N_CLASSES; i++) {
+    for (int i = 0; i < N_CLASSES; i++)
         drain(pool, i);
-        pthread_mutex_destroy(&pool->classes[i].lock);
-    }
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
+        pthread_mutex_destroy(&pool->shelves[i].lock);
     free(pool);
 }
 
@@ -116,6 +121,31 @@ static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
     return buffer;
 }
 
+static struct mr_buffer *from_shelf(struct shelf *shelf, int index)
+{
+    pthread_mutex_lock(&shelf->lock);
+    struct mr_buffer *buffer = shelf->free[index];
+    if (buffer)
+        shelf->free[index] = buffer->next;
+    pthread_mutex_unlock(&shelf->lock);
+    return buffer;
+}
+
+/* One that lies listed, first where this thread put it. */
+static struct mr_buffer *listed(struct mr_buffers *pool, int index)
+{
+    uint32_t mine = mr_near_list(&pool->near);
+    struct mr_buffer *buffer = from_shelf(&pool->shelves[mine], index);
+
+    if (buffer || atomic_load_explicit(&pool->held_bytes, memory_order_relaxed) ==
+                      atomic_load_explicit(&pool->used_bytes, memory_order_relaxed))
+        return buffer;
+    for (uint32_t i = 0; !buffer && i < MR_NEAR_LISTS; i++)
+        if (i != mine && atomic_load_explicit(&pool->near.owners[i], memory_order_relaxed))
+            buffer = from_shelf(&pool->shelves[i], index);
+    return buffer;
+}
+
 struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity)
 {
     uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
@@ -133,12 +163,7 @@ struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capac
 
     if (capacity <= (size_t)1 << LARGEST_SHIFT) {
         int index = class_of(capacity);
-        struct size_class *class = &pool->classes[index];
-        pthread_mutex_lock(&class->lock);
-        buffer = class->free;
-        if (buffer)
-            class->free = buffer->next;
-        pthread_mutex_unlock(&class->lock);
+        buffer = listed(pool, index);
         if (!buffer)
             buffer = fresh(pool, index);
     }
@@ -156,12 +181,13 @@ void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
 {
     if (!buffer)
         return;
-    struct size_class *class = &pool->classes[class_of(buffer->capacity)];
+    struct shelf *shelf = &pool->shelves[mr_near_list(&pool->near)];
+    int index = class_of(buffer->capacity);
     atomic_fetch_sub_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
-    pthread_mutex_lock(&class->lock);
-    buffer->next = class->free;
-    class->free = buffer;
-    pthread_mutex_unlock(&class->lock);
+    pthread_mutex_lock(&shelf->lock);
+    buffer->next = shelf->free[index];
+    shelf->free[index] = buffer;
+    pthread_mutex_unlock(&shelf->lock);
 }
 
 void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage)

@@ -1,15 +1,19 @@
 /* The pool of blocks: a list of free ones behind a lock, since blocks move seldom. */
 #include "capture/blocks.h"
 
+#include "base/near.h"
+
 #include <pthread.h>
 #include <rte_mbuf.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 struct mr_blocks {
+    struct mr_near near;
     pthread_mutex_t lock;
-    struct mr_block *free; /* last in, first out */
+    struct mr_block *free[MR_NEAR_LISTS]; /* last in, first out */
     struct mr_block *memory;
     uint32_t cap, used; /* blocks of `memory` that were in use once */
     uint32_t out;
@@ -18,7 +22,7 @@ struct mr_blocks {
 
 struct mr_blocks *mr_blocks_new(uint32_t cap)
 {
-    struct mr_blocks *blocks = calloc(1, sizeof *blocks);
+    struct mr_blocks *blocks = aligned_alloc(64, (sizeof *blocks + 63) / 64 * 64);
     void *memory = mmap(NULL, cap * sizeof(struct mr_block), PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (!blocks || memory == MAP_FAILED) {
@@ -27,6 +31,7 @@ struct mr_blocks *mr_blocks_new(uint32_t cap)
         free(blocks);
         return NULL;
     }
+    memset(blocks, 0, sizeof *blocks);
     pthread_mutex_init(&blocks->lock, NULL);
     blocks->memory = memory;
     blocks->cap = cap;
@@ -57,10 +62,11 @@ static void come_back(void *address, void *opaque)
 {
     struct mr_block *block = opaque;
     struct mr_blocks *blocks = block->pool;
+    uint32_t mine = mr_near_list(&blocks->near);
     (void)address;
     pthread_mutex_lock(&blocks->lock);
-    block->next = blocks->free;
-    blocks->free = block;
+    block->next = blocks->free[mine];
+    blocks->free[mine] = block;
     bool last = --blocks->out == 0 && blocks->closed;
     pthread_mutex_unlock(&blocks->lock);
     if (last)
@@ -69,10 +75,14 @@ static void come_back(void *address, void *opaque)
 
 struct mr_block *mr_block_get(struct mr_blocks *blocks)
 {
+    uint32_t from = mr_near_list(&blocks->near);
     pthread_mutex_lock(&blocks->lock);
-    struct mr_block *block = blocks->free;
+    for (uint32_t i = 0; !blocks->free[from] && i < MR_NEAR_LISTS; i++)
+        if (blocks->free[i])
+            from = i;
+    struct mr_block *block = blocks->free[from];
     if (block)
-        blocks->free = block->next;
+        blocks->free[from] = block->next;
     else if (blocks->used < blocks->cap)
         block = &blocks->memory[blocks->used++];
     blocks->out += block != NULL;
