@@ -48,9 +48,15 @@ static uint64_t entries_bytes(uint64_t max_contexts)
     return up(n_entries(max_contexts) * sizeof(uint64_t), PAGE_BYTES);
 }
 
+/* A bit for each page of entries. */
+static uint64_t written_bytes(uint64_t max_contexts)
+{
+    return up(entries_bytes(max_contexts) / PAGE_BYTES / 8 + 1, PAGE_BYTES);
+}
+
 uint64_t mr_contexts_bytes(uint64_t max_contexts, uint32_t context_bytes, uint32_t row_bytes)
 {
-    return entries_bytes(max_contexts) +
+    return entries_bytes(max_contexts) + written_bytes(max_contexts) +
            (max_contexts + spare(max_contexts)) * stride_of(context_bytes, row_bytes);
 }
 
@@ -94,7 +100,8 @@ static bool map(struct mr_context_table *table)
     if (memory == MAP_FAILED)
         return false;
     table->entries = (uint64_t *)(void *)memory;
-    table->contexts = memory + entries_bytes(table->max_contexts);
+    table->written = (uint64_t *)(void *)(memory + entries_bytes(table->max_contexts));
+    table->contexts = (uint8_t *)table->written + written_bytes(table->max_contexts);
     uint64_t offset = up((uintptr_t)table->contexts + HUGE_BYTES, HUGE_BYTES) - (uintptr_t)memory;
     if (offset + HUGE_BYTES < table->mapped_bytes)
         (void)madvise(memory + offset, table->mapped_bytes - offset, MADV_HUGEPAGE);
@@ -113,6 +120,30 @@ static inline uint64_t place_of(const struct mr_context_table *table, uint64_t e
     return entry >> 32 & table->mask;
 }
 
+/* Pages that hold no entry are not even read: the system would give a page of zeros for it, which
+ * the first entry has to replace, and tell all other cores to forget it. */
+static inline bool is_written(const struct mr_context_table *table, uint64_t place)
+{
+    uint64_t page = place / (PAGE_BYTES / sizeof(uint64_t));
+    return table->written[page / 64] >> page % 64 & 1;
+}
+
+static inline void will_write(struct mr_context_table *table, uint64_t place)
+{
+    uint64_t page = place / (PAGE_BYTES / sizeof(uint64_t));
+    if (is_written(table, place))
+        return;
+    table->written[page / 64] |= 1ull << page % 64;
+    *(volatile uint64_t *)&table->entries[place] = 0;
+}
+
+/* Where a search for the tag begins; false: there is nothing to be found. */
+static inline bool begin_search(const struct mr_context_table *table, uint64_t tag, uint64_t *place)
+{
+    *place = place_of(table, tag);
+    return table->entries && is_written(table, *place);
+}
+
 /* The entry of a hash starts as this; its lower half is 1 + index. */
 static inline uint64_t tag_of(uint64_t hash)
 {
@@ -127,12 +158,11 @@ static bool same_flow(const struct mr_flow_key *x, const struct mr_flow_key *y)
 struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
                                          const struct mr_flow_key *key)
 {
-    uint64_t tag = tag_of(key->hash), entry;
+    uint64_t tag = tag_of(key->hash), i, entry;
 
-    if (!table->entries)
+    if (!begin_search(table, tag, &i))
         return NULL;
-    for (uint64_t i = place_of(table, tag); (entry = table->entries[i]);
-         i = (i + 1) & table->mask) {
+    for (; (entry = table->entries[i]); i = (i + 1) & table->mask) {
         if (tag_of(entry) != tag)
             continue;
         struct mr_context *c = at(table, (uint32_t)entry - 1);
@@ -145,12 +175,11 @@ struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
 struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
                                     uint32_t len)
 {
-    uint64_t tag = tag_of(hash), entry;
+    uint64_t tag = tag_of(hash), i, entry;
 
-    if (!table->entries)
+    if (!begin_search(table, tag, &i))
         return NULL;
-    for (uint64_t i = place_of(table, tag); (entry = table->entries[i]);
-         i = (i + 1) & table->mask) {
+    for (; (entry = table->entries[i]); i = (i + 1) & table->mask) {
         if (tag_of(entry) != tag)
             continue;
         struct mr_context *c = at(table, (uint32_t)entry - 1);
@@ -171,7 +200,9 @@ void mr_contexts_prefetch_flows(const struct mr_context_table *table, const unio
     }
     for (uint32_t row = 0; row < n; row++) {
         uint64_t hash = ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
-        uint64_t tag = tag_of(hash), i = place_of(table, tag);
+        uint64_t tag = tag_of(hash), i;
+        if (!begin_search(table, tag, &i))
+            continue;
         while (table->entries[i] && tag_of(table->entries[i]) != tag)
             i = (i + 1) & table->mask;
         if (!table->entries[i])
@@ -190,7 +221,7 @@ void mr_contexts_prefetch_flows(const struct mr_context_table *table, const unio
 static void insert(struct mr_context_table *table, uint64_t hash, uint32_t index)
 {
     uint64_t i = place_of(table, hash);
-    while (table->entries[i])
+    for (will_write(table, i); table->entries[i]; will_write(table, i))
         i = (i + 1) & table->mask;
     table->entries[i] = tag_of(hash) | (index + 1);
 }

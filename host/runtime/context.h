@@ -47,6 +47,7 @@ struct mr_context {
 
 struct mr_context_table {
     uint64_t *entries; /* [mask + 1]: upper half of the hash, and 1 + index; 0: free */
+    uint64_t *written; /* a bit for each page of entries: in the others there is none */
     uint8_t *contexts; /* [capacity] */
     uint64_t mask, mapped_bytes;
     uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
