@@ -431,5 +431,10 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);
     }
+}
+
+void mr_events_release(void *user, struct mr_token *token)
+{
+    (void)user;
     mr_burst_release(&token->burst);
 }

@@ -113,6 +113,7 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
 void mr_events_flow_grown(void *user, struct mr_exec *exec, const struct mr_flow *flow);
 void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
                       const struct mr_record *records);
+void mr_events_release(void *user, struct mr_token *token);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);
 
 /* ---- interval.c ---- */

@@ -183,7 +183,8 @@ bool mr_answers_ask(struct mr_worker *worker, struct mr_token *token, uint32_t g
     *answers = NULL;
     if (!asked)
         return false;
-    *asked->batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, worker->now, group, asked};
+    *asked->batch =
+        (struct mr_batch){{.kind = MR_TASK_BATCH}, token, tuples, worker->now, group, asked};
     atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
     for (uint32_t i = 0; i < SITES_MAX && wanted >> i; i++)
         if (wanted >> i & 1)

@@ -30,7 +30,8 @@ void mr_gate_free(struct mr_gate *gate)
 static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work)
 {
     /* read before the last ticket is out: from then on the work may be done and gone */
-    uint32_t n = work->n_tickets;
+    uint32_t n = work->n_tickets, home = work->home;
+    bool away = mr_worker_is_elsewhere(worker, work);
     struct mr_ticket *tickets = work->tickets;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -42,7 +43,11 @@ static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_
             ticket->next = head;
         } while (!atomic_compare_exchange_weak_explicit(
             &lane->inbox, &head, ticket, memory_order_seq_cst, memory_order_relaxed));
-        if (!atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
+        if (atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
+            continue;
+        if (away)
+            mr_worker_send(worker, lane, home);
+        else
             mr_worker_push(worker, &lane->task);
     }
 }
@@ -107,6 +112,22 @@ static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_to
         mr_exec_leave(&worker->exec);
 }
 
+void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+
+    if (runtime->config.hooks.release)
+        runtime->config.hooks.release(runtime->config.hooks.user, token);
+    struct mr_buffer *buffer = atomic_exchange_explicit(&token->kept, NULL, memory_order_acquire);
+    while (buffer) {
+        struct mr_buffer *next = buffer->next;
+        mr_buffers_put(runtime->config.buffers, buffer);
+        buffer = next;
+    }
+    atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
+    mr_runtime_token_put(runtime, token);
+}
+
 static void retire(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -115,17 +136,10 @@ static void retire(struct mr_worker *worker, struct mr_token *token)
 
     runtime->config.hooks.retire(runtime->config.hooks.user, &worker->metrics, token,
                                  mr_token_sorted_records(token));
-    struct mr_buffer *buffer = atomic_exchange_explicit(&token->kept, NULL, memory_order_acquire);
-    while (buffer) {
-        struct mr_buffer *next = buffer->next;
-        mr_buffers_put(runtime->config.buffers, buffer);
-        buffer = next;
-    }
-    atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
     if (packets)
         mr_histogram_add(&worker->latency, mr_ticks_now(&runtime->ticks) - token->arrived_ticks,
                          packets);
-    mr_runtime_token_put(runtime, token);
+    mr_worker_give_back(worker, token);
     if (last) /* who falls asleep looks at it once more: any_work() */
         atomic_store_explicit(&runtime->finished, 1, memory_order_seq_cst);
     mr_runtime_wake(runtime, last);

@@ -20,9 +20,10 @@
 
 enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH, MR_TASK_GATE };
 
-/* What stands in a deque. */
+/* What stands in a deque, or in a worker's mail. */
 struct mr_task {
     enum mr_task_kind kind;
+    struct mr_task *next_mail;
 };
 
 enum mr_work_kind {
@@ -60,6 +61,7 @@ struct mr_work {
     uint64_t time_ns, packet; /* ticks: packet time, number of the packet that rang */
     enum mr_work_kind kind;
     uint32_t n_tickets;
+    uint32_t home, rows;         /* who has the packets in its cache; how many */
     _Atomic uint32_t not_headed; /* lanes that it does not head yet */
     struct mr_ticket *tickets;   /* [n_tickets] */
     struct mr_ticket ticket;     /* the only one, mostly */
@@ -111,7 +113,10 @@ struct mr_gate {
 
 struct mr_worker {
     _Alignas(64) struct mr_deque deque;
-    struct mr_exec exec;
+    _Alignas(64) _Atomic(struct mr_task *) mail; /* lanes that others hand over, newest first */
+    _Atomic(struct mr_token *) spent; /* tokens of this worker that have left, newest first */
+    _Atomic uint32_t asleep;
+    _Alignas(64) struct mr_exec exec;
     struct mr_metrics metrics;
     struct mr_runtime *runtime;
     uint32_t index;
@@ -147,7 +152,7 @@ struct mr_runtime {
     uint32_t jumped;
 
     _Alignas(64) pthread_mutex_t tokens_lock;
-    struct mr_token *free_tokens;
+    struct mr_token **free_tokens; /* [workers]: a token goes back to who took it in */
     uint32_t tokens_made, in_flight, max_in_flight;
     _Atomic uint32_t in_flight_now;
 
@@ -166,7 +171,7 @@ struct mr_runtime {
 static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
                                 enum mr_work_kind kind, uint32_t lane)
 {
-    *work = (struct mr_work){.token = token, .kind = kind, .n_tickets = 1};
+    *work = (struct mr_work){.token = token, .kind = kind, .n_tickets = 1, .home = token->home};
     work->ticket = (struct mr_ticket){.work = work, .lane = lane};
     work->tickets = &work->ticket;
 }
@@ -176,6 +181,12 @@ void mr_worker_run(struct mr_worker *worker);
 void mr_runtime_wake(struct mr_runtime *runtime, bool all);
 /* Puts a task on the worker's own deque. */
 void mr_worker_push(struct mr_worker *worker, struct mr_task *task);
+/* Who has the packets of the work in its cache is another worker, and it is awake: better it. */
+bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work);
+/* Hands the lane to another worker. */
+void mr_worker_send(struct mr_worker *worker, struct mr_lane *lane, uint32_t home);
+/* Gives back what a token held, at its home if that is awake. */
+void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token);
 /* Tests only (config.yield_seed): gives way now and then. */
 void mr_worker_maybe_yield(struct mr_worker *worker);
 
@@ -225,11 +236,13 @@ enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);
 void mr_gate_free(struct mr_gate *gate);
 /* All tasks of the token's phase are done: it goes to its next gate. */
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
+/* The token has left: gives back what it held, and then itself. */
+void mr_gate_release(struct mr_worker *worker, struct mr_token *token);
 /* The gate's task. */
 void mr_gate_run(struct mr_worker *worker, struct mr_gate *gate);
 
 /* ---- runtime.c ---- */
-struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit);
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit);
 void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token);
 
 /* The state of one worker for each function that has none yet. */

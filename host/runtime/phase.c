@@ -48,7 +48,7 @@ static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t
     struct mr_batch *batch = mr_exec_alloc(&worker->exec, sizeof *batch);
     if (!batch)
         return false;
-    *batch = (struct mr_batch){{MR_TASK_BATCH}, token, tuples, worker->now, group, NULL};
+    *batch = (struct mr_batch){{.kind = MR_TASK_BATCH}, token, tuples, worker->now, group, NULL};
     atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
     mr_worker_push(worker, &batch->task);
     return true;
@@ -320,6 +320,10 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
             continue;
         }
         struct mr_work *work = ticket->work;
+        if (works > 1 && mr_worker_is_elsewhere(worker, work)) {
+            mr_worker_send(worker, lane, work->home);
+            return;
+        }
         lane->todo = ticket->next;
         mr_worker_maybe_yield(worker);
         /* not first in its other lanes yet: this lane waits, and who runs the work goes on with

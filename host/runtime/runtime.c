@@ -5,21 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit)
+#define HOME_ROWS 16 /* what handing a lane over costs is less than fetching their lines */
+
+/* One that this worker had before; else a new one; else whoever's. Under the lock. */
+static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, uint32_t limit)
+{
+    struct mr_token **from = &runtime->free_tokens[home], *token = NULL;
+
+    if (!*from && runtime->tokens_made < limit && (token = calloc(1, sizeof *token))) {
+        runtime->tokens_made++;
+        return token;
+    }
+    for (uint32_t i = 0; !*from && i < runtime->config.workers; i++)
+        from = &runtime->free_tokens[i];
+    token = *from;
+    if (token)
+        *from = token->next_free;
+    return token;
+}
+
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit)
 {
     struct mr_token *token = NULL;
 
     pthread_mutex_lock(&runtime->tokens_lock);
-    if (runtime->in_flight < limit) {
-        token = runtime->free_tokens;
-        if (token) {
-            runtime->free_tokens = token->next_free;
-        } else {
-            token = calloc(1, sizeof *token);
-            runtime->tokens_made += token != NULL;
-        }
-    }
+    if (runtime->in_flight < limit)
+        token = free_token(runtime, home, limit);
     if (token) {
+        token->home = home;
         runtime->in_flight++;
         if (runtime->in_flight > runtime->max_in_flight)
             runtime->max_in_flight = runtime->in_flight;
@@ -32,8 +45,8 @@ struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t limit
 void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token)
 {
     pthread_mutex_lock(&runtime->tokens_lock);
-    token->next_free = runtime->free_tokens;
-    runtime->free_tokens = token;
+    token->next_free = runtime->free_tokens[token->home];
+    runtime->free_tokens[token->home] = token;
     runtime->in_flight--;
     atomic_store_explicit(&runtime->in_flight_now, runtime->in_flight, memory_order_relaxed);
     pthread_mutex_unlock(&runtime->tokens_lock);
@@ -187,6 +200,8 @@ static void settle(struct mr_runtime_config *config)
     if (!config->lanes)
         config->lanes = mr_runtime_lanes(config->workers);
     config->lanes = power_of_two(config->lanes);
+    if (!config->home_rows)
+        config->home_rows = HOME_ROWS;
     if (!config->max_contexts)
         config->max_contexts = 1u << 20;
 }
@@ -219,9 +234,10 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     if (!status) {
         size_t bytes = runtime->config.workers * sizeof *runtime->workers;
         runtime->workers = aligned_alloc(64, bytes);
+        runtime->free_tokens = calloc(runtime->config.workers, sizeof(struct mr_token *));
         if (runtime->workers)
             memset(runtime->workers, 0, bytes);
-        else
+        if (!runtime->workers || !runtime->free_tokens)
             status = MR_ERR_MEMORY;
     }
     for (uint32_t i = 0; !status && i < runtime->config.workers; i++)
@@ -268,11 +284,12 @@ void mr_runtime_free(struct mr_runtime *runtime)
     free(runtime->workers);
     free_phases(runtime);
     mr_table_set_free(runtime->constants, runtime->config.plan);
-    while (runtime->free_tokens) {
-        struct mr_token *next = runtime->free_tokens->next_free;
-        free(runtime->free_tokens);
-        runtime->free_tokens = next;
-    }
+    for (uint32_t i = 0; runtime->free_tokens && i < runtime->config.workers; i++)
+        for (struct mr_token *token = runtime->free_tokens[i], *next; token; token = next) {
+            next = token->next_free;
+            free(token);
+        }
+    free(runtime->free_tokens);
     pthread_mutex_destroy(&runtime->tokens_lock);
     pthread_mutex_destroy(&runtime->swap_lock);
     pthread_cond_destroy(&runtime->swap_change);

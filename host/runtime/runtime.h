@@ -83,10 +83,12 @@ struct mr_runtime_hooks {
     /* (optional) A worker is between two tasks: what measures how long it is held by one. */
     void (*pulse)(void *user, uint32_t worker);
 
-    /* The token passes the last gate: records in order, then the packets are to be freed. One
-     * worker at a time, tokens in order. */
+    /* The token passes the last gate: records in order. One worker at a time, tokens in order. */
     void (*retire)(void *user, struct mr_metrics *metrics, struct mr_token *token,
                    const struct mr_record *records);
+
+    /* (optional) Behind that: its packets are to be freed. Any worker. */
+    void (*release)(void *user, struct mr_token *token);
 };
 
 struct mr_runtime_config {
@@ -99,6 +101,7 @@ struct mr_runtime_config {
     uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
     uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes() */
     uint32_t burst;        /* packets a token at most */
+    uint32_t home_rows;    /* for so many rows a lane goes to who took their burst in; 0: 16 */
     uint64_t max_contexts; /* of a group; a lane has its share and a little more, since keys do not
                               spread evenly, and evicts then: from there on results depend on
                               lanes */
@@ -119,7 +122,7 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
  * costs is shared by its rows; still there is something to steal while a lane is being run. */
 static inline uint32_t mr_runtime_lanes(uint32_t workers)
 {
-    return workers < 2 ? 1 : workers < 4 ? 4 * workers : 8 * workers;
+    return workers < 2 ? 1 : workers < 4 ? 2 * workers : 8 * workers;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,

@@ -114,6 +114,7 @@ static bool whole(struct mr_exec *exec, struct mr_work *work, const struct mr_tu
     memcpy(flows, t->flows, n * sizeof *flows);
     part->next = work->tuples;
     work->tuples = part;
+    work->rows += n;
     return true;
 }
 
@@ -172,6 +173,7 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
             memory = view(exec->plan, sorted, first, rows, memory);
             part->next = open[slot - 1]->tuples;
             open[slot - 1]->tuples = part;
+            open[slot - 1]->rows += rows;
         } else if (rows) {
             mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
         }

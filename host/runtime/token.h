@@ -44,7 +44,8 @@ struct mr_closing;
 struct mr_token {
     uint64_t number;
     struct mr_token *next_free;
-    bool last; /* the input is over: contexts are shut down, nothing follows */
+    uint32_t home; /* the worker that took it in */
+    bool last;     /* the input is over: contexts are shut down, nothing follows */
     const struct mr_closing *closing; /* NULL, or what the plan is about to lose; no packets then */
     uint32_t n_ticks;
     uint64_t end_ns;                     /* packet time at the end of the burst */

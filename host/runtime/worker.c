@@ -61,6 +61,77 @@ void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
     mr_runtime_wake(worker->runtime, false);
 }
 
+/* ---- homes ----
+ *
+ * Who takes a burst in has its packets, and what is derived from them, in the cache. A lane that
+ * has work of several bursts therefore goes to the home of the next one, unless that one sleeps or
+ * the work is smaller than what the lane itself takes along; and what a token held is given back
+ * at its home, where it is taken again. */
+
+bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work)
+{
+    return work->home != worker->index && work->rows >= worker->runtime->config.home_rows &&
+           work->n_tickets == 1 &&
+           !atomic_load_explicit(&worker->runtime->workers[work->home].asleep,
+                                 memory_order_relaxed);
+}
+
+void mr_worker_send(struct mr_worker *worker, struct mr_lane *lane, uint32_t home)
+{
+    struct mr_worker *to = &worker->runtime->workers[home];
+    struct mr_task *head = atomic_load_explicit(&to->mail, memory_order_relaxed);
+
+    do {
+        lane->task.next_mail = head;
+    } while (!atomic_compare_exchange_weak_explicit(&to->mail, &head, &lane->task,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    mr_runtime_wake(worker->runtime, false);
+}
+
+/* Puts what is in the mail on the worker's own deque, so that it takes the oldest first. */
+static void open_mail(struct mr_worker *worker, struct mr_worker *of)
+{
+    struct mr_task *task = NULL;
+
+    if (atomic_load_explicit(&of->mail, memory_order_relaxed))
+        task = atomic_exchange_explicit(&of->mail, NULL, memory_order_seq_cst);
+    for (struct mr_task *next; task; task = next) {
+        next = task->next_mail;
+        (void)mr_deque_push_owner(&worker->deque, task);
+    }
+}
+
+static void give_back_all(struct mr_worker *worker, struct mr_worker *of)
+{
+    struct mr_token *token = NULL;
+
+    if (atomic_load_explicit(&of->spent, memory_order_seq_cst))
+        token = atomic_exchange_explicit(&of->spent, NULL, memory_order_seq_cst);
+    for (struct mr_token *next; token; token = next) {
+        next = token->next_free;
+        mr_gate_release(worker, token);
+    }
+}
+
+void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_worker *home = &worker->runtime->workers[token->home];
+
+    if (home == worker || token->last ||
+        atomic_load_explicit(&home->asleep, memory_order_relaxed)) {
+        mr_gate_release(worker, token);
+        return;
+    }
+    struct mr_token *head = atomic_load_explicit(&home->spent, memory_order_relaxed);
+    do {
+        token->next_free = head;
+    } while (!atomic_compare_exchange_weak_explicit(&home->spent, &head, token,
+                                                    memory_order_seq_cst, memory_order_relaxed));
+    /* it falls asleep, or is gone: it says so before it looks for the last time */
+    if (atomic_load_explicit(&home->asleep, memory_order_seq_cst))
+        give_back_all(worker, home);
+}
+
 static void run_task(struct mr_worker *worker, struct mr_task *task)
 {
     mr_worker_maybe_yield(worker);
@@ -84,6 +155,10 @@ static struct mr_task *steal(struct mr_worker *worker)
         if (victim == worker->index)
             continue;
         struct mr_task *task = mr_deque_steal_any(&runtime->workers[victim].deque);
+        if (!task && atomic_load_explicit(&runtime->workers[victim].mail, memory_order_relaxed)) {
+            open_mail(worker, &runtime->workers[victim]);
+            task = mr_deque_pop_owner(&worker->deque);
+        }
         if (task) {
             mr_metrics_add(&worker->metrics, MR_COUNT_STEALS, 1);
             return task;
@@ -167,7 +242,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     uint32_t hold = atomic_load_explicit(&runtime->hold, memory_order_acquire);
     if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed) || hold == MR_HOLD_DRAIN)
         return NULL;
-    token = mr_runtime_token_get(runtime, limit);
+    token = mr_runtime_token_get(runtime, worker->index, limit);
     if (!token)
         return NULL;
     token->closing = NULL;
@@ -226,7 +301,8 @@ static bool intake(struct mr_worker *worker, uint32_t limit)
 static bool any_work(struct mr_runtime *runtime)
 {
     for (uint32_t i = 0; i < runtime->config.workers; i++)
-        if (mr_deque_size_any(&runtime->workers[i].deque))
+        if (mr_deque_size_any(&runtime->workers[i].deque) ||
+            atomic_load_explicit(&runtime->workers[i].mail, memory_order_seq_cst))
             return true;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     if (hooks->device.ready && hooks->device.ready(hooks->user))
@@ -246,6 +322,8 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
     if (runtime->config.hooks.ready)
         at_most.tv_nsec <<= doublings < DOUBLINGS ? doublings : DOUBLINGS;
 
+    atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
+    give_back_all(worker, worker);
     atomic_fetch_add_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
     uint32_t epoch = atomic_load_explicit(&runtime->epoch, memory_order_seq_cst);
     if (!any_work(runtime)) {
@@ -253,6 +331,7 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
         syscall(SYS_futex, &runtime->epoch, FUTEX_WAIT_PRIVATE, epoch, &at_most, NULL, 0);
     }
     atomic_fetch_sub_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
+    atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
 }
 
 /* One round: something done, or not. A burst of one's own is better than a stolen lane (nobody
@@ -264,6 +343,8 @@ static bool round_of_work(struct mr_worker *worker)
     uint32_t window = runtime->config.window;
 
     struct mr_task *task = NULL;
+    give_back_all(worker, worker);
+    open_mail(worker, worker);
     if (mr_answers_take(worker)) {
         worker->now = 0;
         return true;
@@ -308,6 +389,7 @@ void mr_worker_run(struct mr_worker *worker)
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     uint32_t idle = 0;
 
+    atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
         if (atomic_load_explicit(&runtime->hold, memory_order_acquire) == MR_HOLD_DRAIN &&
             !atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire))
@@ -322,4 +404,6 @@ void mr_worker_run(struct mr_worker *worker)
             sleep_a_little(worker, idle++ - SPINS);
         }
     }
+    atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
+    give_back_all(worker, worker);
 }

@@ -51,6 +51,7 @@ static void runtime_set_up(void *user)
         .tokens = s->tokens,
         .window = s->window,
         .lanes = s->lanes,
+        .home_rows = 1,
         .max_contexts = 64,
     };
     struct mr_error error = {0};
@@ -252,6 +253,16 @@ static const volatile void *turn_of_intake(struct mr_runtime *runtime)
     return &runtime->intake_turn;
 }
 
+static const volatile void *mail(struct mr_runtime *runtime)
+{
+    return &runtime->workers[0].mail;
+}
+
+static const volatile void *spent(struct mr_runtime *runtime)
+{
+    return &runtime->workers[0].spent;
+}
+
 static const struct {
     const char *what;
     size_t of_case;
@@ -264,6 +275,8 @@ static const struct {
     {"two workers take the same lane", 0, MR_BREAK_TORN, scheduled, false},
     {"two workers have the turn of a gate", 0, MR_BREAK_TORN, first_gate, false},
     {"a token that waits at a gate is not seen", 0, MR_BREAK_LOADS_ZERO, waiting, false},
+    {"a lane that was sent is not seen", 0, MR_BREAK_LOADS_ZERO, mail, false},
+    {"a token that was sent back is not seen", 0, MR_BREAK_LOADS_ZERO, spent, false},
     {"two workers take bursts in", 0, MR_BREAK_TORN, turn_of_intake, false},
     {"stores that must be seen at once are not", 0, MR_BREAK_WEAK_STORES, NULL, true},
 };

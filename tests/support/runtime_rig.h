@@ -417,6 +417,7 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
         .tokens = s.tokens,
         .window = s.window,
         .lanes = s.lanes,
+        .home_rows = s.yield_seed & 1, /* 0: as usual */
         .max_contexts = s.max_contexts,
         .yield_seed = s.yield_seed,
     };
