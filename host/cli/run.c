@@ -49,7 +49,8 @@ enum {
     OPT_DEADLINE,
     OPT_SLOTS,
     OPT_CHECK_EVERY,
-    OPT_LATE
+    OPT_LATE,
+    OPT_INJECT
 };
 
 static const struct argp_option options[] = {
@@ -124,6 +125,10 @@ static const struct argp_option options[] = {
      "(default 2000)",
      4},
     {"slots", OPT_SLOTS, "N", 0, "batches filled or under way at the same time (default 6)", 4},
+    {"inject", OPT_INJECT, "device:KIND[:every N]", 0,
+     "let the device fail on purpose: open, launch, late, lost, wrong or stuck; nothing is lost by "
+     "it. May be repeated",
+     4},
     {"check-every", OPT_CHECK_EVERY, "N", OPTION_HIDDEN, 0, 0},
     {"late", OPT_LATE, "MS", OPTION_HIDDEN, 0, 0},
     {"queues", OPT_QUEUES, "N", 0, "capture threads of each port (default 1)", 4},
@@ -150,6 +155,7 @@ struct arguments {
     const char *settings[MAX_LIST];
     const char *summary, *tables;
     const char *at_packets[MAX_LIST];
+    const char *injections[MAX_PORTS];
     bool plan_only, quiet, stats;
 };
 
@@ -325,9 +331,13 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
 }
 
 /* Options that say where results go; false: another one. */
-static bool parse_result(int option, const char *text, struct arguments *a)
+static bool parse_result(int option, const char *text, struct argp_state *state,
+                         struct arguments *a)
 {
     switch (option) {
+    case OPT_INJECT:
+        add(state, a->injections, &a->config.n_injections, MAX_PORTS, text);
+        return true;
     case OPT_CONTROL:
         a->config.control = text;
         return true;
@@ -416,7 +426,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
         check_complete(a, state);
         break;
     default:
-        return parse_result(option, text, a) ? 0 : parse_bound(option, text, state);
+        return parse_result(option, text, state, a) ? 0 : parse_bound(option, text, state);
     }
     return 0;
 }
@@ -540,6 +550,7 @@ int mr_cli_run(int argc, char **argv)
     a->config.ports = a->ports;
     a->config.programs.files = a->programs;
     a->config.at_packets = a->at_packets;
+    a->config.injections = a->injections;
     a->config.programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
     if (!a->config.log_folder && !a->config.event_types) {

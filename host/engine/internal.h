@@ -58,6 +58,7 @@ struct mr_engine_device {
     enum mr_device_wish wish;
     const struct mr_backend *backend; /* NULL: the CPU does it all */
     char why[MR_ERROR_TEXT_BYTES];    /* ... because; "": nobody wants a device */
+    struct mr_offload_faults faults;
 };
 
 struct mr_sites;

@@ -43,7 +43,10 @@ void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics)
                   {MR_COUNT_DEVICE_FAILED, c.falls[MR_FALL_FAILED]},
                   {MR_COUNT_DEVICE_LATE, c.falls[MR_FALL_LATE]},
                   {MR_COUNT_DEVICE_OVERFLOW, c.falls[MR_FALL_OVERFLOW]},
-                  {MR_COUNT_DEVICE_ERRORS, c.errors},
+                  {MR_COUNT_DEVICE_OPEN_FAILED, c.troubles[MR_TROUBLE_OPEN]},
+                  {MR_COUNT_DEVICE_LAUNCH_FAILED, c.troubles[MR_TROUBLE_LAUNCH]},
+                  {MR_COUNT_DEVICE_LOST, c.troubles[MR_TROUBLE_LOST]},
+                  {MR_COUNT_DEVICE_LATE_BATCHES, c.troubles[MR_TROUBLE_LATE]},
                   {MR_COUNT_DEVICE_REOPENED, c.reopened},
                   {MR_COUNT_DEVICE_CHECKED, c.checked},
                   {MR_COUNT_DEVICE_DIFFERENT, c.different},
@@ -125,9 +128,13 @@ void mr_sites_print_work(const struct mr_engine *engine, FILE *to)
     }
     if (before[0] == ',')
         fputc('\n', to);
-    if (COUNT(ERRORS))
-        fprintf(to, "            it failed %llu times and was opened anew %llu times\n",
-                (unsigned long long)COUNT(ERRORS), (unsigned long long)COUNT(REOPENED));
+    if (COUNT(OPEN_FAILED) + COUNT(LAUNCH_FAILED) + COUNT(LOST) + COUNT(LATE_BATCHES))
+        fprintf(to,
+                "            failures: %llu opening, %llu launching, %llu lost, %llu late; opened "
+                "anew %llu times\n",
+                (unsigned long long)COUNT(OPEN_FAILED), (unsigned long long)COUNT(LAUNCH_FAILED),
+                (unsigned long long)COUNT(LOST), (unsigned long long)COUNT(LATE_BATCHES),
+                (unsigned long long)COUNT(REOPENED));
     fprintf(to, "            %llu messages checked on the CPU: %llu differences\n",
             (unsigned long long)COUNT(CHECKED), (unsigned long long)COUNT(DIFFERENT));
 #undef COUNT

@@ -18,6 +18,36 @@ static_assert((int)MR_DEVICE_CASELESS == MR_REGEX_CASELESS &&
                   MR_ANSWER_UNDECIDED == MR_REGEX_UNDECIDED,
               "what components say is what is compiled");
 
+/* ---- faults on purpose ---- */
+
+static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
+                             struct mr_error *error)
+{
+    const struct {
+        const char *name;
+        uint32_t *every;
+    } kinds[] = {{"open", &faults->open}, {"launch", &faults->launch}, {"late", &faults->late},
+                 {"lost", &faults->lost}, {"wrong", &faults->wrong},   {"stuck", &faults->stuck}};
+    char name[16] = "";
+    unsigned every = 1;
+    int end = 0;
+
+    if (sscanf(text, "device:%15[a-z]%n", name, &end) == 1 && text[end] == ':')
+        end = sscanf(text, "device:%15[a-z]:every %u%n", name, &every, &end) == 2 ||
+                      sscanf(text, "device:%15[a-z]:%u%n", name, &every, &end) == 2
+                  ? end
+                  : 0;
+    for (size_t i = 0; end && !text[end] && every && i < sizeof kinds / sizeof *kinds; i++)
+        if (!strcmp(name, kinds[i].name)) {
+            *kinds[i].every = every;
+            return MR_OK;
+        }
+    return mr_fail(error, MR_ERR_USAGE,
+                   "--inject %s: write device:KIND or device:KIND:every N; kinds are open, launch, "
+                   "late, lost, wrong, stuck",
+                   text);
+}
+
 /* ---- the device ---- */
 
 enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
@@ -29,6 +59,11 @@ enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
         return mr_fail(
             error, MR_ERR_USAGE,
             "--device %s: there is no such device; use cpu, gpu, auto, tables or emulated", text);
+    for (uint32_t i = 0; i < engine->config.n_injections; i++) {
+        enum mr_status status = inject(&engine->device.faults, engine->config.injections[i], error);
+        if (status)
+            return status;
+    }
     if (engine->device.wish == MR_DEVICE_CPU)
         return MR_OK;
     if (engine->device.wish == MR_DEVICE_TABLES) {
@@ -199,7 +234,8 @@ static void release(struct mr_site *site)
         pthread_mutex_lock(&site->engine->offload_lock);
         mr_site_count(site, &site->engine->past_offload);
         pthread_mutex_unlock(&site->engine->offload_lock);
-        mr_offload_close(site->offload);
+        if (!mr_offload_close(site->offload))
+            return; /* its thread may look at all of this */
     }
     mr_regex_set_free(&site->set);
     pthread_mutex_destroy(&site->lock);
@@ -278,6 +314,8 @@ static void start(struct mr_site *site, const struct mr_plan *running)
                    : engine->device.backend != mr_backend_cuda() ? SLOW_LATE_NS
                                                                  : 0,
         .check_every = engine->config.offload_check_every,
+        .insist = true,
+        .faults = engine->device.faults,
         .log = say,
         .done = done,
         .context = site,

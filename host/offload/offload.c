@@ -5,6 +5,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define CLOSE_LEAST_NS 1000000000u /* how long close() waits for the device ... */
+#define CLOSE_MOST_NS  5000000000u
+#define CALL_MOST_NS   30000000000u /* ... and for a single call of it to come back */
 
 const char *mr_close_name(enum mr_close why)
 {
@@ -31,18 +36,54 @@ static void set_defaults(struct mr_offload_config *config)
     config->check_every = config->check_every ? config->check_every : 4096;
 }
 
-void mr_offload_close(struct mr_offload *offload)
+/* The thread ends, or not: then it must find nothing of its caller any more. */
+static bool stop_thread(struct mr_offload *o)
+{
+    uint64_t wait = o->config.late_ns < CLOSE_LEAST_NS  ? CLOSE_LEAST_NS
+                    : o->config.late_ns > CLOSE_MOST_NS ? CLOSE_MOST_NS
+                                                        : o->config.late_ns;
+    struct timespec at;
+
+    pthread_mutex_lock(&o->lock);
+    o->stop = true;
+    o->stop_by_ns = mr_clock_ns() + wait;
+    pthread_cond_signal(&o->work);
+    pthread_mutex_unlock(&o->lock);
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)((wait + CALL_MOST_NS) / 1000000000u);
+    if (!pthread_clockjoin_np(o->thread, NULL, CLOCK_MONOTONIC, &at))
+        return true;
+    pthread_mutex_lock(&o->lock);
+    if (o->config.log)
+        o->config.log(o->config.context, "a call of the device does not come back: it is given "
+                                         "up, with its thread and memory");
+    o->config.log = NULL;
+    o->config.done = NULL;
+    pthread_mutex_unlock(&o->lock);
+    pthread_detach(o->thread);
+    return false;
+}
+
+/* The device is still at a batch, and has not failed. */
+static bool is_stuck(const struct mr_offload *o)
+{
+    for (uint32_t i = 0; o->slots && i < o->config.n_slots; i++)
+        if (o->slots[i].running && !o->down)
+            return true;
+    return false;
+}
+
+bool mr_offload_close(struct mr_offload *offload)
 {
     if (!offload)
-        return;
-    if (offload->has_thread) {
-        pthread_mutex_lock(&offload->lock);
-        offload->stop = true;
-        pthread_cond_signal(&offload->work);
-        pthread_mutex_unlock(&offload->lock);
-        pthread_join(offload->thread, NULL);
-    }
-    mr_slots_close(offload);
+        return true;
+    if (offload->has_thread && !stop_thread(offload))
+        return false;
+    if (!is_stuck(offload))
+        mr_slots_close(offload);
+    else if (offload->config.log)
+        offload->config.log(offload->config.context,
+                            "the device does not answer any more: it is given up, its memory left");
     for (uint32_t i = 0; offload->slots && i < offload->config.n_slots; i++)
         free(offload->slots[i].tags);
     if (offload->has_lock) {
@@ -53,6 +94,7 @@ void mr_offload_close(struct mr_offload *offload)
     free(offload->slots);
     free(offload->demoted);
     free(offload);
+    return true;
 }
 
 static bool take_memory(struct mr_offload *o)
@@ -93,6 +135,10 @@ enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr
                        config->n_slots);
     }
     enum mr_status status = mr_slots_open(o, error);
+    if (status && config->insist) {
+        mr_slots_fail(o, error);
+        status = MR_OK;
+    }
     if (!status) {
         o->has_thread = !pthread_create(&o->thread, NULL, mr_submit_thread, o);
         if (!o->has_thread)

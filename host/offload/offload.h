@@ -25,6 +25,15 @@ enum mr_fall {
     MR_FALLS
 };
 
+/* How a device fails. */
+enum mr_trouble {
+    MR_TROUBLE_OPEN,   /* it cannot be opened, or has no memory */
+    MR_TROUBLE_LAUNCH, /* a batch cannot be started */
+    MR_TROUBLE_LOST,   /* a batch failed on it */
+    MR_TROUBLE_LATE,   /* a batch was given up: it goes on */
+    MR_TROUBLES
+};
+
 const char *mr_close_name(enum mr_close why);
 const char *mr_fall_name(enum mr_fall why);
 
@@ -36,7 +45,8 @@ struct mr_offload_counters {
     uint64_t age_ns, age_max_ns; /* of the oldest message of a batch when it was closed */
     uint64_t turn_ns;            /* from closing to being done */
     uint64_t device_ns, kernels_ns;
-    uint64_t errors, reopened, checked, different, demoted;
+    uint64_t troubles[MR_TROUBLES];
+    uint64_t reopened, checked, different, demoted;
 };
 
 /* Faults to be made on purpose, for tests: every n-th time, 0: never. */
@@ -45,6 +55,7 @@ struct mr_offload_faults {
     uint32_t launch; /* a batch cannot be started */
     uint32_t late;   /* a batch takes until far behind its time */
     uint32_t lost;   /* the device is gone in the middle of a batch */
+    uint32_t stuck;  /* a batch never ends */
     uint32_t wrong;  /* a match is left out, or put in */
 };
 
@@ -58,6 +69,7 @@ struct mr_offload_config {
     uint64_t late_ns;                 /* and given up so long after closing; 0: 250 ms */
     uint64_t retry_ns;                /* a failed device is tried again; 0: 1 s */
     uint32_t check_every;             /* one message in so many is checked; 0: 4096 */
+    bool insist; /* open() succeeds also when the device fails; it is tried again later */
     struct mr_offload_faults faults;
     /* One line about the device, for a log; any thread. NULL: nobody wants it. */
     void (*log)(void *context, const char *line);
@@ -73,8 +85,10 @@ struct mr_offload;
  * on without. */
 enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr_offload **offload,
                                struct mr_error *error);
-/* Waits for what is under way on the device; what nobody has taken is lost with it. */
-void mr_offload_close(struct mr_offload *offload);
+/* Waits for what is under way on the device; what nobody has taken is lost with it. A device that
+ * does not answer any more is given up after some seconds, with a line, and its memory is left.
+ * False: even the thread is stuck in it: what the configuration has lent is to be left, too. */
+bool mr_offload_close(struct mr_offload *offload);
 
 /* Copies a message into the batch that is being filled; `tag` comes back with it. MR_AGAIN: not
  * now, the caller searches it itself (counted, by reason). */

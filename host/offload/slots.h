@@ -39,12 +39,15 @@ struct mr_offload {
     pthread_cond_t work, done;
     pthread_t thread;
     bool has_lock, has_thread, stop;
+    uint64_t stop_by_ns; /* with stop: no longer is the device waited for */
 
     bool down;
     uint64_t retry_at_ns, retry_ns, turn_ns; /* turn: how long a batch takes, on average */
     uint64_t n_closed, n_messages;
     uint64_t n_opens, n_submits, n_polls; /* for faults */
     bool lost;                            /* a fault: nothing works until it is opened anew */
+    bool said_open;                       /* that it could not be opened again */
+    uint64_t said_late_ns;                /* when it was said that a batch was late */
     struct mr_offload_counters counters;
     _Atomic uint32_t *demoted; /* bits */
     _Atomic uint32_t n_done;   /* slots to be taken */
@@ -53,6 +56,8 @@ struct mr_offload {
 /* Opens the back end and gives every slot a batch. */
 enum mr_status mr_slots_open(struct mr_offload *offload, struct mr_error *error);
 void mr_slots_close(struct mr_offload *offload);
+/* That has failed, and is tried again later; nobody else works yet. */
+void mr_slots_fail(struct mr_offload *offload, const struct mr_error *error);
 
 /* Under the lock: the batch being filled is complete. */
 void mr_slot_close(struct mr_offload *offload, enum mr_close why, uint64_t now_ns);

@@ -10,6 +10,7 @@
 
 #define POLL_NS      20000u /* between looks at batches under way */
 #define IDLE_NS      50000000u
+#define SAY_AGAIN_NS 10000000000u
 #define RETRIES_LOG2 4 /* how often the time between retries doubles */
 
 static bool every(uint32_t n, uint64_t count)
@@ -69,6 +70,8 @@ static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct 
 
     slot->late_until_ns =
         every(o->config.faults.late, n) ? slot->closed_ns + 2 * o->config.late_ns : 0;
+    if (every(o->config.faults.stuck, n))
+        slot->late_until_ns = UINT64_MAX;
     if (o->lost)
         return fault(error, "it is lost");
     if (every(o->config.faults.launch, n))
@@ -145,17 +148,37 @@ static void succeed(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
 }
 
 /* The device has failed: what is there falls back, and it is opened anew in a while. */
-static void go_down(struct mr_offload *o, const struct mr_error *error, uint64_t now)
+static void go_down(struct mr_offload *o, enum mr_trouble what, const struct mr_error *error,
+                    uint64_t now)
 {
     if (!o->down)
         say(o, "the device is given up for now, the CPU goes on", error->text);
-    o->counters.errors++;
+    else if (what == MR_TROUBLE_OPEN && !o->said_open)
+        say(o, "the device cannot be used again yet", error->text);
+    o->said_open = o->down && what == MR_TROUBLE_OPEN;
+    o->counters.troubles[what]++;
     o->down = true;
     o->retry_at_ns = now + o->retry_ns;
     if (o->retry_ns < o->config.retry_ns << RETRIES_LOG2)
         o->retry_ns *= 2;
     if (o->filling)
         mr_slot_close(o, MR_CLOSE_FLUSH, now);
+}
+
+void mr_slots_fail(struct mr_offload *o, const struct mr_error *error)
+{
+    go_down(o, MR_TROUBLE_OPEN, error, mr_clock_ns());
+}
+
+/* The device may still be at it. */
+static void be_late(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
+{
+    if (!o->counters.troubles[MR_TROUBLE_LATE] || now - o->said_late_ns > SAY_AGAIN_NS) {
+        say(o, "a batch is late, the CPU does it", "the device has not answered in time");
+        o->said_late_ns = now;
+    }
+    o->counters.troubles[MR_TROUBLE_LATE]++;
+    fall(o, slot, MR_FALL_LATE);
 }
 
 /* When the last of its batches is back its memory can go. */
@@ -173,7 +196,7 @@ static void try_again(struct mr_offload *o, uint64_t now)
     enum mr_status status = mr_slots_open(o, &error);
     pthread_mutex_lock(&o->lock);
     if (status) {
-        go_down(o, &error, mr_clock_ns());
+        go_down(o, MR_TROUBLE_OPEN, &error, mr_clock_ns());
         return;
     }
     for (uint32_t i = 0; i < o->config.n_slots; i++)
@@ -215,7 +238,7 @@ static void start_closed(struct mr_offload *o)
         enum mr_status status = submit(o, slot, &error);
         pthread_mutex_lock(&o->lock);
         if (status) {
-            go_down(o, &error, mr_clock_ns());
+            go_down(o, MR_TROUBLE_LAUNCH, &error, mr_clock_ns());
             fall(o, slot, MR_FALL_FAILED);
             continue;
         }
@@ -243,11 +266,11 @@ static void look_at(struct mr_offload *o, struct mr_slot *slot)
     pthread_mutex_lock(&o->lock);
     if (status == MR_AGAIN) {
         if (!abandoned && now - slot->closed_ns > o->config.late_ns)
-            fall(o, slot, MR_FALL_LATE);
+            be_late(o, slot, now);
         return;
     }
     if (status) {
-        go_down(o, &error, now);
+        go_down(o, MR_TROUBLE_LOST, &error, now);
         if (!abandoned)
             fall(o, slot, MR_FALL_FAILED);
         return;
@@ -307,7 +330,7 @@ void *mr_submit_thread(void *memory)
     struct mr_offload *o = memory;
 
     pthread_mutex_lock(&o->lock);
-    while (!o->stop || (!o->down && !idle(o))) {
+    while (!o->stop || (!o->down && !idle(o) && mr_clock_ns() < o->stop_by_ns)) {
         uint64_t now = mr_clock_ns();
         if (o->filling && (o->stop || now >= must_close_at(o)))
             mr_slot_close(o, o->stop ? MR_CLOSE_FLUSH : MR_CLOSE_AGE, now);

@@ -77,6 +77,9 @@ struct mr_engine_config {
      * after that (0: 250 ms, emulated 30 s) */
     uint64_t offload_deadline_ns, offload_late_ns;
     uint32_t offload_check_every; /* 1 message in so many is searched twice; 0: 4096 */
+    /* Faults of the device on purpose: "device:KIND:every N" (README.md). */
+    const char *const *injections;
+    uint32_t n_injections;
     /* where alarms with `syslog` go: HOST:PORT (UDP) or a socket; NULL: /dev/log */
     const char *syslog;
     /* carries out what programs want done to flows, NAME or NAME:ARGUMENT; NULL: log */
