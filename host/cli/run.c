@@ -50,7 +50,8 @@ enum {
     OPT_SLOTS,
     OPT_CHECK_EVERY,
     OPT_LATE,
-    OPT_INJECT
+    OPT_INJECT,
+    OPT_CACHE
 };
 
 static const struct argp_option options[] = {
@@ -125,6 +126,8 @@ static const struct argp_option options[] = {
      "(default 2000)",
      4},
     {"slots", OPT_SLOTS, "N", 0, "batches filled or under way at the same time (default 6)", 4},
+    {"cache", OPT_CACHE, "DIR|none", 0,
+     "where patterns compiled for the device are kept (default ~/.cache/millrace)", 4},
     {"inject", OPT_INJECT, "device:KIND[:every N]", 0,
      "let the device fail on purpose: open, launch, late, lost, wrong or stuck; nothing is lost by "
      "it. May be repeated",
@@ -234,6 +237,9 @@ static bool parse_device(int option, const char *text, struct argp_state *state,
     switch (option) {
     case OPT_DEVICE:
         c->device = text;
+        return true;
+    case OPT_CACHE:
+        c->cache = text;
         return true;
     case OPT_BATCH:
         set_batch(state, c, text);

@@ -7,6 +7,7 @@
 #include "engine/internal.h"
 #include "offload/offload.h"
 #include "offload/placement.h"
+#include "offload/regex_cache.h"
 #include "offload/regex_check.h"
 
 /* The patterns of one binding; several calls may share it. */
@@ -25,6 +26,7 @@ struct mr_site {
     uint32_t *part_of;    /* [patterns] */
     struct mr_regex_pattern *patterns;
     struct mr_regex_set set;
+    struct mr_regex_cached cached;
     struct mr_regex_checked checked; /* at load */
     struct mr_offload *offload;      /* NULL: it stays on the CPU */
     _Atomic uint32_t retired; /* a check has found a difference: it stays there from now on */

@@ -85,10 +85,13 @@ void mr_sites_print(const struct mr_engine *engine, FILE *to)
                 site->offload ? "" : ", on the CPU");
         end = ", ";
         if (site->set.table)
-            fprintf(to, ", compiled in %.2f s to %.2f MB", (double)site->set.compile_ns * 1e-9,
+            fprintf(to, ", %s in %.2f s, %.2f MB; %u texts checked, %u patterns differ",
+                    site->cached.loaded ? "from the cache" : "compiled",
+                    (double)site->set.compile_ns * 1e-9,
                     (double)(site->set.table->bytes + site->set.factors->bytes +
                              site->set.factors_3->bytes) *
-                        1e-6);
+                        1e-6,
+                    (unsigned)site->checked.texts, site->checked.demoted);
     }
     fprintf(to, "%s\n", *end ? "" : ", nothing for it to do");
 }

@@ -176,11 +176,34 @@ static enum mr_status settle_part(const struct mr_site *site, const struct mr_si
     return status;
 }
 
+static void say(void *context, const char *line)
+{
+    const struct mr_site *site = context;
+
+    fprintf(site->engine->config.diagnostics, "millrace: device: %s: %s\n", site->name, line);
+}
+
+/* Where compiled sets are kept; NULL: nowhere. */
+static const char *cache_folder(const struct mr_engine *engine, char *path, size_t size)
+{
+    const char *given = engine->config.cache, *base = getenv("XDG_CACHE_HOME");
+
+    if (given)
+        return strcmp(given, "none") != 0 ? given : NULL;
+    if (base && base[0] == '/')
+        return snprintf(path, size, "%s/millrace", base) < (int)size ? path : NULL;
+    base = getenv("HOME");
+    if (!base || base[0] != '/')
+        return NULL;
+    return snprintf(path, size, "%s/.cache/millrace", base) < (int)size ? path : NULL;
+}
+
 /* Compiles and checks what the site's functions ask for, and tells them. */
 static enum mr_status compile(struct mr_site *site, const struct mr_backend *backend,
                               const struct mr_plan *running, struct mr_error *error)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    char folder[1024];
     uint32_t n = 0;
 
     for (uint32_t p = 0; p < site->n_parts; p++) {
@@ -199,9 +222,11 @@ static enum mr_status compile(struct mr_site *site, const struct mr_backend *bac
             site->patterns[at] = (struct mr_regex_pattern){pattern.regex, pattern.flags};
             site->part_of[at] = p;
         }
-    enum mr_status status =
-        mr_regex_compile(&site->set, site->patterns, n, &mr_regex_limits_default,
-                         cores > 0 ? (uint32_t)cores : 1, error);
+    enum mr_status status = mr_regex_compile_cached(
+        &site->set, site->patterns, n, &mr_regex_limits_default, cores > 0 ? (uint32_t)cores : 1,
+        cache_folder(site->engine, folder, sizeof folder), &site->cached, error);
+    if (site->cached.note[0])
+        say(site, site->cached.note);
     if (!status)
         status = check(site, backend, error);
     for (uint32_t p = 0; !status && p < site->n_parts; p++)
@@ -210,13 +235,6 @@ static enum mr_status compile(struct mr_site *site, const struct mr_backend *bac
 }
 
 /* ---- sites ---- */
-
-static void say(void *context, const char *line)
-{
-    const struct mr_site *site = context;
-
-    fprintf(site->engine->config.diagnostics, "millrace: device: %s: %s\n", site->name, line);
-}
 
 static void done(void *context)
 {

@@ -70,6 +70,7 @@ struct mr_regex_set {
     struct mr_regex_table *table;      /* automata */
     uint32_t tiers[MR_TIERS];          /* patterns in each */
     uint64_t compile_ns;
+    char *texts; /* of a set from the cache: what places[].why point to */
 };
 
 /* Compiles on up to `n_threads` threads. mr_regex_set_free() in any case; MR_ERR_MEMORY only. */

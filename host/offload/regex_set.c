@@ -205,6 +205,7 @@ enum mr_status mr_regex_compile(struct mr_regex_set *set, const struct mr_regex_
 void mr_regex_set_free(struct mr_regex_set *set)
 {
     free(set->places);
+    free(set->texts);
     free(set->table);
     mr_factor_table_free(set->factors);
     mr_factor_table_free(set->factors_3);

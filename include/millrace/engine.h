@@ -77,6 +77,8 @@ struct mr_engine_config {
      * after that (0: 250 ms, emulated 30 s) */
     uint64_t offload_deadline_ns, offload_late_ns;
     uint32_t offload_check_every; /* 1 message in so many is searched twice; 0: 4096 */
+    /* folder for what was compiled for the device; "none"; NULL: ~/.cache/millrace */
+    const char *cache;
     /* Faults of the device on purpose: "device:KIND:every N" (README.md). */
     const char *const *injections;
     uint32_t n_injections;
