@@ -211,7 +211,8 @@ static int run_crowd(struct crowd *c, uint32_t n_threads, double seconds, double
             started, *gbit, *cores, (unsigned long)c->taken, (unsigned long)c->matches,
             (unsigned long)c->redone, (unsigned long)atomic_load(&c->refused),
             (unsigned long)n.batches, n.fill_bytes ? (double)n.bytes / (double)n.fill_bytes : 0,
-            (unsigned long)n.errors);
+            (unsigned long)(n.troubles[MR_TROUBLE_OPEN] + n.troubles[MR_TROUBLE_LAUNCH] +
+                            n.troubles[MR_TROUBLE_LOST]));
     mr_offload_close(c->offload);
     if (!all || started < n_threads || !c->taken) {
         fprintf(stderr, "gpu_bench: of %lu messages %lu came back\n",
