@@ -25,13 +25,28 @@ static const uint8_t sextet[256] = {
     0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
 };
 
+/* What an incomplete group holds. */
+static size_t flush(struct mime_base64 *state, uint8_t *out)
+{
+    size_t n = 0;
+
+    if (state->n == 2) {
+        out[n++] = (uint8_t)(state->bits >> 4);
+    } else if (state->n == 3) {
+        out[n++] = (uint8_t)(state->bits >> 10);
+        out[n++] = (uint8_t)(state->bits >> 2);
+    }
+    state->n = 0;
+    return n;
+}
+
 size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n, uint8_t *out)
 {
     const uint8_t *end = in + n;
     uint8_t *begin = out;
 
     while (in < end) {
-        if (!state->n) {
+        if (!state->n && !state->ended) {
             while (end - in >= 8) {
                 uint32_t a = sextet[in[0]], b = sextet[in[1]], c = sextet[in[2]], e = sextet[in[3]];
                 uint32_t f = sextet[in[4]], g = sextet[in[5]], h = sextet[in[6]], i = sextet[in[7]];
@@ -48,7 +63,9 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
                 break;
         }
         uint8_t value = sextet[*in++];
-        if (value < 64) {
+        if (state->ended) {
+            state->odd |= value < 64 || value == NONE;
+        } else if (value < 64) {
             state->bits = state->bits << 6 | value;
             if (++state->n == 4) {
                 *out++ = (uint8_t)(state->bits >> 16);
@@ -57,8 +74,10 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
                 state->n = 0;
             }
         } else if (value == PAD) {
-            /* Ends a group; what follows begins another one: files put behind one another. */
-            out += mime_base64_end(state, out);
+            /* The end: what mailing lists put behind it is not base64. */
+            state->odd |= state->n < 2 && !state->ended;
+            out += flush(state, out);
+            state->ended = true;
         } else if (value == NONE) {
             state->odd = true;
         }
@@ -68,18 +87,8 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
 
 size_t mime_base64_end(struct mime_base64 *state, uint8_t *out)
 {
-    size_t n = 0;
-
-    if (state->n == 1)
-        state->odd = true;
-    if (state->n == 2) {
-        out[n++] = (uint8_t)(state->bits >> 4);
-    } else if (state->n == 3) {
-        out[n++] = (uint8_t)(state->bits >> 10);
-        out[n++] = (uint8_t)(state->bits >> 2);
-    }
-    state->n = 0;
-    return n;
+    state->odd |= state->n != 0;
+    return flush(state, out);
 }
 
 static int hex(uint8_t c)
@@ -133,7 +142,9 @@ static bool uu(uint8_t c)
 
 int mime_uu_claim(const uint8_t *line, const uint8_t *end)
 {
-    if (line == end || !uu(*line))
+    if (line == end) /* a line of a blank that somebody cut off */
+        return 0;
+    if (!uu(*line))
         return -1;
     int len = (*line - ' ') & 63, need = (len + 2) / 3 * 4;
     /* blanks at the end may be gone; some add a checksum */

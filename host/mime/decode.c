@@ -28,19 +28,21 @@ static uint32_t hash(const uint8_t *p, size_t n)
     return h ^ h >> 15;
 }
 
-static int level_of(const struct mr_mime_decoder *d, const uint8_t *p, size_t n)
+static int level_of(struct mr_mime_decoder *d, const uint8_t *p, size_t n)
 {
     uint32_t h = hash(p, n);
 
+    d->result.work += n;
     for (unsigned i = d->buckets[h % MIME_BUCKETS]; i; i = d->levels[i - 1].below) {
         const struct mime_level *level = &d->levels[i - 1];
+        d->result.work++;
         if (level->hash == h && level->len == n && !memcmp(level->boundary, p, n))
             return (int)i - 1;
     }
     return -1;
 }
 
-int mime_delimiter(const struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
+int mime_delimiter(struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
                    bool *last)
 {
     if (!d->n_levels || line_end - line < 3 || line[0] != '-' || line[1] != '-')

@@ -137,7 +137,7 @@ void mime_disposition(struct mr_mime_decoder *d, struct mr_mime_part *part,
 /* ---- decode.c ---- */
 
 /* The level that a line delimits, or -1; *last: it is the closing delimiter. */
-int mime_delimiter(const struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
+int mime_delimiter(struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
                    bool *last);
 
 /* ---- content.c ---- */
@@ -146,7 +146,8 @@ int mime_delimiter(const struct mr_mime_decoder *d, const uint8_t *line, const u
 struct mime_base64 {
     uint32_t bits;
     uint8_t n;
-    bool odd; /* bytes were skipped */
+    bool ended; /* at its padding */
+    bool odd;   /* bytes were skipped, or are missing */
 };
 size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n, uint8_t *out);
 size_t mime_base64_end(struct mime_base64 *state, uint8_t *out);
