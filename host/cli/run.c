@@ -28,6 +28,10 @@ enum {
     OPT_DUMP_TABLES,
     OPT_SYSLOG,
     OPT_ACTUATOR,
+    OPT_EXTRACT,
+    OPT_EXTRACT_LIMIT,
+    OPT_EMAIL_MD5,
+    OPT_FILE_HASH,
     OPT_TOP,
     OPT_DEPTH,
     OPT_BYPASS_ENCRYPTED,
@@ -93,6 +97,13 @@ static const struct argp_option options[] = {
      "who carries out f_block and f_rateLimit (default log: only the events)", 2},
     {"syslog", OPT_SYSLOG, "HOST:PORT", 0,
      "where alarms with `syslog` go, by UDP; or the path of a socket (default /dev/log)", 2},
+    {"extract", OPT_EXTRACT, "DIR", 0,
+     "write mails (SHA256.eml) and the files in them (SHA256) into DIR", 2},
+    {"extract-limit", OPT_EXTRACT_LIMIT, "BYTES", 0,
+     "at most so much in all (k, m and g are understood; default 1g)", 2},
+    {"email-md5", OPT_EMAIL_MD5, "LIST", 0, "MD5 of subject, body (or both) in smtp events", 2},
+    {"file-hash", OPT_FILE_HASH, "LIST", 0,
+     "hashes in fileinfo events: md5, sha1, sha256 or none (default sha256)", 2},
     {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
      "write what the programs' tables hold at the end, a JSON record for each row", 2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
@@ -286,6 +297,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     case OPT_BYPASS_ENCRYPTED:
         c->bypass_encrypted = true;
         return 0;
+    case OPT_EXTRACT_LIMIT:
+        c->extract_bytes = bytes(state, "--extract-limit", text);
+        return 0;
     case OPT_DEPTH:
         c->depth = bytes(state, "--depth", text);
         return 0;
@@ -349,6 +363,15 @@ static bool parse_result(int option, const char *text, struct argp_state *state,
         return true;
     case OPT_ACTUATOR:
         a->config.actuator = text;
+        return true;
+    case OPT_EXTRACT:
+        a->config.extract = text;
+        return true;
+    case OPT_EMAIL_MD5:
+        a->config.email_md5 = text;
+        return true;
+    case OPT_FILE_HASH:
+        a->config.file_hashes = text;
         return true;
     case OPT_SYSLOG:
         a->config.syslog = text;

@@ -3,7 +3,7 @@
  * One string for each mail when its data ends, also for one that stays incomplete; an event `smtp`
  * for each transaction when its final reply is known; anomalies. The parser is smtp_parser.h.
  */
-#include "smtp_header.h"
+#include "smtp_mail.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,7 @@ struct slot {
 /* What a worker keeps: only capacities of buffers depend on it, never a result. */
 struct worker {
     uint32_t typical_mail_bytes;
+    struct mr_mime_decoder *decoder;
 };
 
 enum counter {
@@ -108,8 +109,13 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
         row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
     }
     struct mr_buffer *note = NULL;
-    if (mr_event_wanted(row->call, "smtp")) /* all that reads it */
-        note = mr_smtp_header_scan(bytes ? bytes->data : (const uint8_t *)"", len, &row->memory);
+    if (mr_smtp_mail_wanted(row->call)) {
+        struct mr_smtp_reading reading = {row->call, row->number,
+                                          row->worker ? row->worker->decoder : NULL, &row->memory};
+        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | MR_SMTP_MAIL_TRUNCATED;
+        note = mr_smtp_mail_note(&reading, bytes ? bytes->data : (const uint8_t *)"", len,
+                                 mail->flags & lacks);
+    }
     if (len) {
         mr_yield(row->call, row->number, mr_value_bytes(bytes->data, len));
         mr_keep(row->call, bytes);
@@ -117,54 +123,6 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
         put(row->memory.user, bytes);
     }
     return note;
-}
-
-static void string_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
-                         enum mr_smtp_field field)
-{
-    struct mr_smtp_text value;
-    uint32_t cursor = 0;
-
-    if (mr_smtp_header_next(note, field, &cursor, &value))
-        mr_event_string(event, key, value.ptr, value.len);
-}
-
-static void array_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
-                        enum mr_smtp_field field)
-{
-    struct mr_smtp_text value;
-    uint32_t cursor = 0;
-    bool any = false;
-
-    while (mr_smtp_header_next(note, field, &cursor, &value)) {
-        if (!any)
-            mr_event_array(event, key);
-        any = true;
-        mr_event_string(event, NULL, value.ptr, value.len);
-    }
-    if (any)
-        mr_event_end(event);
-}
-
-static void write_email(struct mr_event *event, const struct mr_smtp_mail *mail)
-{
-    const char *status = "PARSE_DONE";
-
-    mr_event_object(event, "email");
-    if (mail->flags & MR_SMTP_MAIL_INCOMPLETE)
-        status =
-            mail->note && mr_smtp_header_complete(mail->note) ? "BODY_STARTED" : "HEADER_STARTED";
-    mr_event_string(event, "status", status, strlen(status));
-    if (mail->note) {
-        string_field(event, "from", mail->note, MR_SMTP_FIELD_FROM);
-        array_field(event, "to", mail->note, MR_SMTP_FIELD_TO);
-        array_field(event, "cc", mail->note, MR_SMTP_FIELD_CC);
-        string_field(event, "subject", mail->note, MR_SMTP_FIELD_SUBJECT);
-        string_field(event, "date", mail->note, MR_SMTP_FIELD_DATE);
-        string_field(event, "message_id", mail->note, MR_SMTP_FIELD_MESSAGE_ID);
-        array_field(event, "received", mail->note, MR_SMTP_FIELD_RECEIVED);
-    }
-    mr_event_end(event);
 }
 
 static void write_recipients(struct mr_event *event, const char *key, bool wanted,
@@ -186,22 +144,23 @@ static void write_recipients(struct mr_event *event, const char *key, bool wante
         mr_event_end(event);
 }
 
-static void on_transaction(void *user, const struct mr_smtp_transaction *transaction)
+/* Where the mail came from and went to, as the envelope has it. */
+static void write_envelope(struct mr_event *event, const struct mr_smtp_transaction *transaction)
 {
-    struct row *row = user;
-    const char *status = mr_smtp_status_text(transaction->status);
-    struct mr_event *event = mr_event_open(row->call, row->number, "smtp");
-
-    mr_count(row->call, TRANSACTIONS, 1);
-    if (!event)
-        goto done;
-    mr_event_int(event, "tx_id", transaction->number);
-    mr_event_object(event, "smtp");
     if (transaction->has_helo)
         mr_event_string(event, "helo", transaction->helo.ptr, transaction->helo.len);
     if (transaction->has_mail_from)
         mr_event_string(event, "mail_from", transaction->mail_from.ptr, transaction->mail_from.len);
     write_recipients(event, "rcpt_to", true, transaction);
+}
+
+static void write_transaction(struct mr_event *event, const struct mr_smtp_transaction *transaction)
+{
+    const char *status = mr_smtp_status_text(transaction->status);
+
+    mr_event_int(event, "tx_id", transaction->number);
+    mr_event_object(event, "smtp");
+    write_envelope(event, transaction);
     write_recipients(event, "rcpt_rejected", false, transaction);
     mr_event_string(event, "status", status, strlen(status));
     if (transaction->reply)
@@ -220,11 +179,43 @@ static void on_transaction(void *user, const struct mr_smtp_transaction *transac
     }
     mr_event_end(event);
     if (transaction->has_mail)
-        write_email(event, &transaction->mail);
-    mr_event_close(event);
-done:
-    if (transaction->has_mail)
+        mr_smtp_mail_write(event, &transaction->mail);
+}
+
+static void write_files(const struct row *row, const struct mr_smtp_transaction *transaction)
+{
+    const struct mr_mail_settings *settings = mr_mail_settings(row->call);
+    struct mr_smtp_file file;
+    struct mr_smtp_text name;
+    uint32_t cursor = 0;
+
+    if (!transaction->mail.note || !mr_event_wanted(row->call, "fileinfo"))
+        return;
+    while (mr_smtp_mail_next_file(transaction->mail.note, &cursor, &file, &name)) {
+        struct mr_event *event = mr_event_open(row->call, row->number, "fileinfo");
+        mr_event_object(event, "smtp");
+        write_envelope(event, transaction);
+        mr_event_end(event);
+        mr_smtp_mail_write(event, &transaction->mail);
+        mr_smtp_mail_write_file(event, settings, &file, name, transaction->number);
+        mr_event_close(event);
+    }
+}
+
+static void on_transaction(void *user, const struct mr_smtp_transaction *transaction)
+{
+    struct row *row = user;
+    struct mr_event *event = mr_event_open(row->call, row->number, "smtp");
+
+    mr_count(row->call, TRANSACTIONS, 1);
+    if (event) {
+        write_transaction(event, transaction);
+        mr_event_close(event);
+    }
+    if (transaction->has_mail) {
+        write_files(row, transaction);
         put(row->memory.user, transaction->mail.note);
+    }
 }
 
 static bool usual_port(uint16_t port)
@@ -305,9 +296,23 @@ static void call_function(struct mr_call *call)
 
 static enum mr_status thread_open(const void *config, void **thread)
 {
+    struct worker *worker = calloc(1, sizeof *worker);
+
     (void)config;
-    *thread = calloc(1, sizeof(struct worker));
-    return *thread ? MR_OK : MR_ERR_MEMORY;
+    if (!worker || !(worker->decoder = mr_mime_open(NULL))) {
+        free(worker);
+        return MR_ERR_MEMORY;
+    }
+    *thread = worker;
+    return MR_OK;
+}
+
+static void thread_close(void *thread)
+{
+    struct worker *worker = thread;
+
+    mr_mime_close(worker->decoder);
+    free(worker);
 }
 
 static void context_close(void *slot_memory, void *runtime)
@@ -333,7 +338,7 @@ static const struct mr_function functions[] = {{
     .backends = "cpu",
     .counters = counters,
     .thread_open = thread_open,
-    .thread_close = free,
+    .thread_close = thread_close,
     .context_close = context_close,
     .call = call_function,
 }};

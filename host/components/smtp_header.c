@@ -59,6 +59,25 @@ static void add(struct mr_buffer **to, const struct mr_smtp_memory *memory,
     memcpy((*to)->data, &found, sizeof found);
 }
 
+bool mr_smtp_header_add(struct mr_buffer **to, const struct mr_smtp_memory *memory,
+                        enum mr_smtp_field field, const void *bytes, size_t len)
+{
+    struct found found;
+    struct entry entry = {(uint16_t)len, (uint16_t)field};
+
+    memcpy(&found, (*to)->data, sizeof found);
+    if (len > VALUE_BYTES || found.values[field] >= MAX_VALUES ||
+        !mr_smtp_room(to, memory, sizeof entry + len, FOUND_BYTES))
+        return false;
+    memcpy((*to)->data + (*to)->len, &entry, sizeof entry);
+    if (len)
+        memcpy((*to)->data + (*to)->len + sizeof entry, bytes, len);
+    (*to)->len += (uint32_t)(sizeof entry + len);
+    found.values[field]++;
+    memcpy((*to)->data, &found, sizeof found);
+    return true;
+}
+
 /* Addresses stand between commas that are neither quoted nor in a comment nor in brackets. */
 static void add_addresses(struct mr_buffer **to, const struct mr_smtp_memory *memory,
                           enum mr_smtp_field field, struct mr_smtp_text list)
@@ -94,8 +113,8 @@ static void add_addresses(struct mr_buffer **to, const struct mr_smtp_memory *me
 static void field(struct mr_buffer **to, const struct mr_smtp_memory *memory, const uint8_t *p,
                   const uint8_t *end)
 {
-    static const char *const names[MR_SMTP_N_FIELDS] = {"from", "to",         "cc",      "subject",
-                                                        "date", "message-id", "received"};
+    static const char *const names[MR_SMTP_HEADER_FIELDS] = {
+        "from", "to", "cc", "subject", "date", "message-id", "received"};
     const uint8_t *colon = memchr(p, ':', (size_t)(end - p));
     struct found found;
 
@@ -104,7 +123,7 @@ static void field(struct mr_buffer **to, const struct mr_smtp_memory *memory, co
     struct mr_smtp_text name = trimmed(p, colon);
     struct mr_smtp_text value = trimmed(colon + 1, end);
     memcpy(&found, (*to)->data, sizeof found);
-    for (unsigned i = 0; i < MR_SMTP_N_FIELDS; i++) {
+    for (unsigned i = 0; i < MR_SMTP_HEADER_FIELDS; i++) {
         if (strlen(names[i]) != name.len || strncasecmp(names[i], (const char *)name.ptr, name.len))
             continue;
         if (i == MR_SMTP_FIELD_TO || i == MR_SMTP_FIELD_CC)

@@ -4,6 +4,7 @@
 extern const struct mr_component mr_component_bypass;
 extern const struct mr_component mr_component_detector;
 extern const struct mr_component mr_component_flow_count;
+extern const struct mr_component mr_component_mime;
 extern const struct mr_component mr_component_smtp;
 extern const struct mr_component mr_component_values;
 #ifdef MR_HAVE_HYPERSCAN
@@ -14,6 +15,7 @@ const struct mr_component *const mr_components[] = {
     &mr_component_bypass,
     &mr_component_detector,
     &mr_component_flow_count,
+    &mr_component_mime,
     &mr_component_smtp,
     &mr_component_values,
 #ifdef MR_HAVE_HYPERSCAN

@@ -174,6 +174,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return mr_fail(error, status, "out of memory for the largest flows");
     if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
         return status;
+    if ((status = mr_extractor_open(engine, error)))
+        return status;
     if ((status = start_dpdk(engine, error)))
         return status;
     if ((status = mr_intake_open(engine, error)))
@@ -243,6 +245,7 @@ void mr_engine_free(struct mr_engine *engine)
     mr_alarms_close(engine->alarms, NULL);
     mr_actuator_close(engine);
     mr_intake_close(engine);
+    mr_extractor_close(engine, NULL);
     if (engine->writer)
         mr_writer_close(engine->writer, NULL);
     mr_plan_free(engine->plan);
@@ -325,6 +328,8 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     enum mr_status output = mr_interval_end(engine, &output_error);
     enum mr_status written = mr_writer_close(engine->writer, output ? NULL : &output_error);
     engine->writer = NULL;
+    output = output ? output : written;
+    written = mr_extractor_close(engine, output ? NULL : &output_error);
     output = output ? output : written;
     if (!status)
         status = check_conservation(engine, error);

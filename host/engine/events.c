@@ -139,7 +139,7 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     if (!mr_events_wanted(event->engine, type))
         return NULL;
     begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
-          flow && !strcmp(type, "alert") ? flow->app_protocol : NULL,
+          flow && (!strcmp(type, "alert") || !strcmp(type, "fileinfo")) ? flow->app_protocol : NULL,
           exec->plan->stages[exec->stage].users);
     return event;
 }
@@ -413,6 +413,8 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
 
     mr_interval_pass(engine, token->end_ns);
     for (; records; records = records->next) {
+        if (records->extraction)
+            mr_extractor_write(engine, records->extraction, metrics);
         if (records->actuation)
             mr_actuator_apply(engine, records->actuation, metrics);
         if (records->shipment) {

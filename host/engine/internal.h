@@ -77,6 +77,8 @@ struct mr_engine {
     struct mr_writer *writer;
     const struct mr_actuator *actuator;
     void *actuator_state;
+    struct mr_extractor *extractor; /* NULL: nothing is extracted */
+    struct mr_mail_settings mail;
     struct mr_alarms *alarms; /* NULL: the programs have none */
     struct mr_intake intake;
     struct mr_live *live;        /* NULL: files */
@@ -116,6 +118,15 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
                       const struct mr_record *records);
 void mr_events_release(void *user, struct mr_token *token);
 bool mr_events_wanted(const struct mr_engine *engine, const char *type);
+
+/* ---- extract.c ---- */
+/* Reads what is wanted of mails into engine->mail, and opens the folder of --extract. */
+enum mr_status mr_extractor_open(struct mr_engine *engine, struct mr_error *error);
+/* In the output turn. */
+void mr_extractor_write(struct mr_engine *engine, const struct mr_extraction *extraction,
+                        struct mr_metrics *metrics);
+/* MR_ERR_OUTPUT when something was not written. */
+enum mr_status mr_extractor_close(struct mr_engine *engine, struct mr_error *error);
 
 /* ---- interval.c ---- */
 /* engine->metrics: the sums of the moment. */

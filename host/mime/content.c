@@ -46,7 +46,7 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
     uint8_t *begin = out;
 
     while (in < end) {
-        if (!state->n && !state->ended) {
+        if (!state->n && !state->padded) {
             while (end - in >= 8) {
                 uint32_t a = sextet[in[0]], b = sextet[in[1]], c = sextet[in[2]], e = sextet[in[3]];
                 uint32_t f = sextet[in[4]], g = sextet[in[5]], h = sextet[in[6]], i = sextet[in[7]];
@@ -66,6 +66,7 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
         if (state->ended) {
             state->odd |= value < 64 || value == NONE;
         } else if (value < 64) {
+            state->odd |= state->padded;
             state->bits = state->bits << 6 | value;
             if (++state->n == 4) {
                 *out++ = (uint8_t)(state->bits >> 16);
@@ -74,10 +75,12 @@ size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n
                 state->n = 0;
             }
         } else if (value == PAD) {
-            /* The end: what mailing lists put behind it is not base64. */
-            state->odd |= state->n < 2 && !state->ended;
+            state->odd |= state->n == 1;
             out += flush(state, out);
-            state->ended = true;
+            state->padded = true;
+        } else if (state->padded && (value == NONE || in[-1] == ' ')) {
+            /* What mailing lists put behind it is not base64; another group would be. */
+            state->odd = state->ended = true;
         } else if (value == NONE) {
             state->odd = true;
         }

@@ -146,8 +146,9 @@ int mime_delimiter(struct mr_mime_decoder *d, const uint8_t *line, const uint8_t
 struct mime_base64 {
     uint32_t bits;
     uint8_t n;
-    bool ended; /* at its padding */
-    bool odd;   /* bytes were skipped, or are missing */
+    bool padded; /* padding was seen */
+    bool ended;  /* what follows is something else */
+    bool odd;    /* bytes were skipped, or are missing */
 };
 size_t mime_base64_decode(struct mime_base64 *state, const uint8_t *in, size_t n, uint8_t *out);
 size_t mime_base64_end(struct mime_base64 *state, uint8_t *out);

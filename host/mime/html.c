@@ -119,8 +119,8 @@ struct html {
     uint32_t n_open, deeper; /* elements that are open beyond those */
     struct mime_look look;   /* of the text that comes */
     bool invisible;
-    bool gap;        /* blanks wait in front of the next text */
-    bool line;       /* ... and a new line */
+    bool gap[2];     /* blanks wait in front of the next text, of the next hidden text */
+    bool line[2];    /* ... and a new line */
     uint8_t last[2]; /* the last byte of text, of hidden text; 0: none in this part */
     bool marked;     /* the last thing was a comment or an unknown tag, behind a letter */
     bool fresh;      /* hidden text has just begun */
@@ -153,7 +153,8 @@ static void put(struct html *h, const uint8_t *bytes, size_t len)
     uint8_t *last = &h->last[h->invisible];
 
     if (h->marked) {
-        h->d->result.html.comment_in_word += !h->gap && !h->line && letter(*bytes);
+        h->d->result.html.comment_in_word +=
+            !h->gap[h->invisible] && !h->line[h->invisible] && letter(*bytes);
         h->marked = false;
     }
     if (h->invisible && h->fresh) {
@@ -161,16 +162,17 @@ static void put(struct html *h, const uint8_t *bytes, size_t len)
         *last = 0;
     }
     h->fresh = h->fresh && !h->invisible;
-    if ((h->gap || h->line) && *last && *last != '\n')
-        mime_add(h->d, to, (const uint8_t *)(h->line ? "\n" : " "), 1);
-    h->gap = h->line = false;
+    bool gap = h->gap[h->invisible], line = h->line[h->invisible];
+    if ((gap || line) && *last && *last != '\n')
+        mime_add(h->d, to, (const uint8_t *)(line ? "\n" : " "), 1);
+    h->gap[h->invisible] = h->line[h->invisible] = false;
     mime_add(h->d, to, bytes, len);
     *last = bytes[len - 1];
 }
 
 static void mark(struct html *h)
 {
-    h->marked = !h->gap && !h->line && letter(h->last[h->invisible]);
+    h->marked = !h->gap[h->invisible] && !h->line[h->invisible] && letter(h->last[h->invisible]);
 }
 
 static void look_again(struct html *h)
@@ -192,7 +194,7 @@ static const uint8_t *reference(struct html *h, const uint8_t *p)
         return p + 1;
     }
     if ((n == 1 && mime_blank(out[0])) || (n == 2 && !memcmp(out, "\xc2\xa0", 2)))
-        h->gap = true;
+        h->gap[h->invisible] = true;
     else if (!(n == 2 && !memcmp(out, "\xc2\xad", 2)) &&
              !(n == 3 && !memcmp(out, "\xe2\x80", 2) && out[2] >= 0x8b && out[2] <= 0x8f))
         put(h, out, n);
@@ -210,7 +212,7 @@ static const uint8_t *text(struct html *h, const uint8_t *p)
     if (classes[*p] == 1) {
         while (p < h->end && classes[*p] == 1)
             p++;
-        h->gap = true;
+        h->gap[h->invisible] = true;
         return p;
     }
     while (p < h->end && !classes[*p])
@@ -406,7 +408,7 @@ static const uint8_t *start_tag(struct html *h, const uint8_t *p)
     if (name == UNKNOWN)
         mark(h);
     if (how & BLOCK)
-        h->line = true;
+        h->line[0] = h->line[1] = true;
     if (how & CLOSES && h->n_open && h->open[h->n_open - 1].name == name && !h->deeper)
         close_element(h, name);
     h->d->result.html.tags++;
@@ -431,7 +433,7 @@ static const uint8_t *end_tag(struct html *h, const uint8_t *p)
         return p;
     }
     if (known[name].how & BLOCK)
-        h->line = true;
+        h->line[0] = h->line[1] = true;
     if (!(known[name].how & (EMPTY | RAW)))
         close_element(h, name);
     return p;

@@ -477,6 +477,7 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
     record->alarm = 0;
     record->actuation = NULL;
     record->shipment = NULL;
+    record->extraction = NULL;
     record->time_ns = origin->time_ns;
     memcpy(record->bytes, bytes, len);
     if (exec->last_record)

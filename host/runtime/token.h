@@ -23,6 +23,7 @@ struct mr_tick {
 
 struct mr_actuation;
 struct mr_shipment;
+struct mr_extraction;
 
 /* An output record (one event) waiting for its turn. */
 struct mr_record {
@@ -33,8 +34,9 @@ struct mr_record {
     uint32_t len;
     uint32_t alarm;   /* 1 + index of the plan's alarm that it raises; 0: none */
     uint64_t time_ns; /* of its origin */
-    const struct mr_actuation *actuation; /* NULL: none; the token's memory */
-    struct mr_shipment *shipment;         /* the same; what is shipped stands in bytes */
+    const struct mr_actuation *actuation;   /* NULL: none; the token's memory */
+    struct mr_shipment *shipment;           /* the same; what is shipped stands in bytes */
+    const struct mr_extraction *extraction; /* NULL: none; the token's memory */
     char bytes[];
 };
 

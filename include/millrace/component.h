@@ -240,6 +240,23 @@ void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_n
 /* Adds to function->counters[index]. */
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n);
 
+/* What the user wants told of mails and of the files in them. */
+struct mr_mail_settings {
+    bool subject_md5, body_md5;            /* in `email` */
+    bool file_md5, file_sha1, file_sha256; /* in `fileinfo` */
+    bool extract;                          /* mr_extract() leads somewhere */
+};
+const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call);
+
+/* A file for the folder of --extract, written with the events of the row, in their order. `name`:
+ * at most 100 letters, digits and dots, a letter or digit first; the same name means the same
+ * bytes. write() is called at most once, from another thread, and hands the bytes to piece();
+ * `what` and all that it needs must live until the token closes. False: there was no memory
+ * (counted), or nothing is extracted. */
+typedef void mr_piece(void *user, const uint8_t *bytes, size_t len);
+bool mr_extract(struct mr_call *call, uint32_t row, const char *name,
+                void (*write)(const void *what, mr_piece *piece, void *user), const void *what);
+
 /* ---- buffers: bounded, pooled memory for what outlives a token ---- */
 
 struct mr_buffer {

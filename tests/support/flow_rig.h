@@ -105,6 +105,21 @@ bool mr_event_wanted(const struct mr_call *call, const char *type)
     return true;
 }
 
+const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call)
+{
+    static const struct mr_mail_settings none = {0};
+
+    (void)call;
+    return &none;
+}
+
+bool mr_extract(struct mr_call *call, uint32_t row, const char *name,
+                void (*write)(const void *what, mr_piece *piece, void *user), const void *what)
+{
+    (void)call, (void)row, (void)name, (void)write, (void)what;
+    return false;
+}
+
 struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type)
 {
     struct flow_rig *rig = flow_rig_of(call);

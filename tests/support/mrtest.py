@@ -117,7 +117,7 @@ def difference(expected, got, most=2):
 MAIL_ID = re.compile(r"<((?:mail|demo)-\d+)@mails\.example>")
 
 
-KNOWN_TYPES = {"alert", "anomaly", "flow", "smtp", "stats"}
+KNOWN_TYPES = {"alert", "anomaly", "fileinfo", "flow", "smtp", "stats"}
 
 
 def program_results(events):

@@ -225,6 +225,7 @@ static void test_encodings(void **state)
         {"base64", "SGV*sbG8h", "Hello!", BIT(INVALID_BASE64)},
         {"base64", "SGVsbG8", "Hello", BIT(INVALID_BASE64)},
         {"base64", "SGVsbG8=\r\n-- \r\na list\r\n", "Hello", BIT(INVALID_BASE64)},
+        {"base64", "NA=\r\n=Mg\r\n==\r\n", "42", BIT(INVALID_BASE64)},
         {"quoted-printable", "a=3Db=\r\nc=  \r\nd=0Ae", "a=bcd\ne", 0},
         {"quoted-printable", "a=3db=zz=", "a=b=zz", BIT(INVALID_QP)},
         {"x-uuencode", "begin 644 a\n%2&5L;&\\\n`\nend\n", "Hello", 0},

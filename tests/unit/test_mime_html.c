@@ -98,6 +98,7 @@ static void test_hidden(void **state)
         assert_int_equal(m->n_hidden, 0);
         assert_text(m->text, "x");
     }
+    assert_text(html("a <u hidden>b</u>c<u hidden>d</u> e")->text, "a c e");
     const struct mr_mime *m = html("a<u hidden>b c</u>d<u hidden>e</u>");
     assert_text(m->text, "ad");
     assert_int_equal(m->n_hidden, 2);

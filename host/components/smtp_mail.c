@@ -1,0 +1,290 @@
+#include "smtp_mail.h"
+
+#include <string.h>
+
+#define HASH_HEX 64u /* of SHA-256 */
+
+static void *get(void *user, size_t bytes, void **handle)
+{
+    struct mr_buffer *buffer = mr_buffer_get(user, bytes);
+
+    *handle = buffer;
+    return buffer ? buffer->data : NULL;
+}
+
+static void put(void *user, void *handle)
+{
+    mr_buffer_put(user, handle);
+}
+
+struct mr_mime_memory mr_mail_memory(void *runtime)
+{
+    return (struct mr_mime_memory){runtime, get, put};
+}
+
+void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        to[2 * i] = digits[bytes[i] >> 4];
+        to[2 * i + 1] = digits[bytes[i] & 15];
+    }
+}
+
+bool mr_smtp_mail_wanted(const struct mr_call *call)
+{
+    return mr_event_wanted(call, "smtp") || mr_event_wanted(call, "fileinfo") ||
+           mr_event_wanted(call, "anomaly") || mr_mail_settings(call)->extract;
+}
+
+/* ---- extraction ---- */
+
+static void write_part(const void *what, mr_piece *piece, void *user)
+{
+    mr_mime_content(what, piece, user, NULL);
+}
+
+/* A whole mail is a part without encoding. */
+static bool extract(const struct mr_smtp_reading *r, const struct mr_mime_part *part,
+                    const uint8_t *sha256, const char *suffix)
+{
+    char name[HASH_HEX + 8];
+    struct mr_mime_part *copy = mr_alloc(r->call, sizeof *copy);
+
+    if (!copy)
+        return false;
+    *copy = *part;
+    mr_mail_hex(name, sha256, 32);
+    memcpy(name + HASH_HEX, suffix, strlen(suffix) + 1);
+    return mr_extract(r->call, r->row, name, write_part, copy);
+}
+
+static void extract_mail(const struct mr_smtp_reading *r, const uint8_t *mail, size_t len)
+{
+    struct mr_mime_part whole = {.body = {mail, (uint32_t)len}};
+    struct mr_mime_digest digest;
+
+    mr_mime_bytes_digest(mail, len, MR_MIME_SHA256, &digest);
+    extract(r, &whole, digest.sha256, ".eml");
+}
+
+/* ---- the note ---- */
+
+static void add(struct mr_buffer **note, const struct mr_smtp_reading *r, enum mr_smtp_field field,
+                struct mr_mime_text text)
+{
+    uint32_t len = text.len;
+
+    if (len > 1024)
+        for (len = 1024; len && (text.ptr[len] & 0xc0) == 0x80;)
+            len--;
+    if (len)
+        mr_smtp_header_add(note, r->memory, field, text.ptr, len);
+}
+
+static void add_md5(struct mr_buffer **note, const struct mr_smtp_reading *r,
+                    enum mr_smtp_field field, const uint8_t *bytes, size_t len)
+{
+    struct mr_mime_digest digest;
+    char hex[32];
+
+    mr_mime_bytes_digest(bytes, len, MR_MIME_MD5, &digest);
+    mr_mail_hex(hex, digest.md5, 16);
+    mr_smtp_header_add(note, r->memory, field, hex, sizeof hex);
+}
+
+/* Suricata writes URLs without their scheme. */
+static void add_link(struct mr_buffer **note, const struct mr_smtp_reading *r,
+                     const struct mr_mime_link *link)
+{
+    const uint8_t *slashes = memmem(link->url.ptr, link->url.len, "://", 3);
+    struct mr_mime_text url = link->url;
+
+    if (slashes && slashes - url.ptr <= 5) {
+        url.len -= (uint32_t)(slashes + 3 - url.ptr);
+        url.ptr = slashes + 3;
+    } else if (link->kind != MR_MIME_LINK_TEXT) {
+        return;
+    }
+    add(note, r, MR_SMTP_FIELD_URL, url);
+}
+
+static void add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
+                     const struct mr_mime_part *part, bool truncated)
+{
+    const struct mr_mail_settings *settings = mr_mail_settings(r->call);
+    unsigned which = (settings->file_md5 ? MR_MIME_MD5 : 0) |
+                     (settings->file_sha1 ? MR_MIME_SHA1 : 0) |
+                     (settings->file_sha256 || settings->extract ? MR_MIME_SHA256 : 0);
+    uint8_t bytes[sizeof(struct mr_smtp_file) + 256];
+    uint32_t name = part->filename.len < 256 ? part->filename.len : 256;
+    struct mr_smtp_file file = {.truncated = truncated};
+    struct mr_mime_digest digest;
+
+    if (!settings->extract && !mr_event_wanted(r->call, "fileinfo"))
+        return;
+    mr_mime_part_digest(part, which, &digest);
+    file.size = digest.size;
+    memcpy(file.md5, digest.md5, sizeof file.md5);
+    memcpy(file.sha1, digest.sha1, sizeof file.sha1);
+    memcpy(file.sha256, digest.sha256, sizeof file.sha256);
+    if (settings->extract)
+        file.stored = extract(r, part, digest.sha256, "");
+    memcpy(bytes, &file, sizeof file);
+    memcpy(bytes + sizeof file, part->filename.ptr, name);
+    mr_smtp_header_add(note, r->memory, MR_SMTP_FIELD_FILE, bytes, sizeof file + name);
+}
+
+static void add_decoded(struct mr_buffer **note, const struct mr_smtp_reading *r,
+                        const struct mr_mime *mime, const char *name, enum mr_smtp_field field)
+{
+    uint32_t cursor = 0;
+    const struct mr_mime_header *header = mr_mime_field(mime, 0, name, &cursor);
+
+    if (header && header->value.ptr != header->raw.ptr &&
+        (memmem(header->raw.ptr, header->raw.len, "=?", 2)))
+        add(note, r, field, header->value);
+}
+
+static void add_parts(struct mr_buffer **note, const struct mr_smtp_reading *r,
+                      const struct mr_mime *mime, bool incomplete)
+{
+    for (uint32_t i = 0; i < mime->n_parts; i++) {
+        const struct mr_mime_part *part = &mime->parts[i];
+        if (!part->is_file)
+            continue;
+        add(note, r, MR_SMTP_FIELD_ATTACHMENT, part->filename);
+        add_file(note, r, part,
+                 incomplete && part->body.ptr + part->body.len == mime->mail + mime->len);
+    }
+}
+
+struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const uint8_t *mail,
+                                    size_t len, bool incomplete)
+{
+    const struct mr_smtp_reading *r = reading;
+    const struct mr_mail_settings *settings = mr_mail_settings(r->call);
+    struct mr_mime_memory memory = mr_mail_memory(r->call->runtime);
+    struct mr_buffer *note = mr_smtp_header_scan(mail, len, r->memory);
+    uint32_t cursor = 0;
+
+    if (!note || !r->decoder || !len)
+        return note;
+    const struct mr_mime *mime = mr_mime_decode(r->decoder, &memory, mail, len);
+    for (unsigned i = 0; i < MR_MIME_N_ANOMALIES; i++)
+        if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
+            mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));
+    if (settings->extract)
+        extract_mail(r, mail, len);
+    add_decoded(&note, r, mime, "from", MR_SMTP_FIELD_FROM_DECODED);
+    add_decoded(&note, r, mime, "subject", MR_SMTP_FIELD_SUBJECT_DECODED);
+    const struct mr_mime_header *subject = mr_mime_field(mime, 0, "subject", &cursor);
+    if (settings->subject_md5 && subject)
+        add_md5(&note, r, MR_SMTP_FIELD_SUBJECT_MD5, subject->raw.ptr, subject->raw.len);
+    if (settings->body_md5)
+        add_md5(&note, r, MR_SMTP_FIELD_BODY_MD5, mime->parts[0].body.ptr, mime->parts[0].body.len);
+    add_parts(&note, r, mime, incomplete);
+    for (uint32_t i = 0; i < mime->n_links; i++)
+        add_link(&note, r, &mime->links[i]);
+    mr_mime_release(r->decoder);
+    return note;
+}
+
+/* ---- events ---- */
+
+static void string_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
+                         enum mr_smtp_field field)
+{
+    struct mr_smtp_text value;
+    uint32_t cursor = 0;
+
+    if (mr_smtp_header_next(note, field, &cursor, &value))
+        mr_event_string(event, key, value.ptr, value.len);
+}
+
+static void array_field(struct mr_event *event, const char *key, const struct mr_buffer *note,
+                        enum mr_smtp_field field)
+{
+    struct mr_smtp_text value;
+    uint32_t cursor = 0;
+    bool any = false;
+
+    while (mr_smtp_header_next(note, field, &cursor, &value)) {
+        if (!any)
+            mr_event_array(event, key);
+        any = true;
+        mr_event_string(event, NULL, value.ptr, value.len);
+    }
+    if (any)
+        mr_event_end(event);
+}
+
+void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail)
+{
+    const char *status = "PARSE_DONE";
+    const struct mr_buffer *note = mail->note;
+
+    mr_event_object(event, "email");
+    if (mail->flags & MR_SMTP_MAIL_INCOMPLETE)
+        status = note && mr_smtp_header_complete(note) ? "BODY_STARTED" : "HEADER_STARTED";
+    mr_event_string(event, "status", status, strlen(status));
+    if (note) {
+        string_field(event, "from", note, MR_SMTP_FIELD_FROM);
+        string_field(event, "from_decoded", note, MR_SMTP_FIELD_FROM_DECODED);
+        array_field(event, "to", note, MR_SMTP_FIELD_TO);
+        array_field(event, "cc", note, MR_SMTP_FIELD_CC);
+        string_field(event, "subject", note, MR_SMTP_FIELD_SUBJECT);
+        string_field(event, "subject_decoded", note, MR_SMTP_FIELD_SUBJECT_DECODED);
+        string_field(event, "date", note, MR_SMTP_FIELD_DATE);
+        string_field(event, "message_id", note, MR_SMTP_FIELD_MESSAGE_ID);
+        array_field(event, "received", note, MR_SMTP_FIELD_RECEIVED);
+        array_field(event, "attachment", note, MR_SMTP_FIELD_ATTACHMENT);
+        array_field(event, "url", note, MR_SMTP_FIELD_URL);
+        string_field(event, "body_md5", note, MR_SMTP_FIELD_BODY_MD5);
+        string_field(event, "subject_md5", note, MR_SMTP_FIELD_SUBJECT_MD5);
+    }
+    mr_event_end(event);
+}
+
+bool mr_smtp_mail_next_file(const struct mr_buffer *note, uint32_t *cursor,
+                            struct mr_smtp_file *file, struct mr_smtp_text *name)
+{
+    if (!mr_smtp_header_next(note, MR_SMTP_FIELD_FILE, cursor, name))
+        return false;
+    memcpy(file, name->ptr, sizeof *file);
+    name->ptr += sizeof *file;
+    name->len -= (uint32_t)sizeof *file;
+    return true;
+}
+
+static void hash_field(struct mr_event *event, const char *key, const uint8_t *bytes, size_t n)
+{
+    char hex[HASH_HEX];
+
+    mr_mail_hex(hex, bytes, n);
+    mr_event_string(event, key, hex, 2 * n);
+}
+
+void mr_smtp_mail_write_file(struct mr_event *event, const struct mr_mail_settings *settings,
+                             const struct mr_smtp_file *file, struct mr_smtp_text name,
+                             uint32_t transaction)
+{
+    const char *state = file->truncated ? "TRUNCATED" : "CLOSED";
+
+    mr_event_object(event, "fileinfo");
+    if (name.len)
+        mr_event_string(event, "filename", name.ptr, name.len);
+    mr_event_bool(event, "gaps", false);
+    mr_event_string(event, "state", state, strlen(state));
+    if (settings->file_md5)
+        hash_field(event, "md5", file->md5, sizeof file->md5);
+    if (settings->file_sha1)
+        hash_field(event, "sha1", file->sha1, sizeof file->sha1);
+    if (settings->file_sha256)
+        hash_field(event, "sha256", file->sha256, sizeof file->sha256);
+    mr_event_bool(event, "stored", file->stored);
+    mr_event_int(event, "size", (int64_t)file->size);
+    mr_event_int(event, "tx_id", transaction);
+    mr_event_end(event);
+}
