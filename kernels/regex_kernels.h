@@ -25,7 +25,7 @@ struct mr_regex_match {
 
 /* Where both kernels put what they find. All pointers are the device's. */
 struct mr_regex_output {
-    struct mr_regex_match *matches; /* [capacity] */
+    struct mr_regex_match *matches; /* [capacity], aligned to 8; may be pinned memory */
     uint32_t capacity;
     uint32_t *n_matches; /* that were to be stored: more than capacity if it overflowed */
     uint32_t *overflows; /* [n_messages]: not 0: a match of the message found no room, its matches

@@ -157,8 +157,10 @@ static __device__ __forceinline__ void mr_found(const struct mr_regex_output &ou
     uint32_t at = atomicAdd(output.n_matches, 1u);
 
     if (at < output.capacity) {
-        output.matches[at].message = message;
-        output.matches[at].pattern = pattern;
+        uint2 match; /* one store: it may go to the host's memory */
+        match.x = message;
+        match.y = pattern;
+        *reinterpret_cast<uint2 *>(&output.matches[at]) = match;
     } else {
         atomicOr(&output.overflows[message], 1u);
     }
