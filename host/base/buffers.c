@@ -76,10 +76,9 @@ void mr_buffers_free(struct mr_buffers *pool)
 
 static int class_of(size_t capacity)
 {
-    int shift = SMALLEST_SHIFT;
-    while (((size_t)1 << shift) < capacity)
-        shift++;
-    return shift - SMALLEST_SHIFT;
+    if (capacity <= (size_t)1 << SMALLEST_SHIFT)
+        return 0;
+    return 64 - __builtin_clzll(capacity - 1) - SMALLEST_SHIFT;
 }
 
 /* Puts `bytes` on the account; false when they do not fit under the cap. */

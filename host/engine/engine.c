@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CROWDED_SPINS  100 /* pauses of a worker before it sleeps, where cores are scarce */
 #define MAX_WORKERS    127 /* DPDK's RTE_MAX_LCORE less one */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
@@ -26,6 +27,13 @@ static uint32_t default_workers(const struct mr_engine_config *config)
     if (!threads || all <= 2)
         return (uint32_t)all;
     return (uint32_t)(all > threads + half ? all - threads : half);
+}
+
+/* No core is left for the kernel, which brings the packets: who spins takes it from whoever has
+ * something to do, for as long as a turn lasts (milliseconds). */
+static bool is_crowded(const struct mr_engine_config *config)
+{
+    return (uint64_t)config->n_ports * config->queues + config->workers >= cores();
 }
 
 static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
@@ -182,6 +190,10 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_live_open(&engine->live, engine, error)))
         return status;
+    if (engine->live)
+        engine->live->crowded = is_crowded(config);
+    if (engine->live && engine->live->crowded)
+        runtime.spins = CROWDED_SPINS;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
         return status;
     if ((status = mr_sites_open(&engine->sites, engine, engine->plan, NULL, error)))

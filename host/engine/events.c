@@ -3,6 +3,7 @@
  * the worker that has the news, and written in token order. */
 #include "engine/internal.h"
 
+#include "base/slice.h"
 #include "runtime/exec.h"
 
 #include <stdlib.h>
@@ -38,13 +39,17 @@ enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state)
         return status;
     }
     *state = event;
+    if (event->engine->live)
+        mr_thread_slice(MR_LIVE_SLICE_NS);
     return MR_OK;
 }
 
 void mr_events_worker_close(void *user, void *state)
 {
+    const struct mr_engine *engine = user;
     struct mr_event *event = state;
-    (void)user;
+    if (engine->live)
+        mr_thread_slice(0); /* one of them was there before */
     if (event)
         mr_eve_free(event->eve);
     free(event);

@@ -28,6 +28,9 @@
 
 #define MR_RX_BURSTS 64   /* of a capture thread */
 #define MR_RX_INBOX  1024 /* packets between two capture threads */
+/* Turns of the threads of a live engine, where they share cores: a packet waits for some of them.
+ */
+#define MR_LIVE_SLICE_NS 200000u
 
 struct mr_engine;
 struct mr_token;
@@ -93,6 +96,7 @@ struct mr_live {
     uint64_t packets;          /* numbered; the intake turn's, as the next */
     uint64_t second;           /* of packet time, that the runtime knows */
     bool ended;                /* threads are gone */
+    bool crowded;              /* as many threads as cores: who waits for something sleeps */
     uint32_t unbalanced;       /* accounts that made no sense, at intervals */
 };
 

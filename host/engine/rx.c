@@ -2,6 +2,7 @@
 #include "engine/internal.h"
 
 #include "base/clock.h"
+#include "base/slice.h"
 #include "capture/dpdk.h"
 #include "capture/spread.h"
 
@@ -15,14 +16,15 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Without packets a thread spins, then lets others run, then sleeps: until a packet comes where
- * the device can wake it, else ever longer. */
-#define SPIN_NS      20000u
-#define YIELD_NS     500000u
-#define SLEEP_NS     100000000u /* at most, to look whether it should stop */
-#define NAP_FIRST_NS 50000u
-#define NAP_LAST_NS  1000000u
-#define LAST_NS      100000000u /* for reading, once capture stops */
+/* Without packets a thread spins, then lets others run (where cores are scarce: naps), then sleeps:
+ * until a packet comes where the device can wake it, else ever longer. */
+#define SPIN_NS       20000u
+#define SPIN_SHORT_NS 2000u /* where others want the core */
+#define YIELD_NS      500000u
+#define SLEEP_NS      100000000u /* at most, to look whether it should stop */
+#define NAP_FIRST_NS  50000u
+#define NAP_LAST_NS   1000000u
+#define LAST_NS       100000000u /* for reading, once capture stops */
 /* Drivers that work on several packets at once give none to who asks for few, and may ask for a
  * whole number of their steps. */
 #define ASK_LEAST 32u
@@ -32,6 +34,12 @@
 static bool stopping(const struct mr_rx *rx)
 {
     return atomic_load_explicit(&rx->live->stopping, memory_order_relaxed);
+}
+
+static void take_nap(uint64_t ns)
+{
+    struct timespec nap = {.tv_nsec = (long)ns};
+    nanosleep(&nap, NULL);
 }
 
 /* From the device. */
@@ -250,8 +258,7 @@ static uint32_t fall_behind(struct mr_rx *rx)
     if (facts->tells_missed) {
         if (mr_backlog_stale(&rx->backlog, held, mr_clock_ns()))
             return drop_stale(rx, held);
-        struct timespec nap = {.tv_nsec = BEHIND_NS};
-        nanosleep(&nap, NULL);
+        take_nap(BEHIND_NS);
         return 0;
     }
     uint32_t n = receive(rx, mbufs, 64);
@@ -309,9 +316,7 @@ static void sleep_for_device(struct mr_rx *rx)
     uint64_t most_ns = SLEEP_NS;
     if (mr_port_starved(rx->port)) { /* it has packets, but we have nothing to put them in */
         rx->behind = true;
-        most_ns = BEHIND_NS;
-        struct timespec nap = {.tv_nsec = (long)most_ns};
-        nanosleep(&nap, NULL);
+        take_nap(BEHIND_NS);
         return;
     }
     if (rx->n_siblings > 1 && rx->spreads) { /* two things to wait for */
@@ -334,11 +339,15 @@ static void idle(struct mr_rx *rx)
         close_burst(rx);
     if (!rx->idle_since_ns)
         rx->idle_since_ns = now_ns;
-    if (now_ns - rx->idle_since_ns < SPIN_NS) {
+    bool crowded = rx->live->crowded;
+    if (now_ns - rx->idle_since_ns < (crowded ? SPIN_SHORT_NS : SPIN_NS)) {
         for (int i = 0; i < 16; i++)
             __builtin_ia32_pause();
     } else if (now_ns - rx->idle_since_ns < YIELD_NS) {
-        sched_yield();
+        if (crowded) /* more is on its way: nobody has to wake us for it */
+            take_nap(NAP_FIRST_NS);
+        else
+            sched_yield();
     } else {
         close_burst(rx);
         if (rx->polls)
@@ -384,6 +393,7 @@ void *mr_rx_main(void *argument)
     snprintf(name, sizeof name, "mr-rx-%u.%u", rx->port_index % 1000, rx->queue % 1000);
     prctl(PR_SET_NAME, name);
     prctl(PR_SET_TIMERSLACK, 1000); /* naps of 50 microseconds are meant to be short */
+    mr_thread_slice(MR_LIVE_SLICE_NS);
     mr_dpdk_thread_register();
     for (uint32_t n = 0; !finished(rx, &polling, n == 0 && !rx->behind);) {
         rx->behind = false;

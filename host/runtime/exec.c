@@ -75,7 +75,7 @@ void mr_exec_leave(struct mr_exec *exec)
     exec->token = NULL;
 }
 
-void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
+void *mr_exec_alloc_chunk(struct mr_exec *exec, size_t bytes)
 {
     struct mr_buffer *chunk = exec->chunk;
 

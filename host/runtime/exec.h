@@ -94,8 +94,21 @@ void mr_exec_close(struct mr_exec *exec);
 void mr_exec_enter(struct mr_exec *exec, struct mr_token *token);
 void mr_exec_leave(struct mr_exec *exec);
 
+/* Where the chunk at hand has no room. */
+void *mr_exec_alloc_chunk(struct mr_exec *exec, size_t bytes);
+
 /* 16-byte aligned memory of the token under way; NULL (counted) when the pool is exhausted. */
-void *mr_exec_alloc(struct mr_exec *exec, size_t bytes);
+static inline void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
+{
+    struct mr_buffer *chunk = exec->chunk;
+    size_t rounded = (bytes + 15) & ~(size_t)15;
+
+    if (!chunk || bytes > MR_CHUNK_BYTES || chunk->capacity - chunk->len < rounded)
+        return mr_exec_alloc_chunk(exec, bytes);
+    void *memory = chunk->data + chunk->len;
+    chunk->len += (uint32_t)rounded;
+    return memory;
+}
 
 /* Runs all stages of `group` over a list of batches, and appends what leaves it to
  * exec->outputs. In context-ordered groups the batches carry contexts. */

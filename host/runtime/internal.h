@@ -168,6 +168,14 @@ struct mr_runtime {
     _Atomic uint64_t swaps, last_pause_ns, max_pause_ns;
 };
 
+/* A live source has nothing at the moment: who is awake is sooner done alone than with somebody
+ * who must be woken first. */
+static inline bool mr_runtime_quiet(const struct mr_runtime *runtime)
+{
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+    return hooks->ready && !hooks->ready(hooks->user);
+}
+
 static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
                                 enum mr_work_kind kind, uint32_t lane)
 {
@@ -179,7 +187,8 @@ static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
 /* ---- worker.c ---- */
 void mr_worker_run(struct mr_worker *worker);
 void mr_runtime_wake(struct mr_runtime *runtime, bool all);
-/* Puts a task on the worker's own deque. */
+/* Puts a task on the worker's own deque, and wakes somebody; unless the source is quiet and
+ * nothing stands there beside that task, which the worker does itself then. */
 void mr_worker_push(struct mr_worker *worker, struct mr_task *task);
 /* Who has the packets of the work in its cache is another worker, and it is awake: better it. */
 bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work);

@@ -42,8 +42,12 @@ void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
 static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t group,
                       struct mr_tuples *tuples)
 {
-    if (!atomic_load_explicit(&worker->runtime->sleepers, memory_order_relaxed) ||
-        mr_deque_size_any(&worker->deque) >= MR_QUEUED_BATCHES)
+    struct mr_runtime *runtime = worker->runtime;
+    int64_t queued;
+
+    if (!atomic_load_explicit(&runtime->sleepers, memory_order_relaxed) ||
+        (queued = mr_deque_size_any(&worker->deque)) >= MR_QUEUED_BATCHES ||
+        (!queued && mr_runtime_quiet(runtime)))
         return false;
     struct mr_batch *batch = mr_exec_alloc(&worker->exec, sizeof *batch);
     if (!batch)

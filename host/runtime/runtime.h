@@ -107,6 +107,7 @@ struct mr_runtime_config {
                               lanes */
     uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
+    uint32_t spins;        /* pauses without work before a worker sleeps; 0: the usual number */
     uint64_t yield_seed;   /* tests: workers give way at random points; 0: never */
 };
 

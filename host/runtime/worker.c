@@ -58,7 +58,8 @@ void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
 {
     /* never refused: the deque holds every lane and all batches that may be queued */
     (void)mr_deque_push_owner(&worker->deque, task);
-    mr_runtime_wake(worker->runtime, false);
+    if (!mr_runtime_quiet(worker->runtime) || mr_deque_size_any(&worker->deque) > 1)
+        mr_runtime_wake(worker->runtime, false);
 }
 
 /* ---- homes ----
@@ -387,7 +388,7 @@ void mr_worker_run(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
-    uint32_t idle = 0;
+    uint32_t idle = 0, spins = runtime->config.spins ? runtime->config.spins : SPINS;
 
     atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
@@ -398,10 +399,10 @@ void mr_worker_run(struct mr_worker *worker)
             hooks->pulse(hooks->user, worker->index);
         if (round_of_work(worker)) {
             idle = 0;
-        } else if (idle < SPINS) {
+        } else if (idle < spins) {
             idle += give_way(idle);
         } else {
-            sleep_a_little(worker, idle++ - SPINS);
+            sleep_a_little(worker, idle++ - spins);
         }
     }
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
