@@ -30,5 +30,8 @@ int mr_cli_ctl(int argc, char **argv);
 int mr_cli_components(int argc, char **argv);
 int mr_cli_doctor(int argc, char **argv);
 int mr_cli_patterns(int argc, char **argv);
+int mr_cli_train(int argc, char **argv);
+int mr_cli_model(int argc, char **argv);
+int mr_cli_score(int argc, char **argv);
 
 #endif

@@ -26,6 +26,10 @@ static const char help_text[] =
     "  components  list the functions that programs can call\n"
     "  doctor      tell what this machine lacks for capturing, and the command that mends it\n"
     "  patterns    say how the patterns of a file would be decided on a GPU\n"
+    "  train       learn from mails what spam looks like\n"
+    "              millrace train spam --ham DIR --spam DIR -o my.model\n"
+    "  model       show what a model was trained on: millrace model show FILE\n"
+    "  score       judge mails on disk: millrace score -m my.model FILE...\n"
     "  version     print the version\n"
     "  help        print this\n"
     "\n"
@@ -96,6 +100,9 @@ static const struct {
     {"components", mr_cli_components},
     {"doctor", mr_cli_doctor},
     {"patterns", mr_cli_patterns},
+    {"train", mr_cli_train},
+    {"model", mr_cli_model},
+    {"score", mr_cli_score},
     {"version", version},
     {"help", help},
     {"--version", version},
@@ -118,8 +125,7 @@ int main(int argc, char **argv)
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
     fprintf(stderr,
             "millrace: there is no command '%s'; use run, scale, compare, check, explain, ctl, "
-            "components, "
-            "doctor, patterns, version or help\n",
+            "components, doctor, patterns, train, model, score, version or help\n",
             argv[1]);
     return MR_EXIT_USAGE;
 }

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 extern const struct mr_component mr_component_packet; /* functions_packet.c */
+extern const struct mr_component mr_component_spam;   /* functions_spam.c */
 extern const struct mr_component mr_component_tcp;    /* functions_tcp.c */
 extern const struct mr_component mr_component_action; /* functions_action.c */
 
@@ -13,6 +14,7 @@ uint32_t mr_all_components(const struct mr_component *list[MR_MAX_COMPONENTS])
     list[n++] = &mr_component_packet;
     list[n++] = &mr_component_tcp;
     list[n++] = &mr_component_action;
+    list[n++] = &mr_component_spam;
     for (uint32_t i = 0; mr_components[i] && n < MR_MAX_COMPONENTS; i++)
         list[n++] = mr_components[i];
     return n;
