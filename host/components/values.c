@@ -1,6 +1,7 @@
 /* Functions on plain values: lists, text, time, chance, hashes. */
 #include "millrace/list.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -239,8 +240,10 @@ static void call_int(struct mr_call *call)
             continue;
         memcpy(copy, text.b.ptr, text.b.len);
         copy[text.b.len] = '\0';
+        errno = 0;
         long long value = strtoll(copy, &end, 10);
-        if (!*end)
+        /* all of it, no space before it, and not what is too large for a number */
+        if (end == copy + text.b.len && !errno && copy[0] > ' ')
             mr_yield(call, row, mr_value_int(value));
     }
 }
