@@ -7,7 +7,7 @@
 #include "analog/plan.h"
 
 #define MAX_PREDICATES 1024u
-#define MAX_ARITY      64u
+#define MAX_ARITY      MR_MAX_ARITY
 
 struct source;
 struct predicate;

@@ -25,6 +25,7 @@
 #define MR_MAX_REGISTERS  256
 #define MR_DEFAULT_TOKENS 1000 /* in flight, unless --tokens says otherwise */
 #define MR_MAX_KEYS       8    /* of one predicate in one component */
+#define MR_MAX_ARITY      64u  /* attributes of a predicate */
 #define MR_MAX_PROGRAMS   64   /* in one plan */
 #define MR_NO_REGISTER    UINT32_MAX
 #define MR_NO_PREDICATE   UINT32_MAX

@@ -142,10 +142,11 @@ static void make_row(const struct change *change, struct mr_exec *exec,
                      const struct mr_context *old, struct mr_context *c)
 {
     const struct mr_plan_group *g = &change->fresh->groups[change->fresh_group];
-    const struct mr_tuples *row = old->row;
+    const struct mr_saved_row *row = old->row;
     uint32_t predicate = row ? change->predicates[row->predicate] : MR_NO_PREDICATE;
-    union mr_value values[64] = {0};
-    union mr_value *columns[64] = {0};
+    const struct mr_plan_attribute *kept = NULL;
+    union mr_value values[MR_MAX_ARITY] = {0};
+    union mr_value *columns[MR_MAX_ARITY] = {0};
     struct mr_tuples t = {.n = 1, .columns = columns};
 
     if (predicate == MR_NO_PREDICATE) {
@@ -154,9 +155,13 @@ static void make_row(const struct change *change, struct mr_exec *exec,
                               : change->fresh->stages[g->first_stage].rules[0].trigger;
     }
     const struct mr_plan_predicate *p = &change->fresh->predicates[predicate];
-    for (uint32_t i = 0, n_addresses = 0; i < p->arity && i < 64; i++) {
-        bool kept = row && row->columns[i];
-        values[i] = kept ? *row->columns[i] : usual_value(p->attributes[i].type, c, n_addresses);
+    if (row) {
+        kept = change->old->predicates[row->predicate].attributes;
+        mr_saved_row_read(change->old, old, values);
+    }
+    for (uint32_t i = 0, n_addresses = 0; i < p->arity; i++) {
+        if (!kept || !kept[i].live)
+            values[i] = usual_value(p->attributes[i].type, c, n_addresses);
         columns[i] = &values[i];
         n_addresses += p->attributes[i].type == MR_TYPE_ADDRESS;
     }

@@ -16,6 +16,7 @@
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
 #define SPARE         256u  /* contexts that ended in the batch under way: one a row */
 #define HAND_STEPS    128u  /* for one eviction */
+#define FIRST_SLOTS   256u  /* bytes of slots that are asked for with the key */
 #define SWEEP_STEPS   1024u /* timers or contexts looked at in a slice */
 #define NS_PER_SECOND 1000000000u
 
@@ -189,31 +190,64 @@ struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t has
     return NULL;
 }
 
-void mr_contexts_prefetch_flows(const struct mr_context_table *table, const union mr_value *keys,
-                                uint32_t n)
+static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)
 {
+    return ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
+}
+
+/* Not asked for with the row before it already? */
+static inline bool is_news(const union mr_value *keys, uint32_t n, uint32_t row)
+{
+    return row < n && (!row || hash_of(keys, row) != hash_of(keys, row - 1));
+}
+
+static inline void prefetch_context(const struct mr_context_table *table, uint64_t hash)
+{
+    uint64_t tag = tag_of(hash), i;
+
+    if (!begin_search(table, tag, &i))
+        return;
+    while (table->entries[i] && tag_of(table->entries[i]) != tag)
+        i = (i + 1) & table->mask;
+    if (!table->entries[i])
+        return;
+    const uint8_t *c = (const uint8_t *)at(table, (uint32_t)table->entries[i] - 1);
+    /* what functions write: the flow's account, behind the key, and the first slots */
+    __builtin_prefetch(c, 1);
+    __builtin_prefetch(c + offsetof(struct mr_context, flow), 1);
+    for (uint32_t line = 0; line < table->context_bytes && line < FIRST_SLOTS; line += LINE)
+        __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
+}
+
+/* A few rows a call: asked for in a heap, lines would wait for each other and nothing be done
+ * meanwhile. */
+void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr_value *keys,
+                            uint32_t n, uint32_t row)
+{
+    uint32_t entry = row + MR_LOOK_AHEAD, context = row + MR_LOOK_AHEAD / 2;
+
     if (!table->entries)
         return;
-    for (uint32_t row = 0; row < n; row++) {
-        uint64_t hash = ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
-        __builtin_prefetch(&table->entries[place_of(table, hash)]);
-    }
-    for (uint32_t row = 0; row < n; row++) {
-        uint64_t hash = ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
-        uint64_t tag = tag_of(hash), i;
-        if (!begin_search(table, tag, &i))
-            continue;
-        while (table->entries[i] && tag_of(table->entries[i]) != tag)
-            i = (i + 1) & table->mask;
-        if (!table->entries[i])
-            continue;
-        const uint8_t *c = (const uint8_t *)at(table, (uint32_t)table->entries[i] - 1);
-        /* what functions write: the flow's account, behind the key, and the first slots */
-        __builtin_prefetch(c, 1);
-        __builtin_prefetch(c + offsetof(struct mr_context, flow), 1);
-        for (uint32_t line = 0; line < table->context_bytes && line < 4 * LINE; line += LINE)
-            __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
-    }
+    for (uint32_t i = entry; i != entry + MR_LOOK_STEP; i++)
+        if (is_news(keys, n, i))
+            __builtin_prefetch(&table->entries[place_of(table, hash_of(keys, i))]);
+    for (uint32_t i = context; i != context + MR_LOOK_STEP; i++)
+        if (is_news(keys, n, i))
+            prefetch_context(table, hash_of(keys, i));
+}
+
+void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c)
+{
+    const uint8_t *bytes = (const uint8_t *)c;
+
+    if (table->context_bytes <= FIRST_SLOTS)
+        return; /* functions with so little state look at little else */
+    for (uint32_t at = offsetof(struct mr_context, flow) + LINE;
+         at < offsetof(struct mr_context, slots); at += LINE)
+        __builtin_prefetch(bytes + at, 1);
+    for (uint32_t at = offsetof(struct mr_context, slots) + FIRST_SLOTS; at < table->stride;
+         at += LINE)
+        __builtin_prefetch(bytes + at, 1);
 }
 
 /* ---- making and ending ---- */

@@ -32,7 +32,7 @@ struct mr_context {
     bool owns_flow : 1; /* is where the flow is assembled: tells its end, not only keeps state */
     uint16_t told;      /* bytes of the flow in steps of MR_TOP_STEP_BYTES, as last told */
     struct mr_flow flow;
-    uint64_t deadline_ns;                /* 0: none */
+    _Alignas(64) uint64_t deadline_ns;   /* 0: none */
     uint64_t armed_second;               /* on the wheel until then; 0: no timer */
     uint32_t timer_next, timer_previous; /* in its slot of the wheel */
     uint32_t index;                      /* in the table */
@@ -40,9 +40,16 @@ struct mr_context {
     struct mr_context *next_ended;       /* of the task under way */
     struct mr_packet *end_origin;        /* of that task: what ended it */
     struct mr_context *successor;        /* of one that ended: who stands under its key now */
-    struct mr_tuples *row; /* the first tuple, with fixed-size attributes only: stands for the
-                              context when a timer rings. NULL: nobody asks for it */
+    struct mr_saved_row *row;            /* of the first tuple: stands for the context when a timer
+                                            rings. NULL: nobody asks for it */
     _Alignas(64) uint8_t slots[];
+};
+
+/* What is kept of a tuple, in as few bytes as it takes: saved_row.c. */
+struct mr_saved_row {
+    uint32_t predicate;
+    uint64_t own_flow; /* attributes that are the flow of the context: 1 << their number */
+    uint8_t cells[];
 };
 
 struct mr_context_table {
@@ -87,9 +94,16 @@ struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
 struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
                                     uint32_t len);
 
-/* Asks the memory for what looking for these flows will read: keys[row].b.ptr is a flow key. */
-void mr_contexts_prefetch_flows(const struct mr_context_table *table, const union mr_value *keys,
-                                uint32_t n);
+/* Asks the memory for what rows behind `row` will need, whose keys are flows (keys[row].b.ptr):
+ * first their places in the table, then the contexts. To be called for every MR_LOOK_STEPth row in
+ * turn, from 0 - MR_LOOK_AHEAD on. */
+#define MR_LOOK_AHEAD 16u
+#define MR_LOOK_STEP  4u
+void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr_value *keys,
+                            uint32_t n, uint32_t row);
+
+/* The same for the rest of a context that was not used of late. */
+void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
 
 /* A new context under a key that has none in the table. NULL when the table is full (evict one
  * first) or memory is out. */

@@ -149,6 +149,15 @@ uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group);
 void mr_saved_row_make(struct mr_exec *exec, struct mr_context *context,
                        const struct mr_tuples *from, uint32_t row);
 
+/* The row of `from` once more, for the context that follows it under its key. */
+void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *context,
+                       const struct mr_context *from);
+
+/* values[0..arity) of the row: they point into the context. Nothing (NULL) stands for a packet, a
+ * stream and an attribute that was not kept. */
+void mr_saved_row_read(const struct mr_plan *plan, const struct mr_context *context,
+                       union mr_value *values);
+
 /* Appends it to a batch of its predicate, as a row of `origin` with the token's memory. False: no
  * memory. */
 bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Tasks of the lane: a context not used in so many is not in the cache. */
+#define COLD_AGE 8u
+
 /* ---- the end of contexts ---- */
 
 static void close_slots(struct mr_exec *exec, struct mr_context *c)
@@ -329,10 +332,8 @@ static void begin_again(struct mr_exec *exec, struct mr_context *c, struct mr_co
                         struct mr_packet *origin)
 {
     begin_flow(c, origin, old->owns_flow);
-    if (!old->row)
-        return;
-    old->row->origins[0] = origin;
-    mr_saved_row_make(exec, c, old->row, 0);
+    if (old->row)
+        mr_saved_row_copy(exec, c, old);
 }
 
 /* The context of one row; makes room by evicting when the table is full. NULL: refused. */
@@ -370,6 +371,8 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         c->told = steps;
         exec->hooks->flow_grown(exec->hooks->user, exec, &c->flow);
     }
+    if (exec->contexts->batch - c->batch > COLD_AGE)
+        mr_contexts_prefetch_rest(exec->contexts, c);
     mr_contexts_touch(exec->contexts, c);
     return c;
 }
@@ -446,13 +449,17 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
         return;
     }
     struct mr_context *c = NULL;
-    if (g->key_type == MR_TYPE_FLOW && t->n > 1)
-        mr_contexts_prefetch_flows(exec->contexts, t->columns[column], t->n);
+    const union mr_value *keys = t->columns[column];
+    bool ahead = g->key_type == MR_TYPE_FLOW && t->n > 1;
+    for (uint32_t row = 0 - MR_LOOK_AHEAD; ahead && row; row += MR_LOOK_STEP)
+        mr_contexts_look_ahead(exec->contexts, keys, t->n, row);
     for (uint32_t row = 0; row < t->n; row++) {
-        const void *key = t->columns[column][row].b.ptr;
+        const void *key = keys[row].b.ptr;
+        if (ahead && row % MR_LOOK_STEP == 0)
+            mr_contexts_look_ahead(exec->contexts, keys, t->n, row);
         if (!c || g->key_type != MR_TYPE_FLOW || !c->in_table ||
             memcmp(&c->key, key, 2 * sizeof(struct mr_endpoint)))
-            c = context_for(exec, g->key_type, &t->columns[column][row], t, row);
+            c = context_for(exec, g->key_type, &keys[row], t, row);
         t->contexts[row] = c ? c->slots : NULL;
         refused = refused || !c;
         if (c && c->owns_flow)

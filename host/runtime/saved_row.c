@@ -2,62 +2,109 @@
  */
 #include "runtime/exec.h"
 
-#include <assert.h>
 #include <string.h>
 
 #define SAVED_STRING_BYTES 64 /* longer strings and lists become empty */
 
-static_assert(sizeof(struct mr_flow_key) <= SAVED_STRING_BYTES, "the room for a flow's key");
+/* What one attribute takes: packets become the tick itself, streams an empty chunk. */
+static uint32_t cell_bytes(enum mr_type type)
+{
+    switch (type) {
+    case MR_TYPE_PACKET:
+    case MR_TYPE_STREAM:
+        return 0;
+    case MR_TYPE_ADDRESS:
+        return sizeof(struct mr_endpoint);
+    case MR_TYPE_FLOW:
+        return sizeof(struct mr_flow_key);
+    case MR_TYPE_STRING:
+    case MR_TYPE_LIST:
+        return sizeof(union mr_value) + SAVED_STRING_BYTES;
+    default:
+        return sizeof(union mr_value);
+    }
+}
+
+static struct mr_saved_row *row_memory(const struct mr_exec *exec, struct mr_context *c)
+{
+    return (struct mr_saved_row *)(void *)mr_context_row_memory(exec->contexts, c);
+}
+
+/* Is it the flow that the context stands for? That need not be kept twice. */
+static bool is_own_flow(const struct mr_context *c, enum mr_type type, union mr_value value)
+{
+    return type == MR_TYPE_FLOW && c->is_flow && value.b.ptr &&
+           !memcmp(value.b.ptr, &c->key, sizeof c->key);
+}
 
 void mr_saved_row_make(struct mr_exec *exec, struct mr_context *c, const struct mr_tuples *from,
                        uint32_t row)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[from->predicate];
-    uint8_t *memory = mr_context_row_memory(exec->contexts, c);
-    struct mr_tuples *t = (struct mr_tuples *)(void *)memory;
+    struct mr_saved_row *saved = row_memory(exec, c);
+    uint8_t *at = saved->cells;
 
-    memory += (sizeof *t + 15) / 16 * 16;
-    *t = (struct mr_tuples){.predicate = from->predicate, .n = 1};
-    t->columns = (union mr_value **)(void *)memory;
-    memory += (p->arity * sizeof *t->columns + 15) / 16 * 16;
-    t->origins = (struct mr_packet **)(void *)memory;
-    t->flows = (struct mr_flow **)(void *)(memory + 8);
-    t->contexts = (uint8_t **)(void *)(memory + 16);
-    memory += 32;
+    *saved = (struct mr_saved_row){.predicate = from->predicate};
     for (uint32_t i = 0; i < p->arity; i++) {
-        t->columns[i] = NULL;
+        enum mr_type type = p->attributes[i].type;
         if (!p->attributes[i].live)
             continue;
-        union mr_value *cell = (union mr_value *)(void *)memory;
-        memory += 16;
-        t->columns[i] = cell;
-        *cell = from->columns[i][row];
-        switch (p->attributes[i].type) {
-        case MR_TYPE_ADDRESS:
-            memcpy(memory, cell->b.ptr, sizeof(struct mr_endpoint));
-            cell->b.ptr = memory;
-            memory += 32;
-            break;
-        case MR_TYPE_FLOW:
-            memcpy(memory, cell->b.ptr, sizeof(struct mr_flow_key));
-            cell->b.ptr = memory;
-            memory += (sizeof(struct mr_flow_key) + 15) / 16 * 16;
-            break;
-        case MR_TYPE_STRING:
-        case MR_TYPE_LIST:
-            if (cell->b.len > SAVED_STRING_BYTES) {
-                *cell = mr_value_bytes("", 0);
-            } else if (cell->b.len) {
-                memcpy(memory, cell->b.ptr, cell->b.len);
-                cell->b.ptr = memory;
-                memory += SAVED_STRING_BYTES;
-            }
-            break;
-        default: /* packets become the tick itself, streams an empty chunk: see borrow_row() */
-            break;
+        union mr_value value = from->columns[i][row];
+        uint32_t bytes = cell_bytes(type);
+        if (is_own_flow(c, type, value)) {
+            saved->own_flow |= (uint64_t)1 << i;
+            continue;
         }
+        if (type == MR_TYPE_STRING || type == MR_TYPE_LIST) {
+            if (value.b.len > SAVED_STRING_BYTES)
+                value = mr_value_bytes("", 0);
+            if (!value.b.len)
+                value.b.ptr = "";
+            else
+                memcpy(at + sizeof value, value.b.ptr, value.b.len);
+            memcpy(at, &value, sizeof value);
+        } else if (type == MR_TYPE_ADDRESS || type == MR_TYPE_FLOW) {
+            memcpy(at, value.b.ptr, bytes);
+        } else if (bytes) {
+            memcpy(at, &value, sizeof value);
+        }
+        at += bytes;
     }
-    c->row = t;
+    c->row = saved;
+}
+
+void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *c,
+                       const struct mr_context *from)
+{
+    c->row = row_memory(exec, c);
+    memcpy(c->row, from->row, exec->contexts->row_bytes);
+}
+
+void mr_saved_row_read(const struct mr_plan *plan, const struct mr_context *c,
+                       union mr_value *values)
+{
+    const struct mr_plan_predicate *p = &plan->predicates[c->row->predicate];
+    const uint8_t *at = c->row->cells;
+
+    for (uint32_t i = 0; i < p->arity; i++) {
+        enum mr_type type = p->attributes[i].type;
+        values[i] = mr_value_bytes(NULL, 0);
+        if (!p->attributes[i].live)
+            continue;
+        uint32_t bytes = cell_bytes(type);
+        if (c->row->own_flow >> i & 1) {
+            values[i] = mr_value_bytes(&c->key, sizeof c->key);
+            continue;
+        }
+        if (type == MR_TYPE_ADDRESS || type == MR_TYPE_FLOW) {
+            values[i] = mr_value_bytes(at, bytes);
+        } else if (bytes) {
+            memcpy(&values[i], at, sizeof values[i]);
+            if ((type == MR_TYPE_STRING || type == MR_TYPE_LIST) && values[i].b.len)
+                values[i].b.ptr = at + sizeof values[i];
+        }
+        at += bytes;
+    }
 }
 
 /* The same attribute in memory of the token: what is derived from the row may outlive the context.
@@ -77,13 +124,9 @@ static bool borrow(struct mr_exec *exec, enum mr_type type, union mr_value *cell
         break;
     case MR_TYPE_STRING:
     case MR_TYPE_LIST:
-        bytes = cell->b.len;
-        break;
     case MR_TYPE_ADDRESS:
-        bytes = sizeof(struct mr_endpoint);
-        break;
     case MR_TYPE_FLOW:
-        bytes = sizeof(struct mr_flow_key);
+        bytes = cell->b.len;
         break;
     default:
         break;
@@ -102,46 +145,34 @@ bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c, struct mr_p
                          struct mr_tuples *to)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[to->predicate];
-    struct mr_tuples *t = c->row;
+    union mr_value values[MR_MAX_ARITY];
     uint32_t row = to->n;
 
-    t->origins[0] = origin;
-    t->contexts[0] = c->slots;
-    t->flows[0] = c->owns_flow ? &c->flow : NULL;
-    mr_tuples_append(exec->plan, to, t, 0);
-    for (uint32_t i = 0; i < p->arity; i++)
-        if (to->columns[i] && !borrow(exec, p->attributes[i].type, &to->columns[i][row], origin)) {
-            to->n = row;
+    mr_saved_row_read(exec->plan, c, values);
+    for (uint32_t i = 0; i < p->arity; i++) {
+        if (!to->columns[i])
+            continue;
+        if (!borrow(exec, p->attributes[i].type, &values[i], origin))
             return false;
-        }
+        to->columns[i][row] = values[i];
+    }
+    to->origins[row] = origin;
+    to->flows[row] = c->owns_flow ? &c->flow : NULL;
+    if (to->contexts)
+        to->contexts[row] = c->slots;
+    if (to->ordinals)
+        to->ordinals[row] = 0;
+    to->n++;
     return true;
 }
 
 /* What the row of one predicate takes: see mr_saved_row_make(). */
 static uint32_t bytes_of(const struct mr_plan_predicate *p)
 {
-    uint32_t bytes = ((uint32_t)sizeof(struct mr_tuples) + 15) / 16 * 16;
+    uint32_t bytes = sizeof(struct mr_saved_row);
 
-    bytes += (p->arity * (uint32_t)sizeof(union mr_value *) + 15) / 16 * 16 + 32;
-    for (uint32_t i = 0; i < p->arity; i++) {
-        if (!p->attributes[i].live)
-            continue;
-        bytes += 16;
-        switch (p->attributes[i].type) {
-        case MR_TYPE_ADDRESS:
-            bytes += 32;
-            break;
-        case MR_TYPE_FLOW:
-            bytes += ((uint32_t)sizeof(struct mr_flow_key) + 15) / 16 * 16;
-            break;
-        case MR_TYPE_STRING:
-        case MR_TYPE_LIST:
-            bytes += SAVED_STRING_BYTES;
-            break;
-        default:
-            break;
-        }
-    }
+    for (uint32_t i = 0; i < p->arity; i++)
+        bytes += p->attributes[i].live ? cell_bytes(p->attributes[i].type) : 0;
     return bytes;
 }
 
@@ -159,7 +190,7 @@ uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group)
         uint32_t bytes = enters ? bytes_of(&plan->predicates[i]) : 0;
         most = bytes > most ? bytes : most;
     }
-    return most;
+    return (most + 15) / 16 * 16;
 }
 
 /* Calls of a group, one after the other; NULL: no more. */
