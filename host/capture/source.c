@@ -76,15 +76,18 @@ static uint32_t take_buffers(struct rte_mempool *pool, struct rte_mbuf **mbufs, 
     return n;
 }
 
-/* Ties the record to a packet buffer. Its length there is cut to the 16 bits that DPDK has for it;
- * the engine goes by struct mr_packet. */
+/* Ties the record to a packet buffer as rte_pktmbuf_attach_extbuf() does, since all else in it
+ * is as init and free leave it, and no device asks for its bus address. Its length there is cut to
+ * the 16 bits that DPDK has for it; the engine goes by struct mr_packet. */
 static inline void attach(struct mr_file *file, struct rte_mbuf *mbuf,
                           const struct mr_record *record)
 {
     uint16_t len = record->len < UINT16_MAX ? (uint16_t)record->len : UINT16_MAX;
-    void *data = (void *)(uintptr_t)record->data;
-    rte_pktmbuf_reset(mbuf);
-    rte_pktmbuf_attach_extbuf(mbuf, data, RTE_BAD_IOVA, len, &file->reader.block->shared);
+    mbuf->buf_addr = (void *)(uintptr_t)record->data;
+    mbuf->buf_len = len;
+    mbuf->data_off = 0;
+    mbuf->ol_flags = RTE_MBUF_F_EXTERNAL;
+    mbuf->shinfo = &file->reader.block->shared;
     mbuf->pkt_len = len;
     mbuf->data_len = len;
     file->reader.packets++;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOOK_AHEAD 8 /* rows */
+
 /* What a flow keeps: the session is in pool memory, since most flows have none. */
 struct slot {
     struct mr_smtp_session *session;
@@ -261,6 +263,17 @@ static void process(struct row *row, const struct mr_smtp_host *host, struct slo
     }
 }
 
+/* A session that ends was not looked at for long: asks the memory for it. */
+static inline void look_ahead(const struct mr_call *call, uint32_t i)
+{
+    const struct mr_chunk *chunk = call->args[0][i].b.ptr;
+
+    if (!chunk || chunk->kind != MR_CHUNK_END)
+        return;
+    const struct slot *slot = mr_context(call, i);
+    mr_smtp_prefetch(slot->session);
+}
+
 static void call_function(struct mr_call *call)
 {
     struct row row = {.call = call, .worker = call->thread, .memory = {call->runtime, get, put}};
@@ -278,6 +291,8 @@ static void call_function(struct mr_call *call)
     for (uint32_t i = 0; i < call->n; i++) {
         const struct mr_chunk *chunk = call->args[0][i].b.ptr;
         struct slot *slot = mr_context(call, i);
+        if (i + LOOK_AHEAD < call->n)
+            look_ahead(call, i + LOOK_AHEAD);
         row.number = i;
         row.flow = chunk && chunk->flow ? chunk->flow : mr_flow_of(call, i);
         host.typical_mail_bytes = row.worker ? row.worker->typical_mail_bytes : 0;

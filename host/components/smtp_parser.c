@@ -425,6 +425,12 @@ struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,
     return s;
 }
 
+void mr_smtp_prefetch(const struct mr_smtp_session *session)
+{
+    for (size_t at = 0; session && at < offsetof(struct mr_smtp_session, short_queue); at += 64)
+        __builtin_prefetch((const uint8_t *)session + at, 1);
+}
+
 void mr_smtp_close(struct mr_smtp_session *s, const struct mr_smtp_memory *memory)
 {
     for (int i = 0; i < 2; i++) {

@@ -164,6 +164,9 @@ struct mr_smtp_session;
 struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,
                                      const struct mr_smtp_limits *limits, unsigned flags);
 
+/* It will be needed soon. NULL is allowed. */
+void mr_smtp_prefetch(const struct mr_smtp_session *session);
+
 /* The next bytes of a direction. */
 void mr_smtp_data(struct mr_smtp_session *session, const struct mr_smtp_host *host,
                   enum mr_direction direction, const uint8_t *bytes, size_t len);

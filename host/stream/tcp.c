@@ -259,7 +259,7 @@ static inline bool fast(struct mr_tcp *tcp, struct mr_flow *flow, const struct m
     if (mr_before(other->edge, edge))
         other->edge = edge;
     if (packet->payload_len)
-        tcp_deliver_to(sink, flow, side, from, packet->data + packet->payload_offset,
+        tcp_deliver_to(sink, flow, tcp, from, packet->data + packet->payload_offset,
                        packet->payload_len, NULL);
     return true;
 }

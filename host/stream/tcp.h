@@ -79,13 +79,14 @@ struct mr_tcp_direction {
     uint8_t next_sample;
     uint8_t odd_acks;   /* acknowledgments in a row of what was never sent, as far as seen, */
     uint32_t odd_since; /* while the other side's packets stood at this number */
-    struct mr_tcp_sample samples[MR_TCP_SAMPLES];
 };
 
+/* What every packet looks at comes first. */
 struct mr_tcp {
-    struct mr_tcp_direction side[2]; /* [MR_TO_SERVER]: what the client sends */
-    uint32_t flags;                  /* tcp_parts.h; not 0 as soon as there was a packet */
+    uint32_t flags; /* tcp_parts.h; not 0 as soon as there was a packet */
     uint32_t rst_seq;
+    struct mr_tcp_direction side[2]; /* [MR_TO_SERVER]: what the client sends */
+    struct mr_tcp_sample samples[2][MR_TCP_SAMPLES];
 };
 
 /* An endpoint's state as RFC 9293 names them, inferred from what has passed. */

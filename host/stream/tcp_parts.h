@@ -160,13 +160,13 @@ void tcp_bypass(struct pass *p);
 void tcp_deliver_rest(struct pass *p, uint8_t d, const uint8_t *data, uint32_t len,
                       struct mr_buffer *buffer);
 
-static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const uint8_t *data,
-                              uint32_t len)
+static inline void tcp_sample(struct mr_tcp *tcp, uint8_t d, const uint8_t *data, uint32_t len)
 {
-    struct mr_tcp_sample *sample = &side->samples[side->next_sample];
+    struct mr_tcp_direction *side = &tcp->side[d];
+    struct mr_tcp_sample *sample = &tcp->samples[d][side->next_sample];
 
     side->next_sample = (uint8_t)((side->next_sample + 1) % MR_TCP_SAMPLES);
-    sample->seq = seq;
+    sample->seq = side->next_seq;
     if (LIKELY(len >= MR_TCP_SAMPLE_BYTES)) {
         sample->len = MR_TCP_SAMPLE_BYTES;
         __builtin_memcpy(sample->bytes, data, MR_TCP_SAMPLE_BYTES);
@@ -178,9 +178,10 @@ static inline void tcp_sample(struct mr_tcp_direction *side, uint32_t seq, const
 
 /* Delivers bytes at next_seq of direction d, all of them to be inspected; takes `buffer`. */
 static inline void tcp_deliver_to(const struct mr_tcp_sink *sink, struct mr_flow *flow,
-                                  struct mr_tcp_direction *side, uint8_t d, const uint8_t *data,
-                                  uint32_t len, struct mr_buffer *buffer)
+                                  struct mr_tcp *tcp, uint8_t d, const uint8_t *data, uint32_t len,
+                                  struct mr_buffer *buffer)
 {
+    struct mr_tcp_direction *side = &tcp->side[d];
     struct mr_chunk chunk = {.data = data,
                              .len = len,
                              .kind = MR_CHUNK_DATA,
@@ -188,7 +189,7 @@ static inline void tcp_deliver_to(const struct mr_tcp_sink *sink, struct mr_flow
                              .offset = side->delivered,
                              .flow = flow};
 
-    tcp_sample(side, side->next_seq, data, len);
+    tcp_sample(tcp, d, data, len);
     side->next_seq += len;
     side->delivered += len;
     sink->chunk(sink->user, &chunk, buffer);
@@ -202,7 +203,7 @@ static inline void tcp_deliver(struct pass *p, uint8_t d, const uint8_t *data, u
     if (UNLIKELY(tcp_inspected(p, side, len) < len))
         tcp_deliver_rest(p, d, data, len, buffer);
     else
-        tcp_deliver_to(p->sink, p->flow, side, d, data, len, buffer);
+        tcp_deliver_to(p->sink, p->flow, p->tcp, d, data, len, buffer);
 }
 
 #endif

@@ -236,7 +236,7 @@ static void compare_delivered(struct pass *p, uint8_t d, const struct mr_piece *
         return;
     }
     for (int i = 0; i < MR_TCP_SAMPLES; i++) {
-        const struct mr_tcp_sample *s = &side->samples[i];
+        const struct mr_tcp_sample *s = &p->tcp->samples[d][i];
         int64_t offset = (int32_t)(s->seq - piece->start);
         int64_t from = offset > 0 ? offset : 0;
         int64_t to = offset + s->len < piece->len ? offset + s->len : piece->len;
