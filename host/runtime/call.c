@@ -108,9 +108,12 @@ uint64_t mr_stream_depth(const struct mr_call *call)
 static void hand_on(struct mr_call *call, uint32_t row, const struct mr_context *old,
                     struct mr_context *fresh)
 {
-    for (uint32_t i = row; i < call->n; i++)
-        if (call->contexts[i] == old->slots)
-            call->contexts[i] = fresh->slots;
+    uint8_t **contexts = call->contexts, *slots = fresh->slots;
+    const uint8_t *gone = old->slots;
+
+    for (uint32_t i = row, n = call->n; i < n; i++)
+        if (contexts[i] == gone)
+            contexts[i] = slots;
 }
 
 void mr_context_renew(struct mr_call *call, uint32_t row)

@@ -195,12 +195,6 @@ static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)
     return ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
 }
 
-/* Not asked for with the row before it already? */
-static inline bool is_news(const union mr_value *keys, uint32_t n, uint32_t row)
-{
-    return row < n && (!row || hash_of(keys, row) != hash_of(keys, row - 1));
-}
-
 static inline void prefetch_context(const struct mr_context_table *table, uint64_t hash)
 {
     uint64_t tag = tag_of(hash), i;
@@ -225,15 +219,18 @@ void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr
                             uint32_t n, uint32_t row)
 {
     uint32_t entry = row + MR_LOOK_AHEAD, context = row + MR_LOOK_AHEAD / 2;
+    uint64_t before, hash;
 
     if (!table->entries)
         return;
-    for (uint32_t i = entry; i != entry + MR_LOOK_STEP; i++)
-        if (is_news(keys, n, i))
-            __builtin_prefetch(&table->entries[place_of(table, hash_of(keys, i))]);
-    for (uint32_t i = context; i != context + MR_LOOK_STEP; i++)
-        if (is_news(keys, n, i))
-            prefetch_context(table, hash_of(keys, i));
+    before = entry && entry <= n ? hash_of(keys, entry - 1) : 0;
+    for (uint32_t i = entry; i < n && i < entry + MR_LOOK_STEP; i++, before = hash)
+        if ((hash = hash_of(keys, i)) != before || !i) /* else it was asked for already */
+            __builtin_prefetch(&table->entries[place_of(table, hash)]);
+    before = context && context <= n ? hash_of(keys, context - 1) : 0;
+    for (uint32_t i = context; i < n && i < context + MR_LOOK_STEP; i++, before = hash)
+        if ((hash = hash_of(keys, i)) != before || !i)
+            prefetch_context(table, hash);
 }
 
 void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c)
