@@ -157,7 +157,7 @@ static void make_row(const struct change *change, struct mr_exec *exec,
     const struct mr_plan_predicate *p = &change->fresh->predicates[predicate];
     if (row) {
         kept = change->old->predicates[row->predicate].attributes;
-        mr_saved_row_read(change->old, old, values);
+        mr_saved_row_read(&change->old->predicates[row->predicate], old, values);
     }
     for (uint32_t i = 0, n_addresses = 0; i < p->arity; i++) {
         if (!kept || !kept[i].live)

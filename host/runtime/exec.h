@@ -153,9 +153,9 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *context,
 void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *context,
                        const struct mr_context *from);
 
-/* values[0..arity) of the row: they point into the context. Nothing (NULL) stands for a packet, a
- * stream and an attribute that was not kept. */
-void mr_saved_row_read(const struct mr_plan *plan, const struct mr_context *context,
+/* values[0..arity) of the row, whose predicate is given: they point into the context. Nothing
+ * (NULL) stands for a packet, a stream and an attribute that was not kept. */
+void mr_saved_row_read(const struct mr_plan_predicate *predicate, const struct mr_context *context,
                        union mr_value *values);
 
 /* Appends it to a batch of its predicate, as a row of `origin` with the token's memory. False: no

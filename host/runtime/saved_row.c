@@ -80,10 +80,9 @@ void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *c,
     memcpy(c->row, from->row, exec->contexts->row_bytes);
 }
 
-void mr_saved_row_read(const struct mr_plan *plan, const struct mr_context *c,
+void mr_saved_row_read(const struct mr_plan_predicate *p, const struct mr_context *c,
                        union mr_value *values)
 {
-    const struct mr_plan_predicate *p = &plan->predicates[c->row->predicate];
     const uint8_t *at = c->row->cells;
 
     for (uint32_t i = 0; i < p->arity; i++) {
@@ -146,10 +145,10 @@ bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c, struct mr_p
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[to->predicate];
     union mr_value values[MR_MAX_ARITY];
-    uint32_t row = to->n;
+    uint32_t row = to->n, arity = p->arity;
 
-    mr_saved_row_read(exec->plan, c, values);
-    for (uint32_t i = 0; i < p->arity; i++) {
+    mr_saved_row_read(p, c, values);
+    for (uint32_t i = 0; i < arity; i++) {
         if (!to->columns[i])
             continue;
         if (!borrow(exec, p->attributes[i].type, &values[i], origin))
