@@ -105,7 +105,7 @@ static enum mr_status read_event_types(struct mr_engine *engine, struct mr_error
 static enum mr_status start_dpdk(struct mr_engine *engine, struct mr_error *error)
 {
     const struct mr_engine_config *config = &engine->config;
-    uint32_t in_flight = mr_runtime_window(config->workers, config->tokens);
+    uint32_t in_flight = mr_engine_window(engine);
     struct mr_dpdk_config dpdk = {
         .max_packets = config->n_ports ? MR_BURST_MAX : (in_flight + 1) * MR_BURST_MAX,
         .verbose = config->verbose,
@@ -172,6 +172,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if (engine->device.backend)
         runtime.hooks.device = mr_sites_hooks();
+    runtime.window = mr_engine_window(engine);
     if (mr_secret_draw(&engine->secret, config->seed))
         return mr_fail(error, MR_ERR_START, "the kernel gives no random numbers (getrandom)");
     runtime.secret = engine->secret;

@@ -100,6 +100,17 @@ struct mr_engine {
     _Atomic uint32_t stop_asked;
 };
 
+/* Bursts that a source that can wait fills: a device wants some batches under way. */
+static inline uint32_t mr_engine_window(const struct mr_engine *engine)
+{
+    uint32_t tokens = engine->config.tokens;
+    uint32_t window = mr_runtime_window(engine->config.workers, tokens), least = 64;
+
+    if (!engine->device.backend || window >= least)
+        return window;
+    return tokens < least ? tokens : least;
+}
+
 /* ---- intake.c ---- */
 enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error);
 void mr_intake_close(struct mr_engine *engine);

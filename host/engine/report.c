@@ -1,5 +1,6 @@
 /* Collects the figures of a run. */
 #include "engine/report.h"
+#include "engine/sites.h"
 
 #include "capture/dpdk.h"
 
@@ -50,7 +51,7 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
 {
     const struct mr_engine_config *c = &engine->config;
     struct mr_runtime_usage usage;
-    uint32_t window = mr_runtime_window(c->workers, c->tokens);
+    uint32_t window = mr_engine_window(engine);
     uint32_t packets = engine->live ? MR_BURST_MAX : (window + 1) * MR_BURST_MAX;
 
     mr_runtime_usage(engine->runtime, &usage);
@@ -60,11 +61,12 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
         .packets = mr_dpdk_memory_bytes(packets),
         .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
         .flows = usage.contexts_bytes,
+        .device = mr_sites_memory(engine),
     };
     if (engine->live)
         mr_live_memory(engine->live, &plan->live);
     plan->all = plan->buffers + plan->tokens + plan->packets + plan->blocks + plan->flows +
-                plan->live.packets + plan->live.rings + plan->live.bursts;
+                plan->device + plan->live.packets + plan->live.rings + plan->live.bursts;
 }
 
 void mr_figures(const struct mr_engine *engine, struct mr_figures *f)

@@ -7,8 +7,8 @@
 #include "output/eve_text.h"
 
 struct mr_memory_plan {
-    uint64_t buffers, tokens, packets, blocks, flows; /* bytes at the most */
-    struct mr_live_memory live;                       /* of ports */
+    uint64_t buffers, tokens, packets, blocks, flows, device; /* bytes at the most */
+    struct mr_live_memory live;                               /* of ports */
     uint64_t all;
 };
 

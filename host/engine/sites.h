@@ -56,6 +56,9 @@ void mr_sites_close(struct mr_sites *sites);
 /* Adds what was counted at all sites, those that are gone included. */
 void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics);
 
+/* Bytes of the host's memory that their batches take, about. */
+uint64_t mr_sites_memory(const struct mr_engine *engine);
+
 /* For people: what goes where, and what came of it (after mr_metrics_refresh()). */
 void mr_sites_print(const struct mr_engine *engine, FILE *to);
 void mr_sites_print_work(const struct mr_engine *engine, FILE *to);

@@ -56,6 +56,16 @@ void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics)
         mr_metrics_add(metrics, values[i].counter, values[i].value);
 }
 
+uint64_t mr_sites_memory(const struct mr_engine *engine)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; engine->sites && i < engine->sites->n; i++)
+        if (engine->sites->list[i]->offload)
+            bytes += mr_offload_memory(engine->sites->list[i]->offload);
+    return bytes;
+}
+
 /* ---- for people ---- */
 
 static double share(uint64_t part, uint64_t all)

@@ -135,7 +135,7 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     const struct mr_engine_config *c = &engine->config;
     struct mr_runtime_usage usage;
     mr_runtime_usage(engine->runtime, &usage);
-    uint32_t window = mr_runtime_window(c->workers, c->tokens);
+    uint32_t window = mr_engine_window(engine);
     struct mr_memory_plan plan;
     mr_memory_plan(engine, &plan);
 
@@ -158,6 +158,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
             (unsigned long long)usage.context_bytes);
     if (engine->live)
         mr_live_print_plan(engine->live, to);
+    if (plan.device)
+        fprintf(to, "  %8.1f MiB batches for the device\n", (double)plan.device / 1048576);
     fprintf(to, "  %8.1f MiB altogether\n", (double)plan.all / 1048576);
     mr_sites_print(engine, to);
     fprintf(to, "dpdk        %s, no hugepages\n", mr_dpdk_version());

@@ -42,26 +42,30 @@ static bool stop_thread(struct mr_offload *o)
     uint64_t wait = o->config.late_ns < CLOSE_LEAST_NS  ? CLOSE_LEAST_NS
                     : o->config.late_ns > CLOSE_MOST_NS ? CLOSE_MOST_NS
                                                         : o->config.late_ns;
-    struct timespec at;
+    uint64_t until = mr_clock_ns() + wait + CALL_MOST_NS;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+    int code = 0;
 
     pthread_mutex_lock(&o->lock);
     o->stop = true;
-    o->stop_by_ns = mr_clock_ns() + wait;
+    o->stop_by_ns = until - CALL_MOST_NS;
     pthread_cond_signal(&o->work);
-    pthread_mutex_unlock(&o->lock);
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)((wait + CALL_MOST_NS) / 1000000000u);
-    if (!pthread_clockjoin_np(o->thread, NULL, CLOCK_MONOTONIC, &at))
-        return true;
-    pthread_mutex_lock(&o->lock);
-    if (o->config.log)
+    while (!o->ended && !code)
+        code = pthread_cond_timedwait(&o->done, &o->lock, &at);
+    bool ended = o->ended;
+    if (!ended && o->config.log)
         o->config.log(o->config.context, "a call of the device does not come back: it is given "
                                          "up, with its thread and memory");
-    o->config.log = NULL;
-    o->config.done = NULL;
+    if (!ended) {
+        o->config.log = NULL;
+        o->config.done = NULL;
+    }
     pthread_mutex_unlock(&o->lock);
-    pthread_detach(o->thread);
-    return false;
+    if (ended)
+        pthread_join(o->thread, NULL);
+    else
+        pthread_detach(o->thread);
+    return ended;
 }
 
 /* The device is still at a batch, and has not failed. */
@@ -313,6 +317,15 @@ void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *co
     pthread_mutex_lock(&offload->lock);
     *counters = offload->counters;
     pthread_mutex_unlock(&offload->lock);
+}
+
+uint64_t mr_offload_memory(const struct mr_offload *offload)
+{
+    const struct mr_offload_config *c = &offload->config;
+    uint64_t each = sizeof(struct mr_batch_message) + sizeof(uint64_t) + 16 +
+                    (uint64_t)MR_MATCHES_EACH * sizeof(struct mr_regex_match);
+
+    return c->n_slots * (c->bytes_max + c->messages_max * each);
 }
 
 void mr_offload_sum(struct mr_offload_counters *sum, const struct mr_offload_counters *counters)

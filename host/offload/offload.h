@@ -123,6 +123,8 @@ bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern);
 void mr_offload_checked(struct mr_offload *offload, uint32_t different);
 
 void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *counters);
+/* Bytes of the host's memory that its batches take, about; a device has as much again. */
+uint64_t mr_offload_memory(const struct mr_offload *offload);
 /* *sum += *counters */
 void mr_offload_sum(struct mr_offload_counters *sum, const struct mr_offload_counters *counters);
 

@@ -7,6 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#define MR_MATCHES_EACH 32u /* room in a batch: so many for each message */
+
 /* Who may touch a slot's batch: */
 enum mr_slot_state {
     MR_SLOT_FREE,
@@ -38,8 +40,8 @@ struct mr_offload {
     pthread_mutex_t lock;
     pthread_cond_t work, done;
     pthread_t thread;
-    bool has_lock, has_thread, stop;
-    uint64_t stop_by_ns; /* with stop: no longer is the device waited for */
+    bool has_lock, has_thread, stop, ended; /* ended: the thread */
+    uint64_t stop_by_ns;                    /* with stop: no longer is the device waited for */
 
     bool down;
     uint64_t retry_at_ns, retry_ns, turn_ns; /* turn: how long a batch takes, on average */

@@ -51,7 +51,7 @@ void mr_slots_close(struct mr_offload *o)
 enum mr_status mr_slots_open(struct mr_offload *o, struct mr_error *error)
 {
     struct mr_backend_config config = {o->config.set, o->config.bytes_max, o->config.messages_max,
-                                       32, 0};
+                                       MR_MATCHES_EACH, 0};
     enum mr_status status = every(o->config.faults.open, ++o->n_opens)
                                 ? fault(error, "no memory")
                                 : o->config.backend->open(&config, &o->state, error);
@@ -346,6 +346,8 @@ void *mr_submit_thread(void *memory)
         if (!next_closed(o))
             sleep_until(o, until);
     }
+    o->ended = true;
+    pthread_cond_broadcast(&o->done);
     pthread_mutex_unlock(&o->lock);
     return NULL;
 }

@@ -560,6 +560,10 @@ static void placement(void **state)
     assert_false(mr_placement_on_device(&p, 110000, 0)); /* 0.55 ms */
     assert_false(mr_placement_on_device(&p, 300000, 0));
     assert_int_equal(p.changes, 2);
+    assert_false(mr_placement_on_device(&p, 1000, 1500000)); /* what has waited counts as well */
+    assert_true(mr_placement_on_device(&p, 1000, 1700000));
+    assert_true(mr_placement_on_device(&p, 1000, 700000));
+    assert_false(mr_placement_on_device(&p, 1000, 500000));
     mr_placement_init(&p, MR_DEVICE_GPU, 2000000);
     assert_true(mr_placement_on_device(&p, 0, 0));
     mr_placement_init(&p, MR_DEVICE_CPU, 2000000);
