@@ -28,18 +28,20 @@ static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
         uint32_t *every;
     } kinds[] = {{"open", &faults->open}, {"launch", &faults->launch}, {"late", &faults->late},
                  {"lost", &faults->lost}, {"wrong", &faults->wrong},   {"stuck", &faults->stuck}};
-    char name[16] = "";
-    unsigned every = 1;
-    int end = 0;
+    bool good = !strncmp(text, "device:", 7);
+    const char *name = good ? text + 7 : text, *behind = name + strcspn(name, ":");
+    size_t len = (size_t)(behind - name);
+    unsigned long every = 1;
 
-    if (sscanf(text, "device:%15[a-z]%n", name, &end) == 1 && text[end] == ':')
-        end = sscanf(text, "device:%15[a-z]:every %u%n", name, &every, &end) == 2 ||
-                      sscanf(text, "device:%15[a-z]:%u%n", name, &every, &end) == 2
-                  ? end
-                  : 0;
-    for (size_t i = 0; end && !text[end] && every && i < sizeof kinds / sizeof *kinds; i++)
-        if (!strcmp(name, kinds[i].name)) {
-            *kinds[i].every = every;
+    if (good && *behind) {
+        char *end;
+        behind += strncmp(behind, ":every ", 7) ? 1 : 7;
+        every = strtoul(behind, &end, 10);
+        good = *behind >= '1' && *behind <= '9' && !*end && every <= UINT32_MAX;
+    }
+    for (size_t i = 0; good && i < sizeof kinds / sizeof *kinds; i++)
+        if (strlen(kinds[i].name) == len && !strncmp(name, kinds[i].name, len)) {
+            *kinds[i].every = (uint32_t)every;
             return MR_OK;
         }
     return mr_fail(error, MR_ERR_USAGE,
