@@ -582,9 +582,10 @@ int mr_cli_run(int argc, char **argv)
     a->config.injections = a->injections;
     a->config.programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
-    if (!a->config.log_folder && !a->config.event_types) {
-        a->config.log_folder = a->quiet ? NULL : "-";
-        a->config.event_types = "program";
+    if (!a->config.log_folder) {
+        a->config.log_folder = "-";
+        if (!a->config.event_types)
+            a->config.event_types = "program";
     }
     int code = run(a);
     free(a);
