@@ -4,14 +4,18 @@
 
 #include <string.h>
 
+#define MOST_WORD 1024 /* bytes of one, with its end */
+
 struct word {
     struct mr_mime_text charset, bytes;
     bool base64;
     const uint8_t *end;
 };
 
-/* =?charset?B?bytes?= at p. Blanks in the bytes are let through, as mailers do. */
-static bool word_at(const uint8_t *p, const uint8_t *end, struct word *word)
+/* =?charset?B?bytes?= at p. Blanks in the bytes are let through, as mailers do. *ends: the first ?=
+ * that was found behind an earlier word, so that nothing is looked through twice; NULL at first. */
+static bool word_at(struct mr_mime_decoder *d, const uint8_t *p, const uint8_t *end,
+                    const uint8_t **ends, struct word *word)
 {
     const uint8_t *charset = p + 2, *q = charset;
 
@@ -25,15 +29,17 @@ static bool word_at(const uint8_t *p, const uint8_t *end, struct word *word)
     const uint8_t *star = memchr(charset, '*', (size_t)(q - charset)); /* RFC 2231, 5: language */
     word->charset = mime_text(charset, (size_t)((star ? star : q) - charset));
     word->base64 = how == 'b';
-    const uint8_t *bytes = q + 3, *limit = end - bytes > 1024 ? bytes + 1024 : end;
-    for (q = bytes; q < limit && *q != '\n'; q++) {
-        if (*q == '?' && limit - q > 1 && q[1] == '=') {
-            word->bytes = mime_text(bytes, (size_t)(q - bytes));
-            word->end = q + 2;
-            return true;
-        }
+    const uint8_t *bytes = q + 3;
+    if (!*ends || *ends < bytes) {
+        *ends = memmem(bytes, (size_t)(end - bytes), "?=", 2);
+        *ends = *ends ? *ends : end;
+        d->result.work += (size_t)(*ends - bytes);
     }
-    return false;
+    if (*ends == end || *ends - bytes > MOST_WORD - 2)
+        return false;
+    word->bytes = mime_text(bytes, (size_t)(*ends - bytes));
+    word->end = *ends + 2;
+    return true;
 }
 
 /* Adds to the words that one conversion shall take: a character may be cut between two. */
@@ -103,6 +109,7 @@ void mime_words(struct mr_mime_decoder *d, struct mr_mime_text from)
     const uint8_t *p = from.ptr, *end = p + from.len, *begin = p;
     struct word word;
     struct mr_mime_text charset = mime_text(NULL, 0);
+    const uint8_t *ends = NULL;
     bool open = false; /* words in d->coded wait */
 
     value.data = mime_alloc(d, value.room);
@@ -112,7 +119,7 @@ void mime_words(struct mr_mime_decoder *d, struct mr_mime_text from)
         const uint8_t *q = memmem(p, (size_t)(end - p), "=?", 2);
         if (!q)
             break;
-        if (!word_at(q, end, &word)) {
+        if (!word_at(d, q, end, &ends, &word)) {
             mime_raise(d, MIME_BIT(INVALID_WORD));
             p = q + 2;
             continue;
