@@ -25,13 +25,14 @@ static const struct single singles[] = {
 /* Names that iconv knows, and what they stand for in mails: supersets, since mailers do not mind.
  */
 static const char *const multiple[MIME_CONVERTERS] = {
-    "GB18030", "BIG5-HKSCS", "CP932", "EUC-JP", "ISO-2022-JP-2", "UHC", "UTF-7", "UTF-16"};
+    "GB18030", "BIG5-HKSCS", "CP932", "EUC-JP", "ISO-2022-JP-2", "UHC", "UTF-7"};
 
 enum charset {
     ASCII = -1,
     UTF8 = -2,
     UNKNOWN = -3,
-    UTF16 = 100 + 7,
+    UTF16LE = -4,
+    UTF16BE = -5,
     MULTIPLE = 100, /* + index in multiple; below: index in singles */
 };
 
@@ -93,9 +94,6 @@ static const struct alias {
     {"uhc", "UHC"},
     {"utf7", "UTF-7"},
     {"unicode11utf7", "UTF-7"},
-    {"utf16", "UTF-16"},
-    {"utf16le", "UTF-16"},
-    {"utf16be", "UTF-16"},
 };
 
 bool mime_charsets_open(struct mr_mime_decoder *d)
@@ -297,6 +295,43 @@ static struct mr_mime_text by_iconv(struct mr_mime_decoder *d, iconv_t converter
     return mime_text(to->data, to->len);
 }
 
+static uint32_t unit(const uint8_t *in, bool big)
+{
+    return big ? (uint32_t)(in[0] << 8 | in[1]) : (uint32_t)(in[1] << 8 | in[0]);
+}
+
+/* By itself, since glibc's converter keeps the byte order of the text before. A byte order mark
+ * counts more than the name; without either it is as Windows writes it. */
+static struct mr_mime_text by_utf16(struct mr_mime_decoder *d, const uint8_t *in, size_t n,
+                                    bool big)
+{
+    if (!mime_room(d, &d->utf8, 3 * (n / 2 + 1)))
+        return no_text(d);
+    uint8_t *out = d->utf8.data;
+    size_t i = 0;
+    if (n >= 2 && (unit(in, true) == 0xfeff || unit(in, false) == 0xfeff)) {
+        big = unit(in, true) == 0xfeff;
+        i = 2;
+    }
+    while (i < n) {
+        uint32_t code = n - i > 1 ? unit(in + i, big) : 0xd800, low;
+        i += n - i > 1 ? 2 : 1;
+        if (code >= 0xd800 && code < 0xe000) {
+            low = code < 0xdc00 && n - i > 1 ? unit(in + i, big) : 0;
+            if (low >= 0xdc00 && low < 0xe000) {
+                code = 0x10000 + ((code - 0xd800) << 10 | (low - 0xdc00));
+                i += 2;
+            } else {
+                mime_raise(d, MIME_BIT(INVALID_CHARACTER));
+                code = 0xfffd;
+            }
+        }
+        out += mime_put_utf8(out, code);
+    }
+    d->utf8.len = (size_t)(out - d->utf8.data);
+    return mime_text(d->utf8.data, d->utf8.len);
+}
+
 static int known(const char *name)
 {
     for (unsigned i = 0; i < N_SINGLES; i++)
@@ -325,6 +360,10 @@ static int charset_of(struct mr_mime_text name)
         return ASCII;
     if (!strcmp(plain, "utf8"))
         return UTF8;
+    if (!strcmp(plain, "utf16") || !strcmp(plain, "utf16le"))
+        return UTF16LE;
+    if (!strcmp(plain, "utf16be"))
+        return UTF16BE;
     if (!strcmp(plain, "iso88591"))
         return WINDOWS_1252;
     for (unsigned i = 0; i < sizeof aliases / sizeof *aliases; i++)
@@ -344,7 +383,7 @@ struct mr_mime_text mime_to_utf8(struct mr_mime_decoder *d, struct mr_mime_text 
         mime_raise(d, MIME_BIT(UNKNOWN_CHARSET));
     if (id >= MULTIPLE) {
         iconv_t converter = d->converters[id - MULTIPLE];
-        /* of these only UTF-7, UTF-16 and ISO-2022 are other than they look where all is 7-bit */
+        /* of these only UTF-7 and ISO-2022 are other than they look where all is 7-bit */
         bool shifts = id >= MULTIPLE + 4 && id != MULTIPLE + 5;
         if (ascii && !shifts)
             return mime_text(in, n);
@@ -353,6 +392,8 @@ struct mr_mime_text mime_to_utf8(struct mr_mime_decoder *d, struct mr_mime_text 
         mime_raise(d, MIME_BIT(UNKNOWN_CHARSET));
         id = UNKNOWN;
     }
+    if (id == UTF16LE || id == UTF16BE)
+        return by_utf16(d, in, n, id == UTF16BE);
     if (ascii)
         return mime_text(in, n);
     if (id >= 0)

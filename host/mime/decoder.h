@@ -13,7 +13,7 @@
 #define MIME_MAX_DEPTH    254u
 #define MIME_MAX_BOUNDARY 254u
 #define MIME_BUCKETS      256u
-#define MIME_CONVERTERS   8u
+#define MIME_CONVERTERS   7u
 
 #define MIME_BIT(name)    ((uint64_t)1 << MR_MIME_##name)
 
