@@ -131,7 +131,7 @@ static struct mr_mime_text describe(struct mr_mime_decoder *d, struct mr_mime_pa
             encoding_of(d, part, header->raw);
         else if (which == DISPOSITION)
             mime_disposition(d, part, header->raw);
-        else if (which == ID && header->raw.len > 2 && header->raw.ptr[0] == '<')
+        else if (which == ID && header->value.len > 2 && header->value.ptr[0] == '<')
             part->content_id = mime_text(header->value.ptr + 1, header->value.len - 2);
     }
     return boundary;
@@ -239,8 +239,12 @@ static void end_parts(struct reading *r, uint32_t part, const uint8_t *where)
     struct mr_mime_decoder *d = r->d;
 
     while (d->n_open && d->open[d->n_open - 1] != part) {
-        struct mr_mime_part *p = &d->parts[d->open[--d->n_open]];
+        uint32_t i = d->open[--d->n_open];
+        struct mr_mime_part *p = &d->parts[i], *last = &d->parts[d->result.n_parts - 1];
         p->body.len = where > p->body.ptr ? (uint32_t)(where - p->body.ptr) : 0;
+        /* a uuencoded file in it took the line end that is the delimiter's */
+        if (last > p && last->parent == i && last->body.ptr + last->body.len > where)
+            last->body.len = where > last->body.ptr ? (uint32_t)(where - last->body.ptr) : 0;
     }
     r->leaf = NO_PART;
     r->uu = NULL;
@@ -319,7 +323,8 @@ static void uu_line(struct reading *r, const uint8_t *line, const uint8_t *stop,
         p->body = mime_text(begin, (size_t)(next - begin));
         struct mr_mime_text name =
             mime_to_utf8(d, mime_text(NULL, 0), r->uu_name.ptr, r->uu_name.len);
-        p->filename = mime_keep(d, name.ptr, name.len < 255 ? name.len : 255);
+        mime_cut_filename(d, &name);
+        p->filename = mime_keep(d, name.ptr, name.len);
     } else if (r->uu && mime_uu_claim(line, stop) < 0) {
         r->uu = NULL;
     }
@@ -362,7 +367,8 @@ static void fix_hidden(struct mr_mime_decoder *d)
     for (uint32_t i = 0; i < d->result.n_hidden; i++) {
         uint32_t at = d->hides[i].at;
         uint32_t end = i + 1 < d->result.n_hidden ? d->hides[i + 1].at : (uint32_t)d->hidden.len;
-        d->hides[i].text = mime_text(d->hidden.data + at, end - at);
+        /* also without any: all hidden text begins where the first does */
+        d->hides[i].text = (struct mr_mime_text){d->hidden.data + at, end - at};
     }
 }
 

@@ -133,6 +133,8 @@ void mime_content_type(struct mr_mime_decoder *d, struct mr_mime_part *part,
                        struct mr_mime_text value, struct mr_mime_text *boundary);
 void mime_disposition(struct mr_mime_decoder *d, struct mr_mime_part *part,
                       struct mr_mime_text value);
+/* At most 255 bytes, whole characters; raises MR_MIME_LONG_FILENAME. */
+void mime_cut_filename(struct mr_mime_decoder *d, struct mr_mime_text *name);
 
 /* ---- decode.c ---- */
 

@@ -224,15 +224,20 @@ static struct mr_mime_text lower(struct mr_mime_decoder *d, struct mr_mime_text 
     return mime_text(out, out ? from.len : 0);
 }
 
+void mime_cut_filename(struct mr_mime_decoder *d, struct mr_mime_text *name)
+{
+    if (name->len <= LONG_FILENAME)
+        return;
+    mime_raise(d, MIME_BIT(LONG_FILENAME));
+    name->len = LONG_FILENAME;
+    while (name->len && (name->ptr[name->len] & 0xc0) == 0x80)
+        name->len--;
+}
+
 static void set_filename(struct mr_mime_decoder *d, struct mr_mime_part *part,
                          struct mr_mime_text name)
 {
-    if (name.len > LONG_FILENAME) {
-        mime_raise(d, MIME_BIT(LONG_FILENAME));
-        name.len = LONG_FILENAME;
-        while (name.len && (name.ptr[name.len] & 0xc0) == 0x80)
-            name.len--;
-    }
+    mime_cut_filename(d, &name);
     if (name.len)
         part->filename = name;
 }

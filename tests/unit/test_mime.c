@@ -357,6 +357,65 @@ static int teardown(void **state)
     return 0;
 }
 
+/* A uuencoded file right before a delimiter: the line end between them is the delimiter's. */
+static void test_uuencoded_file_at_end(void **state)
+{
+    (void)state;
+    const struct mr_mime *m = mail("Content-Type: multipart/mixed; boundary=b\n\n--b\n\n"
+                                   "see\nbegin 644 x\n!80``\n`\nend\n--b--\n");
+    assert_int_equal(m->n_parts, 3);
+    assert_text(m->parts[2].filename, "x");
+    assert_text(m->text, "see\n");
+    m = mail("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+             "begin 644 x\r\n!80``\r\n`\r\nend\r\n--b\r\n\r\nrest\r\n--b--\r\n");
+    assert_int_equal(m->n_parts, 4);
+    assert_true(m->parts[2].body.ptr + m->parts[2].body.len ==
+                m->parts[1].body.ptr + m->parts[1].body.len);
+    assert_text(m->text, "rest");
+    char text[400], name[260];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = 0;
+    memcpy(name + 254, "\xc3\xa4", 2);
+    snprintf(text, sizeof text, "Subject: x\n\nbegin 644 %s\n!80``\n`\nend\n", name);
+    m = mail(text);
+    assert_int_equal(m->parts[1].filename.len, 254);
+    assert_anomalies(m, BIT(LONG_FILENAME));
+}
+
+/* Words may decode to nothing, so that less is left of a value than stands there. */
+static void test_short_content_id(void **state)
+{
+    (void)state;
+    const struct mr_mime *m = mail("Content-ID: <=?utf-8?q?\?=\n\n");
+    assert_text(m->parts[0].content_id, "");
+    m = mail("Content-ID: <a@b>\n\n");
+    assert_text(m->parts[0].content_id, "a@b");
+}
+
+/* The byte order of a mail is its own: no mail before it matters. */
+static void test_utf16(void **state)
+{
+    static const char big[] = "Content-Type: text/plain; charset=utf-16\n\n\xfe\xff\0a\0\xe4";
+    static const char little[] = "Content-Type: text/plain; charset=utf-16\n\n\xff\xfe"
+                                 "a\0\xe4";
+    static const char none[] = "Content-Type: text/plain; charset=utf-16le\n\na\0\xe4";
+    static const char marked[] = "Content-Type: text/plain; charset=utf-16be\n\n\0a\0\xe4";
+    static const char pairs[] = "Content-Type: text/plain; charset=utf-16be\n\n"
+                                "\xd8\x3d\xde\0\xd8\x3d\0a\xde\0\0";
+    (void)state;
+
+    for (int i = 0; i < 2; i++) {
+        assert_text(read_mail(big, sizeof big - 1)->text, "a\xc3\xa4");
+        assert_text(read_mail(little, sizeof little)->text, "a\xc3\xa4");
+        assert_text(read_mail(none, sizeof none)->text, "a\xc3\xa4");
+        assert_text(read_mail(marked, sizeof marked - 1)->text, "a\xc3\xa4");
+    }
+    const struct mr_mime *m = read_mail(pairs, sizeof pairs - 1);
+    assert_text(m->text, "\xf0\x9f\x98\x80\xef\xbf\xbd"
+                         "a\xef\xbf\xbd\xef\xbf\xbd");
+    assert_true(m->anomalies & BIT(INVALID_CHARACTER));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,7 +423,8 @@ int main(void)
         cmocka_unit_test(test_parameters), cmocka_unit_test(test_multipart),
         cmocka_unit_test(test_encodings),  cmocka_unit_test(test_uuencoded_files),
         cmocka_unit_test(test_charsets),   cmocka_unit_test(test_long),
-        cmocka_unit_test(test_digest),
+        cmocka_unit_test(test_digest),     cmocka_unit_test(test_uuencoded_file_at_end),
+        cmocka_unit_test(test_utf16),      cmocka_unit_test(test_short_content_id),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

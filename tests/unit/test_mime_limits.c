@@ -108,6 +108,13 @@ static void open_words(struct text *t, unsigned n)
     repeat(t, "=?utf-8?q?", n);
 }
 
+/* Each could end where the next but 150 begin. */
+static void endless_words(struct text *t, unsigned n)
+{
+    add(t, "Subject: ");
+    repeat(t, "=?a?q?x", n);
+}
+
 static void many_parameters(struct text *t, unsigned n)
 {
     add(t, "Content-Type: text/plain");
@@ -200,6 +207,7 @@ static const struct bomb {
     {"fields", many_fields, MR_MIME_TOO_MANY_HEADERS, 20000},
     {"a folded field", folded_field, MR_MIME_LONG_HEADER_VALUE, 200000},
     {"words that do not end", open_words, MR_MIME_INVALID_WORD, 50000},
+    {"endless words", endless_words, MR_MIME_INVALID_WORD, 50000},
     {"parameters", many_parameters, MR_MIME_TOO_MANY_PARAMETERS, 20000},
     {"comments that do not end", open_comments, MR_MIME_LONG_LINE, 200000},
     {"soft line breaks", quoted_ends, MR_MIME_INVALID_QP, 50000},
@@ -330,6 +338,30 @@ static void test_no_memory(void **state)
     mr_mime_close(d);
 }
 
+/* Hidden text that there is no memory for, then some that there is room for. */
+static void test_hidden_no_memory(void **state)
+{
+    struct pool pool = {.cap = 0};
+    struct mr_mime_memory memory = {&pool, get, put};
+    struct mr_mime_decoder *d = mr_mime_open(NULL);
+    struct text text = {0};
+    (void)state;
+
+    html_head(&text);
+    add(&text, "<b hidden>");
+    repeat(&text, "0123456789", 1000);
+    add(&text, "</b>seen<b hidden>hidden</b>");
+    const struct mr_mime *m = mr_mime_decode(d, &memory, (const uint8_t *)text.bytes, text.len);
+    assert_true(m->anomalies >> MR_MIME_NO_MEMORY & 1);
+    assert_int_equal(m->n_hidden, 2);
+    assert_int_equal(m->hidden[0].text.len, 0);
+    /* all of it begins where the first does: f_mimeHidden reads it so */
+    assert_ptr_equal(m->hidden[0].text.ptr + m->hidden[1].at, m->hidden[1].text.ptr);
+    assert_memory_equal(m->hidden[1].text.ptr, "hidden", 6);
+    mr_mime_close(d);
+    free(text.bytes);
+}
+
 /* More text than the limit: as much as fits, up to a whole character. */
 static void test_text_limit(void **state)
 {
@@ -347,9 +379,8 @@ static void test_text_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_linear),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_linear),     cmocka_unit_test(test_small),
+        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_hidden_no_memory),
         cmocka_unit_test(test_text_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
