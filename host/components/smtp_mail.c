@@ -110,7 +110,8 @@ static void add_link(struct mr_buffer **note, const struct mr_smtp_reading *r,
     add(note, r, MR_SMTP_FIELD_URL, url);
 }
 
-static void add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
+/* False: there is no room for its event. */
+static bool add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
                      const struct mr_mime_part *part, bool truncated)
 {
     const struct mr_mail_settings *settings = mr_mail_settings(r->call);
@@ -123,7 +124,7 @@ static void add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
     struct mr_mime_digest digest;
 
     if (!settings->extract && !mr_event_wanted(r->call, "fileinfo"))
-        return;
+        return true;
     mr_mime_part_digest(part, which, &digest);
     file.size = digest.size;
     memcpy(file.md5, digest.md5, sizeof file.md5);
@@ -133,7 +134,7 @@ static void add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
         file.stored = extract(r, part, digest.sha256, "");
     memcpy(bytes, &file, sizeof file);
     memcpy(bytes + sizeof file, part->filename.ptr, name);
-    mr_smtp_header_add(note, r->memory, MR_SMTP_FIELD_FILE, bytes, sizeof file + name);
+    return mr_smtp_header_add(note, r->memory, MR_SMTP_FIELD_FILE, bytes, sizeof file + name);
 }
 
 static void add_decoded(struct mr_buffer **note, const struct mr_smtp_reading *r,
@@ -150,14 +151,18 @@ static void add_decoded(struct mr_buffer **note, const struct mr_smtp_reading *r
 static void add_parts(struct mr_buffer **note, const struct mr_smtp_reading *r,
                       const struct mr_mime *mime, bool incomplete)
 {
+    bool all = true;
+
     for (uint32_t i = 0; i < mime->n_parts; i++) {
         const struct mr_mime_part *part = &mime->parts[i];
         if (!part->is_file)
             continue;
         add(note, r, MR_SMTP_FIELD_ATTACHMENT, part->filename);
-        add_file(note, r, part,
-                 incomplete && part->body.ptr + part->body.len == mime->mail + mime->len);
+        all &= add_file(note, r, part,
+                        incomplete && part->body.ptr + part->body.len == mime->mail + mime->len);
     }
+    if (!all)
+        mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_FILES");
 }
 
 struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const uint8_t *mail,
