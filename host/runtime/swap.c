@@ -186,7 +186,10 @@ static void change_worker(struct mr_worker *a, struct mr_worker *b)
 {
     struct mr_deque deque;
 
-    memcpy(&deque, &a->deque, sizeof deque); /* both are empty */
+    /* lanes and gates with nothing to do may stand there (who delivers schedules a lane after its
+     * ticket is in): they go with their plan */
+    atomic_store_explicit(&a->mail, NULL, memory_order_relaxed);
+    memcpy(&deque, &a->deque, sizeof deque);
     memcpy(&a->deque, &b->deque, sizeof deque);
     memcpy(&b->deque, &deque, sizeof deque);
     CHANGE_PLACES(const struct mr_plan *, a->exec.plan, b->exec.plan);

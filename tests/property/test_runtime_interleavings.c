@@ -224,6 +224,37 @@ static void any_interleaving_gives_the_same(void **state)
         }
 }
 
+/* A lane that was sent after its last work was done lies in the mail of a worker that gathers with
+ * the others: the lane goes with its plan. */
+static void installed(void *user)
+{
+    (void)user;
+}
+
+static void a_swap_leaves_no_lane_in_the_mail(void **state)
+{
+    struct runtime_case c = cases[1];
+    struct mr_error error = {0};
+    (void)state;
+
+    c.setting.workers = 1;
+    expect(&c);
+    runtime_set_up(&c);
+    struct mr_plan *plan = plan_of(c.program);
+    struct mr_worker *worker = &c.runtime->workers[0];
+    struct mr_lane *lane = &c.runtime->phases[1].lanes[0];
+    atomic_store(&lane->scheduled, 1);
+    mr_worker_send(worker, lane, 0);
+    assert_int_equal(mr_runtime_swap(c.runtime, plan, installed, NULL, &error), MR_OK);
+    assert_null(atomic_load(&worker->mail));
+    c.rig.plan = plan;
+    runtime_thread(&c, 0);
+    assert_true(runtime_check(&c));
+    runtime_tear_down(&c);
+    mr_plan_free(plan);
+    forget(&c);
+}
+
 /* ---- broken on purpose ---- */
 
 #ifndef SAMPLE
@@ -309,6 +340,7 @@ int main(void)
         return 0;
     }
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_swap_leaves_no_lane_in_the_mail),
         cmocka_unit_test(any_interleaving_gives_the_same),
 #ifndef SAMPLE
         cmocka_unit_test(what_is_broken_is_found_out),
