@@ -92,11 +92,9 @@ static void install(void *user)
     struct mr_plan *old = engine->plan;
     struct mr_program *programs[MR_MAX_PROGRAMS];
     struct mr_alarms *alarms = engine->alarms;
-    struct mr_sites *sites = engine->sites;
     uint32_t n = engine->n_programs;
 
-    engine->sites = change->sites;
-    change->sites = sites;
+    change->sites = mr_sites_install(engine, change->sites);
     mr_alarms_carry(change->alarms, alarms);
     engine->alarms = change->alarms;
     change->alarms = alarms;

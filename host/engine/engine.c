@@ -218,7 +218,6 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     memset(engine, 0, sizeof *engine);
     pthread_mutex_init(&engine->change_lock, NULL);
-    pthread_mutex_init(&engine->offload_lock, NULL);
     engine->config = *config;
     engine->started_ns = started_ns;
     enum mr_status status = settle(engine, error);
@@ -272,7 +271,6 @@ void mr_engine_free(struct mr_engine *engine)
     free(engine->tops);
     free(engine->event_type_text);
     pthread_mutex_destroy(&engine->change_lock);
-    pthread_mutex_destroy(&engine->offload_lock);
     free(engine);
 }
 

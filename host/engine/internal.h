@@ -72,7 +72,6 @@ struct mr_engine {
     struct mr_runtime *runtime;
     struct mr_engine_device device;
     struct mr_sites *sites;                  /* NULL: nothing goes to a device */
-    pthread_mutex_t offload_lock;            /* of: */
     struct mr_offload_counters past_offload; /* of sites that are gone */
     struct mr_writer *writer;
     const struct mr_actuator *actuator;

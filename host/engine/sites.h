@@ -50,7 +50,11 @@ enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
 enum mr_status mr_sites_open(struct mr_sites **sites, struct mr_engine *engine,
                              const struct mr_plan *plan, const struct mr_sites *before,
                              struct mr_error *error);
-/* NULL is allowed. What the counters say is added to engine->past_offload. */
+/* Puts `sites` in the place of those of the engine, which it gives back; what nobody shares of them
+ * goes on counting no more: what it has counted is added to engine->past_offload. While no worker
+ * works. */
+struct mr_sites *mr_sites_install(struct mr_engine *engine, struct mr_sites *sites);
+/* NULL is allowed. */
 void mr_sites_close(struct mr_sites *sites);
 
 /* Adds what was counted at all sites, those that are gone included. */

@@ -12,15 +12,25 @@ void mr_site_count(const struct mr_site *site, struct mr_offload_counters *sum)
     mr_offload_sum(sum, &own);
 }
 
+struct mr_sites *mr_sites_install(struct mr_engine *engine, struct mr_sites *sites)
+{
+    struct mr_sites *before = engine->sites;
+
+    /* at once: closing them may take seconds, and counters never go back */
+    for (uint32_t i = 0; before && i < before->n; i++)
+        if (before->list[i]->owners == 1)
+            mr_site_count(before->list[i], &engine->past_offload);
+    engine->sites = sites;
+    return before;
+}
+
 void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics)
 {
     struct mr_offload_counters c;
 
-    pthread_mutex_lock(&engine->offload_lock);
     c = engine->past_offload;
     for (uint32_t i = 0; engine->sites && i < engine->sites->n; i++)
         mr_site_count(engine->sites->list[i], &c);
-    pthread_mutex_unlock(&engine->offload_lock);
     const struct {
         enum mr_counter counter;
         uint64_t value;

@@ -250,13 +250,8 @@ static void release(struct mr_site *site)
 {
     if (!site || --site->owners)
         return;
-    if (site->offload) {
-        pthread_mutex_lock(&site->engine->offload_lock);
-        mr_site_count(site, &site->engine->past_offload);
-        pthread_mutex_unlock(&site->engine->offload_lock);
-        if (!mr_offload_close(site->offload))
-            return; /* its thread may look at all of this */
-    }
+    if (site->offload && !mr_offload_close(site->offload))
+        return; /* its thread may look at all of this */
     mr_regex_set_free(&site->set);
     pthread_mutex_destroy(&site->lock);
     free(site->parts);
