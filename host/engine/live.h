@@ -133,6 +133,8 @@ void mr_live_memory(const struct mr_live *live, struct mr_live_memory *memory);
 /* Adds all counters, after asking the devices for what they dropped, and looks whether the account
  * of each queue makes sense. One thread at a time: the output turn, or after the run. */
 void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum);
+/* The same without asking the devices: their drops as of the last time. Any thread. */
+void mr_live_counted(const struct mr_live *live, struct mr_metrics *sum);
 uint64_t mr_live_now_ns(const struct mr_live *live); /* packet time */
 
 /* The account of queue `i`, counted over all ports; false behind the last one. Any thread; while

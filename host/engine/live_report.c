@@ -89,15 +89,21 @@ static void look_at_accounts(struct mr_live *live)
     }
 }
 
-void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
+void mr_live_counted(const struct mr_live *live, struct mr_metrics *sum)
 {
     for (uint32_t i = 0; i < live->n_ports; i++)
         for (uint32_t q = 0; q < live->ports[i].n_rx; q++) {
-            struct mr_rx *rx = &live->ports[i].rx[q];
-            ask_device(live, &live->ports[i], rx);
-            mr_metrics_sum(sum, &rx->metrics);
-            mr_metrics_sum(sum, &rx->device);
+            mr_metrics_sum(sum, &live->ports[i].rx[q].metrics);
+            mr_metrics_sum(sum, &live->ports[i].rx[q].device);
         }
+}
+
+void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
+{
+    for (uint32_t i = 0; i < live->n_ports; i++)
+        for (uint32_t q = 0; q < live->ports[i].n_rx; q++)
+            ask_device(live, &live->ports[i], &live->ports[i].rx[q]);
+    mr_live_counted(live, sum);
     look_at_accounts(live);
 }
 

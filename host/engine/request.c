@@ -1,6 +1,6 @@
 /* The commands of `millrace ctl`: from words to calls of the engine, and what came of it as JSON.
  */
-#include "engine/internal.h"
+#include "engine/sites.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -95,6 +95,9 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
     struct mr_runtime_usage usage;
 
     mr_runtime_metrics(engine->runtime, &sum);
+    if (engine->live)
+        mr_live_counted(engine->live, &sum);
+    mr_sites_metrics(engine, &sum);
     mr_runtime_usage(engine->runtime, &usage);
     put_count(g, "workers", usage.workers);
     put_count(g, "bursts_in_flight", usage.tokens_in_flight);

@@ -57,7 +57,8 @@ struct mr_sites *mr_sites_install(struct mr_engine *engine, struct mr_sites *sit
 /* NULL is allowed. */
 void mr_sites_close(struct mr_sites *sites);
 
-/* Adds what was counted at all sites, those that are gone included. */
+/* Adds what was counted at all sites, those that are gone included. In the output turn, after the
+ * run, or in the thread that changes programs. */
 void mr_sites_metrics(struct mr_engine *engine, struct mr_metrics *metrics);
 
 /* Bytes of the host's memory that their batches take, about. */
