@@ -1,9 +1,11 @@
 /* Contexts: an open table of hash tags over a range of contexts, a clock for eviction, and a wheel
  * of one-second slots.
  *
- * Looking up touches one line of tags and the first line of the context. The table of tags has its
- * full size from the start, since growing would halt the lane; the pages of both ranges are taken
- * as they are touched. */
+ * Looking up touches one line of tags and the first line of the context. The table of tags begins
+ * small, so that few flows have their tags on few pages, and becomes eight times as large when it
+ * is three quarters full: only the tags are moved, from one place to eight that go on in order, so
+ * that the lane halts seldom and not for long. The pages of all ranges are taken as they are
+ * touched. */
 #include "runtime/context.h"
 
 #include <string.h>
@@ -14,7 +16,9 @@
 #define PAGE_BYTES    4096u
 #define HUGE_BYTES    ((uint64_t)2 << 20)
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
-#define SPARE         256u  /* contexts that ended in the batch under way: one a row */
+#define SPARE         256u   /* contexts that ended in the batch under way: one a row */
+#define FIRST_ENTRIES 32768u /* or fewer: a table grows in whole steps */
+#define GROWTH        8u
 #define HAND_STEPS    128u  /* for one eviction */
 #define FIRST_SLOTS   256u  /* bytes of slots that are asked for with the key */
 #define SWEEP_STEPS   1024u /* timers or contexts looked at in a slice */
@@ -44,20 +48,31 @@ static uint64_t stride_of(uint32_t context_bytes, uint32_t row_bytes)
     return up(up(sizeof(struct mr_context) + context_bytes, LINE) + row_bytes, PAIR);
 }
 
-static uint64_t entries_bytes(uint64_t max_contexts)
+/* What the table begins with, when n is what it grows to. */
+static uint64_t first_entries(uint64_t n)
 {
-    return up(n_entries(max_contexts) * sizeof(uint64_t), PAGE_BYTES);
+    while (n > FIRST_ENTRIES)
+        n /= GROWTH;
+    return n;
 }
 
-/* A bit for each page of entries. */
-static uint64_t written_bytes(uint64_t max_contexts)
+static uint64_t stage_bytes(uint64_t n)
 {
-    return up(entries_bytes(max_contexts) / PAGE_BYTES / 8 + 1, PAGE_BYTES);
+    return up(n * sizeof(uint64_t), PAGE_BYTES);
+}
+
+/* Of all sizes, which lie one behind another. */
+static uint64_t entries_bytes(uint64_t max_contexts)
+{
+    uint64_t most = n_entries(max_contexts), bytes = 0;
+    for (uint64_t n = first_entries(most); n <= most; n *= GROWTH)
+        bytes += stage_bytes(n);
+    return bytes;
 }
 
 uint64_t mr_contexts_bytes(uint64_t max_contexts, uint32_t context_bytes, uint32_t row_bytes)
 {
-    return entries_bytes(max_contexts) + written_bytes(max_contexts) +
+    return entries_bytes(max_contexts) +
            (max_contexts + spare(max_contexts)) * stride_of(context_bytes, row_bytes);
 }
 
@@ -69,7 +84,8 @@ enum mr_status mr_contexts_init(struct mr_context_table *table, uint64_t max_con
     if (!max_contexts)
         max_contexts = 1;
     *table = (struct mr_context_table){
-        .mask = n_entries(max_contexts) - 1,
+        .mask = first_entries(n_entries(max_contexts)) - 1,
+        .most = n_entries(max_contexts) - 1,
         .mapped_bytes = mr_contexts_bytes(max_contexts, context_bytes, row_bytes),
         .context_bytes = context_bytes,
         .row_bytes = row_bytes,
@@ -86,10 +102,19 @@ enum mr_status mr_contexts_init(struct mr_context_table *table, uint64_t max_con
 
 void mr_contexts_free(struct mr_context_table *table)
 {
-    if (table->entries)
-        munmap(table->entries, table->mapped_bytes);
+    if (table->memory)
+        munmap(table->memory, table->mapped_bytes);
+    table->memory = NULL;
     table->entries = NULL;
     table->contexts = NULL;
+}
+
+/* For what lies between, where it holds more than one. */
+static void want_large_pages(uint8_t *begin, uint8_t *end)
+{
+    uint8_t *first = begin + (up((uintptr_t)begin, HUGE_BYTES) - (uintptr_t)begin);
+    if (first < end && (uint64_t)(end - first) > HUGE_BYTES)
+        (void)madvise(first, (size_t)(end - first) / PAGE_BYTES * PAGE_BYTES, MADV_HUGEPAGE);
 }
 
 /* Takes the addresses. Where contexts become many, large pages: behind the first ones, so that
@@ -100,12 +125,10 @@ static bool map(struct mr_context_table *table)
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return false;
+    table->memory = memory;
     table->entries = (uint64_t *)(void *)memory;
-    table->written = (uint64_t *)(void *)(memory + entries_bytes(table->max_contexts));
-    table->contexts = (uint8_t *)table->written + written_bytes(table->max_contexts);
-    uint64_t offset = up((uintptr_t)table->contexts + HUGE_BYTES, HUGE_BYTES) - (uintptr_t)memory;
-    if (offset + HUGE_BYTES < table->mapped_bytes)
-        (void)madvise(memory + offset, table->mapped_bytes - offset, MADV_HUGEPAGE);
+    table->contexts = memory + entries_bytes(table->max_contexts);
+    want_large_pages(table->contexts + HUGE_BYTES, memory + table->mapped_bytes);
     return true;
 }
 
@@ -121,28 +144,11 @@ static inline uint64_t place_of(const struct mr_context_table *table, uint64_t e
     return entry >> 32 & table->mask;
 }
 
-/* Pages that hold no entry are not even read: the system would give a page of zeros for it, which
- * the first entry has to replace, and tell all other cores to forget it. */
-static inline bool is_written(const struct mr_context_table *table, uint64_t place)
-{
-    uint64_t page = place / (PAGE_BYTES / sizeof(uint64_t));
-    return table->written[page / 64] >> page % 64 & 1;
-}
-
-static inline void will_write(struct mr_context_table *table, uint64_t place)
-{
-    uint64_t page = place / (PAGE_BYTES / sizeof(uint64_t));
-    if (is_written(table, place))
-        return;
-    table->written[page / 64] |= 1ull << page % 64;
-    *(volatile uint64_t *)&table->entries[place] = 0;
-}
-
 /* Where a search for the tag begins; false: there is nothing to be found. */
 static inline bool begin_search(const struct mr_context_table *table, uint64_t tag, uint64_t *place)
 {
     *place = place_of(table, tag);
-    return table->entries && is_written(table, *place);
+    return table->entries;
 }
 
 /* The entry of a hash starts as this; its lower half is 1 + index. */
@@ -252,9 +258,29 @@ void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struc
 static void insert(struct mr_context_table *table, uint64_t hash, uint32_t index)
 {
     uint64_t i = place_of(table, hash);
-    for (will_write(table, i); table->entries[i]; will_write(table, i))
+    while (table->entries[i])
         i = (i + 1) & table->mask;
     table->entries[i] = tag_of(hash) | (index + 1);
+}
+
+/* To the next size. */
+static void grow(struct mr_context_table *table)
+{
+    uint64_t *old = table->entries, n = table->mask + 1, bytes = stage_bytes(n);
+    uint64_t *entries = old + bytes / sizeof *old, mask = n * GROWTH - 1;
+
+    want_large_pages((uint8_t *)entries, (uint8_t *)entries + stage_bytes(mask + 1));
+    table->entries = entries;
+    table->mask = mask;
+    for (uint64_t i = 0; i < n; i++) {
+        if (!old[i])
+            continue;
+        uint64_t to = place_of(table, old[i]);
+        while (entries[to])
+            to = (to + 1) & mask;
+        entries[to] = old[i];
+    }
+    (void)madvise(old, bytes, MADV_DONTNEED);
 }
 
 static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
@@ -276,6 +302,8 @@ static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
         c->index = table->n_made++;
     }
     c->key.hash = hash;
+    if (table->n_contexts >= (table->mask + 1) / 4 * 3 && table->mask < table->most)
+        grow(table);
     insert(table, hash, c->index);
     c->in_table = true;
     table->n_contexts++;

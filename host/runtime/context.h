@@ -54,9 +54,9 @@ struct mr_saved_row {
 
 struct mr_context_table {
     uint64_t *entries; /* [mask + 1]: upper half of the hash, and 1 + index; 0: free */
-    uint64_t *written; /* a bit for each page of entries: in the others there is none */
     uint8_t *contexts; /* [capacity] */
-    uint64_t mask, mapped_bytes;
+    uint8_t *memory;   /* of both */
+    uint64_t mask, most, mapped_bytes; /* most: what mask grows to */
     uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
     uint32_t stride, row_offset;
     uint32_t max_contexts, n_contexts;

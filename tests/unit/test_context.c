@@ -123,6 +123,44 @@ static void crowded_tables_find_the_right_one(void **state)
     mr_contexts_free(&table);
 }
 
+#define MANY 60000u
+
+static uint64_t hash_of(uint32_t i)
+{
+    return (i + 1) * 0x9e3779b97f4a7c15u;
+}
+
+static void all_is_found_while_the_table_grows(void **state)
+{
+    static struct mr_context *made[MANY];
+    struct mr_context_table table;
+    (void)state;
+    assert_int_equal(mr_contexts_init(&table, MANY, 8, 0), MR_OK);
+    uint64_t first = table.mask;
+    assert_true(first < table.most);
+    for (uint32_t i = 0; i < MANY; i++) {
+        made[i] = mr_contexts_add(&table, hash_of(i), &i, sizeof i);
+        assert_non_null(made[i]);
+        uint32_t gone = i / 2; /* some end before, some after their tags have moved */
+        if (i % 3 == 0 && made[gone]) {
+            mr_contexts_unlink(&table, made[gone]);
+            mr_contexts_release(&table, made[gone]);
+            made[gone] = NULL;
+        }
+        uint32_t any = (uint32_t)(next_random() % (i + 1));
+        assert_ptr_equal(mr_contexts_find(&table, hash_of(any), &any, sizeof any), made[any]);
+        if (i && table.mask != first) {
+            for (uint32_t k = 0; k <= i; k++)
+                assert_ptr_equal(mr_contexts_find(&table, hash_of(k), &k, sizeof k), made[k]);
+            first = table.mask;
+        }
+    }
+    assert_int_equal(table.mask, table.most);
+    for (uint32_t k = 0; k < MANY; k++)
+        assert_ptr_equal(mr_contexts_find(&table, hash_of(k), &k, sizeof k), made[k]);
+    mr_contexts_free(&table);
+}
+
 static void memory_is_as_planned(void **state)
 {
     struct mr_context_table table;
@@ -137,7 +175,7 @@ static void memory_is_as_planned(void **state)
         memset(last->slots, 1, 100);
         memset(mr_context_row_memory(&table, last), 2, 10);
     }
-    uint8_t *end = (uint8_t *)table.entries + table.mapped_bytes;
+    uint8_t *end = table.memory + table.mapped_bytes;
     assert_true(mr_context_row_memory(&table, last) + 10 <= end);
     assert_int_equal(mr_contexts_init(&table, (uint64_t)1 << 40, 0, 0), MR_ERR_LIMIT);
     mr_contexts_free(&table);
@@ -200,6 +238,7 @@ int main(void)
         cmocka_unit_test(finds_what_was_added_and_recycles),
         cmocka_unit_test(the_victim_was_not_used_of_late),
         cmocka_unit_test(crowded_tables_find_the_right_one),
+        cmocka_unit_test(all_is_found_while_the_table_grows),
         cmocka_unit_test(memory_is_as_planned),
         cmocka_unit_test(deadlines_ring_once_and_in_time),
     };
