@@ -349,8 +349,12 @@ static void *worker_main(void *argument)
         worker->status = hooks->worker_open(hooks->user, worker->index, &worker->exec.worker_state);
     if (!worker->status)
         worker->status = mr_worker_open_bindings(worker);
-    if (!worker->status)
+    if (!worker->status) {
         mr_worker_run(worker);
+    } else { /* the run fails: the others do not go on until an input ends that may have no end */
+        mr_runtime_stop(runtime);
+        mr_runtime_notify(runtime);
+    }
     mr_worker_close_bindings(worker);
     if (hooks->worker_close)
         hooks->worker_close(hooks->user, worker->exec.worker_state);
