@@ -2,6 +2,7 @@
  * and takes its place, or nothing changes. */
 #include "engine/alarms.h"
 #include "engine/sites.h"
+#include "engine/unloaded.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +86,7 @@ static enum mr_status compile(struct change *change, uint32_t i, const char *spe
 }
 
 /* While no worker works. */
-static void install(void *user)
+static void install(void *user, const struct mr_runtime *gone)
 {
     struct change *change = user;
     struct mr_engine *engine = change->engine;
@@ -94,6 +95,7 @@ static void install(void *user)
     struct mr_alarms *alarms = engine->alarms;
     uint32_t n = engine->n_programs;
 
+    mr_unloaded_add(engine, engine->plan, gone);
     change->sites = mr_sites_install(engine, change->sites);
     mr_alarms_carry(change->alarms, alarms);
     engine->alarms = change->alarms;
@@ -124,6 +126,8 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
         status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog, error);
     if (!status)
         status = mr_sites_open(&change->sites, engine, change->plan, engine->sites, error);
+    if (!status && (status = mr_unloaded_reserve(engine, engine->plan)))
+        mr_fail(error, status, "out of memory for what the old programs counted");
     if (!status)
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);
     mr_alarms_close(change->alarms, &engine->past_alarms);

@@ -1,6 +1,7 @@
 /* The engine: the one place that knows every folder. Loads a program, starts what it needs, runs.
  */
 #include "engine/sites.h"
+#include "engine/unloaded.h"
 
 #include "base/clock.h"
 #include "capture/dpdk.h"
@@ -254,6 +255,7 @@ void mr_engine_free(struct mr_engine *engine)
     mr_live_close(engine->live);
     mr_sites_close(engine->sites); /* tells the runtime of batches */
     mr_runtime_free(engine->runtime);
+    mr_unloaded_free(engine);
     mr_alarms_close(engine->alarms, NULL);
     mr_actuator_close(engine);
     mr_intake_close(engine);

@@ -62,6 +62,7 @@ struct mr_engine_device {
 };
 
 struct mr_sites;
+struct mr_unloaded;
 
 struct mr_engine {
     struct mr_engine_config config;
@@ -90,8 +91,10 @@ struct mr_engine {
     char *event_type_text;
     bool dpdk_started;
     struct mr_error input_error;
-    struct mr_metrics metrics;     /* sums, after the run (and at each interval) */
-    struct mr_metrics past_alarms; /* of alarms that went at a swap; under change_lock */
+    struct mr_metrics metrics;              /* sums, after the run (and at each interval) */
+    struct mr_metrics past_alarms;          /* of alarms that went at a swap; under change_lock */
+    _Atomic(struct mr_unloaded *) unloaded; /* see unloaded.h */
+    uint32_t n_unloaded;
     struct mr_interval interval;
     struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;

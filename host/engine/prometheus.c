@@ -1,5 +1,6 @@
 /* The file of --prometheus: all counters, stages and latencies, replaced as a whole each time. */
 #include "engine/report.h"
+#include "engine/unloaded.h"
 
 #include "base/clock.h"
 #include "metrics/prometheus.h"
@@ -178,6 +179,21 @@ static void put_functions(const struct mr_engine *engine, FILE *to)
             }
 }
 
+/* Of the same family: sums over `call` never fall. */
+static void put_unloaded(const struct mr_engine *engine, FILE *to)
+{
+    for (const struct mr_unloaded *u = mr_unloaded_first(engine); u; u = u->next)
+        for (uint32_t i = 0; u->function->counters[i] && !mr_unloaded_is_zero(u); i++) {
+            struct mr_prometheus_label labels[] = {
+                {"stage", u->component},
+                {"function", u->function->name},
+                {"call", "unloaded"},
+                {"counter", u->function->counters[i]},
+            };
+            mr_prometheus_count(to, "millrace_function_total", "", labels, 4, u->counters[i]);
+        }
+}
+
 static void put_latency(const struct mr_engine *engine, FILE *to)
 {
     struct mr_times t;
@@ -205,6 +221,7 @@ enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *p
         put_stages(engine, to);
         put_latency(engine, to);
         put_functions(engine, to);
+        put_unloaded(engine, to);
     }
     bool written = to && !ferror(to);
     if (to && fclose(to))

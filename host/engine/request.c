@@ -1,6 +1,7 @@
 /* The commands of `millrace ctl`: from words to calls of the engine, and what came of it as JSON.
  */
 #include "engine/sites.h"
+#include "engine/unloaded.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -88,6 +89,23 @@ static void put_functions(struct mr_engine *engine, yajl_gen g)
     yajl_gen_array_close(g);
 }
 
+static void put_unloaded(const struct mr_engine *engine, yajl_gen g)
+{
+    put_text(g, "functions_unloaded");
+    yajl_gen_array_open(g);
+    for (const struct mr_unloaded *u = mr_unloaded_first(engine); u; u = u->next) {
+        if (mr_unloaded_is_zero(u))
+            continue;
+        yajl_gen_map_open(g);
+        put_pair(g, "function", u->function->name);
+        put_pair(g, "component", u->component);
+        for (uint32_t i = 0; u->function->counters[i]; i++)
+            put_count(g, u->function->counters[i], u->counters[i]);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
+}
+
 /* Sums of this moment, while the workers go on. */
 static void put_stats(struct mr_engine *engine, yajl_gen g)
 {
@@ -118,6 +136,7 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
     yajl_gen_map_close(g);
     put_programs(engine, g);
     put_functions(engine, g);
+    put_unloaded(engine, g);
 }
 
 static bool known_program(const struct mr_plan *plan, const char *name)

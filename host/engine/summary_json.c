@@ -1,5 +1,6 @@
 /* The summary as one JSON object. README.md of this folder tells the keys. */
 #include "engine/report.h"
+#include "engine/unloaded.h"
 
 #include <errno.h>
 #include <string.h>
@@ -58,6 +59,24 @@ static void write_functions(const struct mr_engine *engine, yajl_gen g)
                             mr_runtime_function_counter(engine->runtime, op->binding, i));
                 yajl_gen_map_close(g);
             }
+    yajl_gen_map_close(g);
+}
+
+static void write_unloaded(const struct mr_engine *engine, yajl_gen g)
+{
+    key(g, "functions_unloaded");
+    yajl_gen_map_open(g);
+    for (const struct mr_unloaded *u = mr_unloaded_first(engine); u; u = u->next) {
+        char name[192];
+        if (mr_unloaded_is_zero(u))
+            continue;
+        snprintf(name, sizeof name, "%s.%s", u->component, u->function->name);
+        key(g, name);
+        yajl_gen_map_open(g);
+        for (uint32_t i = 0; u->function->counters[i]; i++)
+            put_int(g, u->function->counters[i], u->counters[i]);
+        yajl_gen_map_close(g);
+    }
     yajl_gen_map_close(g);
 }
 
@@ -200,6 +219,7 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     if (engine->live)
         write_ports(engine, g);
     write_functions(engine, g);
+    write_unloaded(engine, g);
     write_stages(engine, g);
     struct mr_times latency;
     if (!mr_latency_figures(engine, &latency))

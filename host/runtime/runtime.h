@@ -143,10 +143,13 @@ void mr_runtime_stop(struct mr_runtime *runtime);
  * finished, contexts and counters of stages that are the same in both plans go over
  * (mr_stage_in()), what other stages kept is closed as at the end of the input, and intake goes on.
  * Any thread but a worker, one at a time; may be called while the runtime runs, before, or after.
- * `installed` is called when the new plan is in place and nobody works yet. Then the old one is the
- * caller's again. On failure (no memory; MR_EOF: the run is over) nothing has changed. */
+ * `installed` is called when the new plan is in place and nobody works yet;
+ * mr_runtime_function_counter() of `gone` gives what calls of the old plan counted that did not go
+ * over. Then the old plan is the caller's again. What was counted otherwise stays in
+ * mr_runtime_metrics(). On failure (no memory; MR_EOF: the run is over) nothing has changed. */
 enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan *plan,
-                               void (*installed)(void *user), void *user, struct mr_error *error);
+                               void (*installed)(void *user, const struct mr_runtime *gone),
+                               void *user, struct mr_error *error);
 
 /* Sums over all workers; any thread, any time. */
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum);

@@ -134,10 +134,11 @@ static void move_state(struct mr_worker *old, struct mr_worker *fresh, const str
 
     b->thread = a->thread;
     a->thread = NULL;
-    for (uint32_t i = 0; i < MR_MAX_COUNTERS; i++)
-        atomic_store_explicit(&b->counters[i],
-                              atomic_load_explicit(&a->counters[i], memory_order_relaxed),
-                              memory_order_relaxed);
+    for (uint32_t i = 0; i < MR_MAX_COUNTERS; i++) {
+        uint64_t n = atomic_load_explicit(&a->counters[i], memory_order_relaxed);
+        atomic_fetch_add_explicit(&b->counters[i], n, memory_order_relaxed);
+        atomic_store_explicit(&a->counters[i], 0, memory_order_relaxed);
+    }
 }
 
 /* ---- beside the run ---- */
@@ -203,15 +204,30 @@ static void change_worker(struct mr_worker *a, struct mr_worker *b)
     CHANGE_PLACES(struct mr_table_set *, a->exec.tables, b->exec.tables);
 }
 
-/* What was measured of groups that stay. */
+/* What was measured of groups that stay; of the others their part of the sums. */
 static void keep_measurements(struct mr_runtime *old, struct mr_runtime *fresh)
 {
     for (uint32_t g = 0; g < old->config.plan->n_groups; g++) {
         uint32_t to = mr_group_in(fresh->config.plan, old->config.plan, g);
-        for (uint32_t w = 0; to != MR_NO_GROUP && w < old->config.workers; w++)
-            memcpy(&fresh->workers[w].stages[to], &old->workers[w].stages[g],
-                   sizeof *old->workers[w].stages);
+        for (uint32_t w = 0; w < old->config.workers; w++) {
+            const struct mr_stage_metrics *m = &old->workers[w].stages[g];
+            if (to != MR_NO_GROUP) {
+                memcpy(&fresh->workers[w].stages[to], m, sizeof *m);
+                continue;
+            }
+            mr_metrics_add(&old->workers[w].metrics, MR_COUNT_BATCHES,
+                           atomic_load_explicit(&m->batches, memory_order_relaxed));
+            mr_metrics_add(&old->workers[w].metrics, MR_COUNT_TUPLES,
+                           atomic_load_explicit(&m->tuples, memory_order_relaxed));
+        }
     }
+}
+
+/* Contexts that were closed on the way counted with the new workers, which do not stay. */
+static void keep_counts(struct mr_runtime *old, const struct mr_runtime *fresh)
+{
+    for (uint32_t w = 0; w < old->config.workers; w++)
+        mr_metrics_sum(&old->workers[w].metrics, &fresh->workers[w].metrics);
 }
 
 /* Tables hash by the secret of the runtime that they end up in. */
@@ -230,6 +246,7 @@ static void install(struct mr_swap *swap, struct mr_runtime *runtime)
     for_kept(runtime, fresh, move_state);
     keep_measurements(runtime, fresh);
     mr_carry_run(swap->carry);
+    keep_counts(runtime, fresh);
     give_secret(fresh, &runtime->config.secret);
     for (uint32_t i = 0; i < fresh->n_phases; i++)
         atomic_store_explicit(&fresh->gates[i].next, runtime->next_number, memory_order_relaxed);
@@ -289,7 +306,8 @@ static void note_pause(struct mr_runtime *runtime, uint64_t ns)
 }
 
 enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan *plan,
-                               void (*installed)(void *user), void *user, struct mr_error *error)
+                               void (*installed)(void *user, const struct mr_runtime *gone),
+                               void *user, struct mr_error *error)
 {
     struct mr_swap swap = {0};
     enum mr_status status = prepare(&swap, runtime, plan, error);
@@ -304,7 +322,7 @@ enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan 
     bool good = gather(runtime, swap.closes);
     if (good) {
         install(&swap, runtime);
-        installed(user);
+        installed(user, swap.fresh);
         note_pause(runtime, mr_clock_ns() - begun_ns);
     }
     atomic_store_explicit(&runtime->hold, MR_HOLD_NONE, memory_order_release);
