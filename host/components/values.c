@@ -94,9 +94,10 @@ static void shorten(struct mr_call *call, bool first)
             if (first)
                 break;
         }
-        const uint8_t *bytes = list.b.ptr;
-        call->out[row] = first ? mr_value_bytes(bytes + offset, list.b.len - offset)
-                               : mr_value_bytes(bytes, before);
+        const uint8_t *bytes = list.b.ptr; /* NULL perhaps, of an empty list */
+        call->out[row] = !first   ? mr_value_bytes(bytes, before)
+                         : offset ? mr_value_bytes(bytes + offset, list.b.len - offset)
+                                  : list;
     }
 }
 

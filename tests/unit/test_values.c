@@ -88,6 +88,8 @@ static void empty_and_broken_lists(void **state)
     assert_string_equal(call("f_size", empty, none), "0");
     assert_null(call("f_first", empty, none));
     assert_null(call("f_last", empty, none));
+    assert_string_equal(call("f_removeFirst", none, none), ""); /* nowhere at all */
+    assert_string_equal(call("f_removeLast", none, none), "");
     assert_string_equal(call("f_removeFirst", empty, none), "");
     assert_string_equal(call("f_removeLast", empty, none), "");
     for (uint32_t len = 0; len < list.b.len; len++) /* cut anywhere: nothing behind is read */
