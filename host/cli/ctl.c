@@ -154,6 +154,14 @@ static char *receive_line(int fd)
     return NULL;
 }
 
+/* An engine that refuses us answers before it has heard what we want, and hangs up. */
+static char *exchange(int fd, const char *request)
+{
+    if (!send_all(fd, request) && errno != EPIPE && errno != ECONNRESET)
+        return NULL;
+    return receive_line(fd);
+}
+
 /* Copies a value of the answer, as it stands there, to standard output. */
 static void show_value(yajl_val value, yajl_gen g)
 {
@@ -258,7 +266,7 @@ static int ask(const struct arguments *a)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address))
         code = fail(MR_EXIT_START, path, strerror(errno), is_it_there);
-    else if (!send_all(fd, request) || !(line = receive_line(fd)))
+    else if (!(line = exchange(fd, request)))
         code = fail(MR_EXIT_START, path, "the engine went away without an answer", is_it_there);
     else
         code = show(line, path);

@@ -68,6 +68,19 @@ static void let_go(struct client *client)
     client->fd = -1;
 }
 
+/* As many as there may be are here. What does not fit into an empty socket is no loss to us. */
+static void refuse(int fd)
+{
+    char line[128];
+    int len = snprintf(line, sizeof line,
+                       "{\"ok\":false,\"status\":%d,\"error\":\"%d clients are connected already: "
+                       "try again later\"}\n",
+                       MR_ERR_START, MAX_CLIENTS);
+
+    (void)!send(fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+}
+
 static void accept_client(struct mr_control *control)
 {
     int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -85,7 +98,7 @@ static void accept_client(struct mr_control *control)
         client->heard_ns = mr_clock_ns();
         return;
     }
-    close(fd); /* as many as there may be are here */
+    refuse(fd);
 }
 
 static bool is_over(const struct mr_control *control)
