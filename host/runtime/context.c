@@ -4,8 +4,9 @@
  * Looking up touches one line of tags and the first line of the context. The table of tags begins
  * small, so that few flows have their tags on few pages, and becomes eight times as large when it
  * is three quarters full: only the tags are moved, from one place to eight that go on in order, so
- * that the lane halts seldom and not for long. The pages of all ranges are taken as they are
- * touched. */
+ * that the lane halts seldom and not for long: at the default cap twice, for 2 ms with 24,576
+ * contexts and for 4 ms with 196,608 (mostly the system giving pages). The pages of all ranges are
+ * taken as they are touched. */
 #include "runtime/context.h"
 
 #include <string.h>
