@@ -198,8 +198,8 @@ static const char *const names[] = {"report.pdf",
                                     "счёт за июль.xls",
                                     "請求書.txt",
                                     "a \"quoted\" name.txt",
-                                    "a very long name that needs more than one line of a header "
-                                    "section since it has over a hundred characters.zip"};
+                                    ("a very long name that needs more than one line of a header "
+                                     "section since it has over a hundred characters.zip")};
 static const char *const texts[] = {"Hello,\r\nplain text.\r\n", "Grüße aus Köln – €5\r\n",
                                     "Привет, мир\r\n", "=3D looks encoded = is not\r\n",
                                     "From the beginning\r\n.\r\n--\r\n-- \r\nsignature\r\n"};
@@ -263,8 +263,8 @@ static GMimeObject *random_part(GRand *r, GPtrArray *contents, int depth)
 GByteArray *oracle_mail(uint32_t seed, GPtrArray *contents)
 {
     static const char *const subjects[] = {"plain",
-                                           "Grüße – viele davon, so dass die Zeile für ein "
-                                           "einziges kodiertes Wort viel zu lang wird",
+                                           ("Grüße – viele davon, so dass die Zeile für ein "
+                                            "einziges kodiertes Wort viel zu lang wird"),
                                            "Счёт", "請求書をお送りします"};
     GRand *r = g_rand_new_with_seed(seed);
     GMimeMessage *message = g_mime_message_new(TRUE);
