@@ -36,7 +36,7 @@ static char *squeezed(const char *text, size_t len)
 
 static bool equal(const char *a, struct mr_mime_text b)
 {
-    return strlen(a) == b.len && !memcmp(a, b.ptr, b.len);
+    return strlen(a) == b.len && (!b.len || !memcmp(a, b.ptr, b.len));
 }
 
 static void piece(void *user, const uint8_t *bytes, size_t len)
@@ -73,7 +73,7 @@ static enum difference compare_text(const struct mr_mime *mime, const struct mr_
         return SAME;
     char *a = squeezed(text, strlen(text));
     char *b = squeezed((const char *)part->text.ptr, part->text.len);
-    if (strcmp(a, b) != 0 && !memchr(part->text.ptr, 0, part->text.len)) {
+    if (strcmp(a, b) != 0 && !(part->text.len && memchr(part->text.ptr, 0, part->text.len))) {
         *what = g_strdup_printf("GMime [%.200s] here [%.200s]", a, b);
         result = TEXT;
     }
@@ -111,7 +111,8 @@ static enum difference compare_leaf(const struct mr_mime *mime, const struct mr_
         result = FILENAME;
     } else if (anomalies) {
         result = SAME;
-    } else if (theirs->len != ours->len || memcmp(theirs->data, ours->data, ours->len) != 0) {
+    } else if (theirs->len != ours->len ||
+               (ours->len && memcmp(theirs->data, ours->data, ours->len) != 0)) {
         *what = g_strdup_printf("GMime %u bytes, here %u, of %s", theirs->len, ours->len, name);
         result = CONTENT;
     } else {
@@ -138,12 +139,14 @@ static enum difference compare_subject(const struct mr_mime *mime, GMimeMessage 
     char *b = squeezed((const char *)header->value.ptr, header->value.len);
     /* GMime drops or marks what it cannot convert; we read charsets as their supersets */
     bool same_charset = true;
+    char *raw = g_strndup((const char *)header->raw.ptr, header->raw.len);
     for (uint32_t i = 0; i < header->raw.len; i++)
         same_charset &= header->raw.ptr[i] < 0x80;
-    if (same_charset && !strcasestr((const char *)header->raw.ptr, "=?iso-") && strcmp(a, b) != 0) {
+    if (same_charset && !strcasestr(raw, "=?iso-") && strcmp(a, b) != 0) {
         *what = g_strdup_printf("GMime [%s] here [%s]", a, b);
         result = SUBJECT;
     }
+    g_free(raw);
     g_free(a);
     g_free(b);
     return result;
