@@ -158,8 +158,7 @@ void fiber_switch(struct fiber *from, struct fiber *to, bool last)
 {
     to->previous = from;
 #if EMU_TSAN
-    if (!from->tsan)
-        from->tsan = __tsan_get_current_fiber();
+    from->tsan = __tsan_get_current_fiber(); /* the first one's differs from thread to thread */
     __tsan_switch_to_fiber(to->tsan, 0);
 #endif
 #if EMU_ASAN
