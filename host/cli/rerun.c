@@ -11,7 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MORE 8 /* options of a command for one run */
+#define MORE       8 /* options of a command for one run */
+#define PATH_BYTES (MR_RERUN_FOLDER + 16)
 
 /* Set by the signals that end a run: the run under way ends by itself, having got them too. */
 static volatile sig_atomic_t stopped;
@@ -27,20 +28,27 @@ bool mr_rerun_stopped(void)
     return stopped;
 }
 
-static void path_of(const struct mr_rerun *rerun, const char *name, char path[128])
+static void path_of(const struct mr_rerun *rerun, const char *name, char path[PATH_BYTES])
 {
-    snprintf(path, 128, "%s/%s", rerun->folder, name);
+    snprintf(path, PATH_BYTES, "%s/%s", rerun->folder, name);
 }
 
 int mr_rerun_open(struct mr_rerun *rerun, const char *command)
 {
     struct sigaction action = {.sa_handler = on_signal};
     const char *temporary = getenv("TMPDIR");
+    int len;
 
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    snprintf(rerun->folder, sizeof rerun->folder, "%.40s/millrace-%.8s-XXXXXX",
-             temporary && *temporary ? temporary : "/tmp", command);
+    len = snprintf(rerun->folder, sizeof rerun->folder, "%s/millrace-%s-XXXXXX",
+                   temporary && *temporary ? temporary : "/tmp", command);
+    if (len < 0 || (size_t)len >= sizeof rerun->folder) {
+        fprintf(stderr, "millrace: TMPDIR: a path of over %d bytes: name a shorter one\n",
+                MR_RERUN_FOLDER - 32);
+        rerun->folder[0] = '\0';
+        return MR_EXIT_OUTPUT;
+    }
     if (mkdtemp(rerun->folder))
         return MR_EXIT_OK;
     fprintf(stderr, "millrace: %s: cannot be made: %s\n", rerun->folder, strerror(errno));
@@ -51,7 +59,7 @@ int mr_rerun_open(struct mr_rerun *rerun, const char *command)
 void mr_rerun_close(struct mr_rerun *rerun)
 {
     static const char *const names[] = {"eve.json", "figures", "figures.new"};
-    char path[128];
+    char path[PATH_BYTES];
 
     if (!rerun->folder[0])
         return;
@@ -110,7 +118,7 @@ int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
 
 static int start(const struct mr_rerun *rerun, const char *const *more, uint32_t n_more)
 {
-    char figures[128];
+    char figures[PATH_BYTES];
     char *argv[MR_RERUN_OPTIONS + MORE + 16];
     uint32_t n = 0;
 
@@ -175,7 +183,7 @@ int mr_rerun_once(const struct mr_rerun *rerun, const char *const *more, uint32_
                   const struct mr_rerun_figure *figures, size_t n_figures, void *measure,
                   size_t measure_bytes, uint64_t *hash)
 {
-    char path[128], line[1024];
+    char path[PATH_BYTES], line[1024];
     int code = start(rerun, more, n_more);
 
     if (code || stopped)

@@ -10,11 +10,12 @@
 
 #define MR_RERUN_OPTIONS 512
 #define MR_RERUN_ROUNDS  101
+#define MR_RERUN_FOLDER  1024 /* bytes of its path */
 
 struct mr_rerun {
     char *passed[MR_RERUN_OPTIONS]; /* options of `run`, borrowed */
     uint32_t n_passed;
-    char folder[80]; /* where runs write; "" before mr_rerun_open() */
+    char folder[MR_RERUN_FOLDER]; /* where runs write; "" before mr_rerun_open() */
 };
 
 /* A figure of a run: the double at `offset` of a measure gets the sum of all values that
