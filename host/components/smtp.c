@@ -111,6 +111,8 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
         row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
     }
     struct mr_buffer *note = NULL;
+    if (len)
+        mr_share(row->call, mr_value_bytes(bytes->data, len));
     if (mr_smtp_mail_wanted(row->call)) {
         struct mr_smtp_reading reading = {row->call, row->number,
                                           row->worker ? row->worker->decoder : NULL, &row->memory};

@@ -1,26 +1,10 @@
 #include "smtp_mail.h"
 
+#include "mail_read.h"
+
 #include <string.h>
 
 #define HASH_HEX 64u /* of SHA-256 */
-
-static void *get(void *user, size_t bytes, void **handle)
-{
-    struct mr_buffer *buffer = mr_buffer_get(user, bytes);
-
-    *handle = buffer;
-    return buffer ? buffer->data : NULL;
-}
-
-static void put(void *user, void *handle)
-{
-    mr_buffer_put(user, handle);
-}
-
-struct mr_mime_memory mr_mail_memory(void *runtime)
-{
-    return (struct mr_mime_memory){runtime, get, put};
-}
 
 void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
 {
@@ -170,13 +154,13 @@ struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const
 {
     const struct mr_smtp_reading *r = reading;
     const struct mr_mail_settings *settings = mr_mail_settings(r->call);
-    struct mr_mime_memory memory = mr_mail_memory(r->call->runtime);
     struct mr_buffer *note = mr_smtp_header_scan(mail, len, r->memory);
     uint32_t cursor = 0;
 
     if (!note || !r->decoder || !len)
         return note;
-    const struct mr_mime *mime = mr_mime_decode(r->decoder, &memory, mail, len);
+    const struct mr_mime *mime = mr_mail_read(
+        r->call, r->decoder, mr_value_bytes(mail, (uint32_t)len), mr_sharers(r->call) != 0);
     for (unsigned i = 0; i < MR_MIME_N_ANOMALIES; i++)
         if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
             mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));

@@ -39,8 +39,6 @@ void mr_smtp_mail_write_file(struct mr_event *event, const struct mr_mail_settin
                              const struct mr_smtp_file *file, struct mr_smtp_text name,
                              uint32_t transaction);
 
-/* Memory of a call for a decoder. */
-struct mr_mime_memory mr_mail_memory(void *runtime);
 /* Lower-case digits, two a byte. */
 void mr_mail_hex(char *to, const uint8_t *bytes, size_t n);
 

@@ -1,8 +1,7 @@
 /* f_spamScore and f_classify: how much a mail looks like spam, by a model file. The work is done by
  * mime/ and models/; here it is tied to the rows of a program. */
-#include "millrace/component.h"
+#include "engine/mail_text.h"
 #include "models/spam_model.h"
-#include "models/spam_text.h"
 
 #include <stdlib.h>
 
@@ -12,9 +11,8 @@ static const char *const counters[] = {"mails", "bytes", "spam", NULL};
 
 /* One worker's. */
 struct thread {
-    struct mr_mime_decoder *decoder;
+    struct mr_mail_reader reader;
     struct mr_spam_scratch *scratch;
-    uint8_t text[MR_SPAM_TEXT_ROOM];
 };
 
 /* ---- start-up ---- */
@@ -52,7 +50,7 @@ static void thread_close(void *memory)
 
     if (!thread)
         return;
-    mr_mime_close(thread->decoder);
+    mr_mime_close(thread->reader.decoder);
     mr_spam_scratch_free(thread->scratch);
     free(thread);
 }
@@ -64,9 +62,9 @@ static enum mr_status thread_open(const void *config, void **out)
 
     if (!thread)
         return MR_ERR_MEMORY;
-    thread->decoder = mr_mime_open(NULL);
+    thread->reader.decoder = mr_mime_open(NULL);
     thread->scratch = mr_spam_scratch_new();
-    if (!thread->decoder || !thread->scratch) {
+    if (!thread->reader.decoder || !thread->scratch) {
         thread_close(thread);
         return MR_ERR_MEMORY;
     }
@@ -76,32 +74,15 @@ static enum mr_status thread_open(const void *config, void **out)
 
 /* ---- scoring ---- */
 
-/* What a decoder needs beyond its own comes from the pool, not from the heap. */
-static void *get(void *user, size_t bytes, void **handle)
-{
-    struct mr_buffer *buffer = mr_buffer_get(user, bytes);
-
-    *handle = buffer;
-    return buffer ? buffer->data : NULL;
-}
-
-static void put(void *user, void *handle)
-{
-    mr_buffer_put(user, handle);
-}
-
 static double score_of(struct mr_call *call, union mr_value mail)
 {
     const struct mr_spam_model *model = call->config;
-    const struct mr_mime_memory memory = {call->runtime, get, put};
     struct thread *thread = call->thread;
     struct mr_bayes_sums sums;
-    const struct mr_mime *decoded = mr_mime_decode(
-        thread->decoder, &memory, mail.b.len ? mail.b.ptr : (const void *)"", mail.b.len);
-    uint32_t len = mr_spam_text(decoded, (enum mr_spam_fields)model->fields, thread->text);
+    struct mr_mail_text text = mr_mail_text(
+        call, &thread->reader, mail, (enum mr_spam_fields)model->fields, mr_sharers(call) > 1);
 
-    mr_mime_release(thread->decoder);
-    mr_spam_sums(model, thread->scratch, thread->text, len, &sums);
+    mr_spam_sums(model, thread->scratch, text.bytes, text.len, &sums);
     return mr_spam_score(mr_spam_z(model, &sums));
 }
 
@@ -138,9 +119,9 @@ static void classify(struct mr_call *call)
 
 #define SPAM_FUNCTION                                                                              \
     .args = {MR_TYPE_STRING, MR_TYPE_STRING}, .n_args = 2, .n_constant = 1,                        \
-    .order = MR_ORDER_NONE, .shape = MR_SHAPE_MAP, .pure = true, .backends = "cpu",                \
-    .counters = counters, .bind = bind, .unbind = unbind, .thread_open = thread_open,              \
-    .thread_close = thread_close
+    .order = MR_ORDER_NONE, .shape = MR_SHAPE_MAP, .pure = true, .shares = true,                   \
+    .backends = "cpu", .counters = counters, .bind = bind, .unbind = unbind,                       \
+    .thread_open = thread_open, .thread_close = thread_close
 
 static const struct mr_function functions[] = {
     {

@@ -172,6 +172,11 @@ const struct mr_mime *mr_mime_decode(struct mr_mime_decoder *decoder,
  * before `memory` of that decode() is. */
 void mr_mime_release(struct mr_mime_decoder *decoder);
 
+/* The result once more, for whoever needs it longer than the decoder does: in `memory`, 16-byte
+ * aligned, of mr_mime_copy_bytes(). It lives as long as that and the mail, which it borrows too. */
+size_t mr_mime_copy_bytes(const struct mr_mime *mime);
+const struct mr_mime *mr_mime_copy(const struct mr_mime *mime, void *memory);
+
 /* The first field of a part with this name, ignoring case, from header `*cursor` of that part on;
  * *cursor is 0 at first, then behind the one found. NULL: none. */
 const struct mr_mime_header *mr_mime_field(const struct mr_mime *mime, uint32_t part,

@@ -37,6 +37,7 @@ enum mr_status mr_exec_open(struct mr_exec *exec)
     exec->stage_lists = calloc(exec->plan->n_predicates + 1, sizeof *exec->stage_lists);
     if (!exec->stage_lists)
         return MR_ERR_MEMORY;
+    exec->sharers = mr_plan_sharers(exec->plan);
     for (uint32_t s = 0; s < exec->plan->n_stages && !exec->dedup; s++)
         if (exec->plan->stages[s].recursive && !(exec->dedup = mr_dedup_new()))
             return MR_ERR_MEMORY;

@@ -70,6 +70,7 @@ struct mr_exec {
     struct mr_context *ended, *last_ended; /* to be closed when the batch is through */
     struct mr_record *first_record, *last_record;
     uint32_t n_records;
+    uint32_t sharers; /* mr_plan_sharers() */
     struct mr_tuples *outputs, *last_output;
 
     /* memory of the token */
@@ -138,6 +139,10 @@ struct mr_group_calls {
 
 const struct mr_op *mr_group_next_call(const struct mr_plan *plan, uint32_t group,
                                        struct mr_group_calls *at);
+
+/* ---- share.c ---- */
+/* Calls of functions with `shares`. */
+uint32_t mr_plan_sharers(const struct mr_plan *plan);
 
 /* Some function of the group wants to be called when a context goes. */
 bool mr_group_asks_at_end(const struct mr_plan *plan, uint32_t group);

@@ -125,6 +125,7 @@ void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
         buffer = next;
     }
     atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
+    mr_token_forget_shared(token);
     mr_runtime_token_put(runtime, token);
 }
 

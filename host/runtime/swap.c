@@ -198,6 +198,7 @@ static void change_worker(struct mr_worker *a, struct mr_worker *b)
     CHANGE_PLACES(struct mr_tuples **, a->exec.stage_lists, b->exec.stage_lists);
     CHANGE_PLACES(struct mr_dedup *, a->exec.dedup, b->exec.dedup);
     CHANGE_PLACES(struct mr_closer **, a->exec.closers, b->exec.closers);
+    CHANGE_PLACES(uint32_t, a->exec.sharers, b->exec.sharers);
     CHANGE_PLACES(struct mr_stage_metrics *, a->stages, b->stages);
     CHANGE_PLACES(uint32_t *, a->lane_slots, b->lane_slots);
     CHANGE_PLACES(const struct mr_table_set *, a->exec.constants, b->exec.constants);

@@ -24,6 +24,9 @@ struct mr_tick {
 struct mr_actuation;
 struct mr_shipment;
 struct mr_extraction;
+struct mr_shared;
+
+#define MR_SHARED_BUCKETS 32u /* a power of two */
 
 /* An output record (one event) waiting for its turn. */
 struct mr_record {
@@ -65,6 +68,8 @@ struct mr_token {
     _Atomic(struct mr_buffer *) kept;
     _Atomic(struct mr_buffer *)
         open_chunk; /* kept as well: room for more, nobody's at the moment */
+    _Atomic(struct mr_shared *) shared[MR_SHARED_BUCKETS]; /* by where the bytes lie: share.c */
+    _Atomic uint32_t any_shared;
     struct mr_tick ticks[MR_BURST_MAX + 1];
     struct mr_burst burst;
 };
@@ -73,6 +78,8 @@ struct mr_token {
 void mr_token_push_records(struct mr_token *token, struct mr_record *first, struct mr_record *last);
 void mr_token_push_outputs(struct mr_token *token, struct mr_tuples *first, struct mr_tuples *last);
 void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
+/* It closes: what is shared (component.h) goes with its memory. */
+void mr_token_forget_shared(struct mr_token *token);
 
 /* All records of a token in their order. Call when nobody works for it any more. */
 struct mr_record *mr_token_sorted_records(struct mr_token *token);

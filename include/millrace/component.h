@@ -157,7 +157,8 @@ struct mr_function {
     enum mr_type result;
     enum mr_order order;
     enum mr_shape shape;
-    bool pure; /* no effect but its result: the planner drops a call whose result nobody reads */
+    bool pure;   /* no effect but its result: the planner drops a call whose result nobody reads */
+    bool shares; /* looks for what is shared of its first argument: mr_shared() */
     enum mr_type context_key;    /* order CONTEXT: the key type it needs (MR_TYPE_FLOW), or ANY */
     uint32_t context_bytes;      /* order CONTEXT: its slot, at most 4096 */
     const char *backends;        /* for `millrace components`: "cpu", "cpu cuda" */
@@ -276,6 +277,30 @@ void mr_buffer_put(void *runtime, struct mr_buffer *buffer);
 
 /* Takes a buffer and gives it back when the token closes, so that results may point into it. */
 void mr_keep(struct mr_call *call, struct mr_buffer *buffer);
+
+/* ---- shared: what several functions need of the same bytes is made once ----
+ *
+ * Who hands out bytes that many will look into (a mail, say) shares them. Functions with `shares`
+ * keep with them what they made, under a key of their own (the address of a constant), and find
+ * what others kept, on any worker, until the token closes. Nobody waits: two that make the same at
+ * the same moment make it twice, and both get the first. */
+
+/* `value` is bytes that stay until the token closes. */
+void mr_share(struct mr_call *call, union mr_value value);
+
+/* Did anybody share it? */
+bool mr_is_shared(const struct mr_call *call, union mr_value value);
+
+/* How many calls in the programs have `shares`: where there is but one, nothing need be kept. */
+uint32_t mr_sharers(const struct mr_call *call);
+
+/* What is kept under a key; NULL: nothing. */
+const void *mr_shared(struct mr_call *call, union mr_value value, const void *key);
+
+/* Keeps what was made, in memory that stays until the token closes; returns what is kept, which is
+ * `made` itself unless somebody was faster. With bytes that nobody shared nothing is kept. */
+const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,
+                          const void *made);
 
 /* ---- events: one EVE record each, written in token order ---- */
 

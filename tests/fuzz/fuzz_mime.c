@@ -1,10 +1,10 @@
 /* The MIME decoder: any bytes. Besides what the sanitizers see: what it says lies within the mail,
  * is UTF-8, is the same again from a used decoder and with little memory is never more than with
- * much; work is linear; all memory is given back.
+ * much; work is linear; a copy says the same; all memory is given back.
  *
  * Input: a byte of flags, then the mail. */
 // layers: mime
-#include "mime/mime.h"
+#include "mime_same.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,6 +95,20 @@ static uint64_t check(const struct mr_mime *m, const uint8_t *mail, size_t len)
     return sum;
 }
 
+static void check_copy(struct mr_mime_decoder *decoder, const struct mr_mime_memory *memory,
+                       const uint8_t *mail, size_t len)
+{
+    const struct mr_mime *m = mr_mime_decode(decoder, memory, mail, len);
+    void *room = malloc(mr_mime_copy_bytes(m));
+
+    CHECK(room);
+    const struct mr_mime *copy = mr_mime_copy(m, room);
+    CHECK(mime_same(copy, m));
+    mr_mime_release(decoder);
+    CHECK(mime_same(copy, mr_mime_decode(decoder, memory, mail, len)));
+    free(room);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct mr_mime_memory memory = {NULL, get, put};
@@ -111,6 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint64_t first = check(mr_mime_decode(used, &memory, data + 1, size - 1), data + 1, size - 1);
     uint64_t again = check(mr_mime_decode(used, &memory, data + 1, size - 1), data + 1, size - 1);
     CHECK(first == again);
+    check_copy(used, &memory, data + 1, size - 1);
     check(mr_mime_decode(small, &memory, data + 1, size - 1), data + 1, size - 1);
     mr_mime_release(small);
     cap = taken + 1000 * (size_t)data[0];
