@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "capture/dpdk.h"
+#include "mime/mime.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -180,6 +181,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_buffers_new(&engine->buffers, config->memory_bytes)))
         return mr_fail(error, status, "out of memory for the buffer pool");
     runtime.buffers = engine->buffers;
+    if (!(engine->charsets = mr_mime_charsets_keep()))
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if ((status = make_tops(engine)))
         return mr_fail(error, status, "out of memory for the largest flows");
     if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
@@ -268,6 +271,7 @@ void mr_engine_free(struct mr_engine *engine)
     if (engine->dpdk_started)
         mr_dpdk_stop();
     mr_buffers_free(engine->buffers);
+    mr_mime_charsets_release(engine->charsets); /* behind all decoders: of workers, programs */
     for (uint32_t i = 0; engine->tops && i < engine->config.workers; i++)
         mr_top_free(&engine->tops[i]);
     free(engine->tops);

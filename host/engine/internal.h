@@ -79,6 +79,7 @@ struct mr_engine {
     void *actuator_state;
     struct mr_extractor *extractor; /* NULL: nothing is extracted */
     struct mr_mail_settings mail;
+    struct mr_mime_charsets *charsets;
     struct mr_alarms *alarms; /* NULL: the programs have none */
     struct mr_intake intake;
     struct mr_live *live;        /* NULL: files */

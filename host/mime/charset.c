@@ -3,6 +3,7 @@
 #include "decoder.h"
 
 #include <iconv.h>
+#include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -26,6 +27,10 @@ static const struct single singles[] = {
  */
 static const char *const multiple[MIME_CONVERTERS] = {
     "GB18030", "BIG5-HKSCS", "CP932", "EUC-JP", "ISO-2022-JP-2", "UHC", "UTF-7"};
+
+struct mr_mime_charsets {
+    struct mime_converters converters;
+};
 
 enum charset {
     ASCII = -1,
@@ -96,18 +101,34 @@ static const struct alias {
     {"unicode11utf7", "UTF-7"},
 };
 
-bool mime_charsets_open(struct mr_mime_decoder *d)
+void mime_converters_open(struct mime_converters *c)
 {
     for (unsigned i = 0; i < MIME_CONVERTERS; i++)
-        d->converters[i] = iconv_open("UTF-8", multiple[i]); /* missing: as unknown ones */
-    return true;
+        c->iconv[i] = iconv_open("UTF-8", multiple[i]); /* missing: as unknown ones */
 }
 
-void mime_charsets_close(struct mr_mime_decoder *d)
+void mime_converters_close(struct mime_converters *c)
 {
     for (unsigned i = 0; i < MIME_CONVERTERS; i++)
-        if (d->converters[i] != (iconv_t)-1)
-            iconv_close(d->converters[i]);
+        if (c->iconv[i] != (iconv_t)-1)
+            iconv_close(c->iconv[i]);
+}
+
+struct mr_mime_charsets *mr_mime_charsets_keep(void)
+{
+    struct mr_mime_charsets *kept = malloc(sizeof *kept);
+
+    if (kept)
+        mime_converters_open(&kept->converters);
+    return kept;
+}
+
+void mr_mime_charsets_release(struct mr_mime_charsets *kept)
+{
+    if (!kept)
+        return;
+    mime_converters_close(&kept->converters);
+    free(kept);
 }
 
 bool mime_ascii(const uint8_t *in, size_t n)
@@ -382,7 +403,7 @@ struct mr_mime_text mime_to_utf8(struct mr_mime_decoder *d, struct mr_mime_text 
     if (id == UNKNOWN)
         mime_raise(d, MIME_BIT(UNKNOWN_CHARSET));
     if (id >= MULTIPLE) {
-        iconv_t converter = d->converters[id - MULTIPLE];
+        iconv_t converter = d->converters.iconv[id - MULTIPLE];
         /* of these only UTF-7 and ISO-2022 are other than they look where all is 7-bit */
         bool shifts = id >= MULTIPLE + 4 && id != MULTIPLE + 5;
         if (ascii && !shifts)

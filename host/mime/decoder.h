@@ -41,6 +41,11 @@ struct mime_level {
     uint8_t below; /* in its bucket, + 1; 0: none */
 };
 
+/* iconv_t to UTF-8, one for each charset that is not a table. */
+struct mime_converters {
+    void *iconv[MIME_CONVERTERS];
+};
+
 struct mr_mime_decoder {
     struct mr_mime result;
     struct mr_mime_limits limits;
@@ -59,7 +64,7 @@ struct mr_mime_decoder {
     struct mr_mime_link *links;
     struct mr_mime_hidden *hides;
     uint32_t headers_room, parts_room, links_room, hides_room;
-    void *converters[MIME_CONVERTERS]; /* iconv_t */
+    struct mime_converters converters;
     /* structure */
     struct mime_level levels[MIME_MAX_DEPTH + 1];
     uint32_t n_levels;
@@ -170,8 +175,8 @@ struct mr_mime_text mime_to_utf8(struct mr_mime_decoder *d, struct mr_mime_text 
                                  const uint8_t *in, size_t n);
 /* Writes a code point, 1 to 4 bytes. */
 size_t mime_put_utf8(uint8_t *out, uint32_t code);
-bool mime_charsets_open(struct mr_mime_decoder *d);
-void mime_charsets_close(struct mr_mime_decoder *d);
+void mime_converters_open(struct mime_converters *c);
+void mime_converters_close(struct mime_converters *c);
 
 /* ---- text.c, html.c, link.c ---- */
 

@@ -163,11 +163,12 @@ struct mr_mime_decoder *mr_mime_open(const struct mr_mime_limits *limits)
 
     if (!limits)
         limits = &none;
-    if (!d || !memory || !mime_charsets_open(d)) {
+    if (!d || !memory) {
         free(memory);
         free(d);
         return NULL;
     }
+    mime_converters_open(&d->converters);
     d->memory = heap;
     d->limits = (struct mr_mime_limits){
         .headers = limit_or(limits->headers, 2000),
@@ -205,7 +206,7 @@ void mr_mime_close(struct mr_mime_decoder *decoder)
     if (!decoder)
         return;
     mime_forget(decoder);
-    mime_charsets_close(decoder);
+    mime_converters_close(&decoder->converters);
     free(decoder->own);
     free(decoder);
 }

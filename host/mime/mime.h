@@ -161,6 +161,12 @@ struct mr_mime_decoder;
 struct mr_mime_decoder *mr_mime_open(const struct mr_mime_limits *limits);
 void mr_mime_close(struct mr_mime_decoder *decoder);
 
+/* Keeps loaded what decoders convert charsets with. An engine holds one from before its threads
+ * begin until they have ended: libc unloads a converter's library with the last decoder that has it
+ * open, and so no thread that closes its decoder does that beside others. NULL: out of memory. */
+struct mr_mime_charsets *mr_mime_charsets_keep(void);
+void mr_mime_charsets_release(struct mr_mime_charsets *kept);
+
 /* Reads a mail of at most UINT32_MAX bytes (what is behind is not looked at). `memory` may be NULL:
  * the heap. The result is the decoder's, and lives until the next decode, release or close; it
  * borrows the mail. Never NULL. */
