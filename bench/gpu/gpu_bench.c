@@ -95,7 +95,8 @@ static int open_device(struct kit *kit, const char *name)
 {
     const struct mr_device_backend emulated = {.device = &mr_device_emulated,
                                                .filter = &mr_factor_filter_emulated,
-                                               .kernels = &mr_regex_kernels_emulated};
+                                               .kernels = &mr_regex_kernels_emulated,
+                                               .bayes = &mr_bayes_emulated};
     int n = 0, code = 0;
 
     kit->parts = emulated;
@@ -105,7 +106,8 @@ static int open_device(struct kit *kit, const char *name)
 #ifdef MR_HAVE_CUDA
         kit->parts = (struct mr_device_backend){.device = &mr_device_cuda,
                                                 .filter = &mr_factor_filter_cuda,
-                                                .kernels = &mr_regex_kernels_cuda};
+                                                .kernels = &mr_regex_kernels_cuda,
+                                                .bayes = &mr_bayes_cuda};
         kit->transfer = &mr_transfer_cuda;
         kit->backend = mr_backend_cuda();
 #else

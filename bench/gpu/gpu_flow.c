@@ -69,8 +69,10 @@ static int batches(const struct kit *kit, uint32_t bytes_max, bool no_graphs, co
                    double *gbit)
 {
     struct mr_device_backend parts = kit->parts;
-    struct mr_backend_config config = {
-        .set = &kit->set, .bytes_max = bytes_max, .messages_max = 8192, .matches_each = 32};
+    struct mr_backend_config config = {.work = {.set = &kit->set},
+                                       .bytes_max = bytes_max,
+                                       .messages_max = 8192,
+                                       .matches_each = 32};
     struct flow f = {.state = NULL};
     struct mr_error error = {0};
     uint32_t next = 0, n_messages = 0;
@@ -178,7 +180,7 @@ static bool drain(struct crowd *c)
 static int run_crowd(struct crowd *c, uint32_t n_threads, double seconds, double *gbit,
                      double *cores)
 {
-    struct mr_offload_config config = {.set = &c->kit->set,
+    struct mr_offload_config config = {.work = {.set = &c->kit->set},
                                        .backend = c->kit->backend,
                                        .bytes_max = c->kit->batch_bytes,
                                        .deadline_ns = DEADLINE_NS};

@@ -116,14 +116,39 @@ uint64_t analog_carried(const struct mr_plan *plan, const struct flow *flow,
     return carried.columns[predicate];
 }
 
-/* What goes to a device goes there between groups. */
-static bool asks_device(const struct flow *flow, const struct mr_plan_group *group,
-                        const struct mr_plan_stage *stage)
+/* Does a call of the group, before its stage `end`, send that to a device already? */
+static bool is_sent(const struct mr_plan *plan, uint32_t first, uint32_t end,
+                    const struct device_source *wanted)
 {
+    struct device_source source;
+
+    for (uint32_t s = first; s < end; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++) {
+            const struct mr_plan_rule *rule = &plan->stages[s].rules[r];
+            for (uint32_t i = 0; i < rule->n_ops; i++)
+                if (analog_wants_device(&rule->ops[i]) &&
+                    analog_device_source(plan, first, s, rule, i, &source) &&
+                    analog_same_source(&source, wanted))
+                    return true;
+        }
+    return false;
+}
+
+/* What goes to a device goes there between groups: does the stage need one before it? Not for what
+ * has gone there when the group began. */
+static bool asks_device(const struct mr_plan *plan, const struct flow *flow,
+                        const struct mr_plan_group *group, uint32_t index)
+{
+    const struct mr_plan_stage *stage = &plan->stages[index];
+    uint32_t first = group->first_stage;
+    struct device_source source;
+
     for (uint32_t r = 0; r < stage->n_rules; r++)
         for (uint32_t i = 0; i < stage->rules[r].n_ops; i++)
             if (analog_wants_device(&stage->rules[r].ops[i]) &&
-                !in_set(&flow->before[group->first_stage], stage->rules[r].trigger))
+                !in_set(&flow->before[first], stage->rules[r].trigger) &&
+                (!analog_device_source(plan, first, index, &stage->rules[r], i, &source) ||
+                 !is_sent(plan, first, index, &source)))
                 return true;
     return false;
 }
@@ -142,7 +167,7 @@ enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
         return JOIN_YES; /* everything passes through it */
     if (stage->kind != group->kind)
         return JOIN_KIND;
-    if (stage->kind == MR_STAGE_PARALLEL && asks_device(flow, group, stage))
+    if (stage->kind == MR_STAGE_PARALLEL && asks_device(plan, flow, group, index))
         return JOIN_DEVICE;
     if (stage->kind != MR_STAGE_CONTEXT)
         return JOIN_YES;

@@ -26,7 +26,7 @@ enum join {
     JOIN_ONE,     /* one of them runs for one key at a time only */
     JOIN_SEVERAL, /* a predicate has several keys */
     JOIN_KEY,     /* the key is not the same value */
-    JOIN_DEVICE   /* a device may be asked about what the group derives */
+    JOIN_DEVICE   /* a device may be asked about what the group derives, or hands on to few */
 };
 
 /* Whether the stage behind the group may be part of it; `keys` (room for all keys of its stages and
@@ -34,5 +34,18 @@ enum join {
 enum join analog_join(const struct mr_plan *plan, const struct flow *flow,
                       const struct mr_plan_group *group, uint32_t stage, struct mr_plan_key *keys,
                       uint32_t *n_keys);
+
+/* An attribute as it entered a group, or the data of the stream that it is. */
+struct device_source {
+    uint32_t predicate, column;
+    bool stream;
+};
+
+bool analog_same_source(const struct device_source *a, const struct device_source *b);
+/* What the first argument of a call in `stage` was when it entered the group that begins with stage
+ * `first`; false: it was computed there. (sites.c) */
+bool analog_device_source(const struct mr_plan *plan, uint32_t first, uint32_t stage,
+                          const struct mr_plan_rule *rule, uint32_t op,
+                          struct device_source *source);
 
 #endif

@@ -1,9 +1,12 @@
 /* Which attributes may go to a device: those of tuples that enter a parallel group and that a
- * function with an operation for devices is called on there, as they came. Where programs part, the
- * tuples that a fork hands to several of them share their bytes. */
+ * function with an operation for devices is called on there, as they came, be it in a later
+ * component of the group that they were handed on to. Where programs part, the tuples that a fork
+ * hands to several of them share their bytes. */
 #include "analog/flow.h"
 
 #include <string.h>
+
+#define MAX_HANDS 16 /* that an attribute goes through */
 
 bool analog_wants_device(const struct mr_op *op)
 {
@@ -11,11 +14,11 @@ bool analog_wants_device(const struct mr_op *op)
            op->args[0].reg != MR_NO_REGISTER && op->args[0].type == MR_TYPE_STRING;
 }
 
-/* The attribute of the trigger that the register holds, its bytes where it is a stream. */
+/* The attribute of the trigger that the register holds behind so many operations, its bytes where
+ * it is a stream. */
 static uint32_t source_of(const struct mr_plan *plan, const struct mr_plan_rule *rule, uint32_t at,
                           uint32_t reg, bool *stream)
 {
-    *stream = false;
     while (at-- && reg >= plan->predicates[rule->trigger].arity) {
         const struct mr_op *op = &rule->ops[at];
         if (op->result != reg)
@@ -27,6 +30,49 @@ static uint32_t source_of(const struct mr_plan *plan, const struct mr_plan_rule 
         reg = op->args[0].reg;
     }
     return reg < plan->predicates[rule->trigger].arity ? reg : MR_NO_INDEX;
+}
+
+/* Where an attribute of a predicate at `stage` was when it entered the group that begins at
+ * `first`: false when it was computed, or came in several ways. (Of a predicate that both enters
+ * and is derived only what was derived has been there: the rest is the function's own.) */
+static bool entered(const struct mr_plan *plan, uint32_t first, uint32_t stage,
+                    struct device_source *at, int depth)
+{
+    struct device_source found = {.predicate = MR_NO_INDEX};
+    bool derived = false;
+
+    for (uint32_t s = first; s <= stage; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++) {
+            const struct mr_plan_rule *rule = &plan->stages[s].rules[r];
+            struct device_source from = {rule->trigger, 0, at->stream};
+            if (rule->head != at->predicate)
+                continue;
+            from.column =
+                source_of(plan, rule, rule->n_ops, rule->head_args[at->column].reg, &from.stream);
+            if (plan->stages[s].by_row || plan->stages[s].recursive || depth == MAX_HANDS ||
+                from.column == MR_NO_INDEX || !entered(plan, first, s, &from, depth + 1) ||
+                (derived && !analog_same_source(&from, &found)))
+                return false;
+            derived = true;
+            found = from;
+        }
+    if (derived)
+        *at = found;
+    return true;
+}
+
+bool analog_same_source(const struct device_source *a, const struct device_source *b)
+{
+    return a->predicate == b->predicate && a->column == b->column && a->stream == b->stream;
+}
+
+bool analog_device_source(const struct mr_plan *plan, uint32_t first, uint32_t stage,
+                          const struct mr_plan_rule *rule, uint32_t op,
+                          struct device_source *source)
+{
+    *source = (struct device_source){.predicate = rule->trigger};
+    source->column = source_of(plan, rule, op, rule->ops[op].args[0].reg, &source->stream);
+    return source->column != MR_NO_INDEX && entered(plan, first, stage, source, 0);
 }
 
 /* Does a fork make both of one tuple? */
@@ -71,18 +117,18 @@ static struct mr_plan_site *site_of(struct compile *compile, struct mr_plan *pla
     return site;
 }
 
-static bool add_rule(struct compile *compile, struct mr_plan *plan, uint32_t group,
+static bool add_rule(struct compile *compile, struct mr_plan *plan, uint32_t group, uint32_t stage,
                      struct mr_plan_rule *rule)
 {
     for (uint32_t i = 0; i < rule->n_ops; i++) {
         struct mr_op *op = &rule->ops[i];
-        struct mr_plan_site wanted = {.group = group};
-        if (!analog_wants_device(op))
+        struct device_source source;
+        if (!analog_wants_device(op) ||
+            !analog_device_source(plan, plan->groups[group].first_stage, stage, rule, i, &source))
             continue;
-        wanted.column = source_of(plan, rule, i, op->args[0].reg, &wanted.stream);
-        if (wanted.column == MR_NO_INDEX)
-            continue;
-        struct mr_plan_site *site = site_of(compile, plan, &wanted, rule->trigger);
+        struct mr_plan_site wanted = {
+            .group = group, .column = source.column, .stream = source.stream};
+        struct mr_plan_site *site = site_of(compile, plan, &wanted, source.predicate);
         if (!site)
             return false;
         op->site = (uint32_t)(site - plan->sites);
@@ -92,32 +138,27 @@ static bool add_rule(struct compile *compile, struct mr_plan *plan, uint32_t gro
     return true;
 }
 
-/* Predicates that enter the group, until a stage of it uses or derives them. */
-static bool add_group(struct compile *compile, struct mr_plan *plan, uint32_t group, bool *touched)
+static bool add_group(struct compile *compile, struct mr_plan *plan, uint32_t group)
 {
     const struct mr_plan_group *g = &plan->groups[group];
 
-    memset(touched, 0, plan->n_predicates);
     for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
         struct mr_plan_stage *stage = &plan->stages[s];
         for (uint32_t r = 0; r < stage->n_rules; r++)
-            if (!stage->by_row && !stage->recursive && !touched[stage->rules[r].trigger] &&
-                !add_rule(compile, plan, group, &stage->rules[r]))
+            if (!stage->by_row && !stage->recursive &&
+                !add_rule(compile, plan, group, s, &stage->rules[r]))
                 return false;
-        for (uint32_t r = 0; r < stage->n_rules; r++)
-            touched[stage->rules[r].trigger] = touched[stage->rules[r].head] = true;
     }
     return true;
 }
 
 bool analog_sites(struct compile *compile, struct mr_plan *plan)
 {
-    bool *touched = analog_scratch(compile, plan->n_predicates + 1);
-    bool good = touched != NULL;
+    bool good = true;
 
     plan->sites = analog_keep(compile, (plan->n_bindings + 1) * sizeof *plan->sites);
     for (uint32_t g = 0; good && plan->sites && g < plan->n_groups; g++)
         if (plan->groups[g].kind == MR_STAGE_PARALLEL)
-            good = add_group(compile, plan, g, touched);
+            good = add_group(compile, plan, g);
     return good && plan->sites;
 }

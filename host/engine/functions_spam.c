@@ -1,9 +1,11 @@
 /* f_spamScore and f_classify: how much a mail looks like spam, by a model file. The work is done by
  * mime/ and models/; here it is tied to the rows of a program. */
 #include "engine/mail_text.h"
+#include "millrace/device.h"
 #include "models/spam_model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { MAILS, BYTES, SPAM };
 
@@ -74,15 +76,43 @@ static enum mr_status thread_open(const void *config, void **out)
 
 /* ---- scoring ---- */
 
-static double score_of(struct mr_call *call, union mr_value mail)
+/* Of the mail's text, which is made once for all who score it. */
+static void sum_up(struct mr_call *call, union mr_value mail, struct mr_bayes_sums *sums)
 {
     const struct mr_spam_model *model = call->config;
     struct thread *thread = call->thread;
-    struct mr_bayes_sums sums;
     struct mr_mail_text text = mr_mail_text(
         call, &thread->reader, mail, (enum mr_spam_fields)model->fields, mr_sharers(call) > 1);
 
-    mr_spam_sums(model, thread->scratch, text.bytes, text.len, &sums);
+    mr_spam_sums(model, thread->scratch, text.bytes, text.len, sums);
+}
+
+/* What the device says is compared with what is right. */
+static void check(struct mr_call *call, uint32_t row, const struct mr_bayes_sums *right,
+                  const struct mr_bayes_sums *theirs)
+{
+    static const uint32_t model = 0;
+    bool same = right->spam == theirs->spam && right->ham == theirs->ham &&
+                right->weight == theirs->weight && right->n_known == theirs->n_known &&
+                right->n_strong == theirs->n_strong;
+
+    mr_device_checked(call, row, &model, !same);
+}
+
+static double score_of(struct mr_call *call, uint32_t row)
+{
+    const struct mr_spam_model *model = call->config;
+    const struct mr_device_answer *answer = mr_device_answer(call, row);
+    struct mr_bayes_sums sums, theirs;
+
+    if (answer)
+        memcpy(&theirs, answer->words, sizeof theirs);
+    if (!answer || answer->check)
+        sum_up(call, call->args[0][row], &sums);
+    else
+        sums = theirs;
+    if (answer && answer->check)
+        check(call, row, &sums, &theirs);
     return mr_spam_score(mr_spam_z(model, &sums));
 }
 
@@ -93,7 +123,7 @@ static void judge(struct mr_call *call, bool as_word)
     uint64_t bytes = 0, spam = 0;
 
     for (uint32_t row = 0; row < call->n; row++) {
-        double score = score_of(call, mails[row]);
+        double score = score_of(call, row);
         bool is_spam = score >= model->threshold;
         if (as_word)
             call->out[row] = is_spam ? MR_VALUE_TEXT("spam") : MR_VALUE_TEXT("ham");
@@ -117,11 +147,40 @@ static void classify(struct mr_call *call)
     judge(call, true);
 }
 
+/* ---- on a device ---- */
+
+static uint32_t view_key(const void *config)
+{
+    return ((const struct mr_spam_model *)config)->fields;
+}
+
+static struct mr_device_text view(struct mr_call *call, const void *mail, uint32_t len)
+{
+    const struct mr_spam_model *model = call->config;
+    struct thread *thread = call->thread;
+    struct mr_mail_text text = mr_mail_text(call, &thread->reader, mr_value_bytes(mail, len),
+                                            (enum mr_spam_fields)model->fields, true);
+
+    return (struct mr_device_text){text.bytes, text.len};
+}
+
+static const void *model_of(const void *config)
+{
+    return config;
+}
+
+static const struct mr_device_op on_device = {
+    .work = MR_DEVICE_BAYES,
+    .view_key = view_key,
+    .view = view,
+    .model = model_of,
+};
+
 #define SPAM_FUNCTION                                                                              \
     .args = {MR_TYPE_STRING, MR_TYPE_STRING}, .n_args = 2, .n_constant = 1,                        \
     .order = MR_ORDER_NONE, .shape = MR_SHAPE_MAP, .pure = true, .shares = true,                   \
-    .backends = "cpu", .counters = counters, .bind = bind, .unbind = unbind,                       \
-    .thread_open = thread_open, .thread_close = thread_close
+    .backends = "cpu gpu", .counters = counters, .bind = bind, .unbind = unbind,                   \
+    .thread_open = thread_open, .thread_close = thread_close, .device = &on_device
 
 static const struct mr_function functions[] = {
     {

@@ -171,7 +171,8 @@ static enum mr_status choose_backend(struct work *w, struct mr_error *error)
         return mr_fail(error, MR_ERR_START,
                        "this build has no emulated device: it needs a C++ "
                        "compiler");
-    struct mr_backend_config config = {w->regex, 4096, 16, 16, 0};
+    struct mr_backend_config config = {
+        .work = {.set = w->regex}, .bytes_max = 4096, .messages_max = 16, .matches_each = 16};
     if (w->backend && w->backend->open(&config, &state, &why) == MR_OK) {
         w->backend->close(state);
         return MR_OK;

@@ -3,6 +3,7 @@
 
 #include "runtime/answers.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,11 +17,24 @@ static struct mr_site *site_of(void *user, uint32_t index)
 
 /* ---- there ---- */
 
+static bool is_off(const struct mr_site_part *part)
+{
+    return atomic_load_explicit(&part->off, memory_order_relaxed);
+}
+
+static bool all_off(const struct mr_site *site)
+{
+    for (uint32_t p = 0; p < site->n_parts; p++)
+        if (!is_off(&site->parts[p]))
+            return false;
+    return true;
+}
+
 static bool wanted(void *user, uint32_t index, uint64_t bytes, uint64_t waited_ns)
 {
     struct mr_site *site = site_of(user, index);
 
-    if (!site || !site->offload || atomic_load_explicit(&site->retired, memory_order_relaxed))
+    if (!site || !site->offload || all_off(site))
         return false;
     uint64_t waiting = atomic_load_explicit(&site->waiting, memory_order_relaxed) / site->workers;
     pthread_mutex_lock(&site->lock);
@@ -29,9 +43,24 @@ static bool wanted(void *user, uint32_t index, uint64_t bytes, uint64_t waited_n
     return on_device;
 }
 
-static bool add(void *user, uint32_t index, const void *bytes, uint32_t len, uint64_t tag)
+static bool add(void *user, struct mr_worker *worker, uint32_t index, const void *bytes,
+                uint32_t len, uint64_t tag)
 {
-    return mr_offload_add(site_of(user, index)->offload, bytes, len, tag) == MR_OK;
+    struct mr_site *site = site_of(user, index);
+    struct mr_view views[MR_VIEWS_MAX];
+
+    for (uint32_t v = 0; v < site->work.n_views; v++) {
+        uint32_t c = site->view_calls[v];
+        views[v] = (struct mr_view){bytes, len};
+        if (c == MR_NO_INDEX)
+            continue;
+        struct mr_call call = mr_answers_call(worker, index, c);
+        struct mr_device_text text = call.function->device->view(&call, bytes, len);
+        if (!text.bytes)
+            return false;
+        views[v] = (struct mr_view){text.bytes, text.len};
+    }
+    return mr_offload_add_views(site->offload, views, tag) == MR_OK;
 }
 
 static void searched(void *user, uint32_t index, uint64_t bytes, uint64_t ns)
@@ -73,12 +102,10 @@ static void for_calls(const struct mr_site *site, const struct mr_offload_done *
         uint32_t part = site->part_of[pattern];
         uint32_t word = pattern - site->parts[part].first;
         struct mr_asked *asked = mr_asked_of(done->tags[batch->matches[i].message]);
-        if (!asked->there)
-            continue;
         if (batch->matches[i].pattern & MR_REGEX_UNDECIDED)
             word |= MR_ANSWER_UNDECIDED;
         for (uint32_t c = 0; c < site->n_calls; c++)
-            if (site->call_parts[c] == part)
+            if (site->call_parts[c] == part && asked->calls[c].there)
                 with(asked, c, word);
     }
 }
@@ -95,27 +122,55 @@ static void put_word(struct mr_asked *asked, uint32_t call, uint32_t word)
     ((uint32_t *)(uintptr_t)answer->words)[answer->n++] = word;
 }
 
+/* What is to be said for each call of a message but its matches. */
+static void begin_calls(const struct mr_site *site, const struct mr_offload_done *done, uint32_t m)
+{
+    static_assert(MR_ANSWER_WORDS * sizeof(uint32_t) >= sizeof(struct mr_bayes_sums),
+                  "sums need no memory of their own");
+    const struct mr_batch *batch = done->batch;
+    struct mr_asked *asked = mr_asked_of(done->tags[m]);
+
+    for (uint32_t c = 0; c < site->n_calls; c++) {
+        const struct mr_site_part *part = &site->parts[site->call_parts[c]];
+        struct mr_asked_call *call = &asked->calls[c];
+        call->answer.check =
+            m >= done->check_first && (m - done->check_first) % done->check_every == 0;
+        if (is_off(part) || batch->redo[m] == MR_REDO_ALL)
+            continue;
+        if (part->op->work == MR_DEVICE_REGEX) {
+            call->there = !(batch->redo[m] & MR_REDO_SEARCH);
+            continue;
+        }
+        const struct mr_bayes_sums *sums = mr_batch_sums(batch, part->model, m);
+        call->there = sums->n_known != MR_BAYES_NONE;
+        memcpy(call->words, sums, sizeof *sums);
+        call->answer.words = call->words;
+        call->answer.n = sizeof *sums / sizeof call->words[0];
+    }
+}
+
+/* Room for the matches that were counted. */
+static void make_room(const struct mr_site *site, struct mr_worker *worker, struct mr_asked *asked)
+{
+    for (uint32_t c = 0; c < site->n_calls; c++) {
+        struct mr_asked_call *call = &asked->calls[c];
+        if (!call->there || site->parts[site->call_parts[c]].op->work != MR_DEVICE_REGEX)
+            continue;
+        call->there = mr_answers_room(worker, asked, c, call->answer.n) != NULL;
+        call->answer.n = 0;
+    }
+}
+
 static void finish(struct mr_site *site, struct mr_worker *worker,
                    const struct mr_offload_done *done)
 {
     const struct mr_batch *batch = done->batch;
-    bool retired = atomic_load_explicit(&site->retired, memory_order_relaxed);
 
-    for (uint32_t m = 0; m < batch->n_messages; m++) {
-        struct mr_asked *asked = mr_asked_of(done->tags[m]);
-        bool check = m >= done->check_first && (m - done->check_first) % done->check_every == 0;
-        asked->there = !retired && !batch->redo[m];
-        for (uint32_t c = 0; c < site->n_calls; c++)
-            asked->calls[c].answer.check = check;
-    }
+    for (uint32_t m = 0; m < batch->n_messages; m++)
+        begin_calls(site, done, m);
     for_calls(site, done, count_word);
-    for (uint32_t m = 0; m < batch->n_messages; m++) {
-        struct mr_asked *asked = mr_asked_of(done->tags[m]);
-        for (uint32_t c = 0; asked->there && c < site->n_calls; c++) {
-            asked->there = mr_answers_room(worker, asked, c, asked->calls[c].answer.n) != NULL;
-            asked->calls[c].answer.n = 0;
-        }
-    }
+    for (uint32_t m = 0; m < batch->n_messages; m++)
+        make_room(site, worker, mr_asked_of(done->tags[m]));
     for_calls(site, done, put_word);
     for (uint32_t m = 0; m < batch->n_messages; m++)
         mr_answers_back(worker, mr_asked_of(done->tags[m]));
@@ -139,19 +194,29 @@ static bool take(void *user, struct mr_worker *worker)
 
 /* ---- checks ---- */
 
+static void differs(struct mr_site *site, struct mr_site_part *part, uint32_t index)
+{
+    bool is_model = part->op->work == MR_DEVICE_BAYES;
+    uint32_t at = is_model ? site->set.n + part->model : part->first + index;
+    char line[256];
+
+    if (!mr_offload_demote(site->offload, at))
+        return;
+    atomic_store_explicit(&part->off, 1, memory_order_relaxed);
+    snprintf(line, sizeof line, "it and the CPU differ about %s%.120s: the CPU decides from now on",
+             is_model ? "a model of spam" : "the pattern ",
+             is_model ? "" : site->patterns[at].regex);
+    mr_site_say(site, line);
+}
+
 static void checked(void *user, uint32_t index, uint32_t call, const uint32_t *indices, uint32_t n)
 {
     struct mr_site *site = site_of(user, index);
-    const struct mr_site_part *part = &site->parts[site->call_parts[call]];
+    struct mr_site_part *part = &site->parts[site->call_parts[call]];
 
     for (uint32_t i = 0; i < n; i++)
-        mr_offload_demote(site->offload, part->first + indices[i]);
+        differs(site, part, indices[i]);
     mr_offload_checked(site->offload, n);
-    if (n && !atomic_exchange_explicit(&site->retired, 1, memory_order_relaxed))
-        fprintf(site->engine->config.diagnostics,
-                "millrace: device: %s: it and the CPU differ about %u pattern%s (the first is %s): "
-                "the CPU decides from now on\n",
-                site->name, n, n == 1 ? "" : "s", site->patterns[part->first + indices[0]].regex);
 }
 
 struct mr_device_hooks mr_sites_hooks(void)

@@ -5,16 +5,20 @@
 #define MR_ENGINE_SITES_H
 
 #include "engine/internal.h"
+#include "offload/bayes_check.h"
 #include "offload/offload.h"
 #include "offload/placement.h"
 #include "offload/regex_cache.h"
 #include "offload/regex_check.h"
 
-/* The patterns of one binding; several calls may share it. */
+/* What one binding asks for; several calls may share it. */
 struct mr_site_part {
     const struct mr_device_op *op;
-    const void *config; /* the binding's */
-    uint32_t first, n;  /* its patterns among all of the site */
+    const void *config;   /* the binding's */
+    uint32_t view;        /* of a message */
+    uint32_t first, n;    /* MR_DEVICE_REGEX: its patterns among all of the site */
+    uint32_t model;       /* MR_DEVICE_BAYES: which of the work's models */
+    _Atomic uint32_t off; /* the CPU does it */
 };
 
 struct mr_site {
@@ -26,11 +30,13 @@ struct mr_site {
     uint32_t *part_of;    /* [patterns] */
     struct mr_regex_pattern *patterns;
     struct mr_regex_set set;
+    struct mr_offload_work work;       /* with the set, and with what views messages have */
+    uint32_t view_calls[MR_VIEWS_MAX]; /* who makes a view; MR_NO_INDEX: the bytes themselves */
     struct mr_regex_cached cached;
     struct mr_regex_checked checked; /* at load */
-    struct mr_offload *offload;      /* NULL: it stays on the CPU */
-    _Atomic uint32_t retired; /* a check has found a difference: it stays there from now on */
-    _Atomic uint64_t waiting; /* bytes that the CPU is at */
+    struct mr_bayes_checked models_checked[MR_MODELS_MAX];
+    struct mr_offload *offload; /* NULL: it stays on the CPU */
+    _Atomic uint64_t waiting;   /* bytes that the CPU is at */
     uint32_t workers;
     pthread_mutex_t lock; /* placement */
     struct mr_placement placement;
@@ -44,6 +50,13 @@ struct mr_sites {
 
 /* What --device means here: finds the back end, or says why there is none. */
 enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error);
+
+/* Compiles what the site's functions ask for, checks it with the back end against them, and tells
+ * them; `running`: the plan at work, or NULL. (sites_compile.c) */
+enum mr_status mr_site_compile(struct mr_site *site, const struct mr_backend *backend,
+                               const struct mr_plan *running, struct mr_error *error);
+/* One line about the site, for the log of an offload and others. */
+void mr_site_say(void *site, const char *line);
 
 /* For a plan; `before`: those of the plan that it is to take the place of, or NULL. What cannot go
  * to a device stays on the CPU, with a line that says why. MR_ERR_MEMORY. */

@@ -1,5 +1,6 @@
-/* Back ends: who searches a batch of messages for a compiled set of patterns. The same batch has
- * the same answer whoever does it.
+/* Back ends: who does what is to be done (work.h) with a batch of messages: searches them for a
+ * compiled set of patterns, sums up their tokens by models of spam. The same batch has the same
+ * answer whoever does it.
  *
  * A batch belongs to one back end from batch_new() to batch_free(), and to one thread at a time;
  * between submit() and the poll() that ends it nobody touches it. submit() and poll() of one back
@@ -10,28 +11,46 @@
 #ifndef MR_OFFLOAD_BACKEND_H
 #define MR_OFFLOAD_BACKEND_H
 
+#include "kernels/bayes.h"
 #include "kernels/regex_kernels.h"
-#include "offload/regex.h"
+#include "offload/work.h"
 
-#include <stdbool.h>
+/* Of redo[]: what of a message is to be done anew, its answers mean nothing. */
+#define MR_REDO_SEARCH 1u    /* more was found than there was room for */
+#define MR_REDO_ALL    0xffu /* the batch has failed */
 
 struct mr_batch {
-    uint8_t *bytes; /* messages begin at multiples of 16 */
+    uint8_t *bytes; /* views begin at multiples of 16 */
     uint32_t n_bytes, bytes_max;
-    struct mr_batch_message *messages;
-    uint32_t n_messages, messages_max;
+    struct mr_batch_message *messages; /* [n_views][messages_max]: where they are */
+    uint32_t n_messages, messages_max, n_views;
 
-    /* After poll() has returned MR_OK. Matches of messages to be redone mean nothing. */
+    /* After poll() has returned MR_OK. */
     const struct mr_regex_match *matches; /* in any order, each once */
     uint32_t n_matches;
-    uint8_t *redo;       /* [messages_max]: 1: too much was found, search it anew */
-    uint64_t device_ns;  /* on the device, copies included */
-    uint64_t kernels_ns; /* of these without copies */
+    const struct mr_bayes_sums *sums; /* mr_batch_sums() */
+    uint32_t sums_each;               /* of one model */
+    uint8_t *redo;                    /* [messages_max] */
+    uint64_t device_ns;               /* on the device, copies included */
+    uint64_t kernels_ns;              /* of these without copies */
 };
 
+/* The sums of a message by a model; n_known is MR_BAYES_NONE: they are to be computed anew. */
+static inline const struct mr_bayes_sums *mr_batch_sums(const struct mr_batch *batch,
+                                                        uint32_t model, uint32_t message)
+{
+    return &batch->sums[(size_t)model * batch->sums_each + message];
+}
+
+static inline struct mr_batch_message *mr_batch_view(const struct mr_batch *batch, uint32_t view,
+                                                     uint32_t message)
+{
+    return &batch->messages[(size_t)view * batch->messages_max + message];
+}
+
 struct mr_backend_config {
-    const struct mr_regex_set *set; /* borrowed until close() */
-    uint32_t bytes_max;             /* of a batch, a multiple of 16 */
+    struct mr_offload_work work;
+    uint32_t bytes_max; /* of a batch, a multiple of 16 */
     uint32_t messages_max;
     uint32_t matches_each; /* room for matches: so many for each message, and some more */
     int device;            /* its number */
@@ -63,6 +82,7 @@ struct mr_device_backend {
     const struct mr_device *device;
     const struct mr_factor_filter *filter;
     const struct mr_regex_kernels *kernels;
+    const struct mr_bayes *bayes;
     bool no_graphs; /* everything is queued piece by piece, for comparison */
 };
 enum mr_status mr_device_open(const struct mr_device_backend *backend,
@@ -75,8 +95,14 @@ void mr_device_batch_free(void *state, struct mr_batch *batch);
 enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error);
 enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error);
 
+/* For a message of one view that is so long. */
 bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len);
-/* Appends a message, whose bytes are to be copied to what it returns; NULL: there is no room. */
+/* For one of several. */
+bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *views);
+/* Appends a message; the bytes of its views are to be copied to where `to` says. False: there is no
+ * room. */
+bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views, uint8_t **to);
+/* The same for a batch of one view; NULL: there is no room. */
 uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len);
 /* The same with the bytes; false: there is no room. */
 bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len);

@@ -8,22 +8,41 @@ static uint64_t room_of(uint32_t len)
     return ((uint64_t)len + 15) / 16 * 16;
 }
 
+bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *views)
+{
+    uint64_t n_bytes = batch->n_bytes;
+
+    for (uint32_t v = 0; v < batch->n_views; v++)
+        n_bytes += room_of(views[v].len);
+    return batch->n_messages < batch->messages_max && n_bytes <= batch->bytes_max;
+}
+
 bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len)
 {
-    return batch->n_messages < batch->messages_max &&
-           batch->n_bytes + room_of(len) <= batch->bytes_max;
+    return mr_batch_has_room_for(batch, &(struct mr_view){NULL, len});
+}
+
+bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views, uint8_t **to)
+{
+    if (!mr_batch_has_room_for(batch, views))
+        return false;
+    for (uint32_t v = 0; v < batch->n_views; v++) {
+        uint32_t len = views[v].len, room = (uint32_t)room_of(len);
+        *mr_batch_view(batch, v, batch->n_messages) =
+            (struct mr_batch_message){batch->n_bytes, len};
+        to[v] = batch->bytes + batch->n_bytes;
+        memset(to[v] + len, 0, room - len);
+        batch->n_bytes += room;
+    }
+    batch->n_messages++;
+    return true;
 }
 
 uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len)
 {
-    uint8_t *at = batch->bytes + batch->n_bytes;
+    uint8_t *at;
 
-    if (!mr_batch_has_room(batch, len))
-        return NULL;
-    batch->messages[batch->n_messages++] = (struct mr_batch_message){batch->n_bytes, len};
-    memset(at + len, 0, room_of(len) - len);
-    batch->n_bytes += (uint32_t)room_of(len);
-    return at;
+    return mr_batch_reserve_views(batch, &(struct mr_view){NULL, len}, &at) ? at : NULL;
 }
 
 bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len)

@@ -16,6 +16,7 @@ static enum mr_status open(const struct mr_backend_config *config, void **state,
         .device = &mr_device_cuda,
         .filter = &mr_factor_filter_cuda,
         .kernels = &mr_regex_kernels_cuda,
+        .bayes = &mr_bayes_cuda,
     };
     return mr_device_open(&backend, config, state, error);
 }

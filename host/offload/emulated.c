@@ -16,6 +16,7 @@ static enum mr_status open(const struct mr_backend_config *config, void **state,
         .device = &mr_device_emulated,
         .filter = &mr_factor_filter_emulated,
         .kernels = &mr_regex_kernels_emulated,
+        .bayes = &mr_bayes_emulated,
     };
     return mr_device_open(&backend, config, state, error);
 }

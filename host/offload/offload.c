@@ -101,12 +101,18 @@ bool mr_offload_close(struct mr_offload *offload)
     return true;
 }
 
+/* Patterns and models. */
+static uint32_t demotable(const struct mr_offload *o)
+{
+    return mr_offload_patterns(&o->config.work) + o->config.work.n_models;
+}
+
 static bool take_memory(struct mr_offload *o)
 {
     pthread_condattr_t clock;
 
     o->slots = calloc(o->config.n_slots, sizeof *o->slots);
-    o->demoted = calloc((o->config.set->n + 31) / 32 + 1, sizeof *o->demoted);
+    o->demoted = calloc(demotable(o) / 32 + 1, sizeof *o->demoted);
     if (!o->slots || !o->demoted)
         return false;
     for (uint32_t i = 0; i < o->config.n_slots; i++) {
@@ -158,13 +164,18 @@ enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr
 
 /* ---- filling ---- */
 
-/* Under the lock: a batch with room for `len` bytes; NULL, with the reason, if there is none. */
-static struct mr_slot *slot_for(struct mr_offload *o, uint32_t len, uint64_t now, enum mr_fall *why)
+/* Under the lock: a batch with room for the views; NULL, with the reason, if there is none. */
+static struct mr_slot *slot_for(struct mr_offload *o, const struct mr_view *views, uint64_t now,
+                                enum mr_fall *why)
 {
-    *why = len > o->config.bytes_max ? MR_FALL_TOO_LONG : MR_FALL_DOWN;
-    if (o->down || len > o->config.bytes_max)
+    uint64_t room = 0;
+
+    for (uint32_t v = 0; v < mr_offload_views(&o->config.work); v++)
+        room += ((uint64_t)views[v].len + 15) / 16 * 16;
+    *why = room > o->config.bytes_max ? MR_FALL_TOO_LONG : MR_FALL_DOWN;
+    if (o->down || room > o->config.bytes_max)
         return NULL;
-    if (o->filling && !mr_batch_has_room(o->filling->batch, len))
+    if (o->filling && !mr_batch_has_room_for(o->filling->batch, views))
         mr_slot_close(o,
                       o->filling->batch->n_messages == o->config.messages_max ? MR_CLOSE_MESSAGES
                                                                               : MR_CLOSE_BYTES,
@@ -183,22 +194,23 @@ static struct mr_slot *slot_for(struct mr_offload *o, uint32_t len, uint64_t now
     return o->filling;
 }
 
-enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
-                              uint64_t tag)
+enum mr_status mr_offload_add_views(struct mr_offload *offload, const struct mr_view *views,
+                                    uint64_t tag)
 {
     struct mr_offload *o = offload;
     uint64_t now = mr_clock_ns();
+    uint8_t *to[MR_VIEWS_MAX];
     enum mr_fall why;
 
     pthread_mutex_lock(&o->lock);
-    struct mr_slot *slot = slot_for(o, len, now, &why);
+    struct mr_slot *slot = slot_for(o, views, now, &why);
     if (!slot) {
         o->counters.falls[why]++;
         pthread_mutex_unlock(&o->lock);
         return MR_AGAIN;
     }
     slot->tags[slot->batch->n_messages] = tag;
-    uint8_t *to = mr_batch_reserve(slot->batch, len);
+    mr_batch_reserve_views(slot->batch, views, to);
     slot->writers++;
     o->n_messages++;
     if (slot->batch->n_messages == o->config.messages_max)
@@ -206,13 +218,20 @@ enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uin
     else if (slot->batch->n_bytes == o->config.bytes_max)
         mr_slot_close(o, MR_CLOSE_BYTES, now);
     pthread_mutex_unlock(&o->lock);
-    if (len)
-        memcpy(to, bytes, len);
+    for (uint32_t v = 0; v < mr_offload_views(&o->config.work); v++)
+        if (views[v].len)
+            memcpy(to[v], views[v].bytes, views[v].len);
     pthread_mutex_lock(&o->lock);
     if (--slot->writers == 0 && slot->state == MR_SLOT_CLOSED)
         pthread_cond_signal(&o->work);
     pthread_mutex_unlock(&o->lock);
     return MR_OK;
+}
+
+enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
+                              uint64_t tag)
+{
+    return mr_offload_add_views(offload, &(struct mr_view){bytes, len}, tag);
 }
 
 void mr_offload_flush(struct mr_offload *offload)
@@ -287,16 +306,17 @@ bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns)
 
 /* ---- checks and counters ---- */
 
-void mr_offload_demote(struct mr_offload *offload, uint32_t pattern)
+bool mr_offload_demote(struct mr_offload *offload, uint32_t pattern)
 {
     uint32_t bit = 1u << (pattern & 31);
 
-    if (pattern >= offload->config.set->n ||
+    if (pattern >= demotable(offload) ||
         (atomic_fetch_or(&offload->demoted[pattern >> 5], bit) & bit))
-        return;
+        return false;
     pthread_mutex_lock(&offload->lock);
     offload->counters.demoted++;
     pthread_mutex_unlock(&offload->lock);
+    return true;
 }
 
 bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern)
@@ -322,8 +342,10 @@ void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *co
 uint64_t mr_offload_memory(const struct mr_offload *offload)
 {
     const struct mr_offload_config *c = &offload->config;
-    uint64_t each = sizeof(struct mr_batch_message) + sizeof(uint64_t) + 16 +
-                    (uint64_t)MR_MATCHES_EACH * sizeof(struct mr_regex_match);
+    uint64_t each =
+        mr_offload_views(&c->work) * sizeof(struct mr_batch_message) + sizeof(uint64_t) + 16 +
+        c->work.n_models * sizeof(struct mr_bayes_sums) +
+        (mr_offload_patterns(&c->work) ? MR_MATCHES_EACH * sizeof(struct mr_regex_match) : 0);
 
     return c->n_slots * (c->bytes_max + c->messages_max * each);
 }

@@ -56,11 +56,11 @@ struct mr_offload_faults {
     uint32_t late;   /* a batch takes until far behind its time */
     uint32_t lost;   /* the device is gone in the middle of a batch */
     uint32_t stuck;  /* a batch never ends */
-    uint32_t wrong;  /* a match is left out, or put in */
+    uint32_t wrong;  /* a match is left out, a sum is another */
 };
 
 struct mr_offload_config {
-    const struct mr_regex_set *set;   /* borrowed until close() */
+    struct mr_offload_work work;      /* what it points to is borrowed until close() */
     const struct mr_backend *backend; /* on which open() has succeeded once, or will */
     uint32_t n_slots;                 /* 0: 6 */
     uint32_t bytes_max;               /* 0: 2 MiB */
@@ -90,8 +90,11 @@ enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr
  * False: even the thread is stuck in it: what the configuration has lent is to be left, too. */
 bool mr_offload_close(struct mr_offload *offload);
 
-/* Copies a message into the batch that is being filled; `tag` comes back with it. MR_AGAIN: not
- * now, the caller searches it itself (counted, by reason). */
+/* Copies a message, all its views, into the batch that is being filled; `tag` comes back with it.
+ * MR_AGAIN: not now, the caller does it itself (counted, by reason). */
+enum mr_status mr_offload_add_views(struct mr_offload *offload, const struct mr_view *views,
+                                    uint64_t tag);
+/* The same where messages have one view. */
 enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
                               uint64_t tag);
 /* Closes the batch that is being filled, whatever its age. */
@@ -99,7 +102,7 @@ void mr_offload_flush(struct mr_offload *offload);
 
 /* A batch that is done. */
 struct mr_offload_done {
-    const struct mr_batch *batch; /* redo[] holds for all: a message that fell back has 1 */
+    const struct mr_batch *batch; /* redo[] holds for all: of a batch that fell back nothing else */
     const uint64_t *tags;         /* of each message */
     uint64_t check_first;         /* messages from this one on, in steps of check_every, */
     uint32_t check_every;         /* are to be searched on the CPU as well, and compared */
@@ -115,11 +118,11 @@ bool mr_offload_ready(const struct mr_offload *offload);
 /* take() would find something, or waits until then or until so much time has passed. */
 bool mr_offload_wait(struct mr_offload *offload, uint64_t timeout_ns);
 
-/* A check has found that the device and the CPU differ about a pattern: from now on the CPU decides
- * it. */
-void mr_offload_demote(struct mr_offload *offload, uint32_t pattern);
+/* A check has found that the device and the CPU differ about a pattern, or (patterns + i) about
+ * model i: from now on the CPU decides it. False: that was known. */
+bool mr_offload_demote(struct mr_offload *offload, uint32_t pattern);
 bool mr_offload_demoted(const struct mr_offload *offload, uint32_t pattern);
-/* After a check; `different` patterns were. */
+/* After a check; so many patterns and models were different. */
 void mr_offload_checked(struct mr_offload *offload, uint32_t different);
 
 void mr_offload_count(struct mr_offload *offload, struct mr_offload_counters *counters);

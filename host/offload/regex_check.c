@@ -152,7 +152,12 @@ enum mr_status mr_regex_check(struct mr_regex_set *set, const struct mr_regex_pa
                               const struct mr_regex_oracle *oracle, uint32_t samples,
                               struct mr_regex_checked *checked, struct mr_error *error)
 {
-    struct mr_backend_config config = {set, BATCH_BYTES, BATCH_TEXTS, 256, 0};
+    struct mr_backend_config config = {
+        .work = {.set = set},
+        .bytes_max = BATCH_BYTES,
+        .messages_max = BATCH_TEXTS,
+        .matches_each = 256,
+    };
     struct checker c = {.set = set,
                         .oracle = oracle,
                         .backend = backend,

@@ -50,7 +50,7 @@ void mr_slots_close(struct mr_offload *o)
 
 enum mr_status mr_slots_open(struct mr_offload *o, struct mr_error *error)
 {
-    struct mr_backend_config config = {o->config.set, o->config.bytes_max, o->config.messages_max,
+    struct mr_backend_config config = {o->config.work, o->config.bytes_max, o->config.messages_max,
                                        MR_MATCHES_EACH, 0};
     enum mr_status status = every(o->config.faults.open, ++o->n_opens)
                                 ? fault(error, "no memory")
@@ -79,6 +79,14 @@ static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct 
     return o->config.backend->submit(o->state, slot->batch, error);
 }
 
+static void make_wrong(const struct mr_offload *o, struct mr_batch *batch)
+{
+    if (batch->n_matches)
+        batch->n_matches--;
+    for (uint32_t i = 0; i < o->config.work.n_models && batch->n_messages; i++)
+        ((struct mr_bayes_sums *)(uintptr_t)mr_batch_sums(batch, i, 0))->spam--;
+}
+
 static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, struct mr_error *error)
 {
     if (o->lost)
@@ -93,8 +101,8 @@ static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, struct mr
         o->lost = true;
         return fault(error, "it is lost");
     }
-    if (every(o->config.faults.wrong, o->n_polls) && slot->batch->n_matches)
-        slot->batch->n_matches--;
+    if (every(o->config.faults.wrong, o->n_polls))
+        make_wrong(o, slot->batch);
     return MR_OK;
 }
 
@@ -127,10 +135,20 @@ static void done(struct mr_offload *o, struct mr_slot *slot)
 
 static void fall(struct mr_offload *o, struct mr_slot *slot, enum mr_fall why)
 {
-    memset(slot->batch->redo, 1, slot->batch->n_messages);
+    memset(slot->batch->redo, MR_REDO_ALL, slot->batch->n_messages);
     slot->batch->n_matches = 0;
     o->counters.falls[why] += slot->batch->n_messages;
     done(o, slot);
+}
+
+/* Something of the message is to be done anew. */
+static bool overflowed(const struct mr_offload *o, const struct mr_batch *batch, uint32_t message)
+{
+    bool any = batch->redo[message] != 0;
+
+    for (uint32_t i = 0; i < o->config.work.n_models; i++)
+        any |= mr_batch_sums(batch, i, message)->n_known == MR_BAYES_NONE;
+    return any;
 }
 
 static void succeed(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
@@ -139,7 +157,7 @@ static void succeed(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
     uint64_t turn = now - slot->closed_ns;
 
     for (uint32_t m = 0; m < batch->n_messages; m++)
-        o->counters.falls[MR_FALL_OVERFLOW] += batch->redo[m];
+        o->counters.falls[MR_FALL_OVERFLOW] += overflowed(o, batch, m);
     o->counters.turn_ns += turn;
     o->counters.device_ns += batch->device_ns;
     o->counters.kernels_ns += batch->kernels_ns;

@@ -80,6 +80,17 @@ void mr_answers_searched(struct mr_worker *worker, uint32_t group, uint64_t byte
                            (uint64_t)ns + 1);
 }
 
+struct mr_call mr_answers_call(struct mr_worker *worker, uint32_t site, uint32_t call)
+{
+    const struct mr_op *op = worker->runtime->config.plan->sites[site].calls[call];
+
+    return (struct mr_call){.function = op->function,
+                            .config = op->config,
+                            .thread = worker->exec.bindings[op->binding].thread,
+                            .n_args = op->n_args,
+                            .runtime = &worker->exec};
+}
+
 /* The place of a row in the index: where it is, or where it would be. */
 static uint32_t *place_of(const struct mr_asked_batch *asked, uint32_t site, union mr_value bytes)
 {
@@ -108,7 +119,7 @@ static void ask_row(struct mr_worker *worker, struct mr_asked_batch *asked, uint
     for (uint32_t c = 0; c < worker->runtime->config.plan->sites[site].n_calls; c++)
         calls[c] = (struct mr_asked_call){.capacity = MR_ANSWER_WORDS};
     atomic_fetch_add_explicit(&asked->awaited, 1, memory_order_relaxed);
-    if (hooks->device.add(hooks->user, site, row->ptr, row->len, (uintptr_t)row))
+    if (hooks->device.add(hooks->user, worker, site, row->ptr, row->len, (uintptr_t)row))
         *place = ++asked->n;
     else
         atomic_fetch_sub_explicit(&asked->awaited, 1, memory_order_relaxed);
@@ -254,7 +265,7 @@ const struct mr_device_answer *mr_device_answer(struct mr_call *call, uint32_t r
         return NULL;
     uint32_t place = *place_of(answers, op->site, exec->call_first[row]);
     const struct mr_asked *asked = place ? &answers->rows[place - 1] : NULL;
-    return asked && asked->there ? &asked->calls[op->site_call].answer : NULL;
+    return asked && asked->calls[op->site_call].there ? &asked->calls[op->site_call].answer : NULL;
 }
 
 void mr_device_checked(struct mr_call *call, uint32_t row, const uint32_t *indices, uint32_t n)

@@ -6,14 +6,16 @@
 #ifndef MR_RUNTIME_ANSWERS_H
 #define MR_RUNTIME_ANSWERS_H
 
+#include "millrace/component.h"
 #include "millrace/device.h"
 #include "runtime/runtime.h"
 
-#define MR_ANSWER_WORDS 6 /* of a call, before they need memory of their own */
+#define MR_ANSWER_WORDS 8 /* of a call, before they need memory of their own */
 
 /* What the device says for one call of the site. */
 struct mr_asked_call {
     struct mr_device_answer answer;
+    bool there; /* the device has answered */
     uint32_t capacity;
     uint32_t words[MR_ANSWER_WORDS];
 };
@@ -23,7 +25,6 @@ struct mr_asked {
     struct mr_asked_batch *batch;
     const void *ptr;
     uint32_t len, site;
-    bool there;                  /* the device has answered */
     struct mr_asked_call *calls; /* [of the site] */
 };
 
@@ -36,7 +37,12 @@ struct mr_asked_batch {
     struct mr_asked rows[];
 };
 
-/* ---- for device hooks, in take() ---- */
+/* ---- for device hooks, in add() ---- */
+
+/* The call of a site, without rows, for the worker to make a text of the message. */
+struct mr_call mr_answers_call(struct mr_worker *worker, uint32_t site, uint32_t call);
+
+/* ---- in take() ---- */
 
 static inline struct mr_asked *mr_asked_of(uint64_t tag)
 {
@@ -46,7 +52,7 @@ static inline struct mr_asked *mr_asked_of(uint64_t tag)
 /* Room for n words of a call; NULL: no memory (counted), and the row is the function's own. */
 uint32_t *mr_answers_room(struct mr_worker *worker, struct mr_asked *asked, uint32_t call,
                           uint32_t n);
-/* The message is back; all there is to say of it has been noted, or `there` is false. */
+/* The message is back; all there is to say of it has been noted, with `there` for its calls. */
 void mr_answers_back(struct mr_worker *worker, struct mr_asked *asked);
 
 #endif

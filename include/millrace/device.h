@@ -20,7 +20,15 @@ struct mr_call;
 
 /* What it is that the device computes. */
 enum mr_device_work {
-    MR_DEVICE_REGEX /* which of a list of patterns match: words of an answer are their indices */
+    MR_DEVICE_REGEX, /* which of a list of patterns match: words of an answer are their indices */
+    MR_DEVICE_BAYES  /* the sums of the tokens of a text by a model of spam: the words of an answer
+                        are one struct mr_bayes_sums (kernels/bayes_table.h) */
+};
+
+/* Bytes that go to the device. */
+struct mr_device_text {
+    const void *bytes; /* NULL: there are none, the row is the function's */
+    uint32_t len;
 };
 
 /* Flags of patterns; the meaning is Hyperscan's. */
@@ -50,6 +58,18 @@ enum mr_device_part {
 
 struct mr_device_op {
     enum mr_device_work work;
+
+    /* (optional, both or none) What goes there is not the argument but a text made of it. Calls on
+     * one attribute whose view() is the same function, and its key the same, share the text; all
+     * texts of an attribute and its own bytes go to the device in one transfer. view() runs in a
+     * worker, before the component: of the call there are config, thread and runtime (mr_buffer_*).
+     * The text is borrowed until view() comes again for the binding. */
+    uint32_t (*view_key)(const void *config);
+    struct mr_device_text (*view)(struct mr_call *call, const void *bytes, uint32_t len);
+
+    /* MR_DEVICE_BAYES: the model, as its file is (host/models/spam_model.h) and checked; lives as
+     * long as the binding. */
+    const void *(*model)(const void *config);
 
     /* MR_DEVICE_REGEX, of a binding's config. Start-up, one thread at a time. */
     uint32_t (*n_patterns)(const void *config);

@@ -1,12 +1,13 @@
-/* The spam kernel on the emulated device against the host's scorer: random texts from nothing to
- * 64 KiB, mails, hostile tables, orders of lanes. */
-// layers: models kernels_emulated
+/* The spam kernel on the emulated device (or a GPU: test_device.h) against the host's scorer:
+ * random texts from nothing to 64 KiB, mails, hostile tables, orders of lanes. */
+// layers: models offload
 #include "kernels/bayes.h"
 #include "kernels/device.h"
 #include "kernels/emulation/control.h"
 #include "models/spam_model.h"
 #include "models/spam_text.h"
 #include "models/spam_tokens.h"
+#include "test_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 
 #define TEXTS_MAX 24
 
-static const struct mr_device *const device = &mr_device_emulated;
+static const struct mr_device *device;
 static uint64_t state;
 
 static uint32_t draw(uint32_t below)
@@ -125,7 +126,7 @@ static void on_device(struct scene *s, uint32_t n_blocks)
     batch.bytes = bytes;
     batch.messages = messages;
     batch.sums = sums;
-    assert_int_equal(mr_bayes_emulated.enqueue(&batch, stream), 0);
+    assert_int_equal(test_parts().bayes->enqueue(&batch, stream), 0);
     device->copy_out(s->sums, sums, (s->n + 1) * sizeof *s->sums, stream);
     device->record(event, stream);
     if (device->wait(event)) {
@@ -266,5 +267,6 @@ int main(void)
         cmocka_unit_test(too_many_known),
         cmocka_unit_test(marks_across_borders),
     };
+    device = test_parts().device;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

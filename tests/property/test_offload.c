@@ -202,7 +202,7 @@ static struct mr_offload_counters run_all(const struct setup *setup, uint64_t se
     struct mr_offload_counters counters;
     pthread_t threads[THREADS];
     struct mr_offload_config config = {
-        .set = &r->set,
+        .work = {.set = &r->set},
         .backend = setup->backend,
         .n_slots = setup->n_slots,
         .bytes_max = setup->bytes_max,
@@ -512,7 +512,7 @@ static void there_is_none(void **state)
     (void)state;
     struct mr_regex_set set = {0};
     struct mr_offload_config config = {
-        .set = &set, .backend = &mr_backend_cpu, .faults = {.open = 1}};
+        .work = {.set = &set}, .backend = &mr_backend_cpu, .faults = {.open = 1}};
     struct mr_offload *offload;
     struct mr_error error = {0};
 
@@ -526,7 +526,7 @@ static void no_gpu_here(void **state)
 {
     (void)state;
     struct run *r = run_new(&(struct setup){.n_messages = 0}, 1);
-    struct mr_offload_config config = {.set = &r->set, .backend = mr_backend_cuda()};
+    struct mr_offload_config config = {.work = {.set = &r->set}, .backend = mr_backend_cuda()};
     struct mr_offload *offload = NULL;
     struct mr_error error = {0};
 

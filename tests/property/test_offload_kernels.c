@@ -126,7 +126,10 @@ struct scene {
 static void scene_open(struct scene *s, const struct mr_regex_limits *limits, uint32_t each)
 {
     struct mr_error error = {0};
-    struct mr_backend_config config = {&s->set, BYTES_MAX, MESSAGES_MAX, each, 0};
+    struct mr_backend_config config = {.work = {.set = &s->set},
+                                       .bytes_max = BYTES_MAX,
+                                       .messages_max = MESSAGES_MAX,
+                                       .matches_each = each};
 
     for (size_t i = 0; i < N_REGEXES; i++)
         s->patterns[i] = (struct mr_regex_pattern){regexes[i], i % 3 ? 0 : MR_REGEX_DOTALL};

@@ -27,11 +27,13 @@ static inline struct mr_device_backend test_parts(void)
     if (test_on_gpu())
         return (struct mr_device_backend){.device = &mr_device_cuda,
                                           .filter = &mr_factor_filter_cuda,
-                                          .kernels = &mr_regex_kernels_cuda};
+                                          .kernels = &mr_regex_kernels_cuda,
+                                          .bayes = &mr_bayes_cuda};
 #endif
     return (struct mr_device_backend){.device = &mr_device_emulated,
                                       .filter = &mr_factor_filter_emulated,
-                                      .kernels = &mr_regex_kernels_emulated};
+                                      .kernels = &mr_regex_kernels_emulated,
+                                      .bayes = &mr_bayes_emulated};
 }
 
 #endif

@@ -68,7 +68,10 @@ static void tell(struct comparison *c, uint32_t i, bool theirs, const uint8_t *b
 
 static void device_open(struct comparison *c)
 {
-    struct mr_backend_config config = {&c->regex, BATCH_BYTES, BATCH_TEXTS, 256, 0};
+    struct mr_backend_config config = {.work = {.set = &c->regex},
+                                       .bytes_max = BATCH_BYTES,
+                                       .messages_max = BATCH_TEXTS,
+                                       .matches_each = 256};
     struct mr_error error;
 
     c->backend = mr_backend_emulated();
