@@ -157,7 +157,10 @@ static const struct argp_option options[] = {
     {"at-packet", OPT_AT_PACKET, "N:COMMAND", OPTION_HIDDEN, 0, 0},
     {"lanes", OPT_LANES, "N", OPTION_HIDDEN, 0, 0},
     {"burst", OPT_BURST, "N", OPTION_HIDDEN, 0, 0},
-    {"seed", OPT_SEED, "N", OPTION_HIDDEN, 0, 0},
+    {"seed", OPT_SEED, "N", 0,
+     "who is forgotten first where --max-flows are exceeded follows from the packets and N alone "
+     "(default: another N in every run)",
+     3},
     {"yield", OPT_YIELD, "N", OPTION_HIDDEN, 0, 0},
     {0}};
 

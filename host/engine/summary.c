@@ -152,8 +152,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
         fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",
                 (double)plan.packets / 1048576, (double)plan.blocks / 1048576);
     fprintf(to,
-            "  %8.1f MiB flows: %llu of %llu bytes (--max-flows, and what a lane may hold over its "
-            "share)\n",
+            "  %8.1f MiB flows: %llu of %llu bytes (--max-flows, and what may be over for "
+            "a moment)\n",
             (double)plan.flows / 1048576, (unsigned long long)c->max_flows,
             (unsigned long long)usage.context_bytes);
     if (engine->live)

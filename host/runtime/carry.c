@@ -180,8 +180,7 @@ static bool carry_context(const struct change *change, struct mr_exec *exec,
     const struct mr_flow_key *key = c->flow.key;
     c->flow = old->flow;
     c->flow.key = key;
-    c->batch = old->batch;
-    c->used = old->used;
+    c->epoch = old->epoch;
     c->left = old->left;
     c->told = old->told;
     c->owns_flow = old->owns_flow;
@@ -257,7 +256,7 @@ static uint64_t carry_table(const struct change *change, struct mr_exec *exec,
         return 0;
     }
     to->now_second = from->now_second;
-    to->batch = from->batch;
+    to->epoch = from->epoch;
     exec->contexts = to;
     while (more) {
         uint32_t n = mr_contexts_all(from, all, &more);

@@ -3,9 +3,14 @@
  * One table belongs to one lane, so one worker at a time. A context is a header, the flow it stands
  * for (when the key is one) and the slots of the functions of its group. All memory that a table
  * can ever take is one range of addresses, taken with the first context and filled as contexts are
- * made; mr_contexts_bytes() says how much. The number of contexts is capped, and who needs one when
- * the cap is reached evicts one that was not used of late (a clock: contexts in a ring, each with a
- * mark that use sets and the passing hand takes away).
+ * made; mr_contexts_bytes() says how much.
+ *
+ * The number of contexts is capped. Keys fall into partitions by their hash, whose number follows
+ * from the cap alone; a lane is a whole number of partitions. Each has its share of the cap, and
+ * may exceed it for an epoch: so many packets, by their numbers. Between two epochs every lane
+ * evicts what its partitions have too many, those not used for longest first (to the epoch, then by
+ * hash). Who is evicted and when is therefore a matter of the packets and of the hash alone: lanes,
+ * workers and bursts have no part in it.
  *
  * No call takes longer than a fraction of a millisecond however many contexts there are: what has
  * to look at many of them is done in slices.
@@ -24,10 +29,9 @@
 struct mr_context {
     /* one cache line: all that finding it reads; in the next one what most packets change */
     _Alignas(64) struct mr_flow_key key; /* of another type: its bytes in a and b, and its hash */
-    uint32_t batch;                      /* the task that used it last: mr_context_table.batch */
+    uint32_t epoch;                      /* that used it last */
     uint8_t key_len;                     /* of another type */
     bool is_flow : 1, in_table : 1, ended : 1;
-    bool used : 1;      /* since the hand passed it */
     bool left : 1;      /* a tuple of it has left the lane: what becomes of it is not known here */
     bool owns_flow : 1; /* is where the flow is assembled: tells its end, not only keeps state */
     uint16_t told;      /* bytes of the flow in steps of MR_TOP_STEP_BYTES, as last told */
@@ -52,22 +56,71 @@ struct mr_saved_row {
     uint8_t cells[];
 };
 
+/* How a cap is shared out. */
+struct mr_context_caps {
+    uint32_t partitions;  /* a power of two: no group has more lanes */
+    uint32_t share;       /* contexts that a partition may have between two epochs */
+    uint32_t surge;       /* ... and how many more within one */
+    uint32_t epoch_shift; /* an epoch is 1 << epoch_shift packets */
+};
+
+/* MR_ERR_LIMIT: more contexts than can be counted (2^30). */
+enum mr_status mr_context_caps(struct mr_context_caps *caps, uint64_t max_contexts);
+
+/* The epoch of a packet. It wraps around. */
+static inline uint32_t mr_context_epoch(uint32_t epoch_shift, uint64_t number)
+{
+    return (uint32_t)((number ? number - 1 : 0) >> epoch_shift);
+}
+
+struct mr_context_partition {
+    uint32_t n;                     /* contexts in it */
+    uint32_t admitted;              /* at the epoch's begin, and those that came since */
+    uint32_t next_oldest, n_oldest; /* in its part of `oldest` */
+};
+
+/* One of those that were longest unused when a partition was looked through. */
+struct mr_context_old {
+    uint32_t index, epoch;
+    uint64_t hash;
+};
+
+/* Where contexts are found: upper half of the hash, and 1 + index; 0: free. */
+struct mr_context_tags {
+    uint64_t *entries; /* [mask + 1] */
+    uint64_t mask;
+    uint32_t shift; /* from a hash to its place */
+};
+
 struct mr_context_table {
-    uint64_t *entries; /* [mask + 1]: upper half of the hash, and 1 + index; 0: free */
-    uint8_t *contexts; /* [capacity] */
-    uint8_t *memory;   /* of both */
-    uint64_t mask, most, mapped_bytes; /* most: what mask grows to */
-    uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
+    struct mr_context_tags tags;
+    struct mr_context_tags old; /* while the table grows: those not moved yet; else no entries */
+    uint64_t old_begin, moved;  /* places of `old` from the first on that hold nothing any more */
+    uint64_t old_released;      /* its entries given back to the system */
+    uint32_t lane_bits;         /* of a hash: the same in all keys of the table */
+    uint32_t partition_bits;    /* those that follow them */
+    uint8_t *contexts;          /* [capacity] */
     uint32_t stride, row_offset;
-    uint32_t max_contexts, n_contexts;
-    uint32_t capacity; /* a few more than the cap: for those that ended and are not closed yet */
-    uint32_t n_made, free, hand;
-    uint32_t batch; /* counts tasks */
+    uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
+    uint32_t epoch;                    /* of the task under way */
+    uint32_t epoch_shift;
+    struct mr_context_partition *partitions; /* [1 << partition_bits] */
+    uint32_t share, surge;                   /* of a partition */
+    uint32_t n_contexts, n_over; /* n_over: partitions that have more than their share */
+    uint32_t n_made, free;
+    uint32_t
+        capacity; /* a few more than all may have: for those that ended and are not closed yet */
+    uint32_t most_oldest;          /* of a partition */
+    uint32_t evicting;             /* the next partition to be looked at */
+    struct mr_context_old *oldest; /* [partitions][most_oldest] */
+    uint8_t *memory;               /* of all of it */
+    uint64_t most, mapped_bytes;   /* most: what the mask of tags grows to */
 
     uint64_t now_second;
     uint64_t next_deadline_ns; /* a lower bound; UINT64_MAX: none. Not while a sweep is under way */
     uint32_t n_timers;
-    bool sweeping;
+    bool sweeping, turning;
+    uint32_t turn_next;    /* of the timers that are set anew */
     uint64_t sweep_second; /* the slot under way, and what comes next in it */
     uint32_t sweep_next;
     uint32_t all_next;                      /* of mr_contexts_all() */
@@ -80,12 +133,26 @@ static inline struct mr_context *mr_context_of_slots(uint8_t *slots)
     return (struct mr_context *)(void *)(slots - offsetof(struct mr_context, slots));
 }
 
-/* The most memory that a table takes. */
-uint64_t mr_contexts_bytes(uint64_t max_contexts, uint32_t context_bytes, uint32_t row_bytes);
+static inline struct mr_context *mr_context_at(const struct mr_context_table *table, uint32_t index)
+{
+    return (struct mr_context *)(void *)(table->contexts + (uint64_t)index * table->stride);
+}
 
-/* MR_ERR_LIMIT: more contexts than can be counted (2^30). */
-enum mr_status mr_contexts_init(struct mr_context_table *table, uint64_t max_contexts,
-                                uint32_t context_bytes, uint32_t row_bytes);
+/* The most memory that the table of one of `lanes` (a power of two, at most the partitions) takes.
+ */
+uint64_t mr_contexts_bytes(const struct mr_context_caps *caps, uint32_t lanes,
+                           uint32_t context_bytes, uint32_t row_bytes);
+
+/* The lane of a key is in the uppermost bits of its hash: mr_context_lane(). */
+void mr_contexts_init(struct mr_context_table *table, const struct mr_context_caps *caps,
+                      uint32_t lanes, uint32_t context_bytes, uint32_t row_bytes);
+
+/* Which of 1 << lane_bits lanes a hash belongs to. */
+static inline uint32_t mr_context_lane(uint64_t hash, uint32_t lane_bits)
+{
+    return (uint32_t)(hash >> 1 >> (63 - lane_bits));
+}
+
 void mr_contexts_free(struct mr_context_table *table);
 
 /* The context of a flow or of key bytes; NULL when there is none. */
@@ -105,22 +172,26 @@ void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr
 /* The same for the rest of a context that was not used of late. */
 void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
 
-/* A new context under a key that has none in the table. NULL when the table is full (evict one
- * first) or memory is out. */
+/* A new context under a key that has none in the table. NULL when its partition has admitted as
+ * many as it may before the next epoch, or memory is out. */
 struct mr_context *mr_contexts_add_flow(struct mr_context_table *table,
                                         const struct mr_flow_key *key);
 struct mr_context *mr_contexts_add(struct mr_context_table *table, uint64_t hash, const void *key,
                                    uint32_t len);
 
-/* More than an hour ahead of packet time, which was set back: it must be told. */
+/* More than an hour ahead of packet time, which was set back: the table must be told. */
 static inline bool mr_contexts_ahead(const struct mr_context_table *table, uint64_t now_ns)
 {
     return table->now_second > now_ns / 1000000000u + 3600;
 }
 
-static inline bool mr_contexts_full(const struct mr_context_table *table)
+/* A task begins whose tuples come of packet `number`, or of later ones of the same epoch. */
+void mr_contexts_next_epoch(struct mr_context_table *table, uint32_t epoch);
+static inline void mr_contexts_begin(struct mr_context_table *table, uint64_t number)
 {
-    return table->n_contexts >= table->max_contexts;
+    uint32_t epoch = mr_context_epoch(table->epoch_shift, number);
+    if (epoch != table->epoch)
+        mr_contexts_next_epoch(table, epoch);
 }
 
 /* Memory for the row that stands for a context: row_bytes. */
@@ -134,12 +205,13 @@ static inline uint8_t *mr_context_row_memory(const struct mr_context_table *tabl
 static inline void mr_contexts_touch(const struct mr_context_table *table,
                                      struct mr_context *context)
 {
-    context->batch = table->batch;
-    context->used = true;
+    context->epoch = table->epoch;
 }
 
-/* Who is to go when the table is full: none that the task under way uses. NULL: none found. */
-struct mr_context *mr_contexts_victim(struct mr_context_table *table);
+/* An epoch is over: some of those that are too many, longest unused first. They stay in the table;
+ * the caller unlinks all of them, and calls again while *more. */
+uint32_t mr_contexts_evict(struct mr_context_table *table,
+                           struct mr_context *evicted[MR_CONTEXT_SLICE], bool *more);
 
 /* Takes it out of the table and off the wheel: it can no longer be found. */
 void mr_contexts_unlink(struct mr_context_table *table, struct mr_context *context);

@@ -115,8 +115,11 @@ static inline void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
  * exec->outputs. In context-ordered groups the batches carry contexts. */
 void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
 
-/* A task for a lane: gives every row its context (making and evicting them), runs the group, closes
- * the contexts that ended. */
+/* Where a key belongs: lane, partition and place in them (context.h). */
+uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union mr_value key);
+
+/* A task for a lane: gives every row its context (making them), runs the group, closes the contexts
+ * that ended. All rows are of one epoch (context.h). */
 void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                   struct mr_tuples *in);
 
@@ -125,6 +128,11 @@ void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table 
  * time before anything else is done to the lane. */
 bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                        uint64_t now_ns, uint64_t number);
+
+/* An epoch is over: contexts that are too many are handed to their functions and closed, in slices
+ * as above. `number` is the first packet of the next one. */
+bool mr_exec_lane_evict(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                        uint64_t now_ns, uint64_t number);
 
 /* The input is over: all contexts are handed to their functions and closed, in slices as above. */
 bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,

@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Tasks of the lane: a context not used in so many is not in the cache. */
-#define COLD_AGE 8u
-
 /* ---- the end of contexts ---- */
 
 static void close_slots(struct mr_exec *exec, struct mr_context *c)
@@ -336,7 +333,7 @@ static void begin_again(struct mr_exec *exec, struct mr_context *c, struct mr_co
         mr_saved_row_copy(exec, c, old);
 }
 
-/* The context of one row; makes room by evicting when the table is full. NULL: refused. */
+/* The context of one row. NULL: refused. */
 static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
                                       const union mr_value *key, const struct mr_tuples *in,
                                       uint32_t row)
@@ -351,16 +348,10 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         c = mr_contexts_find_flow(exec->contexts, key->b.ptr);
     } else {
         bytes = key_bytes(exec, type, key, scratch, &len);
-        hash = mr_hash_bytes(exec->secret, bytes, len);
+        hash = mr_exec_key_hash(exec, type, *key);
         c = mr_contexts_find(exec->contexts, hash, bytes, len);
     }
     if (!c) {
-        struct mr_context *victim =
-            mr_contexts_full(exec->contexts) ? mr_contexts_victim(exec->contexts) : NULL;
-        if (victim) {
-            mr_metrics_add(exec->metrics, MR_COUNT_FLOWS_EVICTED, 1);
-            ask(exec, &victim, 1, MR_CAUSE_EVICT, in->origins[row]->number);
-        }
         c = make(exec, type, key, hash, bytes, len);
         if (!c)
             return NULL;
@@ -371,7 +362,7 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         c->told = steps;
         exec->hooks->flow_grown(exec->hooks->user, exec, &c->flow);
     }
-    if (exec->contexts->batch - c->batch > COLD_AGE)
+    if (exec->contexts->epoch != c->epoch) /* it is hardly in the cache */
         mr_contexts_prefetch_rest(exec->contexts, c);
     mr_contexts_touch(exec->contexts, c);
     return c;
@@ -475,7 +466,8 @@ void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table 
     exec->group = group;
     exec->contexts = contexts;
     exec->cause = MR_CAUSE_DATA;
-    contexts->batch++;
+    if (in && in->n)
+        mr_contexts_begin(contexts, in->origins[0]->number);
     for (struct mr_tuples *t = in; t; t = t->next)
         if (t->contexts)
             attach(exec, t);
@@ -496,6 +488,24 @@ bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_t
     uint32_t n = mr_contexts_expire(contexts, now_ns, expired, &more);
     if (n)
         ask(exec, expired, n, MR_CAUSE_EXPIRE, number);
+    exec->contexts = NULL;
+    return more;
+}
+
+bool mr_exec_lane_evict(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+                        uint64_t now_ns, uint64_t number)
+{
+    struct mr_context *evicted[MR_CONTEXT_SLICE];
+    bool more;
+
+    exec->group = group;
+    exec->contexts = contexts;
+    exec->now_ns = now_ns;
+    uint32_t n = mr_contexts_evict(contexts, evicted, &more);
+    if (n) {
+        mr_metrics_add(exec->metrics, MR_COUNT_FLOWS_EVICTED, n);
+        ask(exec, evicted, n, MR_CAUSE_EVICT, number);
+    }
     exec->contexts = NULL;
     return more;
 }

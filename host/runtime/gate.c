@@ -52,7 +52,23 @@ static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_
     }
 }
 
-/* Tells a tick or the shutdown to the lanes that may have to do with it. Lanes without work under
+/* Has nothing to do with the mark, now that no work is under way in it. */
+static bool is_untouched(const struct mr_lane *lane, const struct mr_work *work)
+{
+    uint64_t tables_ns = lane->tables ? lane->tables->next_ns : UINT64_MAX;
+
+    switch (work->kind) {
+    case MR_WORK_TICK:
+        return lane->contexts.next_deadline_ns > work->time_ns && tables_ns > work->time_ns &&
+               !mr_contexts_ahead(&lane->contexts, work->time_ns);
+    case MR_WORK_EVICT:
+        return !lane->contexts.n_over;
+    default:
+        return !lane->contexts.n_contexts && tables_ns;
+    }
+}
+
+/* Tells a mark (all but tuples) to the lanes that may have to do with it. Lanes without work under
  * way and without a deadline by then are left alone: for them nothing happens. */
 static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work)
 {
@@ -61,19 +77,14 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
     assert(lanes); /* every phase behind a gate has them */
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
         struct mr_lane *lane = &lanes[i];
-        if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire)) {
-            uint64_t tables_ns = lane->tables ? lane->tables->next_ns : UINT64_MAX;
-            if (work->kind == MR_WORK_TICK && lane->contexts.next_deadline_ns > work->time_ns &&
-                tables_ns > work->time_ns && !mr_contexts_ahead(&lane->contexts, work->time_ns))
-                continue;
-            if (work->kind != MR_WORK_TICK && !lane->contexts.n_contexts && tables_ns)
-                continue;
-        }
-        struct mr_work *copy = work->kind != MR_WORK_TICK
-                                   ? &lane->shutdown
-                                   : mr_exec_alloc(&worker->exec, sizeof *copy);
+        if (!atomic_load_explicit(&lane->outstanding, memory_order_acquire) &&
+            is_untouched(lane, work))
+            continue;
+        bool at_end = work->kind == MR_WORK_SHUTDOWN || work->kind == MR_WORK_CLOSE;
+        struct mr_work *copy =
+            at_end ? &lane->shutdown : mr_exec_alloc(&worker->exec, sizeof *copy);
         if (!copy)
-            continue; /* counted there; the next tick makes good for it */
+            continue; /* counted there; the next one makes good for it */
         mr_work_init(copy, work->token, work->kind, i);
         copy->time_ns = work->time_ns;
         copy->packet = work->packet;

@@ -29,6 +29,7 @@ struct mr_task {
 enum mr_work_kind {
     MR_WORK_TUPLES,
     MR_WORK_TICK,
+    MR_WORK_EVICT,    /* an epoch is over: contexts that are too many go */
     MR_WORK_SHUTDOWN, /* all contexts are closed */
     MR_WORK_CLOSE     /* what some stages know of their contexts is closed */
 };
@@ -58,7 +59,7 @@ struct mr_work {
     struct mr_work *next; /* of the token */
     struct mr_token *token;
     struct mr_tuples *tuples;
-    uint64_t time_ns, packet; /* ticks: packet time, number of the packet that rang */
+    uint64_t time_ns, packet; /* of marks: packet time, number of the packet that rang */
     enum mr_work_kind kind;
     uint32_t n_tickets;
     uint32_t home, rows;         /* who has the packets in its cache; how many */
@@ -95,8 +96,8 @@ struct mr_phase {
     uint32_t lane_group; /* MR_NO_GROUP: phase 0 */
     uint32_t first_parallel, end_parallel;
     struct mr_lane *lanes;
-    uint32_t n_lanes; /* a power of two */
-    bool *segments;   /* [of the plan] those with a stage here: their tuples stop at its gate */
+    uint32_t n_lanes, lane_bits; /* 1 << lane_bits */
+    bool *segments; /* [of the plan] those with a stage here: their tuples stop at its gate */
     struct mr_work shutdown; /* the last token's mark */
 };
 
@@ -135,6 +136,7 @@ struct mr_runtime {
     struct mr_runtime_config config;
     struct mr_ticks ticks;
     struct mr_worker *workers;
+    struct mr_context_caps caps; /* of contexts of a group */
     struct mr_phase *phases;
     uint32_t n_phases;
     uint32_t *last_phases; /* [segments of the plan] behind it a tuple leaves its program */
@@ -145,8 +147,9 @@ struct mr_runtime {
     _Alignas(64) _Atomic uint32_t input_over, finished, stop; /* read all the time */
 
     _Alignas(64) _Atomic uint32_t intake_turn;
-    uint64_t next_number; /* in the intake turn, as the two below */
-    uint64_t second;      /* of packet time */
+    uint64_t next_number;   /* in the intake turn, as the two below */
+    uint64_t second;        /* of packet time */
+    uint32_t context_epoch; /* of the last packet: mr_context_epoch() */
     uint64_t last_packet, last_time_ns;
     uint64_t jump_ns; /* the last stamp that was not believed, and how many in a row */
     uint32_t jumped;

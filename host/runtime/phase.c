@@ -223,6 +223,10 @@ static bool run_in_lane(struct mr_worker *worker, struct mr_lane *lane, struct m
         if (lane->tables)
             mr_exec_tables_tick(exec, group, work->time_ns, work->packet);
         return !mr_exec_lane_tick(exec, group, &lane->contexts, work->time_ns, work->packet);
+    case MR_WORK_EVICT:
+        if (lane->tables)
+            mr_exec_tables_start(exec, group, work->time_ns, work->packet);
+        return !mr_exec_lane_evict(exec, group, &lane->contexts, work->time_ns, work->packet);
     case MR_WORK_SHUTDOWN:
         if (lane->tables)
             mr_exec_tables_start(exec, group, work->time_ns, work->packet);

@@ -105,37 +105,24 @@ static enum mr_status make_phases(struct mr_runtime *runtime)
     return find_segments(runtime);
 }
 
-/* How many contexts a lane may have. Keys are spread by a keyed hash, so that shares differ by
- * chance only: six standard deviations more than the mean hold nearly always. */
-static uint64_t lane_share(uint64_t contexts, uint32_t n_lanes)
-{
-    if (n_lanes == 1)
-        return contexts;
-    uint64_t mean = (contexts + n_lanes - 1) / n_lanes, deviation = 1;
-    while (deviation * deviation < mean)
-        deviation++;
-    return mean + 6 * deviation + 8;
-}
-
 static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
 {
     struct mr_phase *phase = &runtime->phases[index];
     const struct mr_plan_group *g = &runtime->config.plan->groups[phase->lane_group];
     bool one = g->kind == MR_STAGE_SERIAL || g->one_at_a_time || !g->n_keys;
-    uint64_t contexts = runtime->config.max_contexts;
 
     phase->n_lanes = one ? 1 : runtime->config.lanes;
     phase->lanes = aligned_alloc(64, phase->n_lanes * sizeof *phase->lanes);
     if (!phase->lanes)
         return MR_ERR_MEMORY;
     memset(phase->lanes, 0, phase->n_lanes * sizeof *phase->lanes);
-    uint64_t share = lane_share(contexts, phase->n_lanes);
+    phase->lane_bits = 31 - (uint32_t)__builtin_clz(phase->n_lanes);
     uint32_t row_bytes = mr_saved_row_bytes(runtime->config.plan, phase->lane_group);
     for (uint32_t i = 0; i < phase->n_lanes; i++) {
         phase->lanes[i].task.kind = MR_TASK_LANE;
         phase->lanes[i].phase = index;
-        if (mr_contexts_init(&phase->lanes[i].contexts, share, g->context_bytes, row_bytes))
-            return MR_ERR_MEMORY;
+        mr_contexts_init(&phase->lanes[i].contexts, &runtime->caps, phase->n_lanes,
+                         g->context_bytes, row_bytes);
         enum mr_status status =
             mr_table_set_new(&phase->lanes[i].tables, runtime->config.plan, phase->lane_group,
                              runtime->constants, runtime->config.buffers, &runtime->config.secret);
@@ -185,8 +172,10 @@ static uint32_t power_of_two(uint32_t n)
     return p;
 }
 
-static void settle(struct mr_runtime_config *config)
+static enum mr_status settle(struct mr_runtime *runtime)
 {
+    struct mr_runtime_config *config = &runtime->config;
+
     if (!config->workers)
         config->workers = 1;
     if (!config->tokens)
@@ -204,6 +193,10 @@ static void settle(struct mr_runtime_config *config)
         config->home_rows = HOME_ROWS;
     if (!config->max_contexts)
         config->max_contexts = 1u << 20;
+    enum mr_status status = mr_context_caps(&runtime->caps, config->max_contexts);
+    if (!status && config->lanes > runtime->caps.partitions)
+        config->lanes = runtime->caps.partitions;
+    return status;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,
@@ -217,7 +210,11 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
         return mr_fail(error, MR_ERR_MEMORY, "out of memory for the runtime");
     memset(runtime, 0, sizeof *runtime);
     runtime->config = *config;
-    settle(&runtime->config);
+    if (settle(runtime)) {
+        free(runtime);
+        return mr_fail(error, MR_ERR_LIMIT, "%llu flows cannot be remembered: lower --max-flows",
+                       (unsigned long long)config->max_contexts);
+    }
     pthread_mutex_init(&runtime->tokens_lock, NULL);
     pthread_mutex_init(&runtime->swap_lock, NULL);
     pthread_cond_init(&runtime->swap_change, NULL);

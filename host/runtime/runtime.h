@@ -100,12 +100,11 @@ struct mr_runtime_config {
     uint32_t workers;      /* at least 1 */
     uint32_t tokens;       /* in flight at most */
     uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
-    uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes() */
+    uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes(). Rounded up to a
+                              power of two, at most mr_context_caps.partitions */
     uint32_t burst;        /* packets a token at most */
     uint32_t home_rows;    /* for so many rows a lane goes to who took their burst in; 0: 16 */
-    uint64_t max_contexts; /* of a group; a lane has its share and a little more, since keys do not
-                              spread evenly, and evicts then: from there on results depend on
-                              lanes */
+    uint64_t max_contexts; /* of a group; see context.h for how they are shared out */
     uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
     uint32_t spins;        /* pauses without work before a worker sleeps; 0: the usual number */

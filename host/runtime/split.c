@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static uint64_t key_hash(struct mr_exec *exec, enum mr_type type, union mr_value key)
+uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union mr_value key)
 {
     switch (type) {
     case MR_TYPE_FLOW:
@@ -20,7 +20,7 @@ static uint64_t key_hash(struct mr_exec *exec, enum mr_type type, union mr_value
 static uint32_t lane_of(struct mr_exec *exec, const struct mr_phase *phase, enum mr_type type,
                         union mr_value key)
 {
-    return (uint32_t)key_hash(exec, type, key) & (phase->n_lanes - 1);
+    return mr_context_lane(mr_exec_key_hash(exec, type, key), phase->lane_bits);
 }
 
 /* Which lane each row belongs to. */
@@ -329,7 +329,10 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
     for (uint32_t i = 0; i < token->n_ticks; i++) {
         const struct mr_tick *tick = &token->ticks[i];
         split_segment(worker, token, p, (struct mr_order_key){2 * tick->number, 0});
-        add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
+        if (tick->second)
+            add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
+        if (tick->epoch)
+            add_mark(worker, token, MR_WORK_EVICT, tick->time_ns, tick->number);
     }
     split_segment(worker, token, p, (struct mr_order_key){UINT64_MAX, UINT64_MAX});
     enum mr_closes closes = token->last      ? MR_CLOSES_CONTEXTS

@@ -14,9 +14,11 @@
 
 #include <stdatomic.h>
 
-/* Packet time passes a second: before packet `position` of the burst. */
+/* Before packet `position` of the burst packet time passes a second, or an epoch ends (context.h),
+ * or both. */
 struct mr_tick {
     uint32_t position;
+    bool second, epoch;
     uint64_t time_ns;
     uint64_t number; /* of that packet */
 };

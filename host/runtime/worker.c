@@ -199,7 +199,7 @@ static bool believed(struct mr_worker *worker, uint64_t time_ns)
     return true;
 }
 
-/* Where packet time passes a second within the burst. */
+/* Where packet time passes a second within the burst, or an epoch ends. */
 static void find_ticks(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -210,21 +210,30 @@ static void find_ticks(struct mr_worker *worker, struct mr_token *token)
         uint64_t second = packet->time_ns / 1000000000u;
         if (packet->number > runtime->last_packet)
             runtime->last_packet = packet->number;
-        if (!believed(worker, packet->time_ns))
-            continue;
-        if (packet->time_ns > runtime->last_time_ns)
-            runtime->last_time_ns = packet->time_ns;
-        if (second <= runtime->second)
-            continue;
-        runtime->second = second;
-        token->ticks[token->n_ticks++] =
-            (struct mr_tick){.position = i, .time_ns = packet->time_ns, .number = packet->number};
+        uint32_t epoch = mr_context_epoch(runtime->caps.epoch_shift, packet->number);
+        struct mr_tick tick = {.position = i,
+                               .epoch = epoch != runtime->context_epoch,
+                               .time_ns = runtime->last_time_ns,
+                               .number = packet->number};
+        runtime->context_epoch = epoch;
+        if (believed(worker, packet->time_ns)) {
+            if (packet->time_ns > runtime->last_time_ns)
+                runtime->last_time_ns = packet->time_ns;
+            tick.second = second > runtime->second;
+            if (tick.second) {
+                runtime->second = second;
+                tick.time_ns = packet->time_ns;
+            }
+        }
+        if (tick.second || tick.epoch)
+            token->ticks[token->n_ticks++] = tick;
     }
     if (token->clock_ns > runtime->last_time_ns)
         runtime->last_time_ns = token->clock_ns;
     if (token->clock_ns / 1000000000u > runtime->second) { /* before the packet that comes next */
         runtime->second = token->clock_ns / 1000000000u;
         token->ticks[token->n_ticks++] = (struct mr_tick){.position = token->burst.n,
+                                                          .second = true,
                                                           .time_ns = token->clock_ns,
                                                           .number = runtime->last_packet + 1};
     }

@@ -29,16 +29,47 @@ static void endless_recursion_is_cut(void **state)
     free(text);
 }
 
-static void full_tables_evict_the_oldest(void **state)
+#define NUMBERS                                                                                    \
+    "component numbers(parallel) { n1 numbered(@N,PKT,NUMBER) :-"                                  \
+    " input(@N,PKT,S,D), NUMBER = f_number(PKT). }\n"                                              \
+    "component once(parallel_context_order, context_keys(numbered(3))) {\n"                        \
+    "o1 counted(@N,NUMBER,SEQ) :- numbered(@N,PKT,NUMBER), SEQ = f_sequence(PKT). }\n"
+
+/* Who is evicted, and at which packet, is a matter of the packets and the secret: the same for any
+ * number of workers, lanes, bursts, tokens. */
+static void full_tables_evict_the_same_everywhere(void **state)
 {
-    size_t len = 0;
-    struct mr_metrics metrics = {0};
+    static const char *programs[] = {KEYER SEQUENCER, NUMBERS};
+    static const uint64_t caps[] = {1, 8, 30, 300};
     (void)state;
-    struct setting s = {.workers = 4, .lanes = 1, .secret_seed = 1, .max_contexts = 8};
-    char *text = run(KEYER SEQUENCER, s, &len, &metrics);
-    assert_true(len > 0);
-    assert_true(atomic_load(&metrics.counters[MR_COUNT_FLOWS_EVICTED]) > 0);
-    free(text);
+    for (size_t p = 0; p < 2; p++)
+        for (size_t c = 0; c < sizeof caps / sizeof *caps; c++) {
+            uint64_t evicted = 0;
+            char *first = NULL;
+            size_t first_len = 0;
+            for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+                struct setting s = settings[i];
+                struct mr_metrics metrics = {0};
+                size_t len = 0;
+                s.secret_seed = 1 + c;
+                s.max_contexts = caps[c];
+                char *text = run(programs[p], s, &len, &metrics);
+                uint64_t n = atomic_load(&metrics.counters[MR_COUNT_FLOWS_EVICTED]);
+                assert_int_equal(atomic_load(&metrics.counters[MR_COUNT_CONTEXTS_REFUSED]), 0);
+                if (i) {
+                    assert_int_equal(n, evicted);
+                    assert_int_equal(len, first_len);
+                    assert_memory_equal(text, first, len);
+                    free(text);
+                } else {
+                    evicted = n;
+                    first = text;
+                    first_len = len;
+                }
+            }
+            assert_true(evicted > 0 || caps[c] > (p ? 100 : 30));
+            free(first);
+        }
 }
 
 /* A key of its own for every packet: at a leap of time hundreds of contexts ring at once, in a
@@ -46,14 +77,10 @@ static void full_tables_evict_the_oldest(void **state)
 static void many_timers_ring_at_once(void **state)
 {
     (void)state;
-    same_everywhere(
-        "component numbers(parallel) { n1 numbered(@N,PKT,NUMBER) :-"
-        " input(@N,PKT,S,D), NUMBER = f_number(PKT). }\n"
-        "component once(parallel_context_order, context_keys(numbered(3))) {\n"
-        "o1 counted(@N,NUMBER,SEQ) :- numbered(@N,PKT,NUMBER), SEQ = f_sequence(PKT). }\n"
-        "component behind(parallel) { b1 late(@N,NUMBER,H) :- counted(@N,NUMBER,SEQ),"
-        " SEQ < 0, H = f_hash(SEQ). }\n",
-        N_PACKETS);
+    same_everywhere(NUMBERS
+                    "component behind(parallel) { b1 late(@N,NUMBER,H) :- counted(@N,NUMBER,SEQ),"
+                    " SEQ < 0, H = f_hash(SEQ). }\n",
+                    N_PACKETS);
 }
 
 /* Contexts that ended since they were silent: their last word is -1000 less what they saw. */
@@ -223,7 +250,7 @@ int main(void)
         cmocka_unit_test(many_ends_at_once),
         cmocka_unit_test(recursion_reaches_its_fixpoint),
         cmocka_unit_test(endless_recursion_is_cut),
-        cmocka_unit_test(full_tables_evict_the_oldest),
+        cmocka_unit_test(full_tables_evict_the_same_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

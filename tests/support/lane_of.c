@@ -26,7 +26,7 @@ int main(int argc, char **argv)
                                      .protocol = 6};
         struct mr_flow_key key;
         mr_flow_key_make(&secret, &client, &server, &key);
-        if (key.hash & (lanes - 1))
+        if (lanes > 1 && key.hash >> (64 - __builtin_ctzll(lanes)))
             continue;
         printf("10.2.%u.%u %u\n", client.address[2], client.address[3], client.port);
         wanted--;

@@ -17,6 +17,16 @@
 
 static uint64_t random_state;
 
+/* A table of one lane. */
+static void init(struct mr_context_table *table, uint64_t max_contexts, uint32_t context_bytes,
+                 uint32_t row_bytes)
+{
+    struct mr_context_caps caps;
+
+    assert_int_equal(mr_context_caps(&caps, max_contexts), MR_OK);
+    mr_contexts_init(table, &caps, 1, context_bytes, row_bytes);
+}
+
 static uint64_t next_random(void)
 {
     random_state ^= random_state << 13;
@@ -25,11 +35,18 @@ static uint64_t next_random(void)
     return random_state;
 }
 
+#define MANY 60000u
+
+static uint64_t hash_of(uint32_t i)
+{
+    return (i + 1) * 0x9e3779b97f4a7c15u;
+}
+
 static void finds_what_was_added_and_recycles(void **state)
 {
     struct mr_context_table table;
     (void)state;
-    assert_int_equal(mr_contexts_init(&table, 1000, 64, 256), MR_OK);
+    init(&table, 1000, 64, 256);
     assert_null(mr_contexts_find(&table, 1, "a", 1));
     struct mr_context *a = mr_contexts_add(&table, 1, "a", 1);
     struct mr_context *b = mr_contexts_add(&table, 1, "b", 1); /* same hash, other key */
@@ -48,8 +65,6 @@ static void finds_what_was_added_and_recycles(void **state)
         int len = snprintf(key, sizeof key, "k%llu", (unsigned long long)i);
         assert_non_null(mr_contexts_add(&table, i * 0x9e3779b97f4a7c15u, key, (uint32_t)len));
     }
-    assert_true(mr_contexts_full(&table));
-    assert_null(mr_contexts_add(&table, 77, "over", 4));
     for (uint64_t i = 0; i < 998; i++) {
         int len = snprintf(key, sizeof key, "k%llu", (unsigned long long)i);
         assert_non_null(mr_contexts_find(&table, i * 0x9e3779b97f4a7c15u, key, (uint32_t)len));
@@ -57,32 +72,166 @@ static void finds_what_was_added_and_recycles(void **state)
     mr_contexts_free(&table);
 }
 
-static void the_victim_was_not_used_of_late(void **state)
+static void the_longest_unused_go_first(void **state)
 {
     struct mr_context_table table;
+    struct mr_context *evicted[MR_CONTEXT_SLICE], *made[10];
+    bool more;
     (void)state;
-    assert_int_equal(mr_contexts_init(&table, 3, 0, 0), MR_OK);
-    assert_null(mr_contexts_victim(&table));
-    table.batch = 1;
-    struct mr_context *a = mr_contexts_add(&table, 1, "a", 1);
-    struct mr_context *b = mr_contexts_add(&table, 2, "b", 1);
-    struct mr_context *c = mr_contexts_add(&table, 3, "c", 1);
-    mr_contexts_touch(&table, a);
-    mr_contexts_touch(&table, b);
-    mr_contexts_touch(&table, c);
-    assert_null(mr_contexts_victim(&table)); /* the task under way uses all of them */
-    table.batch = 2;
-    assert_ptr_equal(mr_contexts_victim(&table), a); /* the hand has taken the marks away */
-    mr_contexts_touch(&table, b);
-    table.batch = 3;
-    assert_ptr_equal(mr_contexts_victim(&table), c);
-    mr_contexts_unlink(&table, c);
-    mr_contexts_release(&table, c);
-    assert_ptr_equal(mr_contexts_victim(&table), a);
-    mr_contexts_touch(&table, a);
-    table.batch = 4;
-    assert_ptr_equal(mr_contexts_victim(&table), b);
+    init(&table, 3, 0, 0); /* epochs of one packet */
+    assert_int_equal(mr_contexts_evict(&table, evicted, &more), 0);
+    for (uint32_t i = 0; i < 5; i++) {
+        mr_contexts_begin(&table, i + 1);
+        made[i] = mr_contexts_add(&table, 100 - i, &i, sizeof i);
+    }
+    mr_contexts_begin(&table, 6);
+    mr_contexts_touch(&table, made[1]);
+    assert_int_equal(mr_contexts_evict(&table, evicted, &more), 2);
+    assert_false(more);
+    assert_ptr_equal(evicted[0], made[0]);
+    assert_ptr_equal(evicted[1], made[2]);
+    for (uint32_t i = 0; i < 2; i++) {
+        mr_contexts_unlink(&table, evicted[i]);
+        mr_contexts_release(&table, evicted[i]);
+    }
+    assert_int_equal(mr_contexts_evict(&table, evicted, &more), 0);
+    /* who is used meanwhile, or was there before under the same place, is not who was listed */
+    mr_contexts_begin(&table, 7);
+    mr_contexts_touch(&table, made[3]);
+    for (uint32_t i = 5; i < 7; i++)
+        made[i] = mr_contexts_add(&table, 100 - i, &i, sizeof i);
+    assert_int_equal(mr_contexts_evict(&table, evicted, &more), 2);
+    assert_ptr_equal(evicted[0], made[4]);
+    assert_ptr_equal(evicted[1], made[1]);
     mr_contexts_free(&table);
+}
+
+/* The same keys, used and ended in the same order, in tables of any number of lanes. */
+static uint32_t evict_in_lanes(uint64_t max_contexts, uint32_t lanes, uint32_t *order,
+                               uint32_t most)
+{
+    enum { STEPS = 60000, KEYS = 20000 };
+    static struct mr_context *known[KEYS];
+    struct mr_context_caps caps;
+    struct mr_context_table *tables = calloc(lanes, sizeof *tables);
+    uint32_t n = 0, bits = 31 - (uint32_t)__builtin_clz(lanes), epoch = 0;
+
+    assert_non_null(tables);
+    memset(known, 0, sizeof known);
+    assert_int_equal(mr_context_caps(&caps, max_contexts), MR_OK);
+    for (uint32_t l = 0; l < lanes; l++)
+        mr_contexts_init(&tables[l], &caps, lanes, 8, 0);
+    random_state = 4711;
+    for (uint32_t step = 1; step <= STEPS; step++) {
+        for (uint32_t l = 0; mr_context_epoch(caps.epoch_shift, step) != epoch && l < lanes; l++)
+            for (bool more = true; more;) {
+                struct mr_context *evicted[MR_CONTEXT_SLICE];
+                uint32_t gone = mr_contexts_evict(&tables[l], evicted, &more);
+                for (uint32_t i = 0; i < gone; i++) {
+                    uint32_t key = (uint32_t)evicted[i]->flow.first_packet;
+                    assert_true(n < most);
+                    order[n++] = step << 15 ^ key;
+                    known[key] = NULL;
+                    mr_contexts_unlink(&tables[l], evicted[i]);
+                    mr_contexts_release(&tables[l], evicted[i]);
+                }
+            }
+        epoch = mr_context_epoch(caps.epoch_shift, step);
+        uint64_t r = next_random();
+        uint32_t i = (uint32_t)(r % 5 ? r >> 8 : (r >> 8) % 300) % KEYS;
+        uint64_t hash = hash_of(i);
+        struct mr_context_table *table = &tables[mr_context_lane(hash, bits)];
+        mr_contexts_begin(table, step);
+        assert_ptr_equal(mr_contexts_find(table, hash, &i, sizeof i), known[i]);
+        if (!known[i]) {
+            known[i] = mr_contexts_add(table, hash, &i, sizeof i);
+            assert_non_null(known[i]);
+            known[i]->flow.first_packet = i;
+        } else if (r >> 40 & 7) {
+            mr_contexts_touch(table, known[i]);
+        } else {
+            mr_contexts_unlink(table, known[i]);
+            mr_contexts_release(table, known[i]);
+            known[i] = NULL;
+        }
+    }
+    for (uint32_t l = 0; l < lanes; l++)
+        mr_contexts_free(&tables[l]);
+    free(tables);
+    return n;
+}
+
+static int by_value(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return a < b ? -1 : a > b;
+}
+
+static void lanes_evict_the_same(void **state)
+{
+    enum { MOST_GONE = 100000 };
+    uint32_t *expected = calloc(MOST_GONE, sizeof *expected);
+    uint32_t *found = calloc(MOST_GONE, sizeof *found);
+    (void)state;
+    assert_non_null(expected);
+    assert_non_null(found);
+    for (uint64_t most = 1000; most <= 9000; most += 2000) {
+        uint32_t n = evict_in_lanes(most, 1, expected, MOST_GONE);
+        assert_true(n > 1000);
+        qsort(expected, n, sizeof *expected, by_value);
+        struct mr_context_caps caps;
+        mr_context_caps(&caps, most);
+        for (uint32_t lanes = 2; lanes <= caps.partitions; lanes *= 2) {
+            assert_int_equal(evict_in_lanes(most, lanes, found, MOST_GONE), n);
+            qsort(found, n, sizeof *found, by_value);
+            assert_memory_equal(found, expected, n * sizeof *found);
+        }
+    }
+    free(expected);
+    free(found);
+}
+
+static void a_partition_admits_so_many_within_an_epoch(void **state)
+{
+    struct mr_context_table table;
+    struct mr_context *evicted[MR_CONTEXT_SLICE];
+    uint32_t made = 0, gone = 0;
+    bool more = true;
+    (void)state;
+    init(&table, 100, 0, 0);
+    mr_contexts_begin(&table, 1);
+    while (mr_contexts_add(&table, hash_of(made), &made, sizeof made))
+        made++;
+    assert_int_equal(made, 100 + table.surge);
+    mr_contexts_begin(&table, 1000); /* evicted at first: else the next epoch would begin full */
+    while (more) {
+        uint32_t n = mr_contexts_evict(&table, evicted, &more);
+        for (uint32_t i = 0; i < n; i++) {
+            mr_contexts_unlink(&table, evicted[i]);
+            mr_contexts_release(&table, evicted[i]);
+        }
+        gone += n;
+    }
+    assert_int_equal(gone, table.surge);
+    assert_int_equal(table.n_contexts, 100);
+    assert_null(mr_contexts_add(&table, 7, &made, sizeof made));
+    mr_contexts_begin(&table, 2000);
+    assert_non_null(mr_contexts_add(&table, 7, &made, sizeof made));
+    mr_contexts_free(&table);
+}
+
+static void caps_share_out_what_was_asked_for(void **state)
+{
+    (void)state;
+    for (uint64_t n = 0; n <= (uint64_t)1 << 30; n = n * 5 / 4 + 1) {
+        struct mr_context_caps caps;
+        assert_int_equal(mr_context_caps(&caps, n), MR_OK);
+        uint64_t all = (uint64_t)caps.partitions * caps.share, asked = n ? n : 1;
+        assert_true(all >= asked);
+        assert_true(all <= asked + asked / 3 + 1);
+        assert_true(caps.epoch_shift <= 12 && (uint64_t)1 << caps.epoch_shift <= asked / 16 + 1);
+        assert_int_equal(caps.partitions & (caps.partitions - 1), 0);
+    }
 }
 
 /* Thousands of keys with few different hashes, against a plain list. */
@@ -94,9 +243,11 @@ static void crowded_tables_find_the_right_one(void **state)
     (void)state;
     random_state = 77;
     memset(known, 0, sizeof known);
-    assert_int_equal(mr_contexts_init(&table, KEYS, 24, 0), MR_OK);
+    struct mr_context_caps caps = {.partitions = 1, .share = KEYS, .surge = 1};
+    mr_contexts_init(&table, &caps, 1, 24, 0);
     for (int step = 0; step < 60000; step++) {
         uint32_t i = (uint32_t)(next_random() % KEYS);
+        mr_contexts_begin(&table, (uint64_t)step);
         /* homes near the end of the table as well, so that clusters wrap around */
         uint64_t hash = (i % 3 ? UINT64_MAX - (uint64_t)(i % 50) * (1ull << 32) : i % 7) ^ i % 2;
         assert_ptr_equal(mr_contexts_find(&table, hash, &i, sizeof i), known[i]);
@@ -123,21 +274,15 @@ static void crowded_tables_find_the_right_one(void **state)
     mr_contexts_free(&table);
 }
 
-#define MANY 60000u
-
-static uint64_t hash_of(uint32_t i)
-{
-    return (i + 1) * 0x9e3779b97f4a7c15u;
-}
-
 static void all_is_found_while_the_table_grows(void **state)
 {
     static struct mr_context *made[MANY];
     struct mr_context_table table;
+    uint32_t growing = 0;
     (void)state;
-    assert_int_equal(mr_contexts_init(&table, MANY, 8, 0), MR_OK);
-    uint64_t first = table.mask;
-    assert_true(first < table.most);
+    memset(made, 0, sizeof made);
+    init(&table, MANY, 8, 0);
+    assert_true(table.tags.mask < table.most);
     for (uint32_t i = 0; i < MANY; i++) {
         made[i] = mr_contexts_add(&table, hash_of(i), &i, sizeof i);
         assert_non_null(made[i]);
@@ -149,26 +294,58 @@ static void all_is_found_while_the_table_grows(void **state)
         }
         uint32_t any = (uint32_t)(next_random() % (i + 1));
         assert_ptr_equal(mr_contexts_find(&table, hash_of(any), &any, sizeof any), made[any]);
-        if (i && table.mask != first) {
-            for (uint32_t k = 0; k <= i; k++)
-                assert_ptr_equal(mr_contexts_find(&table, hash_of(k), &k, sizeof k), made[k]);
-            first = table.mask;
-        }
+        growing += table.old.entries != NULL;
+        if (i % 1000 && !(table.old.entries && growing % 50 == 0))
+            continue;
+        for (uint32_t k = 0; k <= i; k++)
+            assert_ptr_equal(mr_contexts_find(&table, hash_of(k), &k, sizeof k), made[k]);
     }
-    assert_int_equal(table.mask, table.most);
-    for (uint32_t k = 0; k < MANY; k++)
-        assert_ptr_equal(mr_contexts_find(&table, hash_of(k), &k, sizeof k), made[k]);
+    assert_in_range(growing, 500, 3000); /* it takes its time, and comes to an end */
+    assert_null(table.old.entries);
+    assert_int_equal(table.tags.mask, table.most);
     mr_contexts_free(&table);
+}
+
+/* Clusters around the end of the table, and others, come and go while it grows. */
+static void crowded_tables_grow(void **state)
+{
+    static struct mr_context *known[MANY];
+    struct mr_context_caps caps = {.partitions = 1, .share = MANY, .surge = 1};
+    struct mr_context_table table;
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        random_state = seed * 0x9e3779b97f4a7c15u;
+        memset(known, 0, sizeof known);
+        mr_contexts_init(&table, &caps, 1, 8, 0);
+        for (uint32_t step = 0; step < 3 * MANY; step++) {
+            uint32_t i = (uint32_t)(next_random() % MANY);
+            mr_contexts_begin(&table, step);
+            uint64_t hash = i % 64 ? hash_of(i) : UINT64_MAX - (uint64_t)(i % 1024) * (1ull << 38);
+            assert_ptr_equal(mr_contexts_find(&table, hash, &i, sizeof i), known[i]);
+            if (!known[i]) {
+                known[i] = mr_contexts_add(&table, hash, &i, sizeof i);
+                assert_non_null(known[i]);
+            } else if (next_random() % 8 == 0) {
+                mr_contexts_unlink(&table, known[i]);
+                mr_contexts_release(&table, known[i]);
+                known[i] = NULL;
+            }
+        }
+        assert_int_equal(table.tags.mask, table.most);
+        mr_contexts_free(&table);
+    }
 }
 
 static void memory_is_as_planned(void **state)
 {
     struct mr_context_table table;
     (void)state;
-    assert_int_equal(mr_contexts_init(&table, 1000, 100, 10), MR_OK);
-    assert_int_equal(table.mapped_bytes, mr_contexts_bytes(1000, 100, 10));
+    struct mr_context_caps caps;
+    assert_int_equal(mr_context_caps(&caps, 1000), MR_OK);
+    mr_contexts_init(&table, &caps, 1, 100, 10);
+    assert_int_equal(table.mapped_bytes, mr_contexts_bytes(&caps, 1, 100, 10));
     assert_true(table.mapped_bytes >= 1000 * (sizeof(struct mr_context) + 100 + 10));
-    assert_null(table.entries); /* nothing is taken before the first context */
+    assert_null(table.tags.entries); /* nothing is taken before the first context */
     struct mr_context *last = NULL;
     for (uint32_t i = 0; i < 1000; i++) {
         last = mr_contexts_add(&table, i * 0x9e3779b97f4a7c15u, &i, sizeof i);
@@ -177,7 +354,7 @@ static void memory_is_as_planned(void **state)
     }
     uint8_t *end = table.memory + table.mapped_bytes;
     assert_true(mr_context_row_memory(&table, last) + 10 <= end);
-    assert_int_equal(mr_contexts_init(&table, (uint64_t)1 << 40, 0, 0), MR_ERR_LIMIT);
+    assert_int_equal(mr_context_caps(&caps, (uint64_t)1 << 40), MR_ERR_LIMIT);
     mr_contexts_free(&table);
 }
 
@@ -193,7 +370,7 @@ static void deadlines_ring_once_and_in_time(void **state)
         struct mr_context *expired[MR_CONTEXT_SLICE];
 
         random_state = seed * 0x9e3779b97f4a7c15u;
-        mr_contexts_init(&table, MOST, 8, 0);
+        init(&table, MOST, 8, 0);
         for (int step = 0; step < 2000; step++) {
             uint32_t i = (uint32_t)(next_random() % MOST);
             if (!contexts[i]) {
@@ -236,9 +413,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_was_added_and_recycles),
-        cmocka_unit_test(the_victim_was_not_used_of_late),
+        cmocka_unit_test(the_longest_unused_go_first),
+        cmocka_unit_test(lanes_evict_the_same),
+        cmocka_unit_test(a_partition_admits_so_many_within_an_epoch),
         cmocka_unit_test(crowded_tables_find_the_right_one),
         cmocka_unit_test(all_is_found_while_the_table_grows),
+        cmocka_unit_test(crowded_tables_grow),
+        cmocka_unit_test(caps_share_out_what_was_asked_for),
         cmocka_unit_test(memory_is_as_planned),
         cmocka_unit_test(deadlines_ring_once_and_in_time),
     };
