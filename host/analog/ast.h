@@ -110,7 +110,8 @@ struct rule {
     /* views.c */
     bool made;      /* for another trigger than the program's first: := tests what has a value */
     bool on_delete; /* also for rows that go */
-    bool refreshes; /* recomputes a group of a view */
+    bool view;      /* tells the value of a group of a view */
+    bool refreshes; /* the same, of one that is kept in a table */
     /* resolve */
     struct term *trigger; /* NULL: reported */
     /* types */

@@ -110,6 +110,8 @@ bool analog_plan_ships(struct compile *compile, struct mr_plan *plan);
 /* A rule whose body has only tables: a rule for the change of each of them, and what recomputes
  * aggregates. */
 void analog_view(struct compile *compile, struct component *component, struct rule *rule);
+/* Views that are kept up to date as their tables change. */
+void analog_running(struct mr_plan *plan);
 
 /* ---- the passes, in their order ---- */
 

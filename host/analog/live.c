@@ -121,7 +121,7 @@ static void mark_roots(struct mr_plan *plan)
             mark_all(&plan->predicates[stage->timers[t].predicate]);
         /* Aggregates group by all the other attributes. */
         for (uint32_t r = 0; r < stage->n_rules; r++)
-            if (stage->rules[r].n_aggregates)
+            if (stage->rules[r].n_aggregates || stage->rules[r].feeds)
                 mark_all(&plan->predicates[stage->rules[r].head]);
     }
 }

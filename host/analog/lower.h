@@ -70,6 +70,8 @@ void analog_lower_join(struct lowering *lowering, struct atom *atom);
 
 /* An aggregate in the head, as what is aggregated; adds to the rule's code. *result: the type of
  * the attribute. */
+/* The index of the head's table by which a view finds its rows of a group. */
+uint32_t analog_group_index(struct lowering *lowering);
 struct mr_operand analog_lower_aggregate(struct lowering *lowering, struct expr *expr,
                                          uint32_t column, enum mr_type *result);
 

@@ -162,6 +162,21 @@ void analog_lower_join(struct lowering *l, struct atom *atom)
     }
 }
 
+/* The head's rows of a group are found by what names it. */
+uint32_t analog_group_index(struct lowering *l)
+{
+    const struct predicate *head = l->rule->head.predicate;
+    const struct expr *arg = l->rule->head.args;
+    struct bound bound = {.set = 0};
+
+    if (l->compile->trying)
+        return MR_NO_INDEX;
+    for (uint32_t i = 0; arg; arg = arg->next, i++)
+        if (arg->kind != EXPR_AGGREGATE && head->types[i] != MR_TYPE_NODE)
+            bound.set |= (uint64_t)1 << i;
+    return choose_index(head->table, &bound);
+}
+
 /* ---- aggregates ---- */
 
 static const struct {
@@ -256,9 +271,9 @@ struct mr_operand analog_lower_aggregate(struct lowering *l, struct expr *expr, 
     if (kind == MR_AGGREGATE_COUNT) /* whatever is counted */
         value = (struct mr_operand){
             .reg = MR_NO_REGISTER, .type = MR_TYPE_INT, .constant = mr_value_int(1)};
-    if (kind == MR_AGGREGATE_AVG)
-        analog_convert(l, &value, MR_TYPE_REAL, &expr->where);
-    *result = kind == MR_AGGREGATE_LIST ? MR_TYPE_LIST : value.type;
+    *result = kind == MR_AGGREGATE_LIST  ? MR_TYPE_LIST
+              : kind == MR_AGGREGATE_AVG ? MR_TYPE_REAL
+                                         : value.type;
     add_aggregate(l, kind, column, value.type);
     return value;
 }

@@ -174,6 +174,8 @@ static void place(struct compile *compile, struct mr_plan *plan, const struct fl
                             "ordered by the same key");
                 return;
             }
+            if (first && first != stage)
+                plan->stages[first - plan->stages].shares_table = true;
             first = first ? first : stage;
             table->group = g;
         }

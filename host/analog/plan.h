@@ -206,7 +206,8 @@ enum mr_aggregate_kind {
 };
 
 /* In the head of a rule: over all rows that the rule fires for on behalf of one tuple and that
- * agree in the other columns of the head. */
+ * agree in the other columns of the head. Sums are exact, whatever the order: of integers the
+ * nearest that 64 bits hold, of reals rounded once; averages are the sum by the count, and real. */
 struct mr_plan_aggregate {
     enum mr_aggregate_kind kind;
     uint32_t column;   /* of the head */
@@ -227,6 +228,12 @@ struct mr_plan_rule {
     bool deletes;        /* the rows of the head's table with the key of the head go */
     bool on_delete;      /* runs for rows that go from the trigger's table as for new ones */
     bool refreshes;      /* where no row is left, the head's row goes from its table */
+    /* Views (views.c): what triggers the rule names a group, whose value it tells. `running`: that is
+     * kept up to date by rules that feed it, and `ops` are for when there was no memory for it. */
+    bool view, running;
+    bool feeds;           /* a running view: runs when a row comes or goes, not in turn; its head is
+                             the group and then the values of the view's aggregates but counts */
+    uint32_t group_index; /* refreshes: over columns of the head's table that are of the group */
     uint64_t live_at_start[MR_MAX_REGISTERS / 64];
     struct mr_where where;
 };
@@ -254,6 +261,8 @@ struct mr_plan_stage {
     uint32_t *passes;
     uint32_t n_passes;
     bool by_row; /* tables or aggregates: one tuple after the other, each to its fixpoint */
+    bool shares_table; /* that rules change, with a later stage of its group: from here on the group
+                          runs for one origin after the other */
     struct mr_plan_timer *timers;
     uint32_t n_timers;
     struct mr_where where;

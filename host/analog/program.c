@@ -135,6 +135,7 @@ static bool run_passes(struct compile *compile, const char *path, const char *na
     analog_fuse(compile, parts->chain);
     if (!failed(compile, errors_before))
         analog_place(compile, parts->chain);
+    analog_running(parts->chain);
     if (!failed(compile, errors_before) && analog_identities(compile, parts))
         return true;
     release_all(parts->chain);

@@ -244,8 +244,10 @@ static void lower_rule(struct compile *compile, struct lowering *l, struct rule 
         return;
     rule->code.deletes = rule->deletes;
     rule->code.on_delete = rule->on_delete;
+    rule->code.view = rule->view;
     rule->code.refreshes = rule->refreshes;
     finish_aggregates(l);
+    rule->code.group_index = rule->refreshes ? analog_group_index(l) : MR_NO_INDEX;
     rule->code.ops = analog_keep(compile, (l->n_ops + 1) * sizeof *rule->code.ops);
     rule->sources = l->sources;
     if (!rule->code.ops)

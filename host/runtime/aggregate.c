@@ -100,55 +100,87 @@ static bool make_lists(struct mr_exec *exec, const struct mr_plan_aggregate *a,
     return true;
 }
 
-/* Adds a value to what its group has so far. */
-static void add(const struct mr_plan_aggregate *a, union mr_value *sum, union mr_value value)
+/* The rows of each group, first to last: next[row] is 1 + the next one of its group, 0: there is
+ * none; starts[group] is 1 + the first. */
+static void chain_rows(const struct mr_tuples *t, const uint32_t *group_of, uint32_t n,
+                       uint32_t *starts, uint32_t *next)
 {
-    int order;
-
-    switch (a->kind) {
-    case MR_AGGREGATE_COUNT:
-        sum->i++;
-        break;
-    case MR_AGGREGATE_SUM:
-    case MR_AGGREGATE_AVG:
-        if (a->type == MR_TYPE_REAL)
-            sum->d += value.d;
-        else
-            sum->i = (int64_t)((uint64_t)sum->i + (uint64_t)value.i);
-        break;
-    case MR_AGGREGATE_MIN:
-    case MR_AGGREGATE_MAX:
-        order = mr_value_compare(a->type, value, *sum);
-        if (a->kind == MR_AGGREGATE_MIN ? order < 0 : order > 0)
-            *sum = value;
-        break;
-    case MR_AGGREGATE_LIST:
-        break;
+    memset(starts, 0, n * sizeof *starts);
+    for (uint32_t row = t->n; row--;) {
+        next[row] = starts[group_of[row]];
+        starts[group_of[row]] = row + 1;
     }
 }
 
+union mr_value mr_sum_value(const struct mr_plan_aggregate *a, const struct mr_int_sum *ints,
+                            const struct mr_real_sum *reals, uint64_t n)
+{
+    bool average = a->kind == MR_AGGREGATE_AVG;
+    union mr_value value;
+
+    if (a->type == MR_TYPE_REAL)
+        value.d = average ? mr_real_sum_value(reals) / (double)n : mr_real_sum_value(reals);
+    else if (average)
+        value.d = mr_int_sum_mean(ints, n);
+    else
+        value = mr_value_int(mr_int_sum_value(ints));
+    return value;
+}
+
+/* Over the rows of one group, `row` being 1 + the first. */
+static union mr_value aggregate_group(const struct mr_plan_aggregate *a,
+                                      const union mr_value *values, const uint32_t *next,
+                                      uint32_t row)
+{
+    struct mr_real_sum reals = {0};
+    struct mr_int_sum ints = {0};
+    union mr_value best = values[row - 1];
+    uint64_t n = 0;
+
+    for (; row; row = next[row - 1]) {
+        union mr_value value = values[row - 1];
+        int order;
+        n++;
+        switch (a->kind) {
+        case MR_AGGREGATE_SUM:
+        case MR_AGGREGATE_AVG:
+            if (a->type == MR_TYPE_REAL)
+                mr_real_sum_add(&reals, value.d, false);
+            else
+                mr_int_sum_add(&ints, value.i, false);
+            break;
+        case MR_AGGREGATE_MIN:
+        case MR_AGGREGATE_MAX:
+            order = mr_value_order(a->type, value, best);
+            if (a->kind == MR_AGGREGATE_MIN ? order < 0 : order > 0)
+                best = value;
+            break;
+        case MR_AGGREGATE_COUNT:
+        case MR_AGGREGATE_LIST:
+            break;
+        }
+    }
+    if (a->kind == MR_AGGREGATE_MIN || a->kind == MR_AGGREGATE_MAX)
+        return best;
+    return a->kind == MR_AGGREGATE_COUNT ? mr_value_int((int64_t)n)
+                                         : mr_sum_value(a, &ints, &reals, n);
+}
+
 static bool aggregate_column(struct mr_exec *exec, const struct mr_plan_aggregate *a,
-                             const struct mr_tuples *t, const uint32_t *group_of,
-                             const uint32_t *firsts, uint32_t n, union mr_value *out)
+                             const struct mr_tuples *t, const uint32_t *group_of, uint32_t n,
+                             union mr_value *out)
 {
     const union mr_value *values = t->columns[a->column];
-    uint32_t *counts = mr_exec_alloc(exec, n * sizeof *counts);
+    uint32_t *starts = mr_exec_alloc(exec, n * sizeof *starts);
+    uint32_t *next = mr_exec_alloc(exec, t->n * sizeof *next);
 
-    if (!counts || !values)
+    if (!starts || !next || !values)
         return false;
     if (a->kind == MR_AGGREGATE_LIST)
         return make_lists(exec, a, t, group_of, n, out);
-    for (uint32_t g = 0; g < n; g++) {
-        counts[g] = 0;
-        out[g] = a->kind == MR_AGGREGATE_MIN || a->kind == MR_AGGREGATE_MAX ? values[firsts[g]]
-                                                                            : mr_value_int(0);
-    }
-    for (uint32_t row = 0; row < t->n; row++) {
-        counts[group_of[row]]++;
-        add(a, &out[group_of[row]], values[row]);
-    }
-    for (uint32_t g = 0; a->kind == MR_AGGREGATE_AVG && g < n; g++)
-        out[g].d /= counts[g];
+    chain_rows(t, group_of, n, starts, next);
+    for (uint32_t g = 0; g < n; g++)
+        out[g] = aggregate_group(a, values, next, starts[g]);
     return true;
 }
 
@@ -173,7 +205,7 @@ struct mr_tuples *mr_aggregate(struct mr_exec *exec, const struct mr_plan_rule *
     result->synthetic = batch->synthetic;
     for (uint32_t a = 0; a < rule->n_aggregates; a++) {
         const struct mr_plan_aggregate *aggregate = &rule->aggregates[a];
-        if (!aggregate_column(exec, aggregate, batch, group_of, firsts, n,
+        if (!aggregate_column(exec, aggregate, batch, group_of, n,
                               result->columns[aggregate->column]))
             return NULL;
     }

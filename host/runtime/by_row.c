@@ -16,11 +16,13 @@ struct run {
     uint32_t derivations;
 };
 
-static bool triggers(const struct mr_plan_stage *stage, uint32_t predicate, bool gone)
+bool mr_stage_follows(const struct mr_plan_stage *stage, uint32_t predicate, bool gone)
 {
-    for (uint32_t r = 0; r < stage->n_rules; r++)
-        if (stage->rules[r].trigger == predicate && (!gone || stage->rules[r].on_delete))
+    for (uint32_t r = 0; r < stage->n_rules; r++) {
+        const struct mr_plan_rule *rule = &stage->rules[r];
+        if (rule->trigger == predicate && !rule->feeds && (!gone || rule->on_delete))
             return true;
+    }
     return false;
 }
 
@@ -84,15 +86,30 @@ static struct mr_tuples *one_row(struct mr_exec *exec, const struct mr_tuples *f
 
 /* ---- changes of tables ---- */
 
+/* What follows from a row that has come into a table, or left it. */
+static void follow(struct run *run, struct mr_tuples *change)
+{
+    struct mr_tuples *groups = mr_views_feed(run->exec, run->stage, change);
+
+    if (mr_stage_follows(run->stage, change->predicate, change->gone))
+        append(&run->end, change);
+    while (groups) {
+        struct mr_tuples *next = groups->next;
+        append(&run->end, groups);
+        groups = next;
+    }
+}
+
 /* A row is out of its table, on behalf of a row of a batch: says so, and gives it back. */
 static void row_gone(struct run *run, struct mr_table *table, struct mr_row *row,
                      const struct mr_tuples *by, uint32_t by_row, const char *change)
 {
     struct mr_exec *exec = run->exec;
-    bool follows = triggers(run->stage, table->table->predicate, true);
+    uint32_t predicate = table->table->predicate;
     bool watched = change && table->predicate->watched & MR_WATCH_DELETE;
 
-    if (follows || watched) {
+    if (watched || mr_stage_follows(run->stage, predicate, true) ||
+        mr_views_want(run->stage, predicate)) {
         struct mr_tuples *t = mr_row_tuple(exec, table, row->values, by->origins[by_row], true);
         if (t) {
             t->ordinals = by->ordinals ? mr_exec_alloc(exec, sizeof *t->ordinals) : NULL;
@@ -102,8 +119,9 @@ static void row_gone(struct run *run, struct mr_table *table, struct mr_row *row
             t->flows[0] = by->flows[by_row];
             if (watched)
                 mr_exec_watch(exec, t, MR_WATCH_DELETE, change);
-            if (follows)
-                append(&run->end, t);
+            follow(run, t);
+        } else {
+            mr_views_lost(exec, run->stage, predicate);
         }
     }
     mr_table_release(table, row);
@@ -134,14 +152,17 @@ static void put_row(struct run *run, struct mr_table *table, const struct mr_tup
     if (change.old) /* "update" says enough of a row that was replaced */
         row_gone(run, table, change.old, t, row, change.row ? NULL : "evict");
     if (change.row) {
-        bool follows = triggers(run->stage, t->predicate, false);
-        if (follows || table->predicate->watched) {
-            struct mr_tuples *delta = one_row(exec, t, row);
-            if (delta)
-                mr_exec_watch(exec, delta, MR_WATCH_ADD,
-                              change.what == MR_PUT_ADDED ? "insert" : "update");
-            if (delta && follows)
-                append(&run->end, delta);
+        struct mr_tuples *delta = NULL;
+        if (table->predicate->watched || mr_stage_follows(run->stage, t->predicate, false) ||
+            mr_views_want(run->stage, t->predicate)) {
+            delta = one_row(exec, t, row);
+            if (!delta)
+                mr_views_lost(exec, run->stage, t->predicate);
+        }
+        if (delta) {
+            mr_exec_watch(exec, delta, MR_WATCH_ADD,
+                          change.what == MR_PUT_ADDED ? "insert" : "update");
+            follow(run, delta);
         }
     }
     if (change.evicted) {
@@ -184,9 +205,13 @@ static void drop_group(struct run *run, const struct mr_plan_rule *rule,
         }
         at++;
     }
-    for (struct mr_row *row = table->first, *next; row; row = next) {
+    union mr_value key[MR_INDEX_COLUMNS];
+    uint32_t index = rule->group_index;
+    for (uint32_t k = 0; index != MR_NO_INDEX && k < table->table->indexes[index].n; k++)
+        key[k] = values[table->table->indexes[index].columns[k]];
+    for (struct mr_row *row = mr_table_find(table, index, key), *next; row; row = next) {
         bool same = true;
-        next = row->next;
+        next = mr_table_next(row, index);
         for (uint32_t i = 0; same && i < n; i++)
             same = mr_value_equal(head->attributes[of_group[i]].type, row->values[of_group[i]],
                                   values[of_group[i]]);
@@ -238,19 +263,25 @@ static void derived_rows(struct run *run, const struct mr_plan_rule *rule,
         return;
     }
     mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
-    append(triggers(run->stage, derived->predicate, false) ? &run->end : &run->result_end, derived);
+    append(mr_stage_follows(run->stage, derived->predicate, false) ? &run->end : &run->result_end,
+           derived);
 }
 
 static void run_row(struct run *run, struct mr_tuples *row)
 {
     for (uint32_t r = 0; r < run->stage->n_rules; r++) {
         const struct mr_plan_rule *rule = &run->stage->rules[r];
-        if (rule->trigger != row->predicate || (row->gone && !rule->on_delete))
+        if (rule->trigger != row->predicate || rule->feeds || (row->gone && !rule->on_delete))
             continue;
-        struct mr_tuples *derived = mr_exec_rule(run->exec, rule, row);
+        uint64_t refused = mr_exec_refused(run->exec);
+        bool compute = true;
+        struct mr_tuples *derived =
+            rule->running ? mr_view_tell(run->exec, rule, row, &compute) : NULL;
+        if (compute)
+            derived = mr_exec_rule(run->exec, rule, row);
         if (derived)
             derived_rows(run, rule, derived);
-        else if (rule->refreshes && !row->synthetic)
+        else if (rule->refreshes && !row->synthetic && mr_exec_refused(run->exec) == refused)
             drop_group(run, rule, row);
     }
 }
@@ -264,7 +295,8 @@ struct mr_tuples *mr_exec_by_row(struct mr_exec *exec, const struct mr_plan_stag
     run.result_end = &run.result;
     while (row) {
         struct mr_tuples *next = row->next;
-        append(triggers(stage, row->predicate, row->gone) ? &run.end : &run.result_end, row);
+        append(mr_stage_follows(stage, row->predicate, row->gone) ? &run.end : &run.result_end,
+               row);
         row = next;
     }
     while (run.todo) {

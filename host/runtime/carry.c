@@ -278,6 +278,7 @@ struct mr_carry {
     struct mr_runtime *old, *fresh;
     struct change *changes; /* [n] of the phases of old */
     uint32_t n;
+    uint32_t *tables; /* mr_carried_tables() */
 };
 
 static struct mr_phase *phase_of(struct mr_runtime *runtime, uint32_t group)
@@ -297,9 +298,10 @@ enum mr_status mr_carry_new(struct mr_carry **out, struct mr_runtime *old, struc
     *carry = (struct mr_carry){.old = old,
                                .fresh = fresh,
                                .changes = calloc(old->n_phases, sizeof *carry->changes),
-                               .n = old->n_phases};
+                               .n = old->n_phases,
+                               .tables = mr_carried_tables(old->config.plan, fresh->config.plan)};
     *out = carry;
-    if (!carry->changes)
+    if (!carry->changes || !carry->tables)
         return MR_ERR_MEMORY;
     for (uint32_t i = 1; i < old->n_phases; i++) {
         struct change *change = &carry->changes[i];
@@ -320,6 +322,7 @@ void mr_carry_free(struct mr_carry *carry)
     for (uint32_t i = 1; carry->changes && i < carry->n; i++)
         change_free(&carry->changes[i]);
     free(carry->changes);
+    free(carry->tables);
     free(carry);
 }
 
@@ -333,7 +336,7 @@ void mr_carry_run(struct mr_carry *carry)
         for (uint32_t l = 0; to && l < from->n_lanes; l++) {
             to->lanes[l].tuples = from->lanes[l].tuples;
             mr_carry_tables(from->lanes[l].tables, carry->changes[i].old, to->lanes[l].tables,
-                            carry->changes[i].fresh);
+                            carry->changes[i].fresh, carry->tables);
             uint64_t lost = carry_table(&carry->changes[i], exec, &carry->old->workers[0].exec,
                                         &from->lanes[l].contexts, &to->lanes[l].contexts);
             mr_metrics_add(&carry->old->workers[0].metrics, MR_COUNT_CONTEXTS_REFUSED, lost);

@@ -245,8 +245,10 @@ static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *li
         for (uint32_t row = 0; part && row < n; row++)
             mr_tuples_append(exec->plan, part, t, row);
         mr_tuples_drop(exec->plan, t, n);
-        if (part)
+        if (part) {
             part->synthetic = t->synthetic;
+            part->gone = t->gone;
+        }
         append(&result, part);
     }
     return result;
@@ -338,7 +340,8 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
     mr_exec_stages(exec, g->first_stage, g->first_stage + g->n_stages, in);
 }
 
-void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct mr_tuples *in)
+static struct mr_tuples *run_stages(struct mr_exec *exec, uint32_t first, uint32_t end,
+                                    struct mr_tuples *in)
 {
     for (uint32_t s = first; in && s < end; s++) {
         const struct mr_plan_stage *stage = &exec->plan->stages[s];
@@ -353,6 +356,34 @@ void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct m
         else
             in = run_rules(exec, stage, in);
     }
+    return in;
+}
+
+/* A stage that asks a table which one before it changes sees what came of earlier origins, and of
+ * no later ones, however many there are in the batch: each goes through all stages by itself. */
+static struct mr_tuples *run_sharing(struct mr_exec *exec, uint32_t first, uint32_t end,
+                                     struct mr_tuples *in)
+{
+    struct mr_tuples *result = NULL, **tail = &result;
+
+    in = mr_tuples_merge(exec, in);
+    while (any_rows(in)) {
+        *tail = run_stages(exec, first, end, cut_earliest(exec, in, false));
+        while (*tail)
+            tail = &(*tail)->next;
+    }
+    return mr_tuples_by_predicate(mr_tuples_merge(exec, result));
+}
+
+void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct mr_tuples *in)
+{
+    uint32_t shared = first;
+
+    while (shared < end && !exec->plan->stages[shared].shares_table)
+        shared++;
+    in = run_stages(exec, first, shared, in);
+    if (in && shared < end)
+        in = run_sharing(exec, shared, end, in);
     while (in) {
         struct mr_tuples *next = in->next;
         in->next = NULL;

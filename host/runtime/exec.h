@@ -111,6 +111,13 @@ static inline void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
     return memory;
 }
 
+/* How often memory was refused to tasks of this worker. */
+static inline uint64_t mr_exec_refused(const struct mr_exec *exec)
+{
+    return atomic_load_explicit(&exec->metrics->counters[MR_COUNT_TOKEN_MEMORY_REFUSED],
+                                memory_order_relaxed);
+}
+
 /* Runs all stages of `group` over a list of batches, and appends what leaves it to
  * exec->outputs. In context-ordered groups the batches carry contexts. */
 void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
@@ -207,6 +214,8 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
 uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value value);
 bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y);
 int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
+/* The same, as an order of all values: reals that are no number come behind all others. */
+int mr_value_order(enum mr_type type, union mr_value x, union mr_value y);
 
 /* ---- last_row.c: the row that tells a stage which goes that a context is over for it ---- */
 

@@ -6,6 +6,7 @@
 #include "runtime/table_set.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 /* Rows in flight through a rule: registers are columns. */
@@ -54,6 +55,13 @@ int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y)
         break;
     }
     return x.i < y.i ? -1 : x.i > y.i;
+}
+
+int mr_value_order(enum mr_type type, union mr_value x, union mr_value y)
+{
+    if (type == MR_TYPE_REAL && (isnan(x.d) || isnan(y.d)))
+        return (isnan(x.d) != 0) - (isnan(y.d) != 0);
+    return mr_value_compare(type, x, y);
 }
 
 static union mr_value *new_column(struct mr_exec *exec, uint32_t n)

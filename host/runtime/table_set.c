@@ -62,10 +62,33 @@ static bool add_timers(struct mr_table_set *set, const struct mr_plan *plan)
     return true;
 }
 
+static bool add_views(struct mr_table_set *set, const struct mr_plan *plan,
+                      struct mr_buffers *pool)
+{
+    const struct mr_plan_group *g = &plan->groups[set->group];
+    uint32_t n = 0;
+
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
+            n += plan->stages[s].rules[r].running;
+    set->views = calloc(n + 1, sizeof *set->views);
+    if (!set->views)
+        return false;
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
+            if (plan->stages[s].rules[r].running)
+                mr_view_init(&set->views[set->n_views++], plan, s, &plan->stages[s].rules[r],
+                             pool);
+    return true;
+}
+
 void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan)
 {
     if (!set)
         return;
+    for (uint32_t v = 0; v < set->n_views; v++)
+        mr_view_free(&set->views[v]);
+    free(set->views);
     for (uint32_t t = 0; t < plan->n_tables; t++) {
         if (!set->owns[t])
             continue;
@@ -107,7 +130,7 @@ enum mr_status mr_table_set_new(struct mr_table_set **out, const struct mr_plan 
             return MR_ERR_MEMORY;
         }
     }
-    if (!add_timers(set, plan)) {
+    if (!add_timers(set, plan) || !add_views(set, plan, pool)) {
         mr_table_set_free(set, plan);
         return MR_ERR_MEMORY;
     }
@@ -211,34 +234,39 @@ static void run_from(struct moment *m, uint32_t stage, struct mr_tuples *in)
     mr_exec_stages(m->exec, stage, g->first_stage + g->n_stages, in);
 }
 
-static bool stage_triggers(const struct mr_plan_stage *stage, uint32_t predicate, bool gone)
-{
-    for (uint32_t r = 0; r < stage->n_rules; r++)
-        if (stage->rules[r].trigger == predicate && (!gone || stage->rules[r].on_delete))
-            return true;
-    return false;
-}
-
 /* A change of a table that no tuple made: to every stage of the group that waits for it. */
 static void changed(struct moment *m, const struct mr_table *table, const union mr_value *values,
                     struct mr_packet *at, bool gone, const char *change)
 {
     const struct mr_plan *plan = m->exec->plan;
     const struct mr_plan_group *g = &plan->groups[m->set->group];
-    bool wanted = table->predicate->watched != 0;
+    uint32_t predicate = table->table->predicate;
 
-    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++)
-        wanted |= stage_triggers(&plan->stages[s], table->table->predicate, gone);
-    struct mr_tuples *t = at && wanted ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
-    if (!t)
-        return;
-    mr_exec_watch(m->exec, t, gone ? MR_WATCH_DELETE : MR_WATCH_ADD, change);
-    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++)
-        if (stage_triggers(&plan->stages[s], t->predicate, gone)) {
-            struct mr_tuples *copy = mr_row_tuple(m->exec, table, values, at, gone);
-            if (copy)
-                run_from(m, s, copy);
+    if (table->predicate->watched) {
+        struct mr_tuples *t = at ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
+        if (t)
+            mr_exec_watch(m->exec, t, gone ? MR_WATCH_DELETE : MR_WATCH_ADD, change);
+    }
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
+        const struct mr_plan_stage *stage = &plan->stages[s];
+        bool follows = mr_stage_follows(stage, predicate, gone);
+        if (!follows && !mr_views_want(stage, predicate))
+            continue;
+        struct mr_tuples *t = at ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
+        if (!t) {
+            mr_views_lost(m->exec, stage, predicate);
+            continue;
         }
+        struct mr_tuples *groups = mr_views_feed(m->exec, stage, t);
+        if (follows)
+            run_from(m, s, t);
+        while (groups) {
+            struct mr_tuples *next = groups->next;
+            groups->next = NULL;
+            run_from(m, s, groups);
+            groups = next;
+        }
+    }
 }
 
 static void load_facts(struct moment *m, uint64_t now_ns)

@@ -4,6 +4,7 @@
 
 #include "runtime/exec.h"
 #include "runtime/table.h"
+#include "runtime/view.h"
 
 #include <pthread.h>
 
@@ -18,7 +19,8 @@ struct mr_timer {
 struct mr_table_set {
     struct mr_table **tables; /* [n_tables of the plan]; NULL: elsewhere */
     struct mr_timer *timers;
-    uint32_t group, n_timers;
+    struct mr_view *views; /* running ones of the group */
+    uint32_t group, n_timers, n_views;
     bool *owns;       /* [n_tables] tables[i] is of this lane, not a constant one */
     bool *carried;    /* [n_tables] its rows are those of an earlier plan, facts included */
     bool started;     /* facts are in, timers are set */
@@ -49,10 +51,15 @@ uint64_t mr_table_set_next(const struct mr_table_set *set, const struct mr_plan 
 
 /* ---- carry_tables.c ---- */
 
-/* Nobody works, another plan takes over: rows of tables that belong to stages which stay, and their
- * timers, go from a lane's set (NULL: it has none) to that of the same lane in the new plan. */
+/* For each table of a new plan the one of the old plan whose rows it goes on with, or MR_NO_TABLE:
+ * one that only stages touch which stay, and with it all tables that these touch. To be given to
+ * free(); NULL: no memory. */
+uint32_t *mr_carried_tables(const struct mr_plan *old, const struct mr_plan *fresh);
+
+/* Nobody works, another plan takes over: rows of such tables, views of them, and timers of stages
+ * that stay go from a lane's set (NULL: it has none) to that of the same lane in the new plan. */
 void mr_carry_tables(struct mr_table_set *from, const struct mr_plan *old, struct mr_table_set *to,
-                     const struct mr_plan *fresh);
+                     const struct mr_plan *fresh, const uint32_t *tables);
 
 /* The secret by which a set's tables hash. */
 void mr_table_set_secret(struct mr_table_set *set, const struct mr_plan *plan,
