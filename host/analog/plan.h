@@ -228,8 +228,9 @@ struct mr_plan_rule {
     bool deletes;        /* the rows of the head's table with the key of the head go */
     bool on_delete;      /* runs for rows that go from the trigger's table as for new ones */
     bool refreshes;      /* where no row is left, the head's row goes from its table */
-    /* Views (views.c): what triggers the rule names a group, whose value it tells. `running`: that is
-     * kept up to date by rules that feed it, and `ops` are for when there was no memory for it. */
+    /* Views (views.c): what triggers the rule names a group, whose value it tells. `running`: that
+     * is kept up to date by rules that feed it, and `ops` are for when there was no memory for it.
+     */
     bool view, running;
     bool feeds;           /* a running view: runs when a row comes or goes, not in turn; its head is
                              the group and then the values of the view's aggregates but counts */
@@ -260,7 +261,7 @@ struct mr_plan_stage {
      * waits for them as well. */
     uint32_t *passes;
     uint32_t n_passes;
-    bool by_row; /* tables or aggregates: one tuple after the other, each to its fixpoint */
+    bool by_row;       /* tables or aggregates: one tuple after the other, each to its fixpoint */
     bool shares_table; /* that rules change, with a later stage of its group: from here on the group
                           runs for one origin after the other */
     struct mr_plan_timer *timers;

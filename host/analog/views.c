@@ -102,8 +102,7 @@ static void make_view(struct compile *compile, struct component *component, stru
     group->atom.name = analog_keep_format(compile, "group of %s %s", rule->label, rule->head.name);
     told = group->atom;
     if (!group->atom.name || !append_group(compile, rule, &group->atom) ||
-        !append_group(compile, rule, &told) ||
-        !append_values(compile, rule, &group->atom, true) ||
+        !append_group(compile, rule, &told) || !append_values(compile, rule, &group->atom, true) ||
         !append_values(compile, rule, &told, false)) {
         rule->broken = true;
         return;

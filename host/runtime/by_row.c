@@ -211,7 +211,7 @@ static void drop_group(struct run *run, const struct mr_plan_rule *rule,
         key[k] = values[table->table->indexes[index].columns[k]];
     for (struct mr_row *row = mr_table_find(table, index, key), *next; row; row = next) {
         bool same = true;
-        next = mr_table_next(row, index);
+        next = mr_table_next(table, row, index);
         for (uint32_t i = 0; same && i < n; i++)
             same = mr_value_equal(head->attributes[of_group[i]].type, row->values[of_group[i]],
                                   values[of_group[i]]);

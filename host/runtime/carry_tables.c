@@ -10,12 +10,12 @@
 /* The tables that change and that a rule touches: of its trigger, its head, its operations. */
 static uint32_t touched(const struct mr_plan *plan, const struct mr_plan_rule *rule, uint32_t i)
 {
-    uint32_t table = i == 0                             ? plan->predicates[rule->trigger].table
-                     : i == 1                           ? plan->predicates[rule->head].table
+    uint32_t table = i == 0                                ? plan->predicates[rule->trigger].table
+                     : i == 1                              ? plan->predicates[rule->head].table
                      : rule->ops[i - 2].kind == MR_OP_JOIN ? rule->ops[i - 2].table
-                                                        : MR_NO_TABLE;
+                                                           : MR_NO_TABLE;
     return table != MR_NO_TABLE && plan->tables[table].kind != MR_TABLE_CONSTANT ? table
-                                                                                : MR_NO_TABLE;
+                                                                                 : MR_NO_TABLE;
 }
 
 /* Marks what the stage touches as lost. */

@@ -111,6 +111,18 @@ static inline void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
     return memory;
 }
 
+/* What was taken of the token's memory since the mark is given back when nothing came of it: ten
+ * million contexts or rows may expire in one token. */
+struct mr_exec_mark {
+    struct mr_buffer *chunk;
+    uint32_t len;
+    struct mr_tuples *last_output;
+    struct mr_record *last_record;
+};
+
+struct mr_exec_mark mr_exec_mark(const struct mr_exec *exec);
+void mr_exec_rewind(struct mr_exec *exec, const struct mr_exec_mark *mark);
+
 /* How often memory was refused to tasks of this worker. */
 static inline uint64_t mr_exec_refused(const struct mr_exec *exec)
 {

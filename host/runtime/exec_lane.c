@@ -148,8 +148,9 @@ static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
 {
     uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
                               : mr_hash_public(&c->key, c->key_len);
-    return (uint64_t)exec->group << 56 | (c->flow.first_packet & 0xffffffff) << 24 |
-           (key & 0xffffff);
+    /* behind what its tables have to say: table_time.c */
+    return (uint64_t)exec->group << 56 | (uint64_t)1 << 55 |
+           (c->flow.first_packet & INT32_MAX) << 24 | (key & 0xffffff);
 }
 
 /* A context that is handed to its functions for a reason other than a tuple. */
@@ -190,22 +191,13 @@ static struct mr_tuples *rows_of(struct mr_exec *exec, const struct asked *asked
     return list;
 }
 
-/* What a slice took of the token's memory is given back when nothing came of it: ten million
- * contexts may expire in one token. */
-struct mark {
-    struct mr_buffer *chunk;
-    uint32_t len;
-    struct mr_tuples *last_output;
-    struct mr_record *last_record;
-};
-
-static struct mark set_mark(const struct mr_exec *exec)
+struct mr_exec_mark mr_exec_mark(const struct mr_exec *exec)
 {
-    return (struct mark){exec->chunk, exec->chunk ? exec->chunk->len : 0, exec->last_output,
-                         exec->last_record};
+    return (struct mr_exec_mark){exec->chunk, exec->chunk ? exec->chunk->len : 0, exec->last_output,
+                                 exec->last_record};
 }
 
-static void rewind_to(struct mr_exec *exec, const struct mark *mark)
+void mr_exec_rewind(struct mr_exec *exec, const struct mr_exec_mark *mark)
 {
     for (struct mr_tuples *t = mark->last_output ? mark->last_output->next : exec->outputs; t;
          t = t->next)
@@ -241,7 +233,7 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
                 enum mr_cause cause, uint64_t number)
 {
     struct asked asked[MR_CONTEXT_SLICE];
-    struct mark mark = set_mark(exec);
+    struct mr_exec_mark mark = mr_exec_mark(exec);
     uint32_t kept = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -268,7 +260,7 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
     for (uint32_t i = 0; i < kept; i++)
         end_asked(exec, &asked[i], cause);
     close_ended(exec);
-    rewind_to(exec, &mark);
+    mr_exec_rewind(exec, &mark);
 }
 
 /* ---- contexts for rows ---- */

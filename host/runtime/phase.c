@@ -220,16 +220,19 @@ static bool run_in_lane(struct mr_worker *worker, struct mr_lane *lane, struct m
             run_tuples(worker, lane, work);
         break;
     case MR_WORK_TICK:
-        if (lane->tables)
-            mr_exec_tables_tick(exec, group, work->time_ns, work->packet);
+        if (lane->tables && mr_exec_tables_tick(exec, group, work->time_ns, work->packet))
+            return false;
         return !mr_exec_lane_tick(exec, group, &lane->contexts, work->time_ns, work->packet);
     case MR_WORK_EVICT:
         if (lane->tables)
             mr_exec_tables_start(exec, group, work->time_ns, work->packet);
         return !mr_exec_lane_evict(exec, group, &lane->contexts, work->time_ns, work->packet);
     case MR_WORK_SHUTDOWN:
-        if (lane->tables)
+        if (lane->tables) {
             mr_exec_tables_start(exec, group, work->time_ns, work->packet);
+            if (mr_exec_tables_clean(exec))
+                return false;
+        }
         return !mr_exec_lane_shutdown(exec, group, &lane->contexts, work->time_ns, work->packet);
     case MR_WORK_CLOSE:
         return !mr_exec_lane_close(exec, group, &lane->contexts, work->token->closing->stages,
@@ -251,6 +254,7 @@ static bool run_with_tables(struct mr_worker *worker, struct mr_lane *lane, stru
         mr_exec_tables_start(exec, group, first->time_ns, first->number);
     }
     bool done = run_in_lane(worker, lane, work);
+    mr_exec_tables_clean(exec);
     lane->tables->next_ns = mr_table_set_next(lane->tables, exec->plan);
     exec->tables = (struct mr_table_set *)(uintptr_t)exec->constants;
     pthread_mutex_unlock(&lane->tables->lock);

@@ -238,7 +238,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
 static bool run_join(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                      uint32_t n_registers)
 {
-    const struct mr_table *table = exec->tables ? exec->tables->tables[op->table] : NULL;
+    struct mr_table *table = exec->tables ? exec->tables->tables[op->table] : NULL;
 
     exec->yields.n = 0;
     for (uint32_t row = 0; table && row < frame->n; row++) {
@@ -246,7 +246,7 @@ static bool run_join(struct mr_exec *exec, struct frame *frame, const struct mr_
         for (uint32_t k = 0; k < op->n_args; k++)
             key[k] = operand_value(frame, &op->args[k], row);
         const struct mr_row *found = mr_table_find(table, op->by, key);
-        for (; found; found = mr_table_next(found, op->by))
+        for (; found; found = mr_table_next(table, found, op->by))
             mr_exec_yield(exec, row, mr_value_bytes(found, 0),
                           frame->contexts ? frame->contexts[row] : NULL);
     }

@@ -1,5 +1,5 @@
-/* Sums that do not depend on the order in which values were added, and from which what was added can
- * be taken away again without a trace. A value has its owner. */
+/* Sums that do not depend on the order in which values were added, and from which what was added
+ * can be taken away again without a trace. A value has its owner. */
 #ifndef MR_RUNTIME_SUMS_H
 #define MR_RUNTIME_SUMS_H
 

@@ -177,6 +177,19 @@ static void unlink_index(struct mr_table *t, struct mr_row *row, uint32_t i)
 
 /* ---- deadlines: a heap ---- */
 
+static bool is_hidden(const struct mr_table *t, const struct mr_row *row)
+{
+    return row->deadline_ns <= t->hidden_ns && row->heap_at;
+}
+
+/* A row out of sight goes. */
+static void clean(struct mr_table *t, struct mr_row *row)
+{
+    t->n_cleaned++;
+    mr_table_unlink(t, row);
+    mr_table_release(t, row);
+}
+
 static void heap_set(struct mr_row **heap, uint32_t at, struct mr_row *row)
 {
     heap[at] = row;
@@ -255,9 +268,27 @@ static bool set_deadline(struct mr_table *t, struct mr_row *row, uint64_t now_ns
     return true;
 }
 
-struct mr_row *mr_table_expired(const struct mr_table *t, uint64_t now_ns)
+/* Rows that were hidden before somebody wanted to hear of the others are nobody's. */
+struct mr_row *mr_table_expired(struct mr_table *t, uint64_t now_ns)
 {
+    while (mr_table_next_deadline(t) <= t->hidden_ns)
+        clean(t, heap_of(t)[0]);
     return mr_table_next_deadline(t) <= now_ns ? heap_of(t)[0] : NULL;
+}
+
+void mr_table_hide(struct mr_table *t, uint64_t now_ns)
+{
+    if (now_ns > t->hidden_ns)
+        t->hidden_ns = now_ns;
+}
+
+bool mr_table_clean(struct mr_table *t, uint32_t most)
+{
+    bool more;
+
+    while ((more = mr_table_next_deadline(t) <= t->hidden_ns) && most--)
+        clean(t, heap_of(t)[0]);
+    return more;
 }
 
 uint64_t mr_table_next_deadline(const struct mr_table *t)
@@ -350,32 +381,76 @@ static bool same_values(const struct mr_table *t, const union mr_value *x, const
     return true;
 }
 
-/* The oldest row where there is one too many, counted over all or over those of the key. */
-static struct mr_row *surplus(const struct mr_table *t, const struct mr_row *row)
+/* The oldest row where there is one too many, counted over all or over those of the key. Those out
+ * of sight do not count: with each row that comes one of them goes. */
+static struct mr_row *surplus(struct mr_table *t, const struct mr_row *row)
 {
     if (t->table->max_rows == MR_FOREVER)
         return NULL;
     if (t->table->kind == MR_TABLE_BY_KEY) {
         const struct mr_row_group *g = row->links[t->table->limit_index].group;
+        struct mr_row *first = g->first;
+        while (g->n > t->table->max_rows && first) {
+            struct mr_row *next = first->links[t->table->limit_index].next;
+            if (is_hidden(t, first))
+                clean(t, first);
+            first = next;
+        }
         return g->n > t->table->max_rows ? g->first : NULL;
     }
+    while (t->n > t->table->max_rows && mr_table_next_deadline(t) <= t->hidden_ns)
+        clean(t, heap_of(t)[0]);
     return t->n > t->table->max_rows ? t->first : NULL;
 }
 
-struct mr_row *mr_table_find(const struct mr_table *t, uint32_t index, const union mr_value *key)
+static struct mr_row *next_of(const struct mr_row *row, uint32_t index)
 {
-    if (index == MR_NO_INDEX)
-        return t->first;
-    uint64_t hash = hash_columns(t, &t->table->indexes[index], key, true);
-    const struct mr_row_group *g = find_group(t, index, hash, key, true);
-    return g ? g->first : NULL;
+    return index == MR_NO_INDEX ? row->next : row->links[index].next;
 }
 
-struct mr_row *mr_table_with_key(const struct mr_table *t, const union mr_value *values)
+/* The row, or the first in sight behind it. */
+static struct mr_row *in_sight(struct mr_table *t, struct mr_row *row, uint32_t index)
+{
+    while (row && is_hidden(t, row)) {
+        struct mr_row *next = next_of(row, index);
+        clean(t, row);
+        row = next;
+    }
+    return row;
+}
+
+struct mr_row *mr_table_find(struct mr_table *t, uint32_t index, const union mr_value *key)
+{
+    if (index == MR_NO_INDEX)
+        return in_sight(t, t->first, index);
+    uint64_t hash = hash_columns(t, &t->table->indexes[index], key, true);
+    const struct mr_row_group *g = find_group(t, index, hash, key, true);
+    return g ? in_sight(t, g->first, index) : NULL;
+}
+
+struct mr_row *mr_table_next(struct mr_table *t, const struct mr_row *row, uint32_t index)
+{
+    return in_sight(t, next_of(row, index), index);
+}
+
+struct mr_row *mr_table_with_key(struct mr_table *t, const union mr_value *values)
 {
     uint64_t hash = hash_columns(t, &t->table->indexes[0], values, false);
     const struct mr_row_group *g = find_group(t, 0, hash, values, false);
-    return g ? g->first : NULL;
+    return g ? in_sight(t, g->first, 0) : NULL;
+}
+
+const struct mr_row *mr_table_first_seen(const struct mr_table *t)
+{
+    return t->first && is_hidden(t, t->first) ? mr_table_next_seen(t, t->first) : t->first;
+}
+
+const struct mr_row *mr_table_next_seen(const struct mr_table *t, const struct mr_row *row)
+{
+    do
+        row = row->next;
+    while (row && is_hidden(t, row));
+    return row;
 }
 
 void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now_ns,

@@ -54,6 +54,10 @@ struct mr_table {
     uint64_t n, put;        /* rows now; ever */
     struct mr_buffer *heap; /* rows by deadline, soonest first */
     uint32_t n_heap;
+    /* Rows with deadlines up to here are out of sight: nobody finds them, and whoever comes across
+     * one releases it. */
+    uint64_t hidden_ns;
+    uint64_t n_cleaned; /* how many were, for whoever counts them */
 };
 
 enum mr_put {
@@ -80,17 +84,22 @@ void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now
 
 /* The first row with these values in the columns of an index (MR_NO_INDEX: of all), and the next.
  * NULL: there is none. */
-struct mr_row *mr_table_find(const struct mr_table *t, uint32_t index, const union mr_value *key);
-static inline struct mr_row *mr_table_next(const struct mr_row *row, uint32_t index)
-{
-    return index == MR_NO_INDEX ? row->next : row->links[index].next;
-}
+struct mr_row *mr_table_find(struct mr_table *t, uint32_t index, const union mr_value *key);
+struct mr_row *mr_table_next(struct mr_table *t, const struct mr_row *row, uint32_t index);
 
 /* The row with the primary key of values[arity]. */
-struct mr_row *mr_table_with_key(const struct mr_table *t, const union mr_value *values);
+struct mr_row *mr_table_with_key(struct mr_table *t, const union mr_value *values);
+
+/* The first row in sight, and the next, for who may not change the table. */
+const struct mr_row *mr_table_first_seen(const struct mr_table *t);
+const struct mr_row *mr_table_next_seen(const struct mr_table *t, const struct mr_row *row);
 
 /* The row whose deadline came first, if it is not behind now_ns; NULL: none. */
-struct mr_row *mr_table_expired(const struct mr_table *t, uint64_t now_ns);
+struct mr_row *mr_table_expired(struct mr_table *t, uint64_t now_ns);
+/* Rows whose deadline is not behind now_ns are out of sight. */
+void mr_table_hide(struct mr_table *t, uint64_t now_ns);
+/* Releases such rows, at most so many. True: there are more. */
+bool mr_table_clean(struct mr_table *t, uint32_t most);
 uint64_t mr_table_next_deadline(const struct mr_table *t); /* UINT64_MAX: none */
 
 void mr_table_unlink(struct mr_table *t, struct mr_row *row);

@@ -21,10 +21,11 @@ struct mr_table_set {
     struct mr_timer *timers;
     struct mr_view *views; /* running ones of the group */
     uint32_t group, n_timers, n_views;
-    bool *owns;       /* [n_tables] tables[i] is of this lane, not a constant one */
-    bool *carried;    /* [n_tables] its rows are those of an earlier plan, facts included */
-    bool started;     /* facts are in, timers are set */
-    uint64_t next_ns; /* nothing happens before; 0: to be started */
+    bool *owns;            /* [n_tables] tables[i] is of this lane, not a constant one */
+    bool *carried;         /* [n_tables] its rows are those of an earlier plan, facts included */
+    bool started;          /* facts are in, timers are set */
+    uint64_t next_ns;      /* nothing happens before; 0: to be started */
+    uint64_t rung, things; /* the packet that rang last; what has happened since: see place() */
     pthread_mutex_t lock;
 };
 
@@ -39,12 +40,17 @@ enum mr_status mr_table_set_constants(struct mr_table_set **out, const struct mr
                                       struct mr_buffers *pool, const struct mr_secret *secret);
 void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan); /* NULL is allowed */
 
-/* Packet time is now_ns, the packet `number` rang: facts, timers, expiry. In the lane. */
-void mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
+/* Packet time is now_ns, the packet `number` rang: facts, timers, expiry; a slice of it. Rows that
+ * nobody hears of are out of sight at once. In the lane. True: there is more; call again with the
+ * same time before anything else is done to the lane. */
+bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
 
 /* Facts, and timers that fire at the start, if they have not yet: at the first tick, or before
  * whatever comes before it. */
 void mr_exec_tables_start(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
+
+/* Releases rows that are out of sight, a slice of them. True: there are more. */
+bool mr_exec_tables_clean(struct mr_exec *exec);
 
 /* When something happens by itself again. */
 uint64_t mr_table_set_next(const struct mr_table_set *set, const struct mr_plan *plan);

@@ -150,8 +150,7 @@ static bool grow(struct mr_view *view)
         return true;
     uint64_t n = view->buckets ? 2 * view->n_buckets : FIRST_BUCKETS;
     size_t bytes = (size_t)n * sizeof(struct mr_view_group *);
-    struct mr_buffer *fresh =
-        bytes > MAX_BYTES ? NULL : mr_buffers_get(view->slab.pool, bytes);
+    struct mr_buffer *fresh = bytes > MAX_BYTES ? NULL : mr_buffers_get(view->slab.pool, bytes);
     if (!fresh)
         return view->buckets != NULL; /* chains become longer */
     struct mr_view_group **to = (struct mr_view_group **)(void *)fresh->data;
@@ -195,8 +194,7 @@ static struct mr_view_group *make_group(const struct mr_exec *exec, struct mr_vi
     for (uint32_t c = 0; c < view->n_keys; c++)
         if (t->columns[c])
             bytes += (mr_value_bytes_of(p->attributes[c].type, t->columns[c][row]) + 7u) & ~7u;
-    struct mr_view_group *g =
-        bytes > MAX_BYTES ? NULL : mr_slab_get(&view->slab, bytes, &large);
+    struct mr_view_group *g = bytes > MAX_BYTES ? NULL : mr_slab_get(&view->slab, bytes, &large);
     if (!g)
         return NULL;
     *g = (struct mr_view_group){.large = large, .bytes = (uint32_t)bytes};
@@ -204,9 +202,8 @@ static struct mr_view_group *make_group(const struct mr_exec *exec, struct mr_vi
     memset(g->states, 0, rule->n_aggregates * sizeof *g->states);
     uint8_t *at = (uint8_t *)(g->states + rule->n_aggregates);
     for (uint32_t c = 0; c < view->n_keys; c++)
-        g->keys[c] = t->columns[c]
-                         ? keep_value(p->attributes[c].type, t->columns[c][row], &at)
-                         : mr_value_int(0);
+        g->keys[c] = t->columns[c] ? keep_value(p->attributes[c].type, t->columns[c][row], &at)
+                                   : mr_value_int(0);
     for (uint32_t a = 0; good && a < rule->n_aggregates; a++) {
         if (!has_reals(&rule->aggregates[a]))
             continue;
@@ -436,9 +433,8 @@ struct mr_tuples *mr_views_feed(struct mr_exec *exec, const struct mr_plan_stage
 void mr_views_lost(struct mr_exec *exec, const struct mr_plan_stage *stage, uint32_t predicate)
 {
     for (uint32_t r = 0; r < stage->n_rules; r++) {
-        struct mr_view *view = feeds(&stage->rules[r], predicate)
-                                   ? view_of(exec, stage->rules[r].head)
-                                   : NULL;
+        struct mr_view *view =
+            feeds(&stage->rules[r], predicate) ? view_of(exec, stage->rules[r].head) : NULL;
         if (view)
             turn_off(view);
     }

@@ -1,10 +1,10 @@
 /* Running views: aggregates over tables whose values are kept up to date. A row that comes or goes
- * is told at once, when it is in the table or out of it; what that costs does not depend on how many
- * rows there are (but for the logarithm of a group's where there is a minimum or maximum).
+ * is told at once, when it is in the table or out of it; what that costs does not depend on how
+ * many rows there are (but for the logarithm of a group's where there is a minimum or maximum).
  *
- * A view belongs to the set of tables of one lane, and to whoever runs the lane. Its memory is of the
- * buffer pool. Where there is none it is `off` from then on: its groups are computed anew from their
- * rows, by the operations of its rule.
+ * A view belongs to the set of tables of one lane, and to whoever runs the lane. Its memory is of
+ * the buffer pool. Where there is none it is `off` from then on: its groups are computed anew from
+ * their rows, by the operations of its rule.
  */
 #ifndef MR_RUNTIME_VIEW_H
 #define MR_RUNTIME_VIEW_H

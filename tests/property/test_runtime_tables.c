@@ -139,6 +139,8 @@ static void tables_run_out_of_memory(void **state)
                      "c1 all(@N,NR,I,PAD) :- keyed(@N,PKT,KEY), NR = f_number(PKT), I = 1,"
                      " P = \"0123456789012345678901234567890123456789\" + f_text(PKT),"
                      " Q = P + P + P + P + P + P + P + P, R = Q + Q + Q + Q + Q + Q, PAD = R + R.\n"
+                     "c2 most(@N,I,a_MAX<PAD>,a_COUNT<*>) :- all(@N,NR,I,PAD).\n"
+                     "c3 each(@N,NR,a_MIN<PAD>,a_AVG<I>) :- all(@N,NR,I,PAD).\n"
                      "}\n",
                      s, &len, &metrics);
     assert_true(atomic_load(&metrics.counters[MR_COUNT_TABLE_ROWS_REFUSED]) > 0);
