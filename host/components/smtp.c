@@ -32,7 +32,8 @@ enum counter {
     REPLIES,
     GAPS,
     NO_MEMORY,
-    UNKNOWN_COMMANDS
+    UNKNOWN_COMMANDS, /* ... to here */
+    MIME_WORK
 };
 
 static const char *const counters[] = {"mails",
@@ -45,6 +46,7 @@ static const char *const counters[] = {"mails",
                                        "gaps",
                                        "no_memory",
                                        "unknown_commands",
+                                       "mime_work", /* bytes looked at, decoded and hashed */
                                        NULL};
 
 static const struct mr_smtp_limits limits = MR_SMTP_DEFAULT_LIMITS;
@@ -114,11 +116,14 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
     if (len)
         mr_share(row->call, mr_value_bytes(bytes->data, len));
     if (mr_smtp_mail_wanted(row->call)) {
-        struct mr_smtp_reading reading = {row->call, row->number,
-                                          row->worker ? row->worker->decoder : NULL, &row->memory};
+        struct mr_smtp_reading reading = {.call = row->call,
+                                          .row = row->number,
+                                          .decoder = row->worker ? row->worker->decoder : NULL,
+                                          .memory = &row->memory};
         uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | MR_SMTP_MAIL_TRUNCATED;
         note = mr_smtp_mail_note(&reading, bytes ? bytes->data : (const uint8_t *)"", len,
                                  mail->flags & lacks);
+        mr_count(row->call, MIME_WORK, reading.work);
     }
     if (len) {
         mr_yield(row->call, row->number, mr_value_bytes(bytes->data, len));
@@ -183,7 +188,7 @@ static void write_transaction(struct mr_event *event, const struct mr_smtp_trans
     }
     mr_event_end(event);
     if (transaction->has_mail)
-        mr_smtp_mail_write(event, &transaction->mail);
+        mr_smtp_mail_write(event, &transaction->mail, true);
 }
 
 static void write_files(const struct row *row, const struct mr_smtp_transaction *transaction)
@@ -200,7 +205,7 @@ static void write_files(const struct row *row, const struct mr_smtp_transaction 
         mr_event_object(event, "smtp");
         write_envelope(event, transaction);
         mr_event_end(event);
-        mr_smtp_mail_write(event, &transaction->mail);
+        mr_smtp_mail_write(event, &transaction->mail, false);
         mr_smtp_mail_write_file(event, settings, &file, name, transaction->number);
         mr_event_close(event);
     }

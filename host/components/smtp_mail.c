@@ -6,6 +6,10 @@
 
 #define HASH_HEX 64u /* of SHA-256 */
 
+/* Messages in messages hold the same bytes over and over: so many times the length of the mail are
+ * hashed and extracted of them, the outermost first. Files that hold no message are always. */
+#define MESSAGE_TIMES 4u
+
 void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
@@ -30,7 +34,7 @@ static void write_part(const void *what, mr_piece *piece, void *user)
 }
 
 /* A whole mail is a part without encoding. */
-static bool extract(const struct mr_smtp_reading *r, const struct mr_mime_part *part,
+static bool extract(struct mr_smtp_reading *r, const struct mr_mime_part *part,
                     const uint8_t *sha256, const char *suffix)
 {
     char name[HASH_HEX + 8];
@@ -44,18 +48,19 @@ static bool extract(const struct mr_smtp_reading *r, const struct mr_mime_part *
     return mr_extract(r->call, r->row, name, write_part, copy);
 }
 
-static void extract_mail(const struct mr_smtp_reading *r, const uint8_t *mail, size_t len)
+static void extract_mail(struct mr_smtp_reading *r, const uint8_t *mail, size_t len)
 {
     struct mr_mime_part whole = {.body = {mail, (uint32_t)len}};
     struct mr_mime_digest digest;
 
     mr_mime_bytes_digest(mail, len, MR_MIME_SHA256, &digest);
+    r->work += len;
     extract(r, &whole, digest.sha256, ".eml");
 }
 
 /* ---- the note ---- */
 
-static void add(struct mr_buffer **note, const struct mr_smtp_reading *r, enum mr_smtp_field field,
+static void add(struct mr_buffer **note, struct mr_smtp_reading *r, enum mr_smtp_field field,
                 struct mr_mime_text text)
 {
     uint32_t len = text.len;
@@ -67,8 +72,8 @@ static void add(struct mr_buffer **note, const struct mr_smtp_reading *r, enum m
         mr_smtp_header_add(note, r->memory, field, text.ptr, len);
 }
 
-static void add_md5(struct mr_buffer **note, const struct mr_smtp_reading *r,
-                    enum mr_smtp_field field, const uint8_t *bytes, size_t len)
+static void add_md5(struct mr_buffer **note, struct mr_smtp_reading *r, enum mr_smtp_field field,
+                    const uint8_t *bytes, size_t len)
 {
     struct mr_mime_digest digest;
     char hex[32];
@@ -79,7 +84,7 @@ static void add_md5(struct mr_buffer **note, const struct mr_smtp_reading *r,
 }
 
 /* Suricata writes URLs without their scheme. */
-static void add_link(struct mr_buffer **note, const struct mr_smtp_reading *r,
+static void add_link(struct mr_buffer **note, struct mr_smtp_reading *r,
                      const struct mr_mime_link *link)
 {
     const uint8_t *slashes = memmem(link->url.ptr, link->url.len, "://", 3);
@@ -94,34 +99,40 @@ static void add_link(struct mr_buffer **note, const struct mr_smtp_reading *r,
     add(note, r, MR_SMTP_FIELD_URL, url);
 }
 
-/* False: there is no room for its event. */
-static bool add_file(struct mr_buffer **note, const struct mr_smtp_reading *r,
-                     const struct mr_mime_part *part, bool truncated)
+static void read_file(struct mr_smtp_reading *r, const struct mr_mime_part *part,
+                      struct mr_smtp_file *file)
 {
     const struct mr_mail_settings *settings = mr_mail_settings(r->call);
     unsigned which = (settings->file_md5 ? MR_MIME_MD5 : 0) |
                      (settings->file_sha1 ? MR_MIME_SHA1 : 0) |
                      (settings->file_sha256 || settings->extract ? MR_MIME_SHA256 : 0);
-    uint8_t bytes[sizeof(struct mr_smtp_file) + 256];
-    uint32_t name = part->filename.len < 256 ? part->filename.len : 256;
-    struct mr_smtp_file file = {.truncated = truncated};
     struct mr_mime_digest digest;
 
-    if (!settings->extract && !mr_event_wanted(r->call, "fileinfo"))
-        return true;
     mr_mime_part_digest(part, which, &digest);
-    file.size = digest.size;
-    memcpy(file.md5, digest.md5, sizeof file.md5);
-    memcpy(file.sha1, digest.sha1, sizeof file.sha1);
-    memcpy(file.sha256, digest.sha256, sizeof file.sha256);
+    r->work += part->body.len;
+    file->size = digest.size;
+    memcpy(file->md5, digest.md5, sizeof file->md5);
+    memcpy(file->sha1, digest.sha1, sizeof file->sha1);
+    memcpy(file->sha256, digest.sha256, sizeof file->sha256);
     if (settings->extract)
-        file.stored = extract(r, part, digest.sha256, "");
+        file->stored = extract(r, part, digest.sha256, "");
+}
+
+/* False: there is no room for its event. */
+static bool add_file(struct mr_buffer **note, struct mr_smtp_reading *r,
+                     const struct mr_mime_part *part, struct mr_smtp_file file)
+{
+    uint8_t bytes[sizeof file + 256];
+    uint32_t name = part->filename.len < 256 ? part->filename.len : 256;
+
+    if (!file.unread)
+        read_file(r, part, &file);
     memcpy(bytes, &file, sizeof file);
     memcpy(bytes + sizeof file, part->filename.ptr, name);
     return mr_smtp_header_add(note, r->memory, MR_SMTP_FIELD_FILE, bytes, sizeof file + name);
 }
 
-static void add_decoded(struct mr_buffer **note, const struct mr_smtp_reading *r,
+static void add_decoded(struct mr_buffer **note, struct mr_smtp_reading *r,
                         const struct mr_mime *mime, const char *name, enum mr_smtp_field field)
 {
     uint32_t cursor = 0;
@@ -132,27 +143,39 @@ static void add_decoded(struct mr_buffer **note, const struct mr_smtp_reading *r
         add(note, r, field, header->value);
 }
 
-static void add_parts(struct mr_buffer **note, const struct mr_smtp_reading *r,
+static void add_parts(struct mr_buffer **note, struct mr_smtp_reading *r,
                       const struct mr_mime *mime, bool incomplete)
 {
-    bool all = true;
+    bool files = mr_mail_settings(r->call)->extract || mr_event_wanted(r->call, "fileinfo");
+    bool all = true, read = true;
+    uint64_t left = MESSAGE_TIMES * (uint64_t)mime->len; /* for messages */
 
     for (uint32_t i = 0; i < mime->n_parts; i++) {
         const struct mr_mime_part *part = &mime->parts[i];
+        uint64_t cost = part->kind == MR_MIME_LEAF ? 0 : part->body.len;
+        struct mr_smtp_file file = {
+            .truncated = incomplete && part->body.ptr + part->body.len == mime->mail + mime->len,
+            .unread = cost > left,
+        };
         if (!part->is_file)
             continue;
         add(note, r, MR_SMTP_FIELD_ATTACHMENT, part->filename);
-        all &= add_file(note, r, part,
-                        incomplete && part->body.ptr + part->body.len == mime->mail + mime->len);
+        if (!files)
+            continue;
+        all &= add_file(note, r, part, file);
+        read &= !file.unread;
+        left -= file.unread ? 0 : cost;
     }
     if (!all)
         mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_FILES");
+    if (!read)
+        mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_MESSAGES");
 }
 
-struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const uint8_t *mail,
+struct mr_buffer *mr_smtp_mail_note(struct mr_smtp_reading *reading, const uint8_t *mail,
                                     size_t len, bool incomplete)
 {
-    const struct mr_smtp_reading *r = reading;
+    struct mr_smtp_reading *r = reading;
     const struct mr_mail_settings *settings = mr_mail_settings(r->call);
     struct mr_buffer *note = mr_smtp_header_scan(mail, len, r->memory);
     uint32_t cursor = 0;
@@ -161,6 +184,7 @@ struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const
         return note;
     const struct mr_mime *mime = mr_mail_read(
         r->call, r->decoder, mr_value_bytes(mail, (uint32_t)len), mr_sharers(r->call) != 0);
+    r->work += mime->work;
     for (unsigned i = 0; i < MR_MIME_N_ANOMALIES; i++)
         if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
             mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));
@@ -209,7 +233,7 @@ static void array_field(struct mr_event *event, const char *key, const struct mr
         mr_event_end(event);
 }
 
-void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail)
+void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail, bool all)
 {
     const char *status = "PARSE_DONE";
     const struct mr_buffer *note = mail->note;
@@ -220,18 +244,23 @@ void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail)
     mr_event_string(event, "status", status, strlen(status));
     if (note) {
         string_field(event, "from", note, MR_SMTP_FIELD_FROM);
-        string_field(event, "from_decoded", note, MR_SMTP_FIELD_FROM_DECODED);
+        if (all)
+            string_field(event, "from_decoded", note, MR_SMTP_FIELD_FROM_DECODED);
         array_field(event, "to", note, MR_SMTP_FIELD_TO);
         array_field(event, "cc", note, MR_SMTP_FIELD_CC);
-        string_field(event, "subject", note, MR_SMTP_FIELD_SUBJECT);
-        string_field(event, "subject_decoded", note, MR_SMTP_FIELD_SUBJECT_DECODED);
-        string_field(event, "date", note, MR_SMTP_FIELD_DATE);
-        string_field(event, "message_id", note, MR_SMTP_FIELD_MESSAGE_ID);
-        array_field(event, "received", note, MR_SMTP_FIELD_RECEIVED);
+        if (all) {
+            string_field(event, "subject", note, MR_SMTP_FIELD_SUBJECT);
+            string_field(event, "subject_decoded", note, MR_SMTP_FIELD_SUBJECT_DECODED);
+            string_field(event, "date", note, MR_SMTP_FIELD_DATE);
+            string_field(event, "message_id", note, MR_SMTP_FIELD_MESSAGE_ID);
+            array_field(event, "received", note, MR_SMTP_FIELD_RECEIVED);
+        }
         array_field(event, "attachment", note, MR_SMTP_FIELD_ATTACHMENT);
         array_field(event, "url", note, MR_SMTP_FIELD_URL);
-        string_field(event, "body_md5", note, MR_SMTP_FIELD_BODY_MD5);
-        string_field(event, "subject_md5", note, MR_SMTP_FIELD_SUBJECT_MD5);
+        if (all) {
+            string_field(event, "body_md5", note, MR_SMTP_FIELD_BODY_MD5);
+            string_field(event, "subject_md5", note, MR_SMTP_FIELD_SUBJECT_MD5);
+        }
     }
     mr_event_end(event);
 }
@@ -259,18 +288,18 @@ void mr_smtp_mail_write_file(struct mr_event *event, const struct mr_mail_settin
                              const struct mr_smtp_file *file, struct mr_smtp_text name,
                              uint32_t transaction)
 {
-    const char *state = file->truncated ? "TRUNCATED" : "CLOSED";
+    const char *state = file->truncated || file->unread ? "TRUNCATED" : "CLOSED";
 
     mr_event_object(event, "fileinfo");
     if (name.len)
         mr_event_string(event, "filename", name.ptr, name.len);
     mr_event_bool(event, "gaps", false);
     mr_event_string(event, "state", state, strlen(state));
-    if (settings->file_md5)
+    if (settings->file_md5 && !file->unread)
         hash_field(event, "md5", file->md5, sizeof file->md5);
-    if (settings->file_sha1)
+    if (settings->file_sha1 && !file->unread)
         hash_field(event, "sha1", file->sha1, sizeof file->sha1);
-    if (settings->file_sha256)
+    if (settings->file_sha256 && !file->unread)
         hash_field(event, "sha256", file->sha256, sizeof file->sha256);
     mr_event_bool(event, "stored", file->stored);
     mr_event_int(event, "size", (int64_t)file->size);

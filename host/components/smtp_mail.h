@@ -12,6 +12,7 @@ struct mr_smtp_file {
     uint8_t md5[16], sha1[20], sha256[32];
     bool truncated; /* the mail ends before it */
     bool stored;    /* handed over to --extract */
+    bool unread;    /* its bytes were not looked at: size and hashes are not known */
 };
 
 struct mr_smtp_reading {
@@ -19,18 +20,20 @@ struct mr_smtp_reading {
     uint32_t row;
     struct mr_mime_decoder *decoder;
     const struct mr_smtp_memory *memory;
+    uint64_t work; /* set: bytes looked at, however often, those hashed included */
 };
 
 /* Is there anybody who wants to know? */
 bool mr_smtp_mail_wanted(const struct mr_call *call);
 
 /* Reads the mail, tells its anomalies, hands over files; they refer to the bytes until the token
- * closes. Gives the note; NULL: there was no memory. Returns anomalies' bits in *anomalies. */
-struct mr_buffer *mr_smtp_mail_note(const struct mr_smtp_reading *reading, const uint8_t *mail,
+ * closes. Gives the note; NULL: there was no memory. */
+struct mr_buffer *mr_smtp_mail_note(struct mr_smtp_reading *reading, const uint8_t *mail,
                                     size_t len, bool incomplete);
 
-/* The object `email`. */
-void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail);
+/* The object `email`. `all`: as in `smtp` events; else as Suricata has it in `fileinfo` events,
+ * where it stands once for each file: from, to, cc, attachment, url. */
+void mr_smtp_mail_write(struct mr_event *event, const struct mr_smtp_mail *mail, bool all);
 
 /* The object `fileinfo` of the next file; false: no more. */
 bool mr_smtp_mail_next_file(const struct mr_buffer *note, uint32_t *cursor,

@@ -2,7 +2,7 @@
  *
  * decode.c    lines to parts (structure), then each text part to text
  * memory.c    the decoder's memory        header.c     fields, encoded words (words.c)
- * content.c   transfer encodings          parameter.c  Content-Type, Content-Disposition
+ * content.c, base64.c  transfer encodings parameter.c  Content-Type, Content-Disposition
  * charset.c   anything to UTF-8           text.c, html.c, link.c  text parts to text and signals
  */
 #ifndef MR_MIME_DECODER_H
@@ -147,7 +147,7 @@ void mime_cut_filename(struct mr_mime_decoder *d, struct mr_mime_text *name);
 int mime_delimiter(struct mr_mime_decoder *d, const uint8_t *line, const uint8_t *line_end,
                    bool *last);
 
-/* ---- content.c ---- */
+/* ---- base64.c, content.c ---- */
 
 /* Undo an encoding; state is zero at first. Returns bytes written to out, at most n + 4. */
 struct mime_base64 {
