@@ -3,8 +3,10 @@
  * The driver is ours for three reasons: DPDK's default one is a plug-in that had to be found and
  * loaded; it hands out the packet that was freed longest ago, which is the coldest; and it wants
  * every packet touched at start (9 ms for 65,536). Users move bursts, so that one lock a burst
- * costs less than DPDK's per-thread caches would. */
+ * costs less than DPDK's per-thread caches would; packets stay with the thread that uses them. */
 #include "capture/pool.h"
+
+#include "base/near.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -19,16 +21,22 @@
 #define GROW_BYTES   (1u << 20) /* at a time, where packets have room */
 #define POOL_FLAGS   (RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG)
 
+/* Packets that lie free: each thread puts back on a list of its own, and takes from there first. */
+struct shelf {
+    _Alignas(64) pthread_mutex_t lock;
+    _Atomic uint32_t n; /* changed under the lock */
+    void **objects;     /* last in, first out; has room for all */
+};
+
 /* What hangs at rte_mempool.pool_data. */
 struct stack {
-    pthread_mutex_t lock; /* n, objects */
-    pthread_mutex_t grow; /* taken before lock: populating the pool pushes on the stack */
-    uint32_t n;
+    struct mr_near near;
+    struct shelf shelves[MR_NEAR_LISTS];
+    pthread_mutex_t grow; /* taken before the others: populating the pool pushes on a shelf */
     uint32_t size;
     uint32_t populated; /* under grow */
     uint8_t *memory;
     size_t memory_bytes, object_bytes;
-    void *objects[];
 };
 
 static int stack_alloc(struct rte_mempool *pool)
@@ -37,50 +45,84 @@ static int stack_alloc(struct rte_mempool *pool)
     return 0;
 }
 
+/* Address space: memory as it is used. */
+static void *reserve(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static size_t shelves_bytes(uint32_t size)
+{
+    return (size_t)MR_NEAR_LISTS * size * sizeof(void *);
+}
+
 static struct stack *stack_new(const struct rte_mempool *pool)
 {
     size_t object_bytes = pool->header_size + pool->elt_size + pool->trailer_size;
     size_t memory_bytes = (size_t)pool->size * object_bytes;
-    /* neither calloc() nor mmap() touches what it gives */
-    struct stack *stack = calloc(1, sizeof *stack + (size_t)pool->size * sizeof(void *));
-    void *memory = mmap(NULL, memory_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (!stack || memory == MAP_FAILED) {
-        if (memory != MAP_FAILED)
+    struct stack *stack = aligned_alloc(64, sizeof *stack);
+    void **objects = reserve(shelves_bytes(pool->size));
+    void *memory = reserve(memory_bytes);
+    if (!stack || !objects || !memory) {
+        if (memory)
             munmap(memory, memory_bytes);
+        if (objects)
+            munmap((void *)objects, shelves_bytes(pool->size));
         free(stack);
         return NULL;
     }
+    memset(stack, 0, sizeof *stack);
     stack->size = pool->size;
     stack->object_bytes = object_bytes;
     stack->memory = memory;
     stack->memory_bytes = memory_bytes;
-    pthread_mutex_init(&stack->lock, NULL);
     pthread_mutex_init(&stack->grow, NULL);
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
+        pthread_mutex_init(&stack->shelves[i].lock, NULL);
+        stack->shelves[i].objects = objects + (size_t)i * pool->size;
+    }
     return stack;
 }
 
 static void stack_free(struct rte_mempool *pool)
 {
     struct stack *stack = pool->pool_data;
+    munmap((void *)stack->shelves[0].objects, shelves_bytes(stack->size));
     munmap(stack->memory, stack->memory_bytes);
-    pthread_mutex_destroy(&stack->lock);
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
+        pthread_mutex_destroy(&stack->shelves[i].lock);
     pthread_mutex_destroy(&stack->grow);
     free(stack);
+}
+
+static void put(struct shelf *shelf, void *const *objects, uint32_t n)
+{
+    pthread_mutex_lock(&shelf->lock);
+    uint32_t there = atomic_load_explicit(&shelf->n, memory_order_relaxed);
+    memcpy((void *)(shelf->objects + there), (const void *)objects, n * sizeof(void *));
+    atomic_store_explicit(&shelf->n, there + n, memory_order_relaxed);
+    pthread_mutex_unlock(&shelf->lock);
+}
+
+/* As many as there are, up to n. */
+static uint32_t take(struct shelf *shelf, void **objects, uint32_t n)
+{
+    pthread_mutex_lock(&shelf->lock);
+    uint32_t there = atomic_load_explicit(&shelf->n, memory_order_relaxed);
+    uint32_t taken = there < n ? there : n;
+    memcpy((void *)objects, (void *)(shelf->objects + there - taken), taken * sizeof(void *));
+    atomic_store_explicit(&shelf->n, there - taken, memory_order_relaxed);
+    pthread_mutex_unlock(&shelf->lock);
+    return taken;
 }
 
 static int stack_enqueue(struct rte_mempool *pool, void *const *objects, unsigned n)
 {
     struct stack *stack = pool->pool_data;
-    int result = -ENOBUFS;
-    pthread_mutex_lock(&stack->lock);
-    if (n <= stack->size - stack->n) {
-        memcpy(&stack->objects[stack->n], objects, n * sizeof(void *));
-        stack->n += n;
-        result = 0;
-    }
-    pthread_mutex_unlock(&stack->lock);
-    return result;
+    put(&stack->shelves[mr_near_list(&stack->near)], objects, n);
+    return 0;
 }
 
 /* Puts the next packets of the pool's memory into use; false when there are none left. */
@@ -110,28 +152,28 @@ static bool grow(struct rte_mempool *pool, struct stack *stack, uint32_t at_leas
 static int stack_dequeue(struct rte_mempool *pool, void **objects, unsigned n)
 {
     struct stack *stack = pool->pool_data;
-    for (;;) {
-        pthread_mutex_lock(&stack->lock);
-        bool enough = n <= stack->n;
-        if (enough) {
-            stack->n -= n;
-            memcpy(objects, &stack->objects[stack->n], n * sizeof(void *));
-        }
-        pthread_mutex_unlock(&stack->lock);
-        if (enough)
-            return 0;
-        if (!grow(pool, stack, n))
-            return -ENOBUFS;
-    }
+    uint32_t mine = mr_near_list(&stack->near), taken = 0;
+
+    do {
+        taken += take(&stack->shelves[mine], objects + taken, n - taken);
+        /* who takes and who gives back may always be two threads */
+        for (uint32_t i = 0; taken < n && i < MR_NEAR_LISTS; i++)
+            if (atomic_load_explicit(&stack->shelves[i].n, memory_order_relaxed))
+                taken += take(&stack->shelves[i], objects + taken, n - taken);
+    } while (taken < n && grow(pool, stack, n - taken));
+    if (taken == n)
+        return 0;
+    put(&stack->shelves[mine], objects, taken);
+    return -ENOBUFS;
 }
 
 /* What could be taken, put into use already or not. */
 static unsigned stack_count(const struct rte_mempool *pool)
 {
     struct stack *stack = pool->pool_data;
-    pthread_mutex_lock(&stack->lock);
-    unsigned n = stack->n;
-    pthread_mutex_unlock(&stack->lock);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
+        n += atomic_load_explicit(&stack->shelves[i].n, memory_order_relaxed);
     return n + stack->size - __atomic_load_n(&stack->populated, __ATOMIC_RELAXED);
 }
 
