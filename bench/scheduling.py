@@ -103,7 +103,8 @@ KINDS = ("work", "intake", "output", "split", "access", "move", "idle_intake", "
          "idle_order", "idle_other", "idle_end")
 INTAKES = {"capture": "capture threads of their own (live)",
            "decode-outside": "read in turn, decoded by whoever has the burst",
-           "turn": "read and decoded in turn (a file)"}
+           "ahead": "read by each, decoded in turn (a file)",
+           "turn": "read and decoded in turn (a pipe)"}
 
 
 def record_costs(capture, rounds):

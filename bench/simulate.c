@@ -2,16 +2,18 @@
  *
  *     simulate COSTS [--workers N] [--lanes N] [--tokens N] [--window N] [--burst N]
  *              [--repeat N]
- *              [--intake turn|decode-outside|capture] [--decode-share PERCENT]
+ *              [--intake turn|ahead|decode-outside|capture]
+ *              [--decode-share PERCENT] [--read-share PERCENT]
  *              [--hit NS] [--change NS] [--miss NS] [--gap NS] [--wake NS] [--move NS]
  *
  * The sources of host/runtime run as they are (tests/support/virtual); only the functions of the
  * program, the source and the sink are stand-ins: they let time pass, as much as record_costs.c
  * measured for each packet. Prints one line of JSON.
  *
- * --intake: `turn`, as a file is read: one worker at a time reads and decodes; `decode-outside`:
- * one reads, decoding is done by whoever has the burst; `capture`: capture threads of their own do
- * both, and the turn only takes a burst over.
+ * --intake: `turn`, as a pipe is read: one worker at a time reads and decodes; `ahead`, as a file
+ * is: each worker reads a burst beforehand (--read-share of what intake costs) and decodes it in
+ * its turn; `decode-outside`: one reads, decoding is done by whoever has the burst; `capture`:
+ * capture threads of their own do both, and the turn only takes a burst over.
  */
 #include "costs.h"
 
@@ -58,13 +60,20 @@ static struct {
     double intake_ns;                           /* a packet, of the recorded token under way */
     uint64_t out;
     const char *intake;
-    double split_ns, retire_ns, rest_ns; /* a packet, on the average */
-    double decode_share, move_ns;
+    double split_ns, retire_ns, rest_ns, read_ns; /* a packet, on the average */
+    double decode_share, read_share, move_ns;
+    uint64_t read, taken;               /* bursts read ahead, and taken */
+    uint64_t mine[MR_SIMULATE_THREADS]; /* 1 + the burst that a worker has read last */
     double all_ns, longest_flow_ns;
     uint32_t burst, repeat;       /* the record so many times over: long enough for many workers */
     uint8_t last_worker[1 << 16]; /* 1 + who ran a flow last */
     struct mr_runtime *runtime;
-} job = {.intake = "turn", .decode_share = 0.5, .move_ns = -1, .burst = 256, .repeat = 1};
+} job = {.intake = "turn",
+         .decode_share = 0.5,
+         .read_share = 0.6,
+         .move_ns = -1,
+         .burst = 256,
+         .repeat = 1};
 
 /* ---- stand-ins ---- */
 
@@ -170,8 +179,33 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
         ns += capture ? 0 : job.intake_ns - packet->wire_len;
     }
     token->burst.n = n;
+    if (!strcmp(job.intake, "ahead"))
+        ns *= 1 - job.read_share;
+    job.taken++;
     mr_simulate_charge(INTAKE, capture ? 100 : ns);
     return MR_OK;
+}
+
+/* As host/capture/ahead.c, of which it is a picture: all pieces are a burst, and cost the same. */
+static bool ahead(void *user, uint32_t worker, bool help)
+{
+    (void)user;
+    uint64_t *mine = &job.mine[worker];
+
+    if (*mine <= job.taken && job.read < job.taken + 2 * MR_SIMULATE_THREADS) {
+        uint64_t number = job.read++;
+        *mine = UINT64_MAX; /* others see that it is not there yet */
+        mr_simulate_charge(INTAKE, job.read_ns * job.burst);
+        *mine = number + 1;
+    }
+    if (*mine == job.taken + 1)
+        return true;
+    if (!help)
+        return job.taken == job.read;
+    for (uint32_t i = 0; i < MR_SIMULATE_THREADS; i++)
+        if (job.mine[i] == job.taken + 1)
+            return true;
+    return job.taken == job.read;
 }
 
 static void leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
@@ -266,6 +300,7 @@ static void survey(void)
         if (*flow > job.longest_flow_ns)
             job.longest_flow_ns = *flow;
     }
+    job.read_ns = job.read_share * intake_ns / n;
     job.all_ns = work + intake_ns + n * (job.split_ns + job.retire_ns + job.rest_ns);
 }
 
@@ -288,6 +323,8 @@ static void read_options(int argc, char **argv, struct options *o)
             job.intake = value;
         else if (!strcmp(option, "--decode-share"))
             job.decode_share = n / 100;
+        else if (!strcmp(option, "--read-share"))
+            job.read_share = n / 100;
         else if (!strcmp(option, "--workers"))
             o->config.workers = (uint32_t)n;
         else if (!strcmp(option, "--lanes"))
@@ -359,6 +396,10 @@ int main(int argc, char **argv)
         return 2;
     o.config.plan = plan;
     o.config.hooks = (struct mr_runtime_hooks){.intake = intake, .leave = leave, .retire = retire};
+    if (!strcmp(job.intake, "ahead")) {
+        o.config.hooks.ahead = ahead;
+        o.config.burst = job.burst % MR_BURST_MAX + 1; /* no burst is full: it is all of a piece */
+    }
     if (mr_runtime_new(&job.runtime, &o.config, &error))
         stop(error.text, "");
     mr_simulate(&o.machine);

@@ -10,9 +10,14 @@
 #include <rte_mbuf_core.h>
 #include <stdint.h>
 
-/* Half a megabyte: a system call each costs nothing per packet, two fit in an L2 cache, and
- * packets of 16 bytes (an empty pcap record) do not overflow the 16-bit reference count. */
+/* Half a megabyte: the most that can stand in one piece. Packets of 16 bytes (an empty pcap record)
+ * do not overflow the 16-bit reference count. */
 #define MR_BLOCK_BYTES (512u << 10)
+
+/* What is read ahead at a time, by a thread of several: it stands behind MR_BLOCK_BYTES of room,
+ * for what straddles its beginning. Half an L2 cache at most, together with what it is copied from,
+ * and about a burst of full-sized frames. */
+#define MR_PIECE_BYTES (256u << 10)
 
 struct mr_blocks;
 
@@ -20,7 +25,7 @@ struct mr_block {
     struct rte_mbuf_ext_shared_info shared; /* holds the reference count */
     struct mr_blocks *pool;
     struct mr_block *next; /* in the pool's list */
-    _Alignas(64) uint8_t bytes[MR_BLOCK_BYTES];
+    _Alignas(64) uint8_t bytes[MR_BLOCK_BYTES + MR_PIECE_BYTES];
 };
 
 /* NULL when there is no memory. */
@@ -29,8 +34,7 @@ struct mr_blocks *mr_blocks_new(uint32_t cap);
 /* The owner is done; the memory goes when the last block is back. NULL is allowed. */
 void mr_blocks_close(struct mr_blocks *blocks);
 
-/* A block with one reference, the caller's; NULL when all `cap` blocks are out. One thread at a
- * time. */
+/* A block with one reference, the caller's; NULL when all `cap` blocks are out. */
 struct mr_block *mr_block_get(struct mr_blocks *blocks);
 
 /* Adds n (which may be negative) to the references; the block must not be used after its last. */

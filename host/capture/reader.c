@@ -13,13 +13,23 @@
  * it is worked on, together with what it was copied from. */
 #define READ_BYTES (128u << 10)
 
-enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks)
+#define PIECE_END  (MR_BLOCK_BYTES + MR_PIECE_BYTES)
+
+enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks,
+                              struct mr_ahead *ahead, uint64_t bytes)
 {
-    *r = (struct mr_reader){.fd = fd, .regular = regular};
+    *r = (struct mr_reader){.fd = fd, .regular = regular, .ahead = ahead};
     r->blocks = mr_blocks_new(max_blocks);
     if (!r->blocks)
         return MR_ERR_MEMORY;
-    r->block = mr_block_get(r->blocks);
+    if (ahead) { /* as if a piece before the first were all taken */
+        mr_ahead_open(ahead, fd, r->blocks, bytes);
+        r->piece = UINT64_MAX;
+        r->at = r->end = PIECE_END;
+        r->base = 0 - (uint64_t)PIECE_END;
+    } else {
+        r->block = mr_block_get(r->blocks);
+    }
     return MR_OK;
 }
 
@@ -33,26 +43,53 @@ void mr_reader_settle(struct mr_reader *r)
 void mr_reader_close(struct mr_reader *r)
 {
     mr_reader_settle(r);
+    if (r->ahead)
+        mr_ahead_close(r->ahead);
     if (r->block)
         mr_block_references(r->block, -1);
     mr_blocks_close(r->blocks);
     *r = (struct mr_reader){.fd = -1};
 }
 
-/* Goes on in a new block, which begins with what is not taken of the old one. */
+/* Goes on in a new block, at `at`, which begins with what is not taken of the old one. */
+static void move(struct mr_reader *r, struct mr_block *next, uint32_t at)
+{
+    uint32_t left = mr_reader_left(r);
+    if (left)
+        memcpy(next->bytes + at, mr_reader_bytes(r), left);
+    mr_reader_settle(r);
+    if (r->block)
+        mr_block_references(r->block, -1);
+    r->block = next;
+    r->base += (uint64_t)r->at - at;
+    r->at = at;
+    r->end = at + left;
+}
+
 static enum mr_status change_block(struct mr_reader *r)
 {
     struct mr_block *next = mr_block_get(r->blocks);
     if (!next)
         return MR_AGAIN;
-    uint32_t left = mr_reader_left(r);
-    memcpy(next->bytes, mr_reader_bytes(r), left);
-    mr_reader_settle(r);
-    mr_block_references(r->block, -1);
-    r->block = next;
-    r->base += r->at;
-    r->at = 0;
-    r->end = left;
+    move(r, next, 0);
+    return MR_OK;
+}
+
+/* The same with the next piece that was read ahead. */
+static enum mr_status change_piece(struct mr_reader *r)
+{
+    struct mr_block *next;
+    uint32_t len;
+
+    mr_ahead_want(r->ahead, r->piece + 1);
+    if (!r->patient)
+        return MR_AGAIN; /* the burst ends: who has read the next piece takes that */
+    enum mr_status status = mr_ahead_take(r->ahead, &next, &len);
+    if (status)
+        return status;
+    move(r, next, MR_BLOCK_BYTES - mr_reader_left(r));
+    r->end += len;
+    r->piece++;
     return MR_OK;
 }
 
@@ -62,8 +99,11 @@ static enum mr_status read_once(struct mr_reader *r, int *error)
     struct pollfd ready = {.fd = r->fd, .events = POLLIN};
     if (!r->regular && poll(&ready, 1, r->patient ? POLL_MS : 0) <= 0)
         return MR_AGAIN; /* nothing there, or a signal */
-    uint32_t room = MR_BLOCK_BYTES - r->end;
-    ssize_t n = read(r->fd, r->block->bytes + r->end, room < READ_BYTES ? room : READ_BYTES);
+    uint32_t room = (r->ahead ? PIECE_END : MR_BLOCK_BYTES) - r->end;
+    uint32_t most = room < READ_BYTES ? room : READ_BYTES;
+    uint8_t *to = r->block->bytes + r->end;
+    ssize_t n =
+        r->ahead ? pread(r->fd, to, most, (off_t)(r->base + r->end)) : read(r->fd, to, most);
     if (n > 0) {
         r->end += (uint32_t)n;
         return MR_OK;
@@ -89,7 +129,12 @@ enum mr_status mr_reader_fill(struct mr_reader *r, uint32_t n, int *error)
     enum mr_status status = MR_OK;
     pass_over(r);
     while (status == MR_OK && (r->skip || mr_reader_left(r) < n)) {
-        if (r->end == MR_BLOCK_BYTES || MR_BLOCK_BYTES - r->at < n)
+        if (r->ahead && r->end == PIECE_END) {
+            status = change_piece(r);
+            pass_over(r);
+            continue;
+        }
+        if (!r->ahead && (r->end == MR_BLOCK_BYTES || MR_BLOCK_BYTES - r->at < n))
             status = change_block(r);
         if (status == MR_OK)
             status = read_once(r, error);

@@ -2,6 +2,7 @@
 #ifndef MR_CAPTURE_READER_H
 #define MR_CAPTURE_READER_H
 
+#include "capture/ahead.h"
 #include "capture/blocks.h"
 #include "millrace/status.h"
 
@@ -12,19 +13,22 @@
 struct mr_reader {
     int fd;
     bool regular; /* a file on a disk: never blocks for long */
-    bool patient; /* of others: wait a little when nothing is there */
+    bool patient; /* wait a little when nothing is there; go on behind what was read ahead */
+    struct mr_ahead *ahead; /* NULL: nobody reads ahead */
+    uint64_t piece;         /* ... the one that stands in `block`, at its end */
     struct mr_blocks *blocks;
     struct mr_block *block;
     uint32_t at, end;
     uint32_t packets; /* in `block`, not yet in its reference count */
-    uint64_t base;    /* offset in the file of block->bytes[0] */
+    uint64_t base;    /* offset in the file of block->bytes[0] (may be less than nothing) */
     uint64_t skip;    /* bytes still to be passed over */
 };
 
 enum mr_status mr_reader_fill(struct mr_reader *r, uint32_t n, int *error);
 
 /* Makes n bytes (at most MR_BLOCK_BYTES) stand at mr_reader_bytes(). MR_AGAIN: nothing to read
- * for the moment, a signal came, or all blocks are held by packets. MR_EOF: fewer than n are
+ * for the moment, a signal came, all blocks are held by packets, another thread is reading what
+ * comes next, or (unless patient) a piece read ahead ends. MR_EOF: fewer than n are
  * left. MR_ERR_INPUT: reading failed, *error is the errno. */
 static inline enum mr_status mr_reader_need(struct mr_reader *r, uint32_t n, int *error)
 {
@@ -64,8 +68,10 @@ static inline void mr_reader_skip(struct mr_reader *r, uint64_t n)
 /* Counts the packets that were made in the current block: before a burst is given away. */
 void mr_reader_settle(struct mr_reader *r);
 
-/* Takes the descriptor; MR_ERR_MEMORY closes nothing. */
-enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks);
+/* Takes the descriptor; MR_ERR_MEMORY closes nothing. `ahead` (may be NULL) is for a regular file,
+ * of which `bytes` are known to be there, from its beginning. */
+enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_t max_blocks,
+                              struct mr_ahead *ahead, uint64_t bytes);
 void mr_reader_close(struct mr_reader *r); /* not the descriptor */
 
 #endif

@@ -21,13 +21,13 @@
 
 static uint32_t blocks_for(uint32_t max_packets)
 {
-    uint64_t blocks = max_packets * BYTES_PER_PACKET / MR_BLOCK_BYTES;
+    uint64_t blocks = max_packets * BYTES_PER_PACKET / MR_PIECE_BYTES;
     return blocks < BLOCKS_MIN ? BLOCKS_MIN : blocks > BLOCKS_MAX ? BLOCKS_MAX : (uint32_t)blocks;
 }
 
 uint64_t mr_source_memory_bytes(uint32_t max_packets)
 {
-    return blocks_for(max_packets) * sizeof(struct mr_block);
+    return blocks_for(max_packets) * (uint64_t)MR_BLOCK_BYTES;
 }
 
 static struct mr_file *file_of(const struct mr_source *source)
@@ -147,9 +147,10 @@ static void close_file(struct mr_source *source)
     struct mr_file *file = file_of(source);
     if (file->format)
         file->format->close(file);
-    if (file->reader.fd > STDIN_FILENO)
-        close(file->reader.fd);
+    int fd = file->reader.fd;
     mr_reader_close(&file->reader);
+    if (fd > STDIN_FILENO)
+        close(fd);
     free(file->name);
     free(file);
 }
@@ -212,6 +213,12 @@ static enum mr_status detect(struct mr_file *file, struct mr_error *error)
 enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
                                    struct mr_error *error)
 {
+    return mr_source_open_ahead(out, path, interface, NULL, error);
+}
+
+enum mr_status mr_source_open_ahead(struct mr_source **out, const char *path, uint16_t interface,
+                                    struct mr_ahead *ahead, struct mr_error *error)
+{
     enum mr_status status;
     struct stat about = {0};
     int fd = -1;
@@ -228,11 +235,16 @@ enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uin
     if (status)
         goto out;
     file->name = strdup(fd == STDIN_FILENO ? "standard input" : path);
-    if (!file->name || mr_reader_open(&file->reader, fd, S_ISREG(about.st_mode), blocks)) {
+    /* standard input may stand anywhere in its file, and others go on where we end */
+    bool regular = S_ISREG(about.st_mode);
+    if (fd == STDIN_FILENO || !regular || about.st_size <= 0)
+        ahead = NULL;
+    if (!file->name ||
+        mr_reader_open(&file->reader, fd, regular, blocks, ahead, (uint64_t)about.st_size)) {
         status = mr_fail(error, MR_ERR_MEMORY, "no memory to read %s", path);
         goto out;
     }
-    if (S_ISREG(about.st_mode)) {
+    if (regular) {
         file->bytes_total = (uint64_t)about.st_size;
         posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }

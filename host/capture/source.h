@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct mr_source;
+struct mr_ahead;
 
 /* What a source tells of itself for progress bars and summaries, as of its last read. */
 struct mr_source_progress {
@@ -24,12 +25,13 @@ struct mr_source_progress {
 
 struct mr_source_ops {
     /* Puts up to `max` packets into an empty burst. MR_OK: burst->n > 0. MR_AGAIN: nothing now,
-     * burst->n is 0: a pipe or a port is silent (after 0.1 s at most), a signal came, or so many
-     * packets are held that there is no buffer or no file block left (mr_source_memory_bytes());
-     * packets that are let go make it go on. It never says so while nobody holds packets of a
-     * file. MR_EOF: the end, burst->n is 0. MR_ERR_INPUT: the input is damaged from here on,
-     * burst->n is 0 and *error says what and at which packet and byte; packets before were
-     * delivered by earlier calls. Called again, the last two say the same again. */
+     * burst->n is 0: a pipe or a port is silent (after 0.1 s at most), a signal came, another
+     * thread is reading what comes next (ahead.h), or so many packets are held that there is no
+     * buffer or no file block left (mr_source_memory_bytes()); packets that are let go make it go
+     * on. It never says so while nobody holds packets of a file or reads ahead. MR_EOF: the end,
+     * burst->n is 0. MR_ERR_INPUT: the input is damaged from here on, burst->n is 0 and *error says
+     * what and at which packet and byte; packets before were delivered by earlier calls. Called
+     * again, the last two say the same again. */
     enum mr_status (*read)(struct mr_source *source, struct mr_burst *burst, uint32_t max,
                            struct mr_error *error);
     /* From any thread. The name is the source's. */
@@ -48,6 +50,10 @@ struct mr_source {
  * magic number. Needs mr_dpdk_start(). MR_ERR_INPUT with a sentence when it is no capture. */
 enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
                                    struct mr_error *error);
+
+/* The same, and with several threads that read a regular file ahead (ahead.h). */
+enum mr_status mr_source_open_ahead(struct mr_source **out, const char *path, uint16_t interface,
+                                    struct mr_ahead *ahead, struct mr_error *error);
 
 /* The most that one file source takes for blocks of file bytes (address space at first; memory as
  * packets in flight pin it, at most about a kilobyte each, 8 to 128 MiB). */

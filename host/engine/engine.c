@@ -150,6 +150,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .plan = engine->plan,
         .hooks = {.user = engine,
                   .intake = config->n_ports ? mr_live_read : mr_intake_read,
+                  .ahead = config->n_ports ? NULL : mr_intake_ahead,
                   .ready = config->n_ports ? mr_live_ready : NULL,
                   .worker_open = mr_events_worker_open,
                   .worker_close = mr_events_worker_close,

@@ -4,6 +4,7 @@
 #include "engine/internal.h"
 
 #include "base/clock.h"
+#include "capture/ahead.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -30,6 +31,8 @@ enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error)
 
     in->engine = engine;
     in->total_bytes = size_of_inputs(&engine->config);
+    if (engine->config.workers > 1 && mr_ahead_new(&in->ahead))
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for reading ahead");
     return mr_sift_open(&in->sift, engine, error);
 }
 
@@ -39,6 +42,8 @@ void mr_intake_close(struct mr_engine *engine)
     if (in->source)
         in->source->ops->close(in->source);
     in->source = NULL;
+    mr_ahead_free(in->ahead);
+    in->ahead = NULL;
     mr_sift_close(&in->sift);
 }
 
@@ -75,7 +80,8 @@ static enum mr_status open_next(struct mr_intake *in)
             return MR_EOF;
         uint32_t i = in->next_input++;
         mr_sift_input(&in->sift, engine);
-        if (mr_source_open_file(&in->source, engine->config.inputs[i], (uint16_t)i, &error)) {
+        if (mr_source_open_ahead(&in->source, engine->config.inputs[i], (uint16_t)i, in->ahead,
+                                 &error)) {
             in->source = NULL;
             note_error(engine, &error);
         }
@@ -134,6 +140,13 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
     in->bytes += bytes;
     token->bytes = kept_bytes;
     burst->n = n;
+}
+
+bool mr_intake_ahead(void *user, uint32_t worker, bool help)
+{
+    struct mr_engine *engine = user;
+
+    return !engine->intake.ahead || mr_ahead_read(engine->intake.ahead, worker, help);
 }
 
 enum mr_status mr_intake_read(void *user, struct mr_metrics *metrics, struct mr_token *token)

@@ -26,6 +26,7 @@
 struct mr_intake {
     struct mr_engine *engine;
     struct mr_source *source;
+    struct mr_ahead *ahead; /* NULL: one worker has nobody to read beside */
     struct mr_sift sift;
     uint32_t next_input;
     uint64_t packets, bytes; /* received */
@@ -118,6 +119,8 @@ static inline uint32_t mr_engine_window(const struct mr_engine *engine)
 enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error);
 void mr_intake_close(struct mr_engine *engine);
 enum mr_status mr_intake_read(void *user, struct mr_metrics *metrics, struct mr_token *token);
+/* The runtime's hook `ahead`. */
+bool mr_intake_ahead(void *user, uint32_t worker, bool help);
 
 /* ---- events.c ---- */
 enum mr_status mr_events_worker_open(void *user, uint32_t worker, void **state);

@@ -56,6 +56,11 @@ struct mr_runtime_hooks {
      * token->arrived_ticks. */
     enum mr_status (*intake)(void *user, struct mr_metrics *metrics, struct mr_token *token);
 
+    /* (optional) Prepares input for the worker, who is about to try for the intake turn. False: it
+     * need not try, what comes next is another worker's (who is not done with it, unless the worker
+     * would `help`). Any worker. */
+    bool (*ahead)(void *user, uint32_t worker, bool help);
+
     /* (optional) Would intake have packets now? Who sets it calls mr_runtime_notify() whenever that
      * becomes so; workers sleep longer then. Any worker. */
     bool (*ready)(void *user);

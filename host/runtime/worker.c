@@ -12,6 +12,7 @@
 #endif
 #define MOST_PAUSES  32      /* between two rounds without work */
 #define OWN_BURSTS   2       /* a worker, before it looks at others' lanes */
+#define MOST_BURSTS  4       /* in one intake turn */
 #define SLEEP_NS     1000000 /* at most; then it looks again ... */
 #define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
 #define JUMP_NS      86400000000000u /* a day: further off a stamp is not believed at once ... */
@@ -289,23 +290,32 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     return token;
 }
 
-/* Takes a burst in, if it is nobody else's turn and fewer than `limit` tokens are under way. */
-static bool intake(struct mr_worker *worker, uint32_t limit)
+/* Takes a burst in, if it is nobody else's turn and fewer than `limit` tokens are under way.
+ * `help`: also of what another worker has prepared. */
+static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
 {
     struct mr_runtime *runtime = worker->runtime;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
 
     if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
         atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
+        (hooks->ahead && !hooks->ahead(hooks->user, worker->index, help)) ||
         /* looked at before it is tried for: many who try would keep it from who has it */
         atomic_load_explicit(&runtime->intake_turn, memory_order_relaxed) ||
         atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire))
         return false;
-    struct mr_token *token = take_in(worker, limit);
+    /* what was read ahead is taken by who has read it, more than one burst or not */
+    struct mr_token *tokens[MOST_BURSTS];
+    uint32_t n = 0, most = hooks->ahead ? MOST_BURSTS : 1;
+    do {
+        tokens[n] = take_in(worker, limit);
+        if (!tokens[n])
+            break;
+    } while (tokens[n++]->burst.n == runtime->config.burst && n < most);
     atomic_store_explicit(&runtime->intake_turn, 0, memory_order_release);
-    if (!token)
-        return false;
-    mr_phase_start(worker, token);
-    return true;
+    for (uint32_t i = 0; i < n; i++)
+        mr_phase_start(worker, tokens[i]);
+    return n;
 }
 
 static bool any_work(struct mr_runtime *runtime)
@@ -345,7 +355,8 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
 }
 
 /* One round: something done, or not. A burst of one's own is better than a stolen lane (nobody
- * else has touched it), until some a worker are under way: then the lanes are what waits. */
+ * else has touched it), until some a worker are under way: then the lanes are what waits. Where
+ * workers read ahead, each has bursts of its own as long as there is room for them at all. */
 static bool round_of_work(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -361,7 +372,7 @@ static bool round_of_work(struct mr_worker *worker)
     }
     if (worker->oldest_first) {
         worker->oldest_first = false;
-        if (intake(worker, window))
+        if (intake(worker, window, true))
             return true;
         task = mr_deque_steal_any(&worker->deque);
     }
@@ -373,14 +384,15 @@ static bool round_of_work(struct mr_worker *worker)
         return true;
     }
     worker->now = 0;
-    if (intake(worker, OWN_BURSTS * workers < window ? OWN_BURSTS * workers : window))
+    uint32_t own = runtime->config.hooks.ahead ? window : OWN_BURSTS * workers;
+    if (intake(worker, own < window ? own : window, false))
         return true;
     task = steal(worker);
     if (task) {
         run_task(worker, task);
         return true;
     }
-    return intake(worker, window);
+    return intake(worker, window, true);
 }
 
 /* Pauses, the longer the longer there has been nothing to do: who looks into others' deques all the

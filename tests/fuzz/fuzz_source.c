@@ -2,6 +2,7 @@
 /* Any bytes as a capture file, read with bursts of changing size while some are held: no byte of a
  * packet lies outside the input, every packet comes back, and the end is told twice alike. The
  * first byte of the input chooses between a file and a pipe. */
+#include "capture/ahead.h"
 #include "capture/dpdk.h"
 #include "capture/source.h"
 
@@ -102,12 +103,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reader = -1;
         snprintf(path, sizeof path, "-");
     }
-    enum mr_status status = mr_source_open_file(&source, path, 7, &error);
+    struct mr_ahead *ahead = NULL;
+    REQUIRE(!(data[0] & 2) || mr_ahead_new(&ahead) == MR_OK);
+    enum mr_status status = mr_source_open_ahead(&source, path, 7, ahead, &error);
+    for (uint32_t i = 0; ahead && i < data[0] >> 6; i++)
+        (void)mr_ahead_read(ahead, i, false);
     if (status == MR_OK)
         read_all(source, size);
     else
         REQUIRE(status == MR_ERR_INPUT && error.text[0]);
     if (reader >= 0)
         close(reader);
+    mr_ahead_free(ahead);
     return 0;
 }

@@ -1,5 +1,6 @@
 // layers: base metrics packet capture
 /* Files that are damaged or no captures: what is read before the damage, and what is said. */
+#include "capture/ahead.h"
 #include "capture/dpdk.h"
 #include "capture/source.h"
 #include "packets.h"
@@ -17,6 +18,7 @@
 #include <cmocka.h>
 
 static char path[64];
+static struct mr_ahead *ahead; /* all of it with and without */
 static struct mr_error error;
 
 static int start(void **state)
@@ -52,7 +54,7 @@ static void refused(const char *name, const char *const *words)
 {
     struct mr_source *source = NULL;
     memset(&error, 0, sizeof error);
-    assert_int_equal(mr_source_open_file(&source, name, 0, &error), MR_ERR_INPUT);
+    assert_int_equal(mr_source_open_ahead(&source, name, 0, ahead, &error), MR_ERR_INPUT);
     assert_null(source);
     expect_words(words);
     assert_int_equal(mr_dpdk_packets_in_use(), 0);
@@ -77,7 +79,7 @@ static void damaged(struct pk_capture *c, uint32_t packets, const char *const *w
     assert_true(pk_save(c, path));
     pk_capture_free(c);
     memset(&error, 0, sizeof error);
-    if (mr_source_open_file(&source, path, 0, &error))
+    if (mr_source_open_ahead(&source, path, 0, ahead, &error))
         fail_msg("%s", error.text);
     while ((status = source->ops->read(source, &burst, 256, &error)) == MR_OK) {
         assert_int_equal(error.status, MR_OK); /* left alone until it fails */
@@ -277,5 +279,10 @@ int main(void)
         cmocka_unit_test(pcapng_cut_in_a_huge_block),
         cmocka_unit_test(pcapng_too_many_interfaces),
     };
-    return cmocka_run_group_tests_name("source, bad input", tests, start, stop);
+    int failed = cmocka_run_group_tests_name("source, bad input", tests, start, NULL);
+    if (mr_ahead_new(&ahead))
+        return 1;
+    failed += cmocka_run_group_tests_name("source, bad input, ahead", tests, NULL, stop);
+    mr_ahead_free(ahead);
+    return failed;
 }

@@ -1,5 +1,6 @@
 // layers: base metrics packet capture
 /* Pipes, and packets that are freed by other threads than the one that reads. */
+#include "capture/ahead.h"
 #include "capture/dpdk.h"
 #include "capture/source.h"
 #include "packets.h"
@@ -197,10 +198,11 @@ static void an_idle_pipe_returns(void **state)
 struct shared {
     pthread_mutex_t turn, lock;
     struct mr_source *source;
-    bool over; /* under turn */
+    struct mr_ahead *ahead; /* NULL: whoever has the turn reads */
+    bool over;              /* under turn */
     struct mr_burst *queue[QUEUE];
     uint32_t queued;
-    _Atomic uint32_t packets, wrong;
+    _Atomic uint32_t packets, wrong, begun;
 };
 
 static struct mr_burst *swap(struct shared *s, struct mr_burst *burst)
@@ -238,8 +240,13 @@ static void *take_turns(void *p)
 {
     struct shared *s = p;
     bool over = false;
-    uint32_t turns = 0;
+    uint32_t turns = 0, self = s->begun++;
     while (!over) {
+        if (s->ahead && !mr_ahead_read(s->ahead, self, turns % 5 == 0)) {
+            turns++;
+            finish(s, swap(s, NULL));
+            continue;
+        }
         struct mr_burst *burst = malloc(sizeof *burst);
         if (!burst)
             break;
@@ -260,24 +267,108 @@ static void *take_turns(void *p)
     return NULL;
 }
 
+static void by_many_threads(struct shared *s)
+{
+    struct mr_error error;
+    pthread_t threads[THREADS];
+
+    assert_int_equal(mr_source_open_ahead(&s->source, path, 0, s->ahead, &error), MR_OK);
+    s->over = false;
+    s->packets = 0;
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, take_turns, s);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    s->source->ops->close(s->source);
+    assert_int_equal(s->packets, PACKETS);
+    assert_int_equal(s->wrong, 0);
+    assert_int_equal(mr_dpdk_packets_in_use(), 0);
+}
+
 static void freed_by_other_threads(void **state)
 {
     (void)state;
     struct shared s = {.turn = PTHREAD_MUTEX_INITIALIZER, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct pk_capture c = capture(PACKETS);
-    struct mr_error error;
-    pthread_t threads[THREADS];
     assert_true(pk_save(&c, path));
     pk_capture_free(&c);
-    assert_int_equal(mr_source_open_file(&s.source, path, 0, &error), MR_OK);
-    for (int i = 0; i < THREADS; i++)
-        pthread_create(&threads[i], NULL, take_turns, &s);
-    for (int i = 0; i < THREADS; i++)
-        pthread_join(threads[i], NULL);
-    s.source->ops->close(s.source);
-    assert_int_equal(s.packets, PACKETS);
-    assert_int_equal(s.wrong, 0);
-    assert_int_equal(mr_dpdk_packets_in_use(), 0);
+    by_many_threads(&s);
+    /* one object for several files; and threads for which it has no place */
+    assert_int_equal(mr_ahead_new(&s.ahead), MR_OK);
+    s.begun = 0;
+    by_many_threads(&s);
+    s.begun = 0;
+    by_many_threads(&s);
+    s.begun = MR_AHEAD_THREADS - THREADS / 2;
+    by_many_threads(&s);
+    mr_ahead_free(s.ahead);
+}
+
+/* What was read ahead goes with the file (the leak sanitizer sees it if not), not the object. */
+static void closed_before_its_end(void **state)
+{
+    (void)state;
+    struct pk_capture c = capture(PACKETS);
+    struct mr_source *source;
+    struct mr_ahead *ahead;
+    struct mr_error error;
+    assert_true(pk_save(&c, path));
+    pk_capture_free(&c);
+    assert_int_equal(mr_ahead_new(&ahead), MR_OK);
+    assert_true(mr_ahead_read(ahead, 0, false)); /* no file: what comes next may be opened */
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(mr_source_open_ahead(&source, path, 0, ahead, &error), MR_OK);
+        assert_false(mr_ahead_read(ahead, 1, false)); /* behind what opening has taken */
+        assert_true(mr_ahead_read(ahead, 2, true));   /* of that there is more */
+        source->ops->close(source);
+        assert_true(mr_ahead_read(ahead, 2, false));
+    }
+    mr_ahead_free(ahead);
+}
+
+/* Reads a file in two halves, the second of which is written, or cut off, in between: by a thread
+ * that has read ahead by then, or has not. */
+static void a_file_that_changes(void **state)
+{
+    (void)state;
+    struct pk_capture c = capture(PACKETS);
+    uint32_t cut = 0;
+    assert_true(c.len > 8 * MR_PIECE_BYTES);
+    for (int i = 0; i < 4; i++) {
+        bool grows = i & 1, before = i & 2;
+        size_t half = c.len / 2;
+        static struct mr_burst burst;
+        struct mr_source *source;
+        struct mr_ahead *ahead;
+        struct mr_error error = {0};
+        uint32_t n = 0;
+        assert_true(pk_save(&c, path));
+        if (grows)
+            assert_int_equal(truncate(path, (off_t)half), 0);
+        assert_int_equal(mr_ahead_new(&ahead), MR_OK);
+        assert_int_equal(mr_source_open_ahead(&source, path, 0, ahead, &error), MR_OK);
+        for (uint32_t thread = 0; before && thread < MR_AHEAD_THREADS; thread++)
+            (void)mr_ahead_read(ahead, thread, false);
+        if (grows)
+            assert_true(pk_save(&c, path));
+        else
+            assert_int_equal(truncate(path, (off_t)half), 0);
+        enum mr_status status;
+        while ((status = source->ops->read(source, &burst, 256, &error)) == MR_OK ||
+               status == MR_AGAIN) {
+            for (uint32_t k = 0; k < burst.n; k++)
+                assert_true(right(&burst.packets[k]));
+            n += burst.n;
+            mr_burst_release(&burst);
+        }
+        assert_int_equal(status, grows ? MR_EOF : MR_ERR_INPUT);
+        assert_true(grows ? n == PACKETS : n < PACKETS);
+        if (!grows) /* what was read is there, whatever becomes of the file */
+            assert_true(before ? n > cut : (cut = n) > 0);
+        source->ops->close(source);
+        mr_ahead_free(ahead);
+    }
+    pk_capture_free(&c);
 }
 
 int main(void)
@@ -287,6 +378,8 @@ int main(void)
         cmocka_unit_test(standard_input),
         cmocka_unit_test(an_idle_pipe_returns),
         cmocka_unit_test(freed_by_other_threads),
+        cmocka_unit_test(closed_before_its_end),
+        cmocka_unit_test(a_file_that_changes),
     };
     return cmocka_run_group_tests_name("source, live", tests, start, stop);
 }
