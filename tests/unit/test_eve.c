@@ -1,5 +1,5 @@
 /* EVE records: fields and their order, hostile strings, limits. */
-// layers: base output
+// layers: base output yajl
 #include "output/eve.h"
 
 #include <setjmp.h>
