@@ -111,9 +111,8 @@ static void hand_on(struct mr_call *call, uint32_t row, const struct mr_context 
     uint8_t **contexts = call->contexts, *slots = fresh->slots;
     const uint8_t *gone = old->slots;
 
-    for (uint32_t i = row, n = call->n; i < n; i++)
-        if (contexts[i] == gone)
-            contexts[i] = slots;
+    for (uint32_t i = row, n = call->n; i < n; i++) /* written in any case: several at a time */
+        contexts[i] = contexts[i] == gone ? slots : contexts[i];
 }
 
 void mr_context_renew(struct mr_call *call, uint32_t row)

@@ -20,6 +20,7 @@
 #define GROWTH_BITS   3u
 #define MOVED_AT_ONCE 16u    /* entries; a context is made at a time */
 #define RELEASED      32768u /* entries given back at a time */
+#define NEAR_ENTRIES  32768u /* a table of so many stays in the cache by itself */
 #define FIRST_SLOTS   256u   /* bytes of slots that are asked for with the key */
 #define ALL_STEPS     1024u  /* contexts looked at in a slice */
 
@@ -282,8 +283,9 @@ void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr
 
     if (!table->tags.entries)
         return;
-    before = entry && entry <= n ? hash_of(keys, entry - 1) : 0;
-    for (uint32_t i = entry; i < n && i < entry + MR_LOOK_STEP; i++, before = hash)
+    bool far = table->tags.mask >= NEAR_ENTRIES;
+    before = far && entry && entry <= n ? hash_of(keys, entry - 1) : 0;
+    for (uint32_t i = entry; far && i < n && i < entry + MR_LOOK_STEP; i++, before = hash)
         if ((hash = hash_of(keys, i)) != before || !i) /* else it was asked for already */
             __builtin_prefetch(
                 &table->tags.entries[mr_tag_place(&table->tags, mr_tag_of(table, hash))]);

@@ -172,6 +172,10 @@ void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr
 /* The same for the rest of a context that was not used of late. */
 void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
 
+/* The same for those beside it on the wheel, which taking it off the wheel changes. Reads what the
+ * former asked for: some time later. */
+void mr_contexts_prefetch_timers(const struct mr_context_table *table, const struct mr_context *c);
+
 /* A new context under a key that has none in the table. NULL when its partition has admitted as
  * many as it may before the next epoch, or memory is out. */
 struct mr_context *mr_contexts_add_flow(struct mr_context_table *table,

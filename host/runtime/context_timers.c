@@ -4,6 +4,16 @@
 #define SWEEP_STEPS   1024u /* timers looked at in a slice */
 #define NS_PER_SECOND 1000000000u
 
+void mr_contexts_prefetch_timers(const struct mr_context_table *table, const struct mr_context *c)
+{
+    if (!c->armed_second)
+        return;
+    if (c->timer_previous != MR_NO_CONTEXT)
+        __builtin_prefetch(&mr_context_at(table, c->timer_previous)->timer_next, 1);
+    if (c->timer_next != MR_NO_CONTEXT)
+        __builtin_prefetch(&mr_context_at(table, c->timer_next)->timer_previous, 1);
+}
+
 void mr_contexts_disarm(struct mr_context_table *table, struct mr_context *c)
 {
     if (!c->armed_second)

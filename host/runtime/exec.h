@@ -48,6 +48,8 @@ struct mr_binding_state {
 struct mr_table_set;
 struct mr_asked_batch;
 
+#define MR_COLD_CONTEXTS 32
+
 struct mr_exec {
     const struct mr_plan *plan;
     struct mr_runtime *runtime;
@@ -85,6 +87,8 @@ struct mr_exec {
     struct mr_tuples **stage_lists;   /* [n_predicates] */
     struct mr_dedup *dedup;           /* NULL unless a stage is recursive */
     struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */
+    uint32_t n_cold;            /* contexts of the batch that were not used of late; not all */
+    struct mr_context *cold[MR_COLD_CONTEXTS];
 };
 
 enum mr_status mr_exec_open(struct mr_exec *exec);

@@ -354,8 +354,11 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
         c->told = steps;
         exec->hooks->flow_grown(exec->hooks->user, exec, &c->flow);
     }
-    if (exec->contexts->epoch != c->epoch) /* it is hardly in the cache */
+    if (exec->contexts->epoch != c->epoch) { /* it is hardly in the cache */
         mr_contexts_prefetch_rest(exec->contexts, c);
+        if (exec->n_cold < MR_COLD_CONTEXTS)
+            exec->cold[exec->n_cold++] = c;
+    }
     mr_contexts_touch(exec->contexts, c);
     return c;
 }
@@ -433,6 +436,7 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
     }
     struct mr_context *c = NULL;
     const union mr_value *keys = t->columns[column];
+    exec->n_cold = 0;
     bool ahead = g->key_type == MR_TYPE_FLOW && t->n > 1;
     for (uint32_t row = 0 - MR_LOOK_AHEAD; ahead && row; row += MR_LOOK_STEP)
         mr_contexts_look_ahead(exec->contexts, keys, t->n, row);
@@ -448,6 +452,8 @@ static void attach(struct mr_exec *exec, struct mr_tuples *t)
         if (c && c->owns_flow)
             t->flows[row] = &c->flow;
     }
+    for (uint32_t i = 0; i < exec->n_cold; i++)
+        mr_contexts_prefetch_timers(exec->contexts, exec->cold[i]);
     if (refused)
         refuse(exec, t);
 }

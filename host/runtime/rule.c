@@ -420,7 +420,8 @@ static uint8_t **copy_contexts(struct mr_exec *exec, const struct mr_tuples *in)
     memcpy(contexts, in->contexts, in->n * sizeof *contexts);
     for (uint32_t row = 0; exec->ended && row < in->n; row++) {
         struct mr_context *c = contexts[row] ? mr_context_of_slots(contexts[row]) : NULL;
-        while (c && c->successor && c->end_origin != in->origins[row] &&
+        /* who has a successor has ended, and `ended` lies where the key was looked at just now */
+        while (c && c->ended && c->successor && c->end_origin != in->origins[row] &&
                mr_order_compare(mr_order_of(c->end_origin), mr_order_of(in->origins[row])) < 0)
             c = c->successor;
         if (c)

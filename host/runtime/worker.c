@@ -200,13 +200,35 @@ static bool believed(struct mr_worker *worker, uint64_t time_ns)
     return true;
 }
 
+/* Most packets: passes over those that come one after the other within a second and an epoch;
+ * returns the first that does not, or the burst's end. */
+static uint32_t pass_usual(struct mr_runtime *runtime, const struct mr_token *token, uint32_t i)
+{
+    uint64_t last_ns = runtime->last_time_ns, end_ns = (runtime->second + 1) * 1000000000u;
+    uint64_t last = runtime->last_packet;
+    uint32_t shift = runtime->caps.epoch_shift, epoch = runtime->context_epoch;
+
+    for (; i < token->burst.n && !runtime->jumped && last_ns; i++) {
+        const struct mr_packet *packet = &token->burst.packets[i];
+        if (packet->time_ns < last_ns || packet->time_ns >= end_ns || packet->number <= last ||
+            mr_context_epoch(shift, packet->number) != epoch)
+            break;
+        last_ns = packet->time_ns;
+        last = packet->number;
+    }
+    runtime->last_time_ns = last_ns;
+    runtime->last_packet = last;
+    return i;
+}
+
 /* Where packet time passes a second within the burst, or an epoch ends. */
 static void find_ticks(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
 
     token->n_ticks = 0;
-    for (uint32_t i = 0; i < token->burst.n; i++) {
+    for (uint32_t i = pass_usual(runtime, token, 0); i < token->burst.n;
+         i = pass_usual(runtime, token, i + 1)) {
         const struct mr_packet *packet = &token->burst.packets[i];
         uint64_t second = packet->time_ns / 1000000000u;
         if (packet->number > runtime->last_packet)
