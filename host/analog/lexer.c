@@ -112,6 +112,8 @@ static void skip_blanks(struct lexer *lexer)
             skip_comment(lexer);
         else if ((c == '/' && look(lexer, 1) == '/') || (c == '%' && look(lexer, 1) == '%'))
             skip_line(lexer);
+        else if (c == '#' && !lexer->line_begun && !is_name(look(lexer, 1)))
+            skip_line(lexer); /* a comment, as what preprocessors leave behind: # 1 "file" */
         else
             return;
     }

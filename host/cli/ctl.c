@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,22 +24,39 @@
 struct arguments {
     const char *path;
     const char *words[MAX_WORDS];
-    uint32_t n_words;
+    uint32_t n_words, timeout_s;
+    bool verbose;
 };
 
 static const struct argp_option options[] = {
     {"control", 'c', "PATH", 0,
      "the socket of the engine (run --control PATH); else $MILLRACE_CONTROL, else " DEFAULT_PATH,
      0},
+    {"timeout", 't', "SECONDS", 0,
+     "give up when the engine says nothing for so long (30); 0: never. While it is at a command it "
+     "says so every five seconds",
+     0},
+    {"verbose", 'v', NULL, 0, "tell what the engine is at, also where that is no terminal", 0},
     {0}};
 
 static error_t parse(int option, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
+    char *end;
 
     switch (option) {
     case 'c':
         a->path = text;
+        break;
+    case 't':
+        errno = 0;
+        unsigned long seconds = strtoul(text, &end, 10);
+        if (errno || end == text || *end || *text == '-' || seconds > 86400)
+            argp_failure(state, MR_EXIT_USAGE, 0, "--timeout %s: give 0 to 86400 seconds", text);
+        a->timeout_s = (uint32_t)seconds;
+        break;
+    case 'v':
+        a->verbose = true;
         break;
     case ARGP_KEY_ARG:
         if (a->n_words == MAX_WORDS)
@@ -102,6 +120,8 @@ static char *make_request(const struct arguments *a)
         free(word);
     }
     yajl_gen_array_close(g);
+    yajl_gen_string(g, (const unsigned char *)"progress", 8);
+    yajl_gen_bool(g, 1);
     yajl_gen_map_close(g);
     yajl_gen_get_buf(g, &text, &len);
     if (good && asprintf(&line, "%.*s\n", (int)len, (const char *)text) < 0)
@@ -126,22 +146,52 @@ static bool send_all(int fd, const char *text)
     return true;
 }
 
-/* Up to the end of the line; NULL: it did not come. */
-static char *receive_line(int fd)
+/* A member of an answer; NULL: it is not there, or of another type. */
+static yajl_val member(yajl_val tree, const char *name, yajl_type type)
+{
+    const char *path[] = {name, NULL};
+    return tree ? yajl_tree_get(tree, path, type) : NULL;
+}
+
+/* Tells of a line that says how far the engine is; false: it is another one. */
+static bool show_progress(const char *line, bool verbose)
+{
+    yajl_val tree = yajl_tree_parse(line, NULL, 0);
+    yajl_val step = member(tree, "progress", yajl_t_string);
+    yajl_val seconds = member(tree, "seconds", yajl_t_number);
+
+    if (step && verbose)
+        fprintf(stderr, "millrace ctl: %s, %lld s\n", step->u.string,
+                seconds ? (long long)seconds->u.number.i : 0);
+    yajl_tree_free(tree);
+    return step != NULL;
+}
+
+/* The first line that is an answer; NULL: it did not come, errno says why (0: the other side hung
+ * up). */
+static char *receive_answer(int fd, bool verbose)
 {
     size_t len = 0, room = 65536;
-    char *line = malloc(room);
+    char *line = malloc(room), *end;
 
     while (line) {
         ssize_t n = recv(fd, line + len, room - len - 1, 0);
         if (n < 0 && errno == EINTR)
             continue;
+        errno = n ? errno : 0;
         if (n <= 0)
             break;
+        size_t known = len;
         len += (size_t)n;
         line[len] = '\0';
-        if (line[len - 1] == '\n')
-            return line;
+        while ((end = memchr(line + known, '\n', len - known))) {
+            *end = '\0';
+            if (!show_progress(line, verbose))
+                return line;
+            known = 0;
+            len -= (size_t)(end + 1 - line);
+            memmove(line, end + 1, len + 1);
+        }
         if (len + 1 < room)
             continue;
         char *grown = room < MAX_ANSWER ? realloc(line, room * 2) : NULL;
@@ -155,11 +205,11 @@ static char *receive_line(int fd)
 }
 
 /* An engine that refuses us answers before it has heard what we want, and hangs up. */
-static char *exchange(int fd, const char *request)
+static char *exchange(int fd, const char *request, bool verbose)
 {
     if (!send_all(fd, request) && errno != EPIPE && errno != ECONNRESET)
         return NULL;
-    return receive_line(fd);
+    return receive_answer(fd, verbose);
 }
 
 /* Copies a value of the answer, as it stands there, to standard output. */
@@ -216,13 +266,6 @@ static int show_result(yajl_val result)
     return MR_EXIT_OUTPUT;
 }
 
-/* A member of the answer; NULL: it is not there, or of another type. */
-static yajl_val member(yajl_val tree, const char *name, yajl_type type)
-{
-    const char *path[] = {name, NULL};
-    return tree ? yajl_tree_get(tree, path, type) : NULL;
-}
-
 static int show(const char *line, const char *path)
 {
     yajl_val tree = yajl_tree_parse(line, NULL, 0);
@@ -253,6 +296,7 @@ static int show(const char *line, const char *path)
 static int ask(const struct arguments *a)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const struct timeval patience = {.tv_sec = a->timeout_s};
     const char *path = a->path, *is_it_there = "is an engine running with --control and this path?";
     char *request, *line = NULL;
     int code, fd = -1;
@@ -266,8 +310,13 @@ static int ask(const struct arguments *a)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address))
         code = fail(MR_EXIT_START, path, strerror(errno), is_it_there);
-    else if (!(line = exchange(fd, request)))
-        code = fail(MR_EXIT_START, path, "the engine went away without an answer", is_it_there);
+    else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
+             !(line = exchange(fd, request, a->verbose)))
+        code =
+            errno == EAGAIN || errno == EWOULDBLOCK
+                ? fail(MR_EXIT_START, path, "the engine says nothing",
+                       "it may carry the command out all the same: `millrace ctl list` will tell")
+                : fail(MR_EXIT_START, path, "the engine went away without an answer", is_it_there);
     else
         code = show(line, path);
     if (fd >= 0)
@@ -295,8 +344,9 @@ int mr_cli_ctl(int argc, char **argv)
                "The new programs are compiled while the old ones run, and take over between two "
                "bursts of packets. If there is an error, nothing changes; exit code 2 when it is "
                "one in a program."};
-    struct arguments a = {.path = getenv("MILLRACE_CONTROL")};
+    struct arguments a = {.path = getenv("MILLRACE_CONTROL"), .timeout_s = 30};
 
+    a.verbose = isatty(STDERR_FILENO);
     if (!a.path)
         a.path = DEFAULT_PATH;
     argp_err_exit_status = MR_EXIT_USAGE;

@@ -18,9 +18,15 @@ struct change {
     struct mr_sites *sites;
 };
 
+/* What is being done, for who waits for it. */
+static void at_step(const struct change *change, const char *step)
+{
+    atomic_store_explicit(&change->engine->change_step, step, memory_order_relaxed);
+}
+
 static void begin(struct change *change, struct mr_engine *engine)
 {
-    pthread_mutex_lock(&engine->change_lock);
+    pthread_mutex_lock(&engine->edit_lock);
     *change = (struct change){.engine = engine, .n = engine->n_programs};
     for (uint32_t i = 0; i < change->n; i++)
         change->programs[i] = mr_program_share(engine->programs[i]);
@@ -69,6 +75,8 @@ static enum mr_status compile(struct change *change, uint32_t i, const char *spe
     struct mr_program *program = NULL;
     enum mr_status status = check_path(spec, error);
 
+    at_step(change, "compiling");
+
     if (status) {
         free(used);
         return status;
@@ -115,7 +123,9 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
                              struct mr_error *error)
 {
     struct mr_engine *engine = change->engine;
+    struct mr_metrics past = {0};
 
+    at_step(change, "putting the programs together");
     if (!status) {
         status = mr_load_plan(change->programs, change->n, engine->plan, false, diagnostics,
                               &change->plan);
@@ -126,16 +136,25 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
         status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog, error);
     if (!status)
         status = mr_sites_open(&change->sites, engine, change->plan, engine->sites, error);
+    /* who only looks at programs and plan waits from here on */
+    at_step(change, "taking over");
+    pthread_mutex_lock(&engine->change_lock);
     if (!status && (status = mr_unloaded_reserve(engine, engine->plan)))
         mr_fail(error, status, "out of memory for what the old programs counted");
     if (!status)
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);
-    mr_alarms_close(change->alarms, &engine->past_alarms);
+    pthread_mutex_unlock(&engine->change_lock);
+    at_step(change, "giving back what is left over");
+    mr_alarms_close(change->alarms, &past);
+    pthread_mutex_lock(&engine->change_lock);
+    mr_metrics_sum(&engine->past_alarms, &past);
+    pthread_mutex_unlock(&engine->change_lock);
     mr_sites_close(change->sites);
     mr_plan_free(change->plan);
     for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
         mr_program_release(change->programs[i]);
-    pthread_mutex_unlock(&engine->change_lock);
+    at_step(change, NULL);
+    pthread_mutex_unlock(&engine->edit_lock);
     return status;
 }
 

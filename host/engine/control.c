@@ -1,8 +1,10 @@
 /* The control socket: one thread serves all clients. Each may send lines of JSON of bounded length
  * and is answered a line for each; who sends something else, or nothing for too long, is let go.
- * The same thread runs the commands of --at-packet, for which intake waits.
+ * Commands that take their time are done on another thread (control_job.c), one after the other as
+ * they came; who asked for it is told meanwhile how far it is. The control thread also runs the
+ * commands of --at-packet, for which intake waits.
  */
-#include "engine/internal.h"
+#include "engine/control_job.h"
 
 #include "base/clock.h"
 
@@ -22,10 +24,22 @@
 #define IDLE_NS       ((uint64_t)30 * 1000000000u)
 #define ANSWER_NS     ((uint64_t)5 * 1000000000u) /* for one answer to be taken */
 #define PIECE_BYTES   (32u * 1024)
+#define FIRST_WORD_NS ((uint64_t)1000000000u) /* who waits is told so, then now and then */
+#define NEXT_WORD_NS  ((uint64_t)5 * 1000000000u)
+#define NO_CLIENT     UINT32_MAX
+
+enum client_state {
+    CLIENT_TALKS,
+    CLIENT_WAITS, /* its first line is a command that takes its time: for its turn */
+    CLIENT_RUNS   /* for the answer */
+};
 
 struct client {
     int fd; /* -1: nobody */
-    uint64_t heard_ns;
+    enum client_state state;
+    bool progress; /* wants to be told */
+    uint64_t heard_ns, since_ns, told_ns, turn;
+    size_t line_bytes; /* of that first line */
     size_t len;
     char line[REQUEST_BYTES];
 };
@@ -50,6 +64,10 @@ struct mr_control {
     struct at *at;
     uint32_t n_at, next_at; /* the latter in the intake turn */
     struct mr_error at_error;
+    struct mr_job *job;
+    bool job_runs;
+    uint32_t job_client; /* who asked for it; NO_CLIENT: that one is gone */
+    uint64_t turns;
     struct client clients[MAX_CLIENTS];
 };
 
@@ -62,10 +80,14 @@ static void wake(const struct mr_control *control)
 
 /* ---- clients ---- */
 
-static void let_go(struct client *client)
+/* What it waits for does not begin any more; what has begun is carried out. */
+static void let_go(struct mr_control *control, struct client *client)
 {
+    if (client->state == CLIENT_RUNS)
+        control->job_client = NO_CLIENT;
     close(client->fd);
     client->fd = -1;
+    client->state = CLIENT_TALKS;
 }
 
 /* As many as there may be are here. What does not fit into an empty socket is no loss to us. */
@@ -94,6 +116,7 @@ static void accept_client(struct mr_control *control)
         if (client->fd >= 0)
             continue;
         client->fd = fd;
+        client->state = CLIENT_TALKS;
         client->len = 0;
         client->heard_ns = mr_clock_ns();
         return;
@@ -129,7 +152,14 @@ static bool answer(const struct mr_control *control, int fd, const char *text, s
     return true;
 }
 
-/* All whole lines that are there; false: the client is to go. */
+static void drop_line(struct client *client, size_t n)
+{
+    client->len -= n + 1;
+    memmove(client->line, client->line + n + 1, client->len);
+}
+
+/* All whole lines that are there, up to a command that takes its time; false: the client is to go.
+ */
 static bool serve_lines(struct mr_control *control, struct client *client)
 {
     char *end;
@@ -138,13 +168,20 @@ static bool serve_lines(struct mr_control *control, struct client *client)
         if (is_over(control))
             return false;
         size_t n = (size_t)(end - client->line);
+        if (mr_command_takes_time(client->line, n, &client->progress)) {
+            client->state = CLIENT_WAITS;
+            client->line_bytes = n;
+            client->turn = control->turns++;
+            client->since_ns = mr_clock_ns();
+            client->told_ns = 0;
+            return true;
+        }
         char *text = mr_command_request(control->engine, client->line, n);
         bool good = text && answer(control, client->fd, text, strlen(text));
         free(text);
         if (!good)
             return false;
-        client->len -= n + 1;
-        memmove(client->line, end + 1, client->len);
+        drop_line(client, n);
     }
     if (client->len < REQUEST_BYTES)
         return true;
@@ -163,12 +200,78 @@ static void serve(struct mr_control *control, struct client *client)
         return;
     client->heard_ns = mr_clock_ns();
     if (n <= 0) {
-        let_go(client);
+        let_go(control, client);
         return;
     }
     client->len += (size_t)n;
     if (!serve_lines(control, client))
-        let_go(client);
+        let_go(control, client);
+}
+
+/* ---- commands that take their time ---- */
+
+/* The next one in turn. */
+static void begin_job(struct mr_control *control)
+{
+    uint32_t first = NO_CLIENT;
+
+    for (uint32_t i = 0; i < MAX_CLIENTS && !control->job_runs; i++) {
+        const struct client *client = &control->clients[i];
+        if (client->fd >= 0 && client->state == CLIENT_WAITS &&
+            (first == NO_CLIENT || client->turn < control->clients[first].turn))
+            first = i;
+    }
+    if (first == NO_CLIENT)
+        return;
+    struct client *client = &control->clients[first];
+    if (!mr_job_begin(control->job, client->line, client->line_bytes))
+        return; /* no memory at the moment: tried again */
+    client->state = CLIENT_RUNS;
+    control->job_runs = true;
+    control->job_client = first;
+}
+
+static void finish_job(struct mr_control *control)
+{
+    bool over = false;
+    char *text = control->job_runs ? mr_job_answer(control->job, &over) : NULL;
+
+    if (!over)
+        return;
+    control->job_runs = false;
+    if (control->job_client != NO_CLIENT) {
+        struct client *client = &control->clients[control->job_client];
+        bool good = text && answer(control, client->fd, text, strlen(text));
+        client->state = CLIENT_TALKS;
+        client->heard_ns = mr_clock_ns();
+        drop_line(client, client->line_bytes);
+        if (!good || !serve_lines(control, client))
+            let_go(control, client);
+    }
+    free(text);
+}
+
+/* To who waits and wants to know. What does not fit into the socket is no loss. */
+static void tell_progress(struct mr_control *control)
+{
+    uint64_t now_ns = mr_clock_ns();
+
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+        struct client *client = &control->clients[i];
+        char line[160];
+        if (client->fd < 0 || client->state == CLIENT_TALKS || !client->progress ||
+            now_ns - client->since_ns < FIRST_WORD_NS || now_ns - client->told_ns < NEXT_WORD_NS)
+            continue;
+        const char *step =
+            atomic_load_explicit(&control->engine->change_step, memory_order_relaxed);
+        int len = snprintf(line, sizeof line, "{\"progress\":\"%s\",\"seconds\":%llu}\n",
+                           client->state == CLIENT_WAITS ? "waiting until another command is done"
+                           : step                        ? step
+                                                         : "at it",
+                           (unsigned long long)((now_ns - client->since_ns) / 1000000000u));
+        client->told_ns = now_ns;
+        (void)!send(client->fd, line, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    }
 }
 
 /* ---- --at-packet ---- */
@@ -264,25 +367,41 @@ static void look_round(struct mr_control *control)
                                             {.fd = nap ? -1 : control->listener, .events = POLLIN}};
     uint64_t count, now_ns;
 
+    bool busy = control->job_runs;
+
     control->nap = false;
-    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
-        polls[i + 2] = (struct pollfd){.fd = control->clients[i].fd, .events = POLLIN};
-    if (poll(polls, MAX_CLIENTS + 2, nap ? 100 : 1000) < 0)
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+        bool talks = control->clients[i].state == CLIENT_TALKS;
+        polls[i + 2] = (struct pollfd){.fd = control->clients[i].fd, .events = talks ? POLLIN : 0};
+        busy = busy || (control->clients[i].fd >= 0 && !talks);
+    }
+    if (poll(polls, MAX_CLIENTS + 2, nap || busy ? 100 : 1000) < 0)
         return;
     if (polls[0].revents && read(control->wake, &count, sizeof count) < 0)
         return;
     for (uint32_t i = 0; i < control->n_at; i++)
         if (atomic_load_explicit(&control->at[i].state, memory_order_acquire) == AT_DUE)
             run_at(control, &control->at[i]);
-    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
-        if (polls[i + 2].fd >= 0 && polls[i + 2].revents)
-            serve(control, &control->clients[i]);
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+        struct client *client = &control->clients[i];
+        if (polls[i + 2].fd < 0 || !polls[i + 2].revents)
+            continue;
+        if (client->state == CLIENT_TALKS)
+            serve(control, client);
+        else
+            let_go(control, client); /* it hung up */
+    }
     if (polls[1].revents)
         accept_client(control);
+    finish_job(control);
+    begin_job(control);
+    tell_progress(control);
     now_ns = mr_clock_ns();
-    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
-        if (control->clients[i].fd >= 0 && now_ns - control->clients[i].heard_ns > IDLE_NS)
-            let_go(&control->clients[i]);
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
+        struct client *client = &control->clients[i];
+        if (client->fd >= 0 && client->state == CLIENT_TALKS && now_ns - client->heard_ns > IDLE_NS)
+            let_go(control, client);
+    }
 }
 
 static void *control_main(void *argument)
@@ -364,6 +483,8 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
         return status;
     if (engine->config.control && (status = listen_at(control, engine->config.control, error)))
         return status;
+    if ((status = mr_job_new(&control->job, engine, control->wake)))
+        return mr_fail(error, status, "cannot start the thread of the control socket's commands");
     if (pthread_create(&control->thread, NULL, control_main, control))
         return mr_fail(error, MR_ERR_START, "cannot start the thread of the control socket");
     control->started = true;
@@ -382,9 +503,14 @@ void mr_control_close(struct mr_engine *engine)
         wake(control);
         pthread_join(control->thread, NULL);
     }
+    if (control->job) { /* what has begun is carried out, and told */
+        mr_job_end(control->job);
+        finish_job(control);
+        mr_job_free(control->job);
+    }
     for (uint32_t i = 0; i < MAX_CLIENTS; i++)
         if (control->clients[i].fd >= 0)
-            let_go(&control->clients[i]);
+            let_go(control, &control->clients[i]);
     if (control->listener >= 0) {
         close(control->listener);
         if (!lstat(engine->config.control, &there) && there.st_ino == control->own.st_ino &&

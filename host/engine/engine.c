@@ -1,5 +1,6 @@
 /* The engine: the one place that knows every folder. Loads a program, starts what it needs, runs.
  */
+#include "engine/anomaly_caps.h"
 #include "engine/sites.h"
 #include "engine/unloaded.h"
 
@@ -223,9 +224,13 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     memset(engine, 0, sizeof *engine);
     pthread_mutex_init(&engine->change_lock, NULL);
+    pthread_mutex_init(&engine->edit_lock, NULL);
     engine->config = *config;
     engine->started_ns = started_ns;
     enum mr_status status = settle(engine, error);
+    engine->anomaly_caps = mr_anomaly_caps_new();
+    if (!status && !engine->anomaly_caps)
+        status = mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if (!status)
         status = read_event_types(engine, error);
     if (!status) {
@@ -277,7 +282,9 @@ void mr_engine_free(struct mr_engine *engine)
         mr_top_free(&engine->tops[i]);
     free(engine->tops);
     free(engine->event_type_text);
+    mr_anomaly_caps_free(engine->anomaly_caps);
     pthread_mutex_destroy(&engine->change_lock);
+    pthread_mutex_destroy(&engine->edit_lock);
     free(engine);
 }
 

@@ -1,6 +1,7 @@
 /* Events: the services of millrace/component.h that make EVE records, and the records that the
  * engine itself writes (tuples that leave a program, flows, anomalies, stats). Records are built by
  * the worker that has the news, and written in token order. */
+#include "engine/anomaly_caps.h"
 #include "engine/internal.h"
 
 #include "base/slice.h"
@@ -9,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FLOW_ID_MASK  ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
-#define MAX_ANOMALIES 16                 /* of one function in one flow */
+#define FLOW_ID_MASK ((1ull << 53) - 1) /* what a JSON reader can hold exactly */
 
 bool mr_events_wanted(const struct mr_engine *engine, const char *type)
 {
@@ -203,13 +203,46 @@ void mr_event_close(struct mr_event *event)
         finish(event);
 }
 
+/* What names flow and function where the function has no state of the flow: 16 bytes of the token's
+ * memory; NULL: there is none. */
+static const uint8_t *cap_key(struct mr_call *call, uint32_t row)
+{
+    struct mr_exec *exec = call->runtime;
+    const struct mr_flow *flow = mr_flow_of(call, row);
+    const struct mr_packet *packet = call->packets[row];
+    bool turned = memcmp(&packet->src, &packet->dst, sizeof packet->src) > 0;
+    struct {
+        struct mr_endpoint a, b;
+        uint64_t first_ns;
+        uint8_t stage[16];
+        uint64_t op;
+        char function[64];
+    } name = {0};
+    uint8_t *key = mr_exec_alloc(exec, MR_ANOMALY_KEY_BYTES);
+
+    if (!key)
+        return NULL;
+    name.a = flow ? flow->key->a : turned ? packet->dst : packet->src;
+    name.b = flow ? flow->key->b : turned ? packet->src : packet->dst;
+    name.first_ns = flow ? flow->first_ns : 0;
+    memcpy(name.stage, exec->plan->stages[exec->stage].identity, sizeof name.stage);
+    name.op = exec->call_op->index;
+    snprintf(name.function, sizeof name.function, "%s", exec->call_op->function->name);
+    mr_hash128_public(&name, sizeof name, key);
+    return key;
+}
+
 void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char *name)
 {
     struct mr_exec *exec = call->runtime;
 
-    if (call->contexts) {
+    const uint8_t *cap = NULL;
+
+    if (!call->contexts) {
+        cap = cap_key(call, row);
+    } else {
         uint8_t *told = call->contexts[row] + exec->call_op->anomaly_offset;
-        if (*told == MAX_ANOMALIES) {
+        if (*told == MR_MAX_ANOMALIES) {
             mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES_SUPPRESSED, 1);
             return;
         }
@@ -226,7 +259,8 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
     if (!strcmp(type, "applayer"))
         mr_event_string(event, "layer", "proto_parser", 12);
     mr_event_end(event);
-    mr_event_close(event);
+    if (event && finish(event) && cap)
+        mr_exec_record_cap(exec, cap);
 }
 
 /* ---- what the engine writes itself ---- */
@@ -418,6 +452,10 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
 
     mr_interval_pass(engine, token->end_ns);
     for (; records; records = records->next) {
+        if (records->cap && !mr_anomaly_caps_admit(engine->anomaly_caps, records->cap)) {
+            mr_metrics_add(metrics, MR_COUNT_ANOMALIES_SUPPRESSED, 1);
+            continue;
+        }
         if (records->extraction)
             mr_extractor_write(engine, records->extraction, metrics);
         if (records->actuation)

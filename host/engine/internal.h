@@ -81,12 +81,15 @@ struct mr_engine {
     struct mr_extractor *extractor; /* NULL: nothing is extracted */
     struct mr_mail_settings mail;
     struct mr_mime_charsets *charsets;
-    struct mr_alarms *alarms; /* NULL: the programs have none */
+    struct mr_alarms *alarms;             /* NULL: the programs have none */
+    struct mr_anomaly_caps *anomaly_caps; /* in the output turn */
     struct mr_intake intake;
     struct mr_live *live;        /* NULL: files */
     struct mr_control *control;  /* NULL: nobody can change programs */
+    pthread_mutex_t edit_lock;   /* taken first: one change at a time, from compiling to the end */
     pthread_mutex_t change_lock; /* programs and plan; a plan is installed while no worker works */
-    struct mr_secret secret;     /* of tables */
+    _Atomic(const char *) change_step; /* what a change is at; NULL: there is none */
+    struct mr_secret secret;           /* of tables */
     const char *event_types[MR_MAX_EVENT_TYPES];
     uint32_t n_event_types;
     bool program_events_only; /* nothing but what leaves the program */
@@ -216,6 +219,11 @@ enum mr_status mr_control_result(struct mr_engine *engine, struct mr_error *erro
 
 /* ---- request.c ---- */
 #define MR_MAX_WORDS 4
+
+/* Does the request (a line without its end) change programs? That may take long. *progress: who
+ * sends it wants to hear of it meanwhile: lines {"progress": "compiling", "seconds": 3} before the
+ * answer. */
+bool mr_command_takes_time(const char *line, size_t len, bool *progress);
 
 /* Runs a command of `millrace ctl`: the answer is one line of JSON, the caller's to free; NULL: no
  * memory. `status` says what came of it. */

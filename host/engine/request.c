@@ -300,6 +300,25 @@ char *mr_command_run(struct mr_engine *engine, const char *const *words, uint32_
     return line;
 }
 
+bool mr_command_takes_time(const char *line, size_t len, bool *progress)
+{
+    static const char *const long_ones[] = {"load", "replace", "unload", "reload"};
+    const char *path[] = {"command", NULL}, *wanted[] = {"progress", NULL};
+    char *copy = strndup(line, len);
+    yajl_val tree = copy ? yajl_tree_parse(copy, NULL, 0) : NULL;
+    yajl_val list = tree ? yajl_tree_get(tree, path, yajl_t_array) : NULL;
+    const char *word =
+        YAJL_IS_ARRAY(list) && list->u.array.len ? YAJL_GET_STRING(list->u.array.values[0]) : NULL;
+    bool is_long = false;
+
+    for (size_t i = 0; word && i < sizeof long_ones / sizeof *long_ones; i++)
+        is_long = is_long || !strcmp(word, long_ones[i]);
+    *progress = tree && YAJL_IS_TRUE(yajl_tree_get(tree, wanted, yajl_t_any));
+    yajl_tree_free(tree);
+    free(copy);
+    return is_long;
+}
+
 char *mr_command_request(struct mr_engine *engine, const char *line, size_t len)
 {
     const char *path[] = {"command", NULL};

@@ -479,6 +479,7 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
     record->actuation = NULL;
     record->shipment = NULL;
     record->extraction = NULL;
+    record->cap = NULL;
     record->time_ns = origin->time_ns;
     memcpy(record->bytes, bytes, len);
     if (exec->last_record)
@@ -492,6 +493,11 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
 void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm)
 {
     exec->last_record->alarm = alarm;
+}
+
+void mr_exec_record_cap(struct mr_exec *exec, const uint8_t *cap)
+{
+    exec->last_record->cap = cap;
 }
 
 const struct mr_runtime_config *mr_exec_config(const struct mr_exec *exec)

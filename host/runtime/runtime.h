@@ -200,6 +200,8 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
 uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
 /* The record added last raises an alarm: 1 + its index. */
 void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm);
+/* The record added last is one of those that are counted under this name (see struct mr_record). */
+void mr_exec_record_cap(struct mr_exec *exec, const uint8_t *cap);
 const struct mr_runtime_config *mr_exec_config(const struct mr_exec *exec);
 void *mr_exec_worker_state(const struct mr_exec *exec);
 struct mr_metrics *mr_exec_metrics(struct mr_exec *exec);

@@ -166,11 +166,16 @@ static enum mr_status prepare(struct mr_swap *swap, struct mr_runtime *runtime,
     if (status)
         return status;
     status = mr_carry_new(&swap->carry, runtime, swap->fresh);
+    if (status)
+        return mr_fail(error, status, "out of memory for the new plan");
     for_kept(runtime, swap->fresh, promise);
     for (uint32_t w = 0; !status && w < config.workers; w++)
         status = mr_worker_open_bindings(&swap->fresh->workers[w]);
     for_kept(runtime, swap->fresh, withdraw);
-    return status ? mr_fail(error, status, "out of memory for the functions of the new plan")
+    return status ? mr_fail(error, status,
+                            "what the functions of the new programs need for each worker cannot be "
+                            "had (%s): nothing was changed",
+                            mr_status_text(status))
                   : MR_OK;
 }
 
@@ -283,19 +288,22 @@ static bool over(const struct mr_runtime *runtime)
            atomic_load_explicit(&runtime->input_over, memory_order_acquire);
 }
 
-/* Under the lock: until all workers stand still. False: the run came to its end first. */
+/* Under the lock: until all workers stand still. False: the run came to its end first, or all
+ * workers left because there was not what they need. */
 static bool gather(struct mr_runtime *runtime, bool closes)
 {
-    if (!runtime->running)
+    bool begun = runtime->running;
+
+    if (!begun)
         closes = false; /* nobody has begun: there is nothing */
     atomic_store_explicit(&runtime->hold, closes ? MR_HOLD_CLOSE : MR_HOLD_DRAIN,
                           memory_order_release);
     mr_runtime_wake(runtime, true);
-    while (!over(runtime) &&
+    while (!over(runtime) && (!begun || runtime->running) &&
            (atomic_load_explicit(&runtime->hold, memory_order_acquire) != MR_HOLD_DRAIN ||
             runtime->parked < runtime->running))
         wait_a_little(runtime);
-    return !over(runtime);
+    return !over(runtime) && (!begun || runtime->running);
 }
 
 static void note_pause(struct mr_runtime *runtime, uint64_t ns)

@@ -42,6 +42,7 @@ struct mr_record {
     const struct mr_actuation *actuation;   /* NULL: none; the token's memory */
     struct mr_shipment *shipment;           /* the same; what is shipped stands in bytes */
     const struct mr_extraction *extraction; /* NULL: none; the token's memory */
+    const uint8_t *cap; /* what names flow and function of an anomaly; NULL: none; the same */
     char bytes[];
 };
 

@@ -323,7 +323,7 @@ void mr_event_close(struct mr_event *event);
 
 /* An `anomaly` event: anomaly.type "applayer" or "stream", anomaly.event the name given, and
  * anomaly.app_proto. At most 16 of one function in one
- * flow are written, the rest counted. */
+ * flow are written, the rest counted; also in a parallel component, whoever runs it. */
 void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char *name);
 
 #endif

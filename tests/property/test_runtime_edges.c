@@ -2,6 +2,114 @@
 // layers: runtime analog base
 #include "runtime_rig.h"
 
+#include "runtime/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Workers that cannot open their state leave, while a change of plans waits for them. */
+static struct {
+    _Atomic uint32_t opening, may_go;
+    struct mr_runtime *runtime;
+    struct mr_plan *plan;
+    enum mr_status run, swap;
+} leaving;
+
+static enum mr_status no_state(void *user, uint32_t worker, void **state)
+{
+    (void)user;
+    (void)worker;
+    (void)state;
+    atomic_fetch_add(&leaving.opening, 1);
+    while (!atomic_load(&leaving.may_go))
+        usleep(1000);
+    return MR_ERR_MEMORY;
+}
+
+static void *run_thread(void *argument)
+{
+    struct mr_error error = {0};
+    leaving.run = mr_runtime_run(leaving.runtime, &error);
+    return argument;
+}
+
+static void not_installed(void *user, const struct mr_runtime *gone)
+{
+    (void)user;
+    (void)gone;
+    atomic_fetch_add(&faults, 1);
+}
+
+static void *swap_thread(void *argument)
+{
+    struct mr_error error = {0};
+    leaving.swap = mr_runtime_swap(leaving.runtime, leaving.plan, not_installed, NULL, &error);
+    return argument;
+}
+
+static struct mr_plan *compiled(const char *program)
+{
+    const struct mr_component *list[] = {&component};
+    struct mr_analog_config analog = {.components = list, .n_components = 1};
+    struct mr_diagnostics *diagnostics = mr_diagnostics_new();
+    struct mr_plan *plan = NULL;
+
+    assert_int_equal(
+        mr_analog_compile_text("test", program, strlen(program), &analog, diagnostics, &plan),
+        MR_OK);
+    mr_diagnostics_free(diagnostics);
+    return plan;
+}
+
+static void a_swap_does_not_wait_for_workers_that_left(void **state)
+{
+    struct rig rig = {.n_packets = 100, .burst = 7};
+    struct mr_runtime_config config = {
+        .hooks = {.user = &rig,
+                  .intake = intake,
+                  .worker_open = no_state,
+                  .leave = leave,
+                  .watch = watch,
+                  .retire = retire},
+        .workers = 2,
+    };
+    struct mr_plan *old =
+        compiled(KEYER "component one(parallel_context_order, context_keys(keyed(3))) {"
+                       "o1 one(@N,KEY,S) :- keyed(@N,PKT,KEY), S = f_sequence(PKT). }\n");
+    struct mr_error error = {0};
+    struct timespec until;
+    pthread_t running, swapping;
+    (void)state;
+
+    leaving.plan = compiled(KEYER);
+    rig.plan = config.plan = old;
+    assert_int_equal(mr_buffers_new(&config.buffers, 1u << 28), MR_OK);
+    assert_int_equal(mr_secret_draw(&config.secret, 1), MR_OK);
+    assert_int_equal(mr_runtime_new(&leaving.runtime, &config, &error), MR_OK);
+    atomic_store(&faults, 0);
+    assert_int_equal(pthread_create(&running, NULL, run_thread, NULL), 0);
+    while (atomic_load(&leaving.opening) < config.workers)
+        usleep(1000);
+    assert_int_equal(pthread_create(&swapping, NULL, swap_thread, NULL), 0);
+    while (atomic_load(&leaving.runtime->hold) == MR_HOLD_NONE)
+        usleep(1000);
+    atomic_store(&leaving.may_go, 1);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 60; /* else it would wait for ever */
+    assert_int_equal(pthread_timedjoin_np(swapping, NULL, &until), 0);
+    pthread_join(running, NULL);
+    assert_int_equal(leaving.run, MR_ERR_MEMORY);
+    assert_int_equal(leaving.swap, MR_EOF);
+    assert_int_equal(atomic_load(&faults), 0);
+    assert_ptr_equal(leaving.runtime->config.plan, old);
+    mr_runtime_free(leaving.runtime);
+    mr_buffers_free(config.buffers);
+    mr_plan_free(leaving.plan);
+    mr_plan_free(old);
+}
+
 static void recursion_reaches_its_fixpoint(void **state)
 {
     (void)state;
@@ -248,6 +356,7 @@ int main(void)
         cmocka_unit_test(passing_meets_derived),
         cmocka_unit_test(little_memory),
         cmocka_unit_test(many_ends_at_once),
+        cmocka_unit_test(a_swap_does_not_wait_for_workers_that_left),
         cmocka_unit_test(recursion_reaches_its_fixpoint),
         cmocka_unit_test(endless_recursion_is_cut),
         cmocka_unit_test(full_tables_evict_the_same_everywhere),
