@@ -14,6 +14,12 @@
 #define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
 #define DATA_OFFSET    64 /* keeps data on a cache line of its own */
 
+/* What lies in front of the data. */
+struct block {
+    struct mr_buffer buffer;
+    bool for_token;
+};
+
 struct shelf {
     _Alignas(64) pthread_mutex_t lock;
     struct mr_buffer *free[N_CLASSES];
@@ -21,8 +27,9 @@ struct shelf {
 
 struct mr_buffers {
     uint64_t cap_bytes;
-    _Atomic uint64_t held_bytes; /* taken from the heap */
-    _Atomic uint64_t used_bytes; /* of these, in users' hands */
+    _Atomic uint64_t held_bytes;  /* taken from the heap */
+    _Atomic uint64_t used_bytes;  /* of these, in users' hands */
+    _Atomic uint64_t token_bytes; /* of those, as long as a token lives */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
     struct mr_near near;
@@ -145,18 +152,25 @@ static struct mr_buffer *listed(struct mr_buffers *pool, int index)
     return buffer;
 }
 
-struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity)
+static uint64_t used_over_time(const struct mr_buffers *pool)
 {
+    uint64_t tokens = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed);
     uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
-
-    if (used + capacity > pool->cap_bytes - pool->cap_bytes / 8) {
-        atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
-        return NULL;
-    }
-    return mr_buffers_get_for_token(pool, capacity);
+    return used > tokens ? used - tokens : 0;
 }
 
-struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity)
+uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes)
+{
+    uint64_t tokens = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed);
+    uint64_t held = used_over_time(pool);
+    uint64_t room = pool->cap_bytes > held ? pool->cap_bytes - held : 0, n = room / token_bytes;
+
+    if (tokens > room / 2 || !n)
+        return 1;
+    return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
+}
+
+static struct mr_buffer *get(struct mr_buffers *pool, size_t capacity, bool for_token)
 {
     struct mr_buffer *buffer = NULL;
 
@@ -172,8 +186,25 @@ struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capac
     }
     buffer->len = 0;
     buffer->next = NULL;
+    ((struct block *)(void *)buffer)->for_token = for_token;
     atomic_fetch_add_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
+    if (for_token)
+        atomic_fetch_add_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
     return buffer;
+}
+
+struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity)
+{
+    if (used_over_time(pool) + capacity > pool->cap_bytes - pool->cap_bytes / 8) {
+        atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
+        return NULL;
+    }
+    return get(pool, capacity, false);
+}
+
+struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity)
+{
+    return get(pool, capacity, true);
 }
 
 void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
@@ -182,6 +213,8 @@ void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
         return;
     struct shelf *shelf = &pool->shelves[mr_near_list(&pool->near)];
     int index = class_of(buffer->capacity);
+    if (((struct block *)(void *)buffer)->for_token)
+        atomic_fetch_sub_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
     atomic_fetch_sub_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
     pthread_mutex_lock(&shelf->lock);
     buffer->next = shelf->free[index];
@@ -196,6 +229,7 @@ void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage)
     *usage = (struct mr_buffers_usage){
         .cap_bytes = pool->cap_bytes,
         .used_bytes = used,
+        .token_bytes = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed),
         .listed_bytes = held > used ? held - used : 0,
         .peak_bytes = atomic_load_explicit(&pool->peak_bytes, memory_order_relaxed),
         .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),

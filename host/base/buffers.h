@@ -13,7 +13,7 @@ struct mr_buffers;
 
 /* What the pool holds now and has refused. */
 struct mr_buffers_usage {
-    uint64_t cap_bytes, used_bytes, listed_bytes, peak_bytes;
+    uint64_t cap_bytes, used_bytes, token_bytes, listed_bytes, peak_bytes;
     uint64_t refused; /* requests that would have passed the cap */
 };
 
@@ -21,11 +21,16 @@ enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes);
 void mr_buffers_free(struct mr_buffers *pool); /* NULL is allowed; all buffers must be back */
 
 /* Contracts as of mr_buffer_get() and mr_buffer_put() in millrace/component.h. What is held over
- * time (segments, mails, fragments) may fill seven eighths of the cap; the rest is for what lives
- * as long as a token, so that the engine goes on when the former is used up. */
+ * time (segments, mails, fragments) may fill seven eighths of the cap, whatever tokens have; the
+ * rest is for what lives as long as a token, so that the engine goes on when the former is used up.
+ */
 struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity);
 struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity);
 void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer);
+
+/* For so many tokens that want so much there is room beside what is held over time; at least one.
+ * While those under way have half of that room already, it is but one. Any thread. */
+uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes);
 
 void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage);
 

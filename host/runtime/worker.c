@@ -15,9 +15,11 @@
 #define MOST_BURSTS  4       /* in one intake turn */
 #define SLEEP_NS     1000000 /* at most; then it looks again ... */
 #define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
-#define JUMP_NS      86400000000000u /* a day: further off a stamp is not believed at once ... */
-#define JUMP_PACKETS 16              /* ... but when so many in a row are */
-#define EMPTY_READS  64              /* bursts without a packet before the turn is given up */
+#define JUMP_NS      3600000000000u /* an hour: further off a stamp is not believed at once ... */
+#define JUMP_PACKETS 16             /* ... but when so many in a row are */
+#define EMPTY_READS  64             /* bursts without a packet before the turn is given up */
+
+#define TOKEN_BYTES (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
@@ -319,6 +321,9 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
 
+    /* what is under way wants memory: better packets wait than that results are lost */
+    uint32_t room = mr_buffers_room(runtime->config.buffers, TOKEN_BYTES);
+    limit = room < limit ? room : limit;
     if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
         atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
         (hooks->ahead && !hooks->ahead(hooks->user, worker->index, help)) ||

@@ -278,7 +278,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
         if (rig->stamps == STAMPS_FROM_0 && p->number > half) /* 0.1 s to begin with */
             p->time_ns -= half * 6000000u + half / 1700 * 10000000000u + 900000000u;
         if (rig->stamps >= STAMPS_TWO_CAPTURES && p->number <= half)
-            p->time_ns += 1000000000000000u; /* the older one comes second */
+            p->time_ns += 7200000000000u; /* two hours: the older one comes second */
         p->src.family = 4;
         p->src.port = (uint16_t)(p->number % 5);
         p->dst.port = (uint16_t)(p->number % 3);
