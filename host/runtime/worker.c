@@ -19,7 +19,7 @@
 #define JUMP_PACKETS 16             /* ... but when so many in a row are */
 #define EMPTY_READS  64             /* bursts without a packet before the turn is given up */
 
-#define TOKEN_BYTES (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
+#define TOKEN_BYTES  (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
