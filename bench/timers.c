@@ -1,9 +1,10 @@
 /* Millions of flows that expire in the same second: how long is a worker held by that?
  *
  * FLOWS flows get a packet each within the first second. A thousand others go on; a minute later
- * all the silent ones expire at once, while packets go on to come. From that moment on each worker
- * notes how long it is between two of its tasks: in CPU time of its thread, since on a busy machine
- * others have the core now and then, and by the wall clock.
+ * all the silent ones expire at once, while packets go on to come. From that moment on, and before
+ * it while contexts are made and tables grow, each worker notes how long it is between two of its
+ * tasks: in CPU time of its thread, since on a busy machine others have the core now and then, and
+ * by the wall clock.
  *
  * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES]
  * Prints one JSON object.
@@ -30,6 +31,7 @@ struct watch {
     _Alignas(64) uint64_t cpu_ns, wall_ns; /* of the last pulse; 0: none yet */
     uint64_t longest_cpu_ns, longest_wall_ns;
     uint64_t pulses, over_1ms_cpu;
+    uint64_t longest_filling_ns, filling_over_1ms; /* before they ring, in CPU time */
 };
 
 struct run {
@@ -127,11 +129,13 @@ static void pulse(void *user, uint32_t worker)
 {
     struct run *run = user;
     struct watch *w = &run->watches[worker];
-
-    if (!atomic_load_explicit(&run->ringing, memory_order_relaxed))
-        return;
     uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall = clock_ns(CLOCK_MONOTONIC);
-    if (w->cpu_ns) {
+
+    if (!atomic_load_explicit(&run->ringing, memory_order_relaxed)) {
+        uint64_t held = w->cpu_ns ? cpu - w->cpu_ns : 0;
+        w->longest_filling_ns = held > w->longest_filling_ns ? held : w->longest_filling_ns;
+        w->filling_over_1ms += held > 1000000;
+    } else if (w->cpu_ns) {
         uint64_t held = cpu - w->cpu_ns, passed = wall - w->wall_ns;
         w->longest_cpu_ns = held > w->longest_cpu_ns ? held : w->longest_cpu_ns;
         w->longest_wall_ns = passed > w->longest_wall_ns ? passed : w->longest_wall_ns;
@@ -171,7 +175,7 @@ static struct mr_plan *compile(void)
 
 static void report(const struct run *run, uint32_t workers, double load_seconds)
 {
-    uint64_t cpu = 0, wall = 0, pulses = 0, over = 0;
+    uint64_t cpu = 0, wall = 0, pulses = 0, over = 0, filling = 0, filling_over = 0;
 
     for (uint32_t i = 0; i < workers; i++) {
         const struct watch *w = &run->watches[i];
@@ -179,16 +183,19 @@ static void report(const struct run *run, uint32_t workers, double load_seconds)
         wall = w->longest_wall_ns > wall ? w->longest_wall_ns : wall;
         pulses += w->pulses;
         over += w->over_1ms_cpu;
+        filling = w->longest_filling_ns > filling ? w->longest_filling_ns : filling;
+        filling_over += w->filling_over_1ms;
     }
     double expiry = (double)(run->all_closed_ns - run->ring_started_ns) / 1e9;
     printf("{\"flows\": %llu, \"workers\": %u, \"seconds_until_expiry\": %.2f, "
            "\"expiry_seconds\": %.3f, \"ns_per_flow\": %.0f, \"packets_meanwhile\": %llu, "
            "\"tasks\": %llu, \"longest_held_cpu_us\": %.0f, \"held_over_1ms\": %llu, "
-           "\"longest_wall_us\": %.0f}\n",
+           "\"longest_wall_us\": %.0f, \"longest_filling_cpu_us\": %.0f, "
+           "\"filling_over_1ms\": %llu}\n",
            (unsigned long long)run->flows, workers, load_seconds, expiry,
            expiry * 1e9 / (double)run->flows, (unsigned long long)run->packets_meanwhile,
            (unsigned long long)pulses, (double)cpu / 1e3, (unsigned long long)over,
-           (double)wall / 1e3);
+           (double)wall / 1e3, (double)filling / 1e3, (unsigned long long)filling_over);
 }
 
 int main(int argc, char **argv)
