@@ -17,9 +17,10 @@ static const char *const counters[] = {"messages",     "bytes",       "matches",
 /* One worker's. */
 struct thread {
     hs_scratch_t *scratch;
-    uint64_t *answered; /* [words] a row that is checked: what the device said */
-    uint32_t n, found;  /* patterns; of these, matched in the row at hand */
-    uint64_t matched[]; /* a bit for each pattern; zero between rows */
+    const struct mr_match_split *split; /* that the scratch fits */
+    uint64_t *answered;                 /* [words] a row that is checked: what the device said */
+    uint32_t n, found;                  /* patterns; of these, matched in the row at hand */
+    uint64_t matched[];                 /* a bit for each pattern; zero between rows */
 };
 
 /* ---- start-up ---- */
@@ -31,9 +32,8 @@ static void unbind(void *memory)
     if (!config)
         return;
     mr_match_groups_free(&config->groups);
-    mr_match_groups_free(&config->rest);
+    mr_match_split_free(atomic_load(&config->split));
     mr_match_set_free(&config->set);
-    free(config->own);
     free(config);
 }
 
@@ -69,6 +69,23 @@ static void thread_close(void *memory)
     free(thread);
 }
 
+static const struct mr_match_split *split_of(const struct mr_match_config *config)
+{
+    return atomic_load_explicit(&((struct mr_match_config *)(uintptr_t)config)->split,
+                                memory_order_acquire);
+}
+
+/* Makes the scratch fit what the split leaves to f_match: when it is opened, and when another one
+ * has taken its place, once. False: there is no memory. */
+static bool fit(struct thread *thread, const struct mr_match_split *split)
+{
+    for (uint32_t i = 0; split && i < split->rest.n; i++)
+        if (hs_alloc_scratch(split->rest.groups[i].database, &thread->scratch))
+            return false;
+    thread->split = split;
+    return true;
+}
+
 static enum mr_status thread_open(const void *memory, void **out)
 {
     const struct mr_match_config *config = memory;
@@ -78,12 +95,9 @@ static enum mr_status thread_open(const void *memory, void **out)
     if (!thread)
         return MR_ERR_MEMORY;
     thread->n = config->set.n;
-    bool good = !hs_clone_scratch(config->groups.scratch, &thread->scratch);
-    for (uint32_t i = 0; good && i < config->rest.n; i++)
-        good = !hs_alloc_scratch(config->rest.groups[i].database, &thread->scratch);
-    if (good && config->own)
-        good = (thread->answered = calloc(words, sizeof *thread->answered)) != NULL;
-    if (!good) {
+    thread->answered = calloc(words + 1, sizeof *thread->answered);
+    if (!thread->answered || hs_clone_scratch(config->groups.scratch, &thread->scratch) ||
+        !fit(thread, split_of(config))) {
         thread_close(thread);
         return MR_ERR_MEMORY;
     }
@@ -166,17 +180,18 @@ static void forget(struct thread *thread)
 }
 
 /* With what a device says, and a scan for what it leaves open. False: it says nothing useful. */
-static bool take_answer(const struct mr_match_config *config, struct thread *thread,
-                        const struct mr_device_answer *answer, struct row *row)
+static bool take_answer(const struct mr_match_config *config, const struct mr_match_split *split,
+                        struct thread *thread, const struct mr_device_answer *answer,
+                        struct row *row)
 {
-    bool open = config->always;
+    bool open = split->always;
 
     for (uint32_t i = 0; i < answer->n; i++) {
         uint32_t index = answer->words[i] & ~MR_ANSWER_UNDECIDED;
-        if (config->own[index] == MR_DEVICE_NEVER)
+        if (split->own[index] == MR_DEVICE_NEVER)
             continue; /* what is said of those means nothing */
         if (answer->words[i] & MR_ANSWER_UNDECIDED) {
-            if (config->own[index] == MR_DEVICE_DECIDES) {
+            if (split->own[index] == MR_DEVICE_DECIDES) {
                 forget(thread);
                 return false;
             }
@@ -186,7 +201,7 @@ static bool take_answer(const struct mr_match_config *config, struct thread *thr
         }
     }
     if (open)
-        scan(thread, &config->rest, row);
+        scan(thread, &split->rest, row);
     return true;
 }
 
@@ -213,15 +228,18 @@ static void match(struct mr_call *call)
     const struct mr_match_config *config = call->config;
     const union mr_value *messages = call->args[0];
     struct thread *thread = call->thread;
+    const struct mr_match_split *split = split_of(config);
     uint64_t bytes = 0, invalid = 0, failed = 0;
 
+    if (split != thread->split && !fit(thread, split))
+        split = NULL;
     for (uint32_t i = 0; i < call->n; i++) {
         struct row row = {.len = messages[i].b.len};
         row.bytes = row.len ? messages[i].b.ptr : "";
         row.is_utf8 = !config->any_utf8 || mr_match_utf8((const uint8_t *)row.bytes, row.len);
         invalid += !row.is_utf8;
-        const struct mr_device_answer *answer = config->own ? mr_device_answer(call, i) : NULL;
-        if (!answer || !take_answer(config, thread, answer, &row))
+        const struct mr_device_answer *answer = split ? mr_device_answer(call, i) : NULL;
+        if (!answer || !take_answer(config, split, thread, answer, &row))
             scan(thread, &config->groups, &row);
         else if (answer->check)
             check(call, i, config, thread, &row);

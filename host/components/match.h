@@ -4,6 +4,7 @@
 #define MR_COMPONENTS_MATCH_H
 
 #include "millrace/component.h"
+#include <stdatomic.h>
 
 #include <hs.h>
 
@@ -67,16 +68,24 @@ void mr_match_groups_free(struct mr_match_groups *groups);
 /* What devices do of f_match: match_device.c. */
 extern const struct mr_device_op mr_match_device;
 
+/* How the patterns are divided between a device and f_match; immutable once others can see it. */
+struct mr_match_split {
+    struct mr_match_split *before; /* the one that it took the place of: calls may still go by it */
+    bool always; /* some pattern is never so much as hinted at: every row is scanned for it */
+    struct mr_match_groups rest; /* those that the device does not decide */
+    uint8_t own[];               /* [set.n] enum mr_device_part */
+};
+
 /* What f_match has of one call site. */
 struct mr_match_config {
     struct mr_match_set set;
     struct mr_match_groups groups;
-    bool any_utf8; /* a group wants UTF-8 */
-    /* where a device helps: */
-    uint8_t *own; /* [set.n] enum mr_device_part; NULL: it was not asked */
-    bool always;  /* some pattern is never so much as hinted at: every row is scanned for it */
-    struct mr_match_groups rest; /* those that it does not decide */
+    bool any_utf8;                          /* a group wants UTF-8 */
+    _Atomic(struct mr_match_split *) split; /* NULL: no device was asked */
 };
+
+/* Frees it and all before it; NULL is allowed. */
+void mr_match_split_free(struct mr_match_split *split);
 
 /* Whether bytes are well-formed UTF-8. */
 bool mr_match_utf8(const uint8_t *bytes, size_t len);

@@ -52,31 +52,46 @@ static void search(const void *memory, const uint8_t *bytes, uint32_t len, uint3
             unfit[i >> 5] |= 1u << (i & 31);
 }
 
+void mr_match_split_free(struct mr_match_split *split)
+{
+    while (split) {
+        struct mr_match_split *before = split->before;
+        mr_match_groups_free(&split->rest);
+        free(split);
+        split = before;
+    }
+}
+
 static enum mr_status settle(void *memory, const uint8_t *parts)
 {
     struct mr_match_config *config = memory;
     struct mr_bind_error error;
     uint32_t n = config->set.n, rest = 0;
+    struct mr_match_split *split = calloc(1, sizeof *split + n);
 
+    if (!split)
+        return MR_ERR_MEMORY;
     for (uint32_t i = 0; i < n; i++) {
         rest += parts[i] != MR_DEVICE_DECIDES;
-        config->always |= parts[i] == MR_DEVICE_NEVER;
+        split->always |= parts[i] == MR_DEVICE_NEVER;
+        split->own[i] = parts[i];
     }
     enum mr_status status =
-        rest ? mr_match_compile_some(&config->rest, &config->set, parts, &error) : MR_OK;
-    uint8_t *own = status ? NULL : malloc((size_t)n + 1);
-    if (!own) {
-        mr_match_groups_free(&config->rest);
-        return status ? status : MR_ERR_MEMORY;
+        rest ? mr_match_compile_some(&split->rest, &config->set, parts, &error) : MR_OK;
+    if (status) {
+        mr_match_split_free(split);
+        return status;
     }
-    memcpy(own, parts, n);
-    config->own = own;
+    split->before = atomic_load(&config->split);
+    atomic_store(&config->split, split);
     return MR_OK;
 }
 
 static const uint8_t *settled(const void *memory)
 {
-    return ((const struct mr_match_config *)memory)->own;
+    const struct mr_match_split *split =
+        atomic_load(&((struct mr_match_config *)(uintptr_t)memory)->split);
+    return split ? split->own : NULL;
 }
 
 const struct mr_device_op mr_match_device = {

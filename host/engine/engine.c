@@ -263,6 +263,7 @@ void mr_engine_free(struct mr_engine *engine)
     mr_control_close(engine);
     mr_live_close(engine->live);
     mr_sites_close(engine->sites); /* tells the runtime of batches */
+    mr_keeper_close(engine->keeper);
     mr_runtime_free(engine->runtime);
     mr_unloaded_free(engine);
     mr_alarms_close(engine->alarms, NULL);

@@ -74,6 +74,7 @@ struct mr_engine {
     struct mr_runtime *runtime;
     struct mr_engine_device device;
     struct mr_sites *sites;                  /* NULL: nothing goes to a device */
+    struct mr_keeper *keeper;                /* sites_keep.c; NULL until there is a site */
     struct mr_offload_counters past_offload; /* of sites that are gone */
     struct mr_writer *writer;
     const struct mr_actuator *actuator;

@@ -1,5 +1,6 @@
 /* The file of --prometheus: all counters, stages and latencies, replaced as a whole each time. */
 #include "engine/report.h"
+#include "engine/sites.h"
 #include "engine/unloaded.h"
 
 #include "base/clock.h"
@@ -222,6 +223,7 @@ enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *p
         put_latency(engine, to);
         put_functions(engine, to);
         put_unloaded(engine, to);
+        mr_sites_prometheus(engine, to);
     }
     bool written = to && !ferror(to);
     if (to && fclose(to))

@@ -63,6 +63,9 @@ const char *mr_endpoint_text(const struct mr_endpoint *endpoint, char text[MR_TE
 /* The transport protocol's name, or its number in `text`. */
 const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8]);
 
+/* A time with its unit, e.g. "12.3us"; "-" where n is 0. */
+const char *mr_time_text(double ns, uint64_t n, char text[16]);
+
 uint64_t mr_report_counter(const struct mr_engine *engine, enum mr_counter id);
 uint64_t mr_report_drop(const struct mr_engine *engine, int id);
 

@@ -137,6 +137,7 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
     put_programs(engine, g);
     put_functions(engine, g);
     put_unloaded(engine, g);
+    mr_sites_put(engine, g);
 }
 
 static bool known_program(const struct mr_plan *plan, const char *name)

@@ -85,9 +85,12 @@ static bool ready(void *user)
 {
     const struct mr_sites *sites = ((struct mr_engine *)user)->sites;
 
-    for (uint32_t i = 0; sites && i < sites->n; i++)
-        if (sites->list[i]->offload && mr_offload_ready(sites->list[i]->offload))
+    for (uint32_t i = 0; sites && i < sites->n; i++) {
+        const struct mr_offload *offload =
+            atomic_load_explicit(&sites->list[i]->offload, memory_order_acquire);
+        if (offload && mr_offload_ready(offload))
             return true;
+    }
     return false;
 }
 
@@ -194,6 +197,7 @@ static bool take(void *user, struct mr_worker *worker)
 
 /* ---- checks ---- */
 
+/* The binding is left to the CPU until its other patterns have been compiled without this one. */
 static void differs(struct mr_site *site, struct mr_site_part *part, uint32_t index)
 {
     bool is_model = part->op->work == MR_DEVICE_BAYES;
@@ -202,11 +206,19 @@ static void differs(struct mr_site *site, struct mr_site_part *part, uint32_t in
 
     if (!mr_offload_demote(site->offload, at))
         return;
-    atomic_store_explicit(&part->off, 1, memory_order_relaxed);
-    snprintf(line, sizeof line, "it and the CPU differ about %s%.120s: the CPU decides from now on",
-             is_model ? "a model of spam" : "the pattern ",
-             is_model ? "" : site->patterns[at].regex);
+    atomic_store(&part->off, 1);
+    uint32_t n = atomic_fetch_add(&part->n_demoted, 1) + 1;
+    if (n > MR_DEMOTED_MOST + 1)
+        return;
+    snprintf(
+        line, sizeof line, "it and the CPU differ about %s%.120s: the CPU decides %s from now on",
+        is_model ? "a model of spam" : "the pattern ", is_model ? "" : site->patterns[at].regex,
+        n > MR_DEMOTED_MOST ? "it, and all others," : "it");
     mr_site_say(site, line);
+    if (is_model || n > MR_DEMOTED_MOST)
+        return;
+    atomic_store(&site->resettle, 1);
+    mr_keeper_wake(site->engine->keeper);
 }
 
 static void checked(void *user, uint32_t index, uint32_t call, const uint32_t *indices, uint32_t n)

@@ -69,40 +69,52 @@ static enum mr_status check(struct mr_site *site, const struct mr_backend *backe
 
 /* ---- telling the functions ---- */
 
-/* Is the binding at work already? */
-static bool at_work(const struct mr_plan *running, const void *config)
-{
-    for (uint32_t i = 0; running && i < running->n_sites; i++)
-        for (uint32_t c = 0; c < running->sites[i].n_calls; c++)
-            if (running->sites[i].calls[c]->config == config)
-                return true;
-    return false;
-}
-
+/* What the site has of the patterns of a part, less what other sites and checks have taken from it:
+ * tells the binding, unless it knows. */
 static enum mr_status settle_part(const struct mr_site *site, const struct mr_site_part *part,
-                                  const struct mr_plan *running, struct mr_error *error)
+                                  struct mr_error *error)
 {
+    const struct mr_offload *offload = atomic_load(&site->offload);
     uint8_t *parts = malloc((size_t)part->n + 1);
     const uint8_t *before = part->op->settled(part->config);
     enum mr_status status = parts ? MR_OK : MR_ERR_MEMORY;
-    bool fits = before != NULL;
+    bool known = before != NULL;
 
     for (uint32_t i = 0; parts && i < part->n; i++) {
         enum mr_regex_tier tier = site->set.places[part->first + i].tier;
         parts[i] = tier == MR_TIER_CPU          ? MR_DEVICE_NEVER
                    : tier == MR_TIER_FACTOR_CPU ? MR_DEVICE_HINTS
                                                 : MR_DEVICE_DECIDES;
-        fits = fits && before[i] >= parts[i];
+        if (offload && mr_offload_demoted(offload, part->first + i))
+            parts[i] = MR_DEVICE_NEVER;
+        if (before && before[i] > parts[i])
+            parts[i] = before[i];
+        known = known && before[i] == parts[i];
     }
-    if (!status && !fits && (before || at_work(running, part->config)))
-        status = mr_fail(error, MR_ERR_START,
-                         "its patterns are at work and divided otherwise between device and CPU: "
-                         "start the engine anew");
-    else if (!status && !fits &&
-             (status = part->op->settle((void *)(uintptr_t)part->config, parts)))
-        mr_fail(error, status, "the patterns left to the CPU cannot be compiled by themselves");
+    if (!status && !known)
+        status = part->op->settle((void *)(uintptr_t)part->config, parts);
     free(parts);
-    return status;
+    return status ? mr_fail(error, MR_ERR_MEMORY,
+                            "the patterns left to the CPU cannot be compiled by themselves")
+                  : MR_OK;
+}
+
+void mr_site_settle_again(struct mr_site *site)
+{
+    struct mr_error error = {0};
+
+    mr_keeper_lock(site->engine->keeper);
+    for (uint32_t p = 0; p < site->n_parts; p++) {
+        struct mr_site_part *part = &site->parts[p];
+        uint32_t n = atomic_load(&part->n_demoted);
+        if (part->op->work != MR_DEVICE_REGEX || !n || n > MR_DEMOTED_MOST)
+            continue;
+        if (settle_part(site, part, &error))
+            mr_site_say(site, error.text);
+        else if (atomic_load(&part->n_demoted) == n) /* else there is more to do */
+            atomic_store(&part->off, 0);
+    }
+    mr_keeper_unlock(site->engine->keeper);
 }
 
 void mr_site_say(void *context, const char *line)
@@ -156,7 +168,7 @@ static enum mr_status gather(struct mr_site *site, uint32_t *n_patterns, struct 
 }
 
 static enum mr_status compile_patterns(struct mr_site *site, const struct mr_backend *backend,
-                                       const struct mr_plan *running, struct mr_error *error)
+                                       struct mr_error *error)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     char folder[1024];
@@ -174,7 +186,7 @@ static enum mr_status compile_patterns(struct mr_site *site, const struct mr_bac
         status = check(site, backend, error);
     for (uint32_t p = 0; !status && p < site->n_parts; p++)
         if (site->parts[p].op->work == MR_DEVICE_REGEX)
-            status = settle_part(site, &site->parts[p], running, error);
+            status = settle_part(site, &site->parts[p], error);
     site->work.set = &site->set;
     return status;
 }
@@ -195,9 +207,23 @@ static enum mr_status check_models(struct mr_site *site, const struct mr_backend
 }
 
 enum mr_status mr_site_compile(struct mr_site *site, const struct mr_backend *backend,
-                               const struct mr_plan *running, struct mr_error *error)
+                               struct mr_error *error)
 {
-    enum mr_status status = compile_patterns(site, backend, running, error);
+    mr_keeper_lock(site->engine->keeper);
+    enum mr_status status = compile_patterns(site, backend, error);
+    if (!status)
+        status = check_models(site, backend, error);
+    mr_keeper_unlock(site->engine->keeper);
+    return status;
+}
 
-    return status ? status : check_models(site, backend, error);
+void mr_site_uncompile(struct mr_site *site)
+{
+    mr_regex_set_free(&site->set);
+    free(site->part_of);
+    free(site->patterns);
+    site->set = (struct mr_regex_set){0};
+    site->work.set = NULL;
+    site->part_of = NULL;
+    site->patterns = NULL;
 }

@@ -6,9 +6,13 @@ void mr_site_count(const struct mr_site *site, struct mr_offload_counters *sum)
 {
     struct mr_offload_counters own;
 
-    if (!site->offload)
+    struct mr_offload *offload = atomic_load(&site->offload);
+
+    sum->troubles[MR_TROUBLE_OPEN] += atomic_load(&site->open_failures);
+    sum->reopened += atomic_load(&site->opened_late);
+    if (!offload)
         return;
-    mr_offload_count(site->offload, &own);
+    mr_offload_count(offload, &own);
     mr_offload_sum(sum, &own);
 }
 
@@ -101,9 +105,15 @@ void mr_sites_print(const struct mr_engine *engine, FILE *to)
     fprintf(to, "device      %s", engine->device.backend->name);
     for (uint32_t i = 0; engine->sites && i < engine->sites->n; i++) {
         const struct mr_site *site = engine->sites->list[i];
-        fprintf(to, "%s%s: %u patterns%s", i ? "; " : ", ", site->name, site->set.n,
-                site->offload ? "" : ", on the CPU");
+        fprintf(to, "%s%s", i ? "; " : ", ", site->name);
         end = ", ";
+        if (!atomic_load(&site->offload)) {
+            fprintf(to, ": on the CPU");
+            continue;
+        }
+        fprintf(to, ": %u patterns", site->set.n);
+        if (site->work.n_models)
+            fprintf(to, ", %u models", site->work.n_models);
         if (site->set.table)
             fprintf(to, ", %s in %.2f s, %.2f MB; %u texts checked, %u patterns differ",
                     site->cached.loaded ? "from the cache" : "compiled",

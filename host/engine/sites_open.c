@@ -14,19 +14,25 @@ static void done(void *context)
         mr_runtime_notify(site->engine->runtime);
 }
 
+void mr_site_free(struct mr_site *site)
+{
+    struct mr_offload *offload = atomic_load(&site->offload);
+
+    if (offload && !mr_offload_close(offload))
+        return; /* its thread may look at all of this */
+    mr_site_uncompile(site);
+    pthread_mutex_destroy(&site->lock);
+    free(site->parts);
+    free(site->call_parts);
+    free(site);
+}
+
 static void release(struct mr_site *site)
 {
     if (!site || --site->owners)
         return;
-    if (site->offload && !mr_offload_close(site->offload))
-        return; /* its thread may look at all of this */
-    mr_regex_set_free(&site->set);
-    pthread_mutex_destroy(&site->lock);
-    free(site->parts);
-    free(site->call_parts);
-    free(site->part_of);
-    free(site->patterns);
-    free(site);
+    mr_keeper_remove(site->engine->keeper, site);
+    mr_keeper_end(site->engine->keeper, site);
 }
 
 /* The view that the part wants, a new one if there is none; false: there are too many. */
@@ -103,13 +109,14 @@ static struct mr_site *site_new(struct mr_engine *engine, const struct mr_plan *
     site->engine = engine;
     site->workers = engine->config.workers;
     pthread_mutex_init(&site->lock, NULL);
+    mr_placement_init(&site->placement, engine->device.wish, engine->config.offload_deadline_ns);
     snprintf(site->name, sizeof site->name, "%s of %s", predicate->attributes[from->column].name,
              predicate->name);
     site->n_calls = from->n_calls;
     site->parts = calloc(from->n_calls, sizeof *site->parts);
     site->call_parts = calloc(from->n_calls, sizeof *site->call_parts);
     if (!site->parts || !site->call_parts) {
-        release(site);
+        mr_site_free(site);
         return NULL;
     }
     for (uint32_t c = 0; c < from->n_calls; c++) {
@@ -142,11 +149,10 @@ static struct mr_site *find_same(const struct mr_sites *before, const struct mr_
     return NULL;
 }
 
-static void start(struct mr_site *site, const struct mr_plan *running)
+static enum mr_status open_offload(struct mr_site *site, struct mr_error *error)
 {
     const struct mr_engine *engine = site->engine;
-    struct mr_error error = {0};
-    enum mr_status status = mr_site_compile(site, engine->device.backend, running, &error);
+    struct mr_offload *offload = NULL;
     struct mr_offload_config config = {
         .work = site->work,
         .backend = engine->device.backend,
@@ -164,13 +170,34 @@ static void start(struct mr_site *site, const struct mr_plan *running)
         .done = done,
         .context = site,
     };
+    enum mr_status status = mr_offload_open(&config, &offload, error);
 
-    mr_placement_init(&site->placement, engine->device.wish, config.deadline_ns);
     if (!status)
-        status = mr_offload_open(&config, &site->offload, &error);
-    if (status)
-        fprintf(engine->config.diagnostics, "millrace: device: %s: %s; the CPU does it\n",
-                site->name, error.text);
+        atomic_store(&site->offload, offload);
+    return status;
+}
+
+enum mr_status mr_site_start(struct mr_site *site)
+{
+    const struct mr_engine *engine = site->engine;
+    uint64_t n = atomic_load(&site->open_failures);
+    struct mr_error error = {0};
+    enum mr_status status;
+
+    mr_site_uncompile(site);
+    if (n < engine->device.faults.load)
+        status = mr_fail(&error, MR_ERR_START, "it cannot be used (on purpose)");
+    else
+        status = mr_site_compile(site, engine->device.backend, &error);
+    if (!status)
+        status = open_offload(site, &error);
+    if (status == MR_ERR_START)
+        atomic_fetch_add(&site->open_failures, 1);
+    if (status && !n)
+        fprintf(engine->config.diagnostics, "millrace: device: %s: %s; the CPU does it%s\n",
+                site->name, error.text,
+                status == MR_ERR_START ? ", and the device is tried again" : "");
+    return status;
 }
 
 enum mr_status mr_sites_open(struct mr_sites **out, struct mr_engine *engine,
@@ -180,6 +207,8 @@ enum mr_status mr_sites_open(struct mr_sites **out, struct mr_engine *engine,
     *out = NULL;
     if (!engine->device.backend || !plan->n_sites)
         return MR_OK;
+    if (!engine->keeper && mr_keeper_open(&engine->keeper, error))
+        return error->status;
     struct mr_sites *sites = calloc(1, sizeof *sites);
     if (sites)
         sites->list = calloc(plan->n_sites, sizeof(struct mr_site *));
@@ -189,10 +218,10 @@ enum mr_status mr_sites_open(struct mr_sites **out, struct mr_engine *engine,
         struct mr_site *same = site ? find_same(before, site) : NULL;
         if (same) {
             same->owners++;
-            release(site);
+            mr_site_free(site);
             site = same;
         } else if (site) {
-            start(site, before ? engine->plan : NULL);
+            mr_keeper_add(engine->keeper, site, mr_site_start(site) == MR_ERR_START);
         }
         if ((good = site != NULL))
             sites->list[sites->n++] = site;

@@ -1,9 +1,9 @@
 /* The table of --stats: what Scalanytics tells of a run (threads, throughput, memory, share of
  * tasks stolen; latency of a tuple split into waiting and processing), and each stage's part. */
 #include "engine/report.h"
+#include "engine/sites.h"
 
-/* A time with its unit, e.g. "12.3us"; "-" where nothing was measured. */
-static const char *time_text(double ns, uint64_t n, char text[16])
+const char *mr_time_text(double ns, uint64_t n, char text[16])
 {
     if (!n)
         snprintf(text, 16, "-");
@@ -21,8 +21,8 @@ static const char *time_text(double ns, uint64_t n, char text[16])
 static void print_three(const struct mr_times *t, FILE *to)
 {
     char mean[16], p50[16], p99[16];
-    fprintf(to, " %8s %8s %8s", time_text(t->mean, t->n, mean), time_text(t->p50, t->n, p50),
-            time_text(t->p99, t->n, p99));
+    fprintf(to, " %8s %8s %8s", mr_time_text(t->mean, t->n, mean), mr_time_text(t->p50, t->n, p50),
+            mr_time_text(t->p99, t->n, p99));
 }
 
 static void print_run(const struct mr_engine *engine, const struct mr_figures *f, FILE *to)
@@ -69,8 +69,9 @@ static void print_latency(const struct mr_engine *engine, FILE *to)
     fprintf(to,
             "latency of packets, from being read to leaving: p50 %s, p90 %s, p99 %s, p99.9 %s, "
             "max %s\n",
-            time_text(t.p50, t.n, p50), time_text(t.p90, t.n, p90), time_text(t.p99, t.n, p99),
-            time_text(t.p999, t.n, p999), time_text(t.max, t.n, max));
+            mr_time_text(t.p50, t.n, p50), mr_time_text(t.p90, t.n, p90),
+            mr_time_text(t.p99, t.n, p99), mr_time_text(t.p999, t.n, p999),
+            mr_time_text(t.max, t.n, max));
 }
 
 static void print_top(const struct mr_engine *engine, FILE *to)
@@ -110,5 +111,6 @@ void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
             print_stage(&stage, to);
     }
     print_latency(engine, to);
+    mr_sites_print_stats(engine, to);
     print_top(engine, to);
 }

@@ -1,5 +1,6 @@
 /* The summary as one JSON object. README.md of this folder tells the keys. */
 #include "engine/report.h"
+#include "engine/sites.h"
 #include "engine/unloaded.h"
 
 #include <errno.h>
@@ -221,6 +222,7 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     write_functions(engine, g);
     write_unloaded(engine, g);
     write_stages(engine, g);
+    mr_sites_put(engine, g);
     struct mr_times latency;
     if (!mr_latency_figures(engine, &latency))
         put_times(g, "latency", &latency);

@@ -24,6 +24,12 @@ const char *mr_fall_name(enum mr_fall why)
     return names[why];
 }
 
+const char *mr_trouble_name(enum mr_trouble what)
+{
+    static const char *const names[MR_TROUBLES] = {"open", "launch", "lost", "late"};
+    return names[what];
+}
+
 /* ---- opening and closing ---- */
 
 static void set_defaults(struct mr_offload_config *config)
@@ -34,6 +40,25 @@ static void set_defaults(struct mr_offload_config *config)
     config->late_ns = config->late_ns ? config->late_ns : 250000000;
     config->retry_ns = config->retry_ns ? config->retry_ns : 1000000000;
     config->check_every = config->check_every ? config->check_every : 4096;
+}
+
+bool mr_offload_stop(struct mr_offload *o)
+{
+    uint64_t until = mr_clock_ns() + CALL_MOST_NS;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+    bool idle = true;
+    int code = 0;
+
+    pthread_mutex_lock(&o->lock);
+    o->stop = true;
+    o->stop_by_ns = UINT64_MAX; /* until close() says when */
+    pthread_cond_signal(&o->work);
+    while (o->lent && !code)
+        code = pthread_cond_timedwait(&o->done, &o->lock, &at);
+    for (uint32_t i = 0; i < o->config.n_slots; i++)
+        idle &= !o->slots[i].running;
+    pthread_mutex_unlock(&o->lock);
+    return idle;
 }
 
 /* The thread ends, or not: then it must find nothing of its caller any more. */

@@ -36,6 +36,7 @@ enum mr_trouble {
 
 const char *mr_close_name(enum mr_close why);
 const char *mr_fall_name(enum mr_fall why);
+const char *mr_trouble_name(enum mr_trouble what);
 
 struct mr_offload_counters {
     uint64_t batches, messages, bytes; /* given to the device */
@@ -56,6 +57,7 @@ struct mr_offload_faults {
     uint32_t late;   /* a batch takes until far behind its time */
     uint32_t lost;   /* the device is gone in the middle of a batch */
     uint32_t stuck;  /* a batch never ends */
+    uint32_t load;   /* the first so many checks at load fail: the caller's */
     uint32_t wrong;  /* a match is left out, a sum is another */
 };
 
@@ -89,6 +91,11 @@ enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr
  * does not answer any more is given up after some seconds, with a line, and its memory is left.
  * False: even the thread is stuck in it: what the configuration has lent is to be left, too. */
 bool mr_offload_close(struct mr_offload *offload);
+
+/* Before close(), for who does not want to wait: from its return on nothing that the configuration
+ * has lent is looked at, but for `log` and `done`. True: the device is at nothing, close() takes no
+ * time. */
+bool mr_offload_stop(struct mr_offload *offload);
 
 /* Copies a message, all its views, into the batch that is being filled; `tag` comes back with it.
  * MR_AGAIN: not now, the caller does it itself (counted, by reason). */

@@ -41,6 +41,7 @@ struct mr_offload {
     pthread_cond_t work, done;
     pthread_t thread;
     bool has_lock, has_thread, stop, ended; /* ended: the thread */
+    bool lent;                              /* the thread is at what the configuration has lent */
     uint64_t stop_by_ns;                    /* with stop: no longer is the device waited for */
 
     bool down;

@@ -199,6 +199,13 @@ static void be_late(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
     fall(o, slot, MR_FALL_LATE);
 }
 
+static void give_back(struct mr_offload *o)
+{
+    o->lent = false;
+    if (o->stop)
+        pthread_cond_broadcast(&o->done);
+}
+
 /* When the last of its batches is back its memory can go. */
 static void try_again(struct mr_offload *o, uint64_t now)
 {
@@ -209,10 +216,12 @@ static void try_again(struct mr_offload *o, uint64_t now)
     for (uint32_t i = 0; i < o->config.n_slots; i++)
         if (o->slots[i].state != MR_SLOT_FREE && o->slots[i].state != MR_SLOT_ABANDONED)
             return;
+    o->lent = true;
     pthread_mutex_unlock(&o->lock); /* nobody gets a slot while it is down */
     mr_slots_close(o);
     enum mr_status status = mr_slots_open(o, &error);
     pthread_mutex_lock(&o->lock);
+    give_back(o);
     if (status) {
         go_down(o, MR_TROUBLE_OPEN, &error, mr_clock_ns());
         return;
@@ -246,15 +255,16 @@ static void start_closed(struct mr_offload *o)
     struct mr_error error = {0};
 
     while ((slot = next_closed(o)) != NULL) {
-        if (o->down) {
+        if (o->down || o->stop) {
             fall(o, slot, MR_FALL_DOWN);
             continue;
         }
         slot->state = MR_SLOT_RUNNING;
-        slot->running = true;
+        slot->running = o->lent = true;
         pthread_mutex_unlock(&o->lock);
         enum mr_status status = submit(o, slot, &error);
         pthread_mutex_lock(&o->lock);
+        give_back(o);
         if (status) {
             go_down(o, MR_TROUBLE_LAUNCH, &error, mr_clock_ns());
             fall(o, slot, MR_FALL_FAILED);

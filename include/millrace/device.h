@@ -78,10 +78,11 @@ struct mr_device_op {
      * before and have n_patterns() bits. This is what is right. */
     void (*search)(const void *config, const uint8_t *bytes, uint32_t len, uint32_t *matches,
                    uint32_t *unfit);
-    /* Before a thread works with the binding, once: parts[i] is an enum mr_device_part. Any error:
-     * the binding will get no answers. */
+    /* parts[i] is an enum mr_device_part. At any time, one thread at a time; calls that began
+     * before may go by what was settled before. A pattern never comes back to the device. Any
+     * error: the binding gets no answers. */
     enum mr_status (*settle)(void *config, const uint8_t *parts);
-    /* What settle() was given; NULL: it was not called, or failed. */
+    /* What settle() was given last; NULL: nothing yet. */
     const uint8_t *(*settled)(const void *config);
 };
 
