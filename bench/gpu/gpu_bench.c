@@ -1,9 +1,10 @@
 /* Measures a device: `cuda`, or `emulated` to see that the measuring works (its times mean
  * nothing). What is computed is checked as well. scripts/run-gpu-checks calls it.
  *
- * usage: gpu_bench [--device cuda|emulated] [--patterns FILE --messages FILE] [--seconds S]
- *                  [--batch BYTES] [--copy BYTES] [--threads N] PART...
- * Parts: micro; with patterns and messages also stages, flow, latency. Prints a JSON object.
+ * usage: gpu_bench [--device cuda|emulated] [--patterns FILE --messages FILE] [--model FILE]
+ *                  [--seconds S] [--batch BYTES] [--copy BYTES] [--threads N] PART...
+ * Parts: micro; with patterns and messages also stages, flow, latency; with a model of spam and
+ * messages score. Prints a JSON object.
  * Exit codes: 0 fine, 1 usage, 2 something failed or was wrong, 5 there is no such device.
  */
 #include "gpu_bench.h"
@@ -180,6 +181,16 @@ static int read_patterns(struct kit *kit, const char *path)
     return status ? 2 : 0;
 }
 
+static int read_model(struct kit *kit, const char *path)
+{
+    struct mr_error error = {0};
+
+    if (!mr_spam_model_read(path, &kit->model, &error))
+        return 0;
+    fprintf(stderr, "gpu_bench: %s\n", error.text);
+    return 2;
+}
+
 static void print_set(const struct kit *kit)
 {
     fprintf(kit->out, ",\n \"patterns\": %u, \"compile_seconds\": %.3f, \"table_bytes\": %lu",
@@ -198,12 +209,11 @@ static void print_set(const struct kit *kit)
 static const struct {
     const char *name;
     int (*run)(struct kit *kit);
-    bool wants_patterns;
+    bool wants_patterns, wants_model;
 } parts[] = {
-    {"micro", part_micro, false},
-    {"stages", part_stages, true},
-    {"flow", part_flow, true},
-    {"latency", part_latency, true},
+    {"micro", part_micro, false, false}, {"stages", part_stages, true, false},
+    {"flow", part_flow, true, false},    {"latency", part_latency, true, false},
+    {"score", part_score, false, true},
 };
 
 static int run_part(struct kit *kit, const char *name)
@@ -211,7 +221,8 @@ static int run_part(struct kit *kit, const char *name)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (strcmp(parts[i].name, name))
             continue;
-        if (parts[i].wants_patterns && (!kit->set.n || !kit->messages.n))
+        if ((parts[i].wants_patterns && (!kit->set.n || !kit->messages.n)) ||
+            (parts[i].wants_model && (!kit->model || !kit->messages.n)))
             return 1;
         uint64_t began = mr_clock_ns();
         fprintf(kit->out, ",\n \"%s\": {", name);
@@ -224,17 +235,21 @@ static int run_part(struct kit *kit, const char *name)
 
 int main(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"device", required_argument, NULL, 'd'},   {"patterns", required_argument, NULL, 'p'},
-        {"messages", required_argument, NULL, 'm'}, {"seconds", required_argument, NULL, 's'},
-        {"batch", required_argument, NULL, 'b'},    {"copy", required_argument, NULL, 'c'},
-        {"threads", required_argument, NULL, 't'},  {NULL, 0, NULL, 0}};
+    static const struct option known[] = {{"device", required_argument, NULL, 'd'},
+                                          {"patterns", required_argument, NULL, 'p'},
+                                          {"messages", required_argument, NULL, 'm'},
+                                          {"seconds", required_argument, NULL, 's'},
+                                          {"batch", required_argument, NULL, 'b'},
+                                          {"copy", required_argument, NULL, 'c'},
+                                          {"threads", required_argument, NULL, 't'},
+                                          {"model", required_argument, NULL, 'M'},
+                                          {NULL, 0, NULL, 0}};
     struct kit kit = {.seconds = 0.2,
                       .batch_bytes = 2u << 20,
                       .copy_bytes = 64u << 20,
                       .threads = 4,
                       .out = stdout};
-    const char *device = "cuda", *patterns = NULL, *messages = NULL;
+    const char *device = "cuda", *patterns = NULL, *messages = NULL, *model = NULL;
     int option, code = 0;
 
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
@@ -244,6 +259,8 @@ int main(int argc, char **argv)
             patterns = optarg;
         else if (option == 'm')
             messages = optarg;
+        else if (option == 'M')
+            model = optarg;
         else if (option == 's')
             kit.seconds = strtod(optarg, NULL);
         else if (option == 'b')
@@ -264,6 +281,8 @@ int main(int argc, char **argv)
         code = 2;
     if (!code && patterns)
         code = read_patterns(&kit, patterns);
+    if (!code && model)
+        code = read_model(&kit, model);
     if (!code)
         code = open_device(&kit, device);
     if (!code) {
@@ -277,6 +296,7 @@ int main(int argc, char **argv)
     }
     close_device(&kit);
     mr_regex_set_free(&kit.set);
+    mr_spam_model_free(kit.model);
     messages_free(&kit.messages);
     return code;
 }

@@ -20,7 +20,8 @@ struct kit {
     size_t copy_bytes; /* the largest copy */
     uint32_t threads;
     struct messages messages;
-    struct mr_regex_set set; /* n is 0 when there are no patterns */
+    struct mr_regex_set set;     /* n is 0 when there are no patterns */
+    struct mr_spam_model *model; /* NULL when there is none */
     FILE *out;
 };
 
@@ -44,6 +45,7 @@ double kit_quantile(double *values, size_t n, double q); /* sorts them */
 int part_micro(struct kit *kit);   /* copies, zero-copy, gather, launches */
 int part_stages(struct kit *kit);  /* each kernel stage on one batch */
 int part_flow(struct kit *kit);    /* batches in flight, with and without graphs; with callers */
+int part_score(struct kit *kit);   /* mails scored, beside the host */
 int part_latency(struct kit *kit); /* of messages at half of what it can do */
 
 #endif

@@ -204,8 +204,11 @@ int part_stages(struct kit *kit)
 {
     const struct mr_factor_filter filter = {"marked", marked_filter};
     const struct mr_regex_kernels kernels = {"marked", marked_begin, marked_verify, marked_always};
-    struct mr_device_backend parts = {
-        .device = kit->parts.device, .filter = &filter, .kernels = &kernels, .no_graphs = true};
+    struct mr_device_backend parts = {.device = kit->parts.device,
+                                      .filter = &filter,
+                                      .kernels = &kernels,
+                                      .bayes = kit->parts.bayes,
+                                      .no_graphs = true};
     struct mr_backend_config config = {.work = {.set = &kit->set},
                                        .bytes_max = kit->batch_bytes,
                                        .messages_max = 8192,

@@ -9,12 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <yajl/yajl_gen.h>
+
 #define SIDES 3
 
 static const char help_text[] =
     "usage: millrace compare [--with LIST] [--rounds R] [--json FILE] RUN-OPTION...\n"
     "\n"
-    "Is a GPU worth it for your program, patterns and traffic? Runs `millrace run RUN-OPTION...`\n"
+    "Is a GPU worth it for your program, patterns, models and traffic? Runs `millrace run "
+    "RUN-OPTION...`\n"
     "R times with --device cpu (Hyperscan) and with --device gpu in turn, checks that all runs "
     "write\n"
     "the same events, and prints throughput, latency, CPU cores, GPU use, the share of copies, and "
@@ -35,7 +38,8 @@ static const char help_text[] =
 
 /* One run, as its process tells; all of them doubles. */
 struct measure {
-    double seconds, cpu_seconds, bytes, packets, messages, p50, p90, p99;
+    double seconds, cpu_seconds, bytes, packets, p50, p90, p99;
+    double searched, scored, classified; /* messages, by who asks about them */
     double device_messages, copy_ns, kernel_ns;
     double no_slot, too_long, down, failed, late, overflow;
 };
@@ -53,7 +57,9 @@ static const struct mr_rerun_figure figures[] = {
     FIGURE("run_cpu_seconds", cpu_seconds),
     FIGURE("bytes_received_total", bytes),
     FIGURE("packets_received_total", packets),
-    LABELLED("function_total", messages, "function=\"f_match\"", "counter=\"messages\""),
+    LABELLED("function_total", searched, "function=\"f_match\"", "counter=\"messages\""),
+    LABELLED("function_total", scored, "function=\"f_spamScore\"", "counter=\"mails\""),
+    LABELLED("function_total", classified, "function=\"f_classify\"", "counter=\"mails\""),
     LABELLED("packet_latency_seconds", p50, "quantile=\"0.5\"", NULL),
     LABELLED("packet_latency_seconds", p90, "quantile=\"0.9\"", NULL),
     LABELLED("packet_latency_seconds", p99, "quantile=\"0.99\"", NULL),
@@ -197,19 +203,23 @@ static double over(double part, double all)
 
 static struct mr_compare_side side_of(const char *device, const struct measure *m)
 {
-    double busy = m->copy_ns + m->kernel_ns;
+    double busy = m->copy_ns + m->kernel_ns, messages = m->searched;
+
+    /* several may ask about one message, which goes to the device once */
+    messages = m->scored > messages ? m->scored : messages;
+    messages = m->classified > messages ? m->classified : messages;
     return (struct mr_compare_side){
         .device = device,
         .seconds = m->seconds,
         .gbit = over(m->bytes * 8e-9, m->seconds),
-        .messages = over(m->messages, m->seconds),
+        .messages = over(messages, m->seconds),
         .packets = over(m->packets, m->seconds),
         .p50_us = m->p50 * 1e6,
         .p90_us = m->p90 * 1e6,
         .p99_us = m->p99 * 1e6,
         .cores = over(m->cpu_seconds, m->seconds),
         .device_messages = m->device_messages,
-        .device_share = over(m->device_messages, m->messages),
+        .device_share = over(m->device_messages, messages),
         .kernels_share = over(m->kernel_ns * 1e-9, m->seconds),
         .copy_share = over(m->copy_ns, busy),
         .left = m->no_slot + m->too_long + m->down + m->failed + m->late + m->overflow,
@@ -269,41 +279,75 @@ static void print_table(const void *context, FILE *to)
             job->rounds, (unsigned long long)job->hash, job->verdict);
 }
 
-static void print_string(FILE *to, const char *text)
+static void put(yajl_gen g, const char *text)
 {
-    putc('"', to);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            putc('\\', to);
-        putc((unsigned char)*text < ' ' ? ' ' : *text, to);
+    yajl_gen_string(g, (const unsigned char *)text, strlen(text));
+}
+
+static void put_side(const struct job *job, const struct mr_compare_side *side, yajl_gen g)
+{
+    const struct {
+        const char *name;
+        double value;
+    } values[] = {
+        {"seconds", side->seconds},
+        {"gbit_per_s", side->gbit},
+        {"messages_per_s", side->messages},
+        {"packets_per_s", side->packets},
+        {"p50_us", side->p50_us},
+        {"p90_us", side->p90_us},
+        {"p99_us", side->p99_us},
+        {"cores", side->cores},
+        {"device_messages", side->device_messages},
+        {"device_share", side->device_share},
+        {"kernels_share", side->kernels_share},
+        {"copy_share", side->copy_share},
+        {"left_to_cpu", side->left},
+        {"speedup", over(side->gbit, job->sides[0].gbit)},
+    };
+
+    yajl_gen_map_open(g);
+    put(g, "device");
+    put(g, side->device);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        put(g, values[i].name);
+        yajl_gen_double(g, values[i].value);
     }
-    putc('"', to);
+    yajl_gen_map_close(g);
 }
 
 static void print_json(const void *context, FILE *to)
 {
     const struct job *job = context;
+    yajl_gen g = yajl_gen_alloc(NULL);
+    const unsigned char *text;
+    char hash[24];
+    size_t len;
 
-    fprintf(to, "{\n  \"gpu\": %s,\n  \"missing\": ", job->gpu ? "true" : "false");
-    print_string(to, job->gpu ? "" : job->missing.text);
-    fprintf(to, ",\n  \"rounds\": %u,\n  \"hash\": \"%016llx\",\n  \"sides\": [", job->rounds,
-            (unsigned long long)job->hash);
-    for (uint32_t s = 0; s < job->n_sides; s++) {
-        const struct mr_compare_side *side = &job->sides[s];
-        fprintf(to,
-                "%s\n    {\"device\": \"%s\", \"seconds\": %.6f, \"gbit_per_s\": %.4f, "
-                "\"messages_per_s\": %.1f, \"packets_per_s\": %.1f, \"p50_us\": %.1f, \"p90_us\": "
-                "%.1f, \"p99_us\": %.1f, \"cores\": %.3f, \"device_messages\": %.0f, "
-                "\"device_share\": %.4f, \"kernels_share\": %.4f, \"copy_share\": %.4f, "
-                "\"left_to_cpu\": %.0f, \"speedup\": %.4f}",
-                s ? "," : "", side->device, side->seconds, side->gbit, side->messages,
-                side->packets, side->p50_us, side->p90_us, side->p99_us, side->cores,
-                side->device_messages, side->device_share, side->kernels_share, side->copy_share,
-                side->left, over(side->gbit, job->sides[0].gbit));
-    }
-    fprintf(to, "\n  ],\n  \"verdict\": ");
-    print_string(to, job->verdict);
-    fprintf(to, "\n}\n");
+    if (!g)
+        return;
+    yajl_gen_config(g, yajl_gen_beautify, 1);
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)job->hash);
+    yajl_gen_map_open(g);
+    put(g, "gpu");
+    yajl_gen_bool(g, job->gpu);
+    put(g, "missing");
+    put(g, job->gpu ? "" : job->missing.text);
+    put(g, "rounds");
+    yajl_gen_integer(g, job->rounds);
+    put(g, "hash");
+    put(g, hash);
+    put(g, "sides");
+    yajl_gen_array_open(g);
+    for (uint32_t s = 0; s < job->n_sides; s++)
+        put_side(job, &job->sides[s], g);
+    yajl_gen_array_close(g);
+    put(g, "verdict");
+    put(g, job->verdict);
+    yajl_gen_map_close(g);
+    yajl_gen_get_buf(g, &text, &len);
+    fwrite(text, 1, len, to);
+    yajl_gen_free(g);
 }
 
 int mr_cli_compare(int argc, char **argv)

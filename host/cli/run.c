@@ -140,8 +140,9 @@ static const struct argp_option options[] = {
     {"cache", OPT_CACHE, "DIR|none", 0,
      "where patterns compiled for the device are kept (default ~/.cache/millrace)", 4},
     {"inject", OPT_INJECT, "device:KIND[:every N]", 0,
-     "let the device fail on purpose: open, launch, late, lost, wrong or stuck; nothing is lost by "
-     "it. May be repeated",
+     "let the device fail on purpose: open, load, launch, late, lost, wrong or stuck; nothing is "
+     "lost "
+     "by it. May be repeated",
      4},
     {"check-every", OPT_CHECK_EVERY, "N", OPTION_HIDDEN, 0, 0},
     {"late", OPT_LATE, "MS", OPTION_HIDDEN, 0, 0},

@@ -49,9 +49,10 @@ void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compa
     double ratio = cpu->gbit > 0 ? other->gbit / cpu->gbit : 0;
 
     if (other->device_messages <= 0)
-        snprintf(text, size,
-                 "stay on the CPU: nothing of this program was searched elsewhere (it has no "
-                 "f_match in a parallel component, or no pattern that is for a device)");
+        snprintf(
+            text, size,
+            "stay on the CPU: nothing of this program was searched elsewhere (it has no "
+            "f_match or f_spamScore in a parallel component, or nothing that is for a device)");
     else if (strcmp(other->device, "gpu") != 0)
         without_gpu(other, ratio, text, size);
     else if (ratio >= WORTH_IT)
