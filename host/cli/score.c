@@ -1,4 +1,5 @@
 /* millrace score: judges mails on disk. millrace model show: a model's card. */
+#include "base/plain.h"
 #include "cli/cli.h"
 #include "models/spam_mails.h"
 #include "models/spam_model.h"
@@ -53,7 +54,9 @@ static enum mr_status each(void *user, const char *name, const uint8_t *mail, si
         mr_spam_sums(s->model, s->scratch, s->text, n, &sums);
     }
     double score = mr_spam_score(mr_spam_z(s->model, &sums));
-    if (printf("%.17g %s %s\n", score, score >= s->model->threshold ? "spam" : "ham", name) < 0)
+    printf("%.17g %s ", score, score >= s->model->threshold ? "spam" : "ham");
+    mr_print_plain(stdout, name, strlen(name));
+    if (putchar('\n') < 0)
         return mr_fail(error, MR_ERR_OUTPUT, "standard output cannot be written");
     return MR_OK;
 }

@@ -3,6 +3,7 @@
 #include "engine/report.h"
 #include "engine/sites.h"
 
+#include "base/plain.h"
 #include "capture/dpdk.h"
 
 uint64_t mr_engine_packets(const struct mr_engine *engine)
@@ -58,11 +59,13 @@ static void print_functions(const struct mr_engine *engine, FILE *to)
                     any = true;
                 }
                 const union mr_value *name = mr_call_name(op);
-                if (any && name)
-                    fprintf(to, "   (%s \"%.*s\" in %s)\n", op->function->name, (int)name->b.len,
-                            (const char *)name->b.ptr, plan->stages[s].name);
-                else if (any)
+                if (any && name) {
+                    fprintf(to, "   (%s \"", op->function->name);
+                    mr_print_plain(to, name->b.ptr, name->b.len);
+                    fprintf(to, "\" in %s)\n", plan->stages[s].name);
+                } else if (any) {
                     fprintf(to, "   (%s in %s)\n", op->function->name, plan->stages[s].name);
+                }
             }
         }
 }

@@ -2,6 +2,7 @@
 #include "models/spam_model.h"
 
 #include "base/hash.h"
+#include "base/plain.h"
 #include "models/spam_text.h"
 
 #include <errno.h>
@@ -212,8 +213,9 @@ void mr_spam_model_show(const struct mr_spam_model *m, const char *path, FILE *o
     const struct mr_spam_figures *f = &m->figures;
 
     fprintf(out, "model          %s\n", path);
-    fprintf(out, "made           %s, format %u, %llu bytes, checksum ", m->created, m->version,
-            (unsigned long long)m->bytes);
+    fprintf(out, "made           "); /* who made the file wrote this, and the note */
+    mr_print_plain(out, m->created, strlen(m->created));
+    fprintf(out, ", format %u, %llu bytes, checksum ", m->version, (unsigned long long)m->bytes);
     for (size_t i = 0; i < sizeof m->checksum; i++)
         fprintf(out, "%02x", m->checksum[i]);
     fprintf(out, "\nrule           logistic over tokens%s; score = 1 / (1 + exp(-z))\n",
@@ -233,6 +235,9 @@ void mr_spam_model_show(const struct mr_spam_model *m, const char *path, FILE *o
                 f->folds, f->ham_called_spam, f->n_ham, 100.0 * f->ham_called_spam / f->n_ham,
                 f->spam_missed, f->n_spam, 100.0 * f->spam_missed / f->n_spam,
                 100 * f->one_less_auc);
-    if (m->note[0])
-        fprintf(out, "note           %s\n", m->note);
+    if (m->note[0]) {
+        fprintf(out, "note           ");
+        mr_print_plain(out, m->note, strlen(m->note));
+        fputc('\n', out);
+    }
 }
