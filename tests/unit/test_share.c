@@ -1,0 +1,137 @@
+/* What functions keep with shared bytes, under all interleavings: whoever asks gets one and the
+ * same thing, which is whole. */
+// layers: explored
+#include "runtime/exec.h"
+#include "virtual/explore.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define THREADS 3
+
+static const char key, other_key;
+static const char mail[] = "a mail";
+
+struct made {
+    uint32_t by, whole;
+};
+
+/* Thread 0 shares, works and goes on; the others are workers that come to the mail later. */
+struct share_case {
+    struct mr_token *token;
+    struct mr_exec exec[THREADS];
+    struct mr_call call[THREADS];
+    struct mr_buffer chunk[THREADS];
+    uint8_t memory[THREADS][4096];
+    struct made made[THREADS];
+    const struct made *got[THREADS], *other[THREADS];
+};
+
+static void set_up(void *user)
+{
+    struct share_case *c = user;
+    struct mr_token *token = c->token;
+
+    memset(token, 0, sizeof *token);
+    memset(c, 0, sizeof *c);
+    c->token = token;
+    for (uint32_t i = 0; i < THREADS; i++) {
+        c->chunk[i] = (struct mr_buffer){.data = c->memory[i], .capacity = sizeof c->memory[i]};
+        c->exec[i].token = token;
+        c->exec[i].sharers = THREADS;
+        c->exec[i].chunk = &c->chunk[i];
+        c->call[i].runtime = &c->exec[i];
+    }
+    mr_share(&c->call[0], mr_value_bytes(mail, sizeof mail));
+}
+
+static const struct made *ask(struct share_case *c, uint32_t i, const void *under)
+{
+    union mr_value value = mr_value_bytes(mail, sizeof mail);
+    const struct made *there = mr_shared(&c->call[i], value, under);
+
+    if (there)
+        return there;
+    c->made[i].by = i;
+    c->made[i].whole = 1;
+    return mr_share_made(&c->call[i], value, under, &c->made[i]);
+}
+
+static void thread(void *user, uint32_t index)
+{
+    struct share_case *c = user;
+
+    if (index == 1) /* one more mail, which may lie in the same bucket */
+        mr_share(&c->call[1], mr_value_bytes(mail + 1, 2));
+    c->got[index] = ask(c, index, &key);
+    if (!c->got[index]->whole)
+        mr_explore_bug("what was kept is not whole");
+    c->other[index] = mr_shared(&c->call[index], mr_value_bytes(mail, sizeof mail), &other_key);
+}
+
+static bool check(void *user)
+{
+    struct share_case *c = user;
+
+    for (uint32_t i = 0; i < THREADS; i++)
+        if (c->got[i] != c->got[0] || c->other[i])
+            return false;
+    return mr_is_shared(&c->call[0], mr_value_bytes(mail + 1, 2)) &&
+           !mr_is_shared(&c->call[0], mr_value_bytes(mail + 1, 3)) &&
+           mr_shared(&c->call[0], mr_value_bytes(mail, sizeof mail), &key) == c->got[0];
+}
+
+static struct mr_explore search_of(struct share_case *c)
+{
+    return (struct mr_explore){.set_up = set_up,
+                               .thread = thread,
+                               .check = check,
+                               .user = c,
+                               .n_threads = THREADS,
+                               .bound = 3};
+}
+
+static void all_get_the_same(void **state)
+{
+    (void)state;
+    for (int buffers = 0; buffers < 2; buffers++) {
+        struct share_case c = {.token = calloc(1, sizeof *c.token)};
+        struct mr_explore search = search_of(&c);
+        search.store_buffers = buffers;
+        if (!mr_explore(&search))
+            fail_msg("%s after %llu runs; schedule %s", search.bug, (unsigned long long)search.runs,
+                     search.schedule);
+        assert_true(search.complete);
+        print_message("%llu runs\n", (unsigned long long)search.runs);
+        free(c.token);
+    }
+}
+
+/* When the token closes nothing is shared any more. */
+static void it_goes_with_the_token(void **state)
+{
+    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    (void)state;
+
+    set_up(&c);
+    assert_true(mr_is_shared(&c.call[0], mr_value_bytes(mail, sizeof mail)));
+    mr_token_forget_shared(c.token);
+    assert_false(mr_is_shared(&c.call[0], mr_value_bytes(mail, sizeof mail)));
+    assert_ptr_equal(ask(&c, 1, &key), &c.made[1]); /* one's own: nothing is kept */
+    assert_null(mr_shared(&c.call[0], mr_value_bytes(mail, sizeof mail), &key));
+    free(c.token);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_get_the_same),
+        cmocka_unit_test(it_goes_with_the_token),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
