@@ -16,19 +16,30 @@ struct mr_stage_metrics {
     struct mr_histogram batch;                     /* processing of all its tuples */
 };
 
-/* Writer only: a batch of `tuples`, which waited and was processed. */
-static inline void mr_stage_add(struct mr_stage_metrics *m, enum mr_lane_class class,
-                                uint64_t tuples, uint64_t queued, uint64_t processed)
+/* What a batch was measured at. */
+struct mr_stage_times {
+    enum mr_lane_class class;
+    uint64_t queued, tuple, batch;
+};
+
+/* Writer only: a batch of `tuples` was processed. */
+static inline void mr_stage_count(struct mr_stage_metrics *m, uint64_t tuples)
 {
     uint64_t v = atomic_load_explicit(&m->batches, memory_order_relaxed);
     atomic_store_explicit(&m->batches, v + 1, memory_order_relaxed);
     v = atomic_load_explicit(&m->tuples, memory_order_relaxed);
     atomic_store_explicit(&m->tuples, v + tuples, memory_order_relaxed);
-    mr_histogram_add(&m->batch, processed, 1);
+}
+
+/* Writer only: so many batches and tuples have taken these times. */
+static inline void mr_stage_time(struct mr_stage_metrics *m, const struct mr_stage_times *times,
+                                 uint64_t batches, uint64_t tuples)
+{
+    mr_histogram_add(&m->batch, times->batch, batches);
     if (!tuples)
         return;
-    mr_histogram_add(&m->queued[class], queued, tuples);
-    mr_histogram_add(&m->tuple, tuples == 1 ? processed : processed / tuples, tuples);
+    mr_histogram_add(&m->queued[times->class], times->queued, tuples);
+    mr_histogram_add(&m->tuple, times->tuple, tuples);
 }
 
 /* sum += m, for readers. */

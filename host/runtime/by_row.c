@@ -278,7 +278,7 @@ static void run_row(struct run *run, struct mr_tuples *row)
         struct mr_tuples *derived =
             rule->running ? mr_view_tell(run->exec, rule, row, &compute) : NULL;
         if (compute)
-            derived = mr_exec_rule(run->exec, rule, row);
+            derived = mr_exec_rule(run->exec, rule, row, false);
         if (derived)
             derived_rows(run, rule, derived);
         else if (rule->refreshes && !row->synthetic && mr_exec_refused(run->exec) == refused)

@@ -250,6 +250,26 @@ struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t has
     return NULL;
 }
 
+struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint64_t hash,
+                                           uint64_t number)
+{
+    uint64_t tag = mr_tag_of(table, hash), entry, key;
+    const struct mr_context_tags *tags = mr_tags_for(table, tag);
+
+    if (!tags->entries)
+        return NULL;
+    for (uint64_t i = mr_tag_place(tags, tag); (entry = tags->entries[i]);
+         i = (i + 1) & tags->mask) {
+        if (!mr_tag_same(entry, tag))
+            continue;
+        struct mr_context *c = mr_context_at(table, (uint32_t)entry - 1);
+        memcpy(&key, &c->key, sizeof key);
+        if (c->key.hash == hash && key == number)
+            return c;
+    }
+    return NULL;
+}
+
 static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)
 {
     return ((const struct mr_flow_key *)keys[row].b.ptr)->hash;

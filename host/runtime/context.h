@@ -161,6 +161,10 @@ struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
 struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
                                     uint32_t len);
 
+/* The same where the key is a number, 8 bytes, and all keys of the table are. */
+struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint64_t hash,
+                                           uint64_t number);
+
 /* Asks the memory for what rows behind `row` will need, whose keys are flows (keys[row].b.ptr):
  * first their places in the table, then the contexts. To be called for every MR_LOOK_STEPth row in
  * turn, from 0 - MR_LOOK_AHEAD on. */

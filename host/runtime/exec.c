@@ -32,6 +32,42 @@ static enum mr_status find_closers(struct mr_exec *exec)
     return exec->closers ? MR_OK : MR_ERR_MEMORY;
 }
 
+static void prepare_call(struct mr_exec *exec, const struct mr_op *op)
+{
+    struct mr_exec_call *c = &exec->calls[op->binding];
+
+    c->call = (struct mr_call){
+        .function = op->function,
+        .args = c->columns,
+        .types = c->types,
+        .n_args = op->n_args,
+        .context_offset = op->context_offset,
+        .runtime = exec,
+    };
+    for (uint32_t a = 0; a < op->n_args; a++) {
+        c->types[a] = op->args[a].type;
+        c->bound[a] = op->args[a].reg == MR_NO_REGISTER && op->function->n_constant &&
+                      a + op->function->n_constant >= op->function->n_args;
+    }
+}
+
+static enum mr_status prepare_calls(struct mr_exec *exec)
+{
+    const struct mr_plan *plan = exec->plan;
+
+    exec->calls = calloc(plan->n_bindings + 1, sizeof *exec->calls);
+    if (!exec->calls)
+        return MR_ERR_MEMORY;
+    for (uint32_t s = 0; s < plan->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++) {
+            const struct mr_plan_rule *rule = &plan->stages[s].rules[r];
+            for (uint32_t o = 0; o < rule->n_ops; o++)
+                if (rule->ops[o].kind == MR_OP_CALL)
+                    prepare_call(exec, &rule->ops[o]);
+        }
+    return MR_OK;
+}
+
 enum mr_status mr_exec_open(struct mr_exec *exec)
 {
     exec->stage_lists = calloc(exec->plan->n_predicates + 1, sizeof *exec->stage_lists);
@@ -41,7 +77,8 @@ enum mr_status mr_exec_open(struct mr_exec *exec)
     for (uint32_t s = 0; s < exec->plan->n_stages && !exec->dedup; s++)
         if (exec->plan->stages[s].recursive && !(exec->dedup = mr_dedup_new()))
             return MR_ERR_MEMORY;
-    return find_closers(exec);
+    enum mr_status status = prepare_calls(exec);
+    return status ? status : find_closers(exec);
 }
 
 void mr_exec_close(struct mr_exec *exec)
@@ -52,6 +89,8 @@ void mr_exec_close(struct mr_exec *exec)
     exec->closers = NULL;
     mr_dedup_free(exec->dedup);
     exec->dedup = NULL;
+    free(exec->calls);
+    exec->calls = NULL;
     free(exec->stage_lists);
     free(exec->yields.values);
     free(exec->yields.rows);
@@ -85,7 +124,13 @@ void *mr_exec_alloc_chunk(struct mr_exec *exec, size_t bytes)
     bytes = (bytes + 15) & ~(size_t)15;
     if (!chunk || chunk->capacity - chunk->len < bytes) {
         size_t wanted = bytes > MR_CHUNK_BYTES ? bytes : MR_CHUNK_BYTES;
-        struct mr_buffer *fresh = mr_buffers_get_for_token(exec->buffers, wanted);
+        struct mr_buffer *fresh = exec->spare;
+        if (fresh && wanted == MR_CHUNK_BYTES) {
+            fresh->len = 0;
+            exec->spare = NULL;
+        } else {
+            fresh = mr_buffers_get_for_token(exec->buffers, wanted);
+        }
         if (!fresh) {
             mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
             return NULL;
@@ -137,6 +182,19 @@ static bool is_simple(const struct mr_plan_stage *stage, const struct mr_tuples 
            rule->head != rule->trigger && !passes(stage, rule->trigger);
 }
 
+static struct mr_tuples *run_simple(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                                    struct mr_tuples *in)
+{
+    struct mr_tuples *result = mr_exec_rule(exec, rule, in, true);
+
+    if (!result)
+        return NULL;
+    if (exec->plan->predicates[result->predicate].watched)
+        mr_exec_watch(exec, result, MR_WATCH_ADD, "event");
+    result->next = NULL;
+    return result;
+}
+
 /* One pass over the rules, who derives before who is triggered. Consumes `in`. */
 static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_stage *stage,
                                    struct mr_tuples *in)
@@ -144,14 +202,8 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
     struct mr_tuples **lists = exec->stage_lists;
     struct mr_tuples *result = NULL;
 
-    if (is_simple(stage, in)) {
-        result = mr_exec_rule(exec, stage->rules, in);
-        if (result) {
-            mr_exec_watch(exec, result, MR_WATCH_ADD, "event");
-            result->next = NULL;
-        }
-        return result;
-    }
+    if (is_simple(stage, in))
+        return run_simple(exec, stage->rules, in);
     in = mr_tuples_merge(exec, in); /* one batch for each predicate from here on */
     while (in) {
         struct mr_tuples *next = in->next;
@@ -165,7 +217,7 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
         lists[rule->trigger] = mr_tuples_merge(exec, lists[rule->trigger]);
         if (!lists[rule->trigger])
             continue;
-        struct mr_tuples *derived = mr_exec_rule(exec, rule, lists[rule->trigger]);
+        struct mr_tuples *derived = mr_exec_rule(exec, rule, lists[rule->trigger], false);
         if (derived) {
             mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
             append(&lists[rule->head], derived);
@@ -201,7 +253,7 @@ static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan
             const struct mr_plan_rule *rule = &stage->rules[r];
             if (rule->trigger != batch->predicate)
                 continue;
-            struct mr_tuples *derived = mr_exec_rule(exec, rule, batch);
+            struct mr_tuples *derived = mr_exec_rule(exec, rule, batch, false);
             if (derived)
                 derived = mr_dedup_fresh(exec, exec->dedup, derived);
             if (!derived)
@@ -345,6 +397,11 @@ static struct mr_tuples *run_stages(struct mr_exec *exec, uint32_t first, uint32
 {
     for (uint32_t s = first; in && s < end; s++) {
         const struct mr_plan_stage *stage = &exec->plan->stages[s];
+        if (is_simple(stage, in) && !stage->by_row && !stage->recursive) {
+            exec->stage = s;
+            in = run_simple(exec, stage->rules, in);
+            continue;
+        }
         uint32_t n = n_triggering(stage, in);
         if (!n)
             continue; /* all tuples pass through */

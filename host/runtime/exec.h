@@ -50,6 +50,14 @@ struct mr_asked_batch;
 
 #define MR_COLD_CONTEXTS 32
 
+/* A call as far as it is the same for every batch; one at a time is under way. */
+struct mr_exec_call {
+    struct mr_call call;
+    const union mr_value *columns[8];
+    enum mr_type types[8];
+    bool bound[8]; /* constants that bind() has seen: without a column */
+};
+
 struct mr_exec {
     const struct mr_plan *plan;
     struct mr_runtime *runtime;
@@ -77,6 +85,7 @@ struct mr_exec {
 
     /* memory of the token */
     struct mr_buffer *chunk;
+    struct mr_buffer *spare; /* one that a token has given back: the next one's; or NULL */
 
     /* scratch, reused */
     struct mr_yields yields;
@@ -86,6 +95,7 @@ struct mr_exec {
     const union mr_value *call_first; /* its first argument */
     struct mr_tuples **stage_lists;   /* [n_predicates] */
     struct mr_dedup *dedup;           /* NULL unless a stage is recursive */
+    struct mr_exec_call *calls;       /* [bindings of the plan] */
     struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */
     uint32_t n_cold;            /* contexts of the batch that were not used of late; not all */
     struct mr_context *cold[MR_COLD_CONTEXTS];
@@ -140,6 +150,10 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
 
 /* Where a key belongs: lane, partition and place in them (context.h). */
 uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union mr_value key);
+
+/* Gives every row of a batch its context. Rows of a predicate without key pass through: attach.c.
+ */
+void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t);
 
 /* A task for a lane: gives every row its context (making them), runs the group, closes the contexts
  * that ended. All rows are of one epoch (context.h). */
@@ -222,9 +236,10 @@ void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uin
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
                                       uint64_t sub);
 
-/* One rule over one batch: the batch of its head, or NULL when no row is left. */
+/* One rule over one batch: the batch of its head, or NULL when no row is left. `last`: nobody looks
+ * at the batch any more. */
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
-                               const struct mr_tuples *in);
+                               const struct mr_tuples *in, bool last);
 
 /* Equality of two values as tests see it. */
 uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value value);

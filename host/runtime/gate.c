@@ -129,10 +129,14 @@ void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
 
     if (runtime->config.hooks.release)
         runtime->config.hooks.release(runtime->config.hooks.user, token);
-    struct mr_buffer *buffer = atomic_exchange_explicit(&token->kept, NULL, memory_order_acquire);
+    struct mr_buffer *buffer = atomic_load_explicit(&token->kept, memory_order_acquire);
+    atomic_store_explicit(&token->kept, NULL, memory_order_relaxed); /* nobody works for it */
     while (buffer) {
         struct mr_buffer *next = buffer->next;
-        mr_buffers_put(runtime->config.buffers, buffer);
+        if (!worker->exec.spare && buffer->capacity == MR_CHUNK_BYTES)
+            worker->exec.spare = buffer;
+        else
+            mr_buffers_put(runtime->config.buffers, buffer);
         buffer = next;
     }
     atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
@@ -140,21 +144,29 @@ void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
     mr_runtime_token_put(runtime, token);
 }
 
-static void retire(struct mr_worker *worker, struct mr_token *token)
+static void count_latency(struct mr_worker *worker, const struct mr_token *token)
+{
+    uint64_t packets = token->burst.n + worker->unmeasured_packets;
+
+    worker->unmeasured_packets = worker->measured ? 0 : packets;
+    if (packets && worker->measured)
+        mr_histogram_add(&worker->latency,
+                         mr_ticks_now(&worker->runtime->ticks) - token->arrived_ticks, packets);
+}
+
+void mr_gate_retire(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
     bool last = token->last;
-    uint64_t packets = token->burst.n;
 
     runtime->config.hooks.retire(runtime->config.hooks.user, &worker->metrics, token,
                                  mr_token_sorted_records(token));
-    if (packets)
-        mr_histogram_add(&worker->latency, mr_ticks_now(&runtime->ticks) - token->arrived_ticks,
-                         packets);
+    count_latency(worker, token);
     mr_worker_give_back(worker, token);
     if (last) /* who falls asleep looks at it once more: any_work() */
         atomic_store_explicit(&runtime->finished, 1, memory_order_seq_cst);
-    mr_runtime_wake(runtime, last);
+    if (last || !mr_runtime_cheap(runtime))
+        mr_runtime_wake(runtime, last);
 }
 
 /* Lets a token pass into phase `into`, or out. */
@@ -163,7 +175,7 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
     struct mr_runtime *runtime = worker->runtime;
 
     if (into == runtime->n_phases) {
-        retire(worker, token);
+        mr_gate_retire(worker, token);
         return;
     }
     token->gate = into;

@@ -112,6 +112,12 @@ struct mr_gate {
     uint64_t mask;
 };
 
+/* Batches of a stage whose time was not taken: they count as what is measured next. */
+struct mr_unmeasured {
+    struct mr_stage_times last; /* measured before them */
+    uint64_t batches, tuples;
+};
+
 struct mr_worker {
     _Alignas(64) struct mr_deque deque;
     _Alignas(64) _Atomic(struct mr_task *) mail; /* lanes that others hand over, newest first */
@@ -122,12 +128,19 @@ struct mr_worker {
     struct mr_runtime *runtime;
     uint32_t index;
     uint64_t random;
-    bool oldest_first; /* the task pushed last has had its turn: what waits goes first */
-    uint64_t now;      /* ticks: when the last task ended, if the next one begins at once; else 0 */
-    struct mr_stage_metrics *stages; /* [groups of the plan] */
-    struct mr_histogram latency;     /* ticks: of packets, from intake until they leave */
-    uint32_t *lane_slots;            /* scratch of mr_phase_split: [most lanes of a phase] */
-    struct mr_asked_batch *answered; /* batches whose last answer this worker has just taken */
+    bool oldest_first;   /* the task pushed last has had its turn: what waits goes first */
+    uint64_t busy_ticks; /* in stages, while it took so many tokens in: mr_runtime.cheap */
+    uint32_t taken;
+    uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
+    struct mr_stage_metrics *stages;  /* [groups of the plan] */
+    struct mr_unmeasured *unmeasured; /* [the same] */
+    bool straight;                    /* the token just taken in goes the straight way */
+    bool measured;                    /* the token under way; always, but on the straight way */
+    uint32_t unmeasured_left;         /* tokens before the next one that is */
+    uint64_t unmeasured_packets;      /* that have left meanwhile */
+    struct mr_histogram latency;      /* ticks: of packets, from intake until they leave */
+    uint32_t *lane_slots;             /* scratch of mr_phase_split: [most lanes of a phase] */
+    struct mr_asked_batch *answered;  /* batches whose last answer this worker has just taken */
     pthread_t thread;
     enum mr_status status;
 };
@@ -142,9 +155,14 @@ struct mr_runtime {
     uint32_t *last_phases; /* [segments of the plan] behind it a tuple leaves its program */
     struct mr_gate *gates; /* [n_phases]: gates[p] leads into phase p + 1, the last one out */
     uint32_t most_lanes;
+    bool straight;                  /* mr_phase_straight() may be possible */
     struct mr_table_set *constants; /* tables that nobody changes; NULL: none */
 
     _Alignas(64) _Atomic uint32_t input_over, finished, stop; /* read all the time */
+
+    /* Tokens cost less than sharing them does: one at a time is under way, mostly with one worker;
+     * the others are not woken for it. */
+    _Alignas(64) _Atomic uint32_t cheap;
 
     _Alignas(64) _Atomic uint32_t intake_turn;
     uint64_t next_number;   /* in the intake turn, as the two below */
@@ -156,8 +174,7 @@ struct mr_runtime {
 
     _Alignas(64) pthread_mutex_t tokens_lock;
     struct mr_token **free_tokens; /* [workers]: a token goes back to who took it in */
-    uint32_t tokens_made, in_flight, max_in_flight;
-    _Atomic uint32_t in_flight_now;
+    _Atomic uint32_t tokens_made, in_flight_now, max_in_flight; /* written under the lock */
 
     _Alignas(64) _Atomic uint32_t sleepers;
     _Atomic uint32_t epoch; /* futex */
@@ -177,6 +194,18 @@ static inline bool mr_runtime_quiet(const struct mr_runtime *runtime)
 {
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     return hooks->ready && !hooks->ready(hooks->user);
+}
+
+/* A batch that took so long is worth the company of another worker: a lane that goes over takes
+ * some thousand cycles along. Ticks: a processor's counter, or nanoseconds. */
+static inline uint64_t mr_runtime_dear_ticks(const struct mr_runtime *runtime)
+{
+    return runtime->ticks.counter ? 6000 : 2000;
+}
+
+static inline bool mr_runtime_cheap(const struct mr_runtime *runtime)
+{
+    return atomic_load_explicit(&runtime->cheap, memory_order_relaxed);
 }
 
 static inline void mr_work_init(struct mr_work *work, struct mr_token *token,
@@ -211,6 +240,15 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
                        uint32_t group);
 /* A token fresh from intake runs through phase 0. */
 void mr_phase_start(struct mr_worker *worker, struct mr_token *token);
+/* The only worker has the only token there is, whose rows need no splitting: it takes it through
+ * all phases in one go. No gate, lane or deque is touched, since nobody waits there; what the
+ * stages see, and so what comes out, is the same. */
+bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token);
+void mr_phase_straight(struct mr_worker *worker, struct mr_token *token);
+/* A plan for which that can be so. */
+bool mr_phase_can_be_straight(const struct mr_runtime *runtime);
+/* Nothing is unmeasured any more. */
+void mr_phase_settle_measures(struct mr_worker *worker);
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane);
 void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch);
 
@@ -248,6 +286,8 @@ enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);
 void mr_gate_free(struct mr_gate *gate);
 /* All tasks of the token's phase are done: it goes to its next gate. */
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
+/* It leaves. In the turn of the last gate. */
+void mr_gate_retire(struct mr_worker *worker, struct mr_token *token);
 /* The token has left: gives back what it held, and then itself. */
 void mr_gate_release(struct mr_worker *worker, struct mr_token *token);
 /* The gate's task. */

@@ -2,6 +2,8 @@
 #include "runtime/internal.h"
 #include "runtime/table_set.h"
 
+#include <string.h>
+
 #define LANE_TURN      16   /* works of a lane in a row, where others wait in the same deque */
 #define TUPLES_AT_ONCE 1024 /* of a lane, before its worker looks for other work in any case */
 #define HOT_SHARE      8    /* a lane with so many times its share of all packets is hot, or half */
@@ -18,24 +20,53 @@ static void start_clock(struct mr_worker *worker)
 static void stop_clock(struct mr_worker *worker, uint32_t group, enum mr_lane_class class,
                        uint64_t tuples, uint64_t ready)
 {
-    uint64_t started = worker->now, now = mr_ticks_now(&worker->runtime->ticks);
-    uint64_t queued = started > ready ? started - ready : 0; /* another core's clock may be ahead */
+    struct mr_unmeasured *other = &worker->unmeasured[group];
 
-    mr_stage_add(&worker->stages[group], class, tuples, queued, now > started ? now - started : 0);
+    mr_stage_count(&worker->stages[group], tuples);
+    if (!worker->measured) {
+        other->batches++;
+        other->tuples += tuples;
+        return;
+    }
+    uint64_t started = worker->now, now = mr_ticks_now(&worker->runtime->ticks);
+    uint64_t took = now > started ? now - started : 0;
+    worker->busy_ticks += took;
+    if (took > 4 * mr_runtime_dear_ticks(worker->runtime) && mr_runtime_cheap(worker->runtime))
+        atomic_store_explicit(&worker->runtime->cheap, 0, memory_order_relaxed);
+    other->last = (struct mr_stage_times){
+        .class = class,
+        .queued = started > ready ? started - ready : 0, /* another core's clock may be ahead */
+        .tuple = tuples > 1 ? took / tuples : took,
+        .batch = took};
+    mr_stage_time(&worker->stages[group], &other->last, other->batches + 1, other->tuples + tuples);
+    other->batches = other->tuples = 0;
     worker->now = now;
 }
 
-void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
+void mr_phase_settle_measures(struct mr_worker *worker)
 {
-    struct mr_exec *exec = &worker->exec;
+    for (uint32_t g = 0; g < worker->runtime->config.plan->n_groups; g++) {
+        struct mr_unmeasured *other = &worker->unmeasured[g];
+        if (other->batches)
+            mr_stage_time(&worker->stages[g], &other->last, other->batches, other->tuples);
+        other->batches = other->tuples = 0;
+    }
+}
 
-    mr_exec_enter(exec, token);
+static void begin_task(struct mr_exec *exec)
+{
     exec->outputs = exec->last_output = NULL;
     exec->first_record = exec->last_record = NULL;
     exec->n_records = 0;
     exec->answers = NULL;
     exec->cause = MR_CAUSE_DATA;
     exec->now_ns = 0;
+}
+
+void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
+{
+    mr_exec_enter(&worker->exec, token);
+    begin_task(&worker->exec);
 }
 
 /* Hands tuples to whoever is idle; false: nobody is, or there is no room. */
@@ -46,6 +77,7 @@ static bool hand_over(struct mr_worker *worker, struct mr_token *token, uint32_t
     int64_t queued;
 
     if (!atomic_load_explicit(&runtime->sleepers, memory_order_relaxed) ||
+        mr_runtime_cheap(runtime) ||
         (queued = mr_deque_size_any(&worker->deque)) >= MR_QUEUED_BATCHES ||
         (!queued && mr_runtime_quiet(runtime)))
         return false;
@@ -133,8 +165,9 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
 static struct mr_tuples *input_tuples(struct mr_exec *exec, struct mr_token *token)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[exec->plan->input];
+    struct mr_packet *packets = token->burst.packets;
     uint32_t n = token->burst.n;
-    struct mr_tuples *t = mr_tuples_new(exec, exec->plan->input, n, false);
+    struct mr_tuples *t = mr_tuples_new(exec, exec->plan->input, n, 0);
 
     if (!t)
         return NULL;
@@ -143,27 +176,22 @@ static struct mr_tuples *input_tuples(struct mr_exec *exec, struct mr_token *tok
         union mr_value *column = t->columns[c];
         if (!column)
             continue;
-        for (uint32_t row = 0; row < n; row++) {
-            struct mr_packet *packet = &token->burst.packets[row];
-            switch (c) {
-            case 1:
-                column[row] = mr_value_bytes(packet, sizeof *packet);
-                break;
-            case 2:
-                column[row] = mr_value_bytes(&packet->src, sizeof packet->src);
-                break;
-            case 3:
-                column[row] = mr_value_bytes(&packet->dst, sizeof packet->dst);
-                break;
-            default:
+        if (c == 1)
+            for (uint32_t row = 0; row < n; row++)
+                column[row] = mr_value_bytes(&packets[row], sizeof *packets);
+        else if (c == 2)
+            for (uint32_t row = 0; row < n; row++)
+                column[row] = mr_value_bytes(&packets[row].src, sizeof packets->src);
+        else if (c == 3)
+            for (uint32_t row = 0; row < n; row++)
+                column[row] = mr_value_bytes(&packets[row].dst, sizeof packets->dst);
+        else
+            for (uint32_t row = 0; row < n; row++)
                 column[row] = mr_value_int(0);
-            }
-        }
     }
-    for (uint32_t row = 0; row < n; row++) {
-        t->origins[row] = &token->burst.packets[row];
-        t->flows[row] = NULL;
-    }
+    for (uint32_t row = 0; row < n; row++)
+        t->origins[row] = &packets[row];
+    memset(t->flows, 0, n * sizeof *t->flows);
     return t;
 }
 
@@ -348,4 +376,103 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
             return;
         }
     }
+}
+
+/* ---- the straight way ---- */
+
+bool mr_phase_can_be_straight(const struct mr_runtime *runtime)
+{
+    if (runtime->config.workers > 1 || runtime->config.hooks.device.wanted ||
+        runtime->config.plan->n_segments > 1)
+        return false;
+    for (uint32_t p = 1; p < runtime->n_phases; p++)
+        if (runtime->phases[p].n_lanes > 1)
+            return false;
+    return true;
+}
+
+bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token)
+{
+    return runtime->straight && !token->n_ticks && !token->last && !token->closing &&
+           atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) == 1;
+}
+
+/* What the lane writes to becomes the batch's own, as split.c has it: contexts, and flows where it
+ * keeps them. */
+static bool own(struct mr_exec *exec, const struct mr_plan_group *group, struct mr_tuples *t)
+{
+    bool keeps_flows = group->key_type == MR_TYPE_FLOW;
+    uint8_t **contexts = mr_exec_alloc(exec, t->n * sizeof *contexts);
+    struct mr_flow **flows = keeps_flows ? mr_exec_alloc(exec, t->n * sizeof *flows) : t->flows;
+
+    if (!contexts || !flows)
+        return false;
+    if (keeps_flows)
+        memcpy(flows, t->flows, t->n * sizeof *flows);
+    t->contexts = contexts;
+    t->flows = flows;
+    return true;
+}
+
+/* The outputs of the phase before this one enter its only lane. */
+static void straight_lane(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
+{
+    struct mr_exec *exec = &worker->exec;
+    struct mr_lane *lane = &worker->runtime->phases[phase].lanes[0];
+    uint32_t group = worker->runtime->phases[phase].lane_group;
+    struct mr_tuples *list = mr_tuples_settle(exec, exec->outputs);
+    struct mr_work work;
+
+    exec->outputs = exec->last_output = NULL;
+    mr_work_init(&work, token, MR_WORK_TUPLES, 0);
+    for (struct mr_tuples *t = list, *next; t; t = next) {
+        next = t->next;
+        if (!t->n)
+            continue;
+        if (!own(exec, &exec->plan->groups[group], t)) {
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, t->n);
+            continue;
+        }
+        t->next = work.tuples; /* the order that split.c gives them */
+        work.tuples = t;
+    }
+    token->admitted_ticks = worker->now;
+    if (work.tuples)
+        (void)(lane->tables ? run_with_tables : run_in_lane)(worker, lane, &work);
+}
+
+void mr_phase_straight(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    struct mr_exec *exec = &worker->exec;
+
+    exec->token = token; /* it has no chunk yet */
+    begin_task(exec);
+    if (token->burst.n) {
+        exec->outputs = exec->last_output = input_tuples(exec, token);
+        if (!exec->outputs)
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, token->burst.n);
+    }
+    for (uint32_t p = 0; p < runtime->n_phases; p++) {
+        const struct mr_phase *phase = &runtime->phases[p];
+        token->gate = p;
+        if (p && exec->outputs)
+            straight_lane(worker, token, p);
+        for (uint32_t g = phase->first_parallel; exec->outputs && g < phase->end_parallel; g++) {
+            struct mr_tuples *in = exec->outputs;
+            exec->outputs = exec->last_output = NULL;
+            run_parallel(worker, g, in, NULL, worker->now);
+        }
+    }
+    deliver_outputs(worker, token, runtime->n_phases - 1);
+    atomic_store_explicit(&token->records, exec->first_record, memory_order_relaxed);
+    exec->first_record = exec->last_record = NULL;
+    exec->outputs = exec->last_output = NULL;
+    exec->chunk = NULL;
+    exec->token = NULL;
+    for (uint32_t p = 0; p < runtime->n_phases; p++)
+        atomic_store_explicit(&runtime->gates[p].next, token->number + 1, memory_order_relaxed);
+    mr_gate_retire(worker, token);
+    worker->measured = true;
+    worker->now = 0;
 }

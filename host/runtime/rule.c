@@ -117,8 +117,10 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
             flows[i] = &c->flow;
     }
     for (uint32_t r = 0; r < n_registers; r++) {
+        if (!mr_register_live(live, r))
+            continue; /* others may never have been set */
         const union mr_value *old = frame->registers[r];
-        if (!old || !mr_register_live(live, r))
+        if (!old)
             continue;
         union mr_value *column = new_column(exec, n);
         if (!column)
@@ -164,7 +166,7 @@ static bool take_yields(struct mr_exec *exec, struct frame *frame, const struct 
         if (!out)
             return false;
         memcpy(out, yields->values, n * sizeof *out);
-        frame->registers[op->result] = NULL;
+        frame->registers[op->result] = NULL; /* not to be moved */
     }
     if (!unchanged(frame, yields) &&
         !gather(exec, frame, yields->rows, n, op->live_after, n_registers,
@@ -179,30 +181,23 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
                      uint32_t n_registers)
 {
     const struct mr_function *function = op->function;
-    const union mr_value *columns[8] = {0};
-    enum mr_type types[8];
-    struct mr_call call = {
-        .function = function,
-        .config = op->config,
-        .thread = exec->bindings[op->binding].thread,
-        .n = frame->n,
-        .cause = function->order == MR_ORDER_NONE ? MR_CAUSE_DATA : exec->cause,
-        .args = columns,
-        .types = types,
-        .n_args = op->n_args,
-        .packets = frame->origins,
-        .now_ns = exec->now_ns,
-        .contexts = frame->contexts,
-        .context_offset = op->context_offset,
-        .runtime = exec,
-    };
+    struct mr_exec_call *prepared = &exec->calls[op->binding];
+    const union mr_value **columns = prepared->columns;
+    struct mr_call *call = &prepared->call;
 
+    call->config = op->config;
+    call->thread = exec->bindings[op->binding].thread;
+    call->n = frame->n;
+    call->cause = function->order == MR_ORDER_NONE ? MR_CAUSE_DATA : exec->cause;
+    call->packets = frame->origins;
+    call->now_ns = exec->now_ns;
+    call->contexts = frame->contexts;
+    call->runtime = exec; /* a swap hands calls on to another worker */
     for (uint32_t a = 0; a < op->n_args; a++) {
-        types[a] = op->args[a].type;
-        bool bound = op->args[a].reg == MR_NO_REGISTER && function->n_constant &&
-                     a + function->n_constant >= function->n_args;
-        columns[a] = bound ? NULL : operand_column(exec, frame, &op->args[a]);
-        if (!bound && !columns[a])
+        if (prepared->bound[a])
+            continue;
+        columns[a] = operand_column(exec, frame, &op->args[a]);
+        if (!columns[a])
             return false;
     }
     exec->call_flows = frame->flows;
@@ -210,18 +205,18 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     exec->call_op = op;
     exec->call_first = columns[0];
     if (function->shape == MR_SHAPE_MAP) {
-        call.out = new_column(exec, frame->n);
-        if (!call.out)
+        call->out = new_column(exec, frame->n);
+        if (!call->out)
             return false;
-        function->call(&call);
+        function->call(call);
         if (op->result != MR_NO_REGISTER)
-            frame->registers[op->result] = call.out;
+            frame->registers[op->result] = call->out;
         return true;
     }
     struct mr_yields *yields = &exec->yields;
     yields->n = 0;
     yields->each = NULL;
-    function->call(&call);
+    function->call(call);
     if (yields->each) {
         if (op->result != MR_NO_REGISTER)
             frame->registers[op->result] = (union mr_value *)(uintptr_t)yields->each;
@@ -375,7 +370,8 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
                                 struct frame *frame)
 {
     const struct mr_plan_predicate *head = &exec->plan->predicates[rule->head];
-    struct mr_tuples *t = mr_exec_alloc(exec, sizeof *t);
+    size_t columns = (head->arity + 1) * sizeof(union mr_value *);
+    struct mr_tuples *t = mr_exec_alloc(exec, sizeof *t + columns);
 
     if (!t)
         return NULL;
@@ -387,10 +383,8 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         .flows = frame->flows,
         .ordinals = frame->ordinals,
         .synthetic = frame->synthetic,
-        .columns = mr_exec_alloc(exec, (head->arity + 1) * sizeof(union mr_value *)),
+        .columns = (union mr_value **)(void *)(t + 1),
     };
-    if (!t->columns)
-        return NULL;
     for (uint32_t c = 0; c < head->arity; c++) {
         t->columns[c] = NULL;
         if (!head->attributes[c].live)
@@ -409,15 +403,16 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
     return t;
 }
 
-/* The contexts of a batch; rows behind the end of their context have its successor, also when it
- * ended only after they were given it. */
-static uint8_t **copy_contexts(struct mr_exec *exec, const struct mr_tuples *in)
+/* The contexts of a batch, a copy unless nobody else looks at them any more; rows behind the end of
+ * their context have its successor, also when it ended only after they were given it. */
+static uint8_t **rule_contexts(struct mr_exec *exec, const struct mr_tuples *in, bool last)
 {
-    uint8_t **contexts = mr_exec_alloc(exec, in->n * sizeof *contexts);
+    uint8_t **contexts = last ? in->contexts : mr_exec_alloc(exec, in->n * sizeof *contexts);
 
     if (!contexts)
         return NULL;
-    memcpy(contexts, in->contexts, in->n * sizeof *contexts);
+    if (!last)
+        memcpy(contexts, in->contexts, in->n * sizeof *contexts);
     for (uint32_t row = 0; exec->ended && row < in->n; row++) {
         struct mr_context *c = contexts[row] ? mr_context_of_slots(contexts[row]) : NULL;
         /* who has a successor has ended, and `ended` lies where the key was looked at just now */
@@ -432,7 +427,7 @@ static uint8_t **copy_contexts(struct mr_exec *exec, const struct mr_tuples *in)
 
 /* The rows that trigger the rule. False: no memory. */
 static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_plan_rule *rule,
-                  const struct mr_tuples *in)
+                  const struct mr_tuples *in, bool last)
 {
     uint32_t arity = exec->plan->predicates[rule->trigger].arity;
 
@@ -444,10 +439,8 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
     frame->synthetic = in->synthetic;
     for (uint32_t c = 0; c < arity; c++)
         frame->registers[c] = in->columns[c];
-    for (uint32_t r = arity; r < rule->n_registers; r++)
-        frame->registers[r] = NULL;
     /* a renewal belongs to this rule's rows only */
-    return !in->contexts || (frame->contexts = copy_contexts(exec, in)) != NULL;
+    return !in->contexts || (frame->contexts = rule_contexts(exec, in, last)) != NULL;
 }
 
 /* The head with its aggregates; `nothing`: the tables had no row for it, so all counts are 0. */
@@ -463,10 +456,10 @@ static struct mr_tuples *derive_aggregates(struct mr_exec *exec, const struct mr
 }
 
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
-                               const struct mr_tuples *in)
+                               const struct mr_tuples *in, bool last)
 {
     struct frame rows, *frame = &rows;
-    bool ok = start(exec, frame, rule, in), joined = false, nothing = false;
+    bool ok = start(exec, frame, rule, in, last), joined = false, nothing = false;
 
     for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
         const struct mr_op *op = &rule->ops[i];
@@ -489,7 +482,7 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
     if (ok && !frame->n && joined && rule->counts_nothing && !in->synthetic) {
         /* all that the head tells is known of the tuple itself */
         nothing = true;
-        ok = start(exec, frame, rule, in);
+        ok = start(exec, frame, rule, in, last);
     }
     struct mr_tuples *result = !ok || !frame->n     ? NULL
                                : rule->n_aggregates ? derive_aggregates(exec, rule, frame, nothing)

@@ -12,8 +12,10 @@ static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, ui
 {
     struct mr_token **from = &runtime->free_tokens[home], *token = NULL;
 
-    if (!*from && runtime->tokens_made < limit && (token = calloc(1, sizeof *token))) {
-        runtime->tokens_made++;
+    uint32_t made = atomic_load_explicit(&runtime->tokens_made, memory_order_relaxed);
+
+    if (!*from && made < limit && (token = calloc(1, sizeof *token))) {
+        atomic_store_explicit(&runtime->tokens_made, made + 1, memory_order_relaxed);
         return token;
     }
     for (uint32_t i = 0; !*from && i < runtime->config.workers; i++)
@@ -24,32 +26,48 @@ static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, ui
     return token;
 }
 
+/* A worker that has no others takes and gives without the lock; what is counted may be read at any
+ * time. */
+static void lock_tokens(struct mr_runtime *runtime)
+{
+    if (runtime->config.workers > 1)
+        pthread_mutex_lock(&runtime->tokens_lock);
+}
+
+static void unlock_tokens(struct mr_runtime *runtime)
+{
+    if (runtime->config.workers > 1)
+        pthread_mutex_unlock(&runtime->tokens_lock);
+}
+
 struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit)
 {
     struct mr_token *token = NULL;
 
-    pthread_mutex_lock(&runtime->tokens_lock);
-    if (runtime->in_flight < limit)
+    lock_tokens(runtime);
+    uint32_t n = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
+    if (n < limit)
         token = free_token(runtime, home, limit);
     if (token) {
         token->home = home;
-        runtime->in_flight++;
-        if (runtime->in_flight > runtime->max_in_flight)
-            runtime->max_in_flight = runtime->in_flight;
-        atomic_store_explicit(&runtime->in_flight_now, runtime->in_flight, memory_order_relaxed);
+        n++;
+        if (n > atomic_load_explicit(&runtime->max_in_flight, memory_order_relaxed))
+            atomic_store_explicit(&runtime->max_in_flight, n, memory_order_relaxed);
+        atomic_store_explicit(&runtime->in_flight_now, n, memory_order_relaxed);
     }
-    pthread_mutex_unlock(&runtime->tokens_lock);
+    unlock_tokens(runtime);
     return token;
 }
 
 void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token)
 {
-    pthread_mutex_lock(&runtime->tokens_lock);
+    lock_tokens(runtime);
     token->next_free = runtime->free_tokens[token->home];
     runtime->free_tokens[token->home] = token;
-    runtime->in_flight--;
-    atomic_store_explicit(&runtime->in_flight_now, runtime->in_flight, memory_order_relaxed);
-    pthread_mutex_unlock(&runtime->tokens_lock);
+    uint32_t n = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
+    /* released: who drains the workers sees all that the token did */
+    atomic_store_explicit(&runtime->in_flight_now, n - 1, memory_order_release);
+    unlock_tokens(runtime);
 }
 
 /* Which segments of the plan have to do with which phase. */
@@ -155,7 +173,9 @@ static enum mr_status make_worker(struct mr_runtime *runtime, uint32_t index, ui
     worker->lane_slots = calloc(runtime->most_lanes + 1, sizeof *worker->lane_slots);
     size_t stages = (config->plan->n_groups + 1) * sizeof *worker->stages;
     worker->stages = aligned_alloc(64, stages);
-    if (!worker->exec.bindings || !worker->lane_slots || !worker->stages)
+    worker->unmeasured = calloc(config->plan->n_groups + 1, sizeof *worker->unmeasured);
+    worker->measured = true;
+    if (!worker->exec.bindings || !worker->lane_slots || !worker->stages || !worker->unmeasured)
         return MR_ERR_MEMORY;
     memset(worker->stages, 0, stages);
     enum mr_status status = mr_exec_open(&worker->exec);
@@ -228,6 +248,7 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
         status = make_lanes(runtime, i);
         all_lanes += runtime->phases[i].n_lanes;
     }
+    runtime->straight = !status && mr_phase_can_be_straight(runtime);
     if (!status) {
         size_t bytes = runtime->config.workers * sizeof *runtime->workers;
         runtime->workers = aligned_alloc(64, bytes);
@@ -276,6 +297,7 @@ void mr_runtime_free(struct mr_runtime *runtime)
         free(worker->exec.bindings);
         free(worker->lane_slots);
         free(worker->stages);
+        free(worker->unmeasured);
         mr_deque_free(&worker->deque);
     }
     free(runtime->workers);
@@ -425,21 +447,17 @@ double mr_runtime_tick_ns(const struct mr_runtime *runtime)
 
 void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage *usage)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)&runtime->tokens_lock;
-
-    pthread_mutex_lock(lock);
     *usage = (struct mr_runtime_usage){
         .workers = runtime->config.workers,
         .lanes = runtime->most_lanes,
         .tokens_in_flight = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed),
-        .max_in_flight = runtime->max_in_flight,
-        .tokens_made = runtime->tokens_made,
+        .max_in_flight = atomic_load_explicit(&runtime->max_in_flight, memory_order_relaxed),
+        .tokens_made = atomic_load_explicit(&runtime->tokens_made, memory_order_relaxed),
         .token_bytes = sizeof(struct mr_token),
         .swaps = atomic_load_explicit(&runtime->swaps, memory_order_relaxed),
         .last_pause_ns = atomic_load_explicit(&runtime->last_pause_ns, memory_order_relaxed),
         .max_pause_ns = atomic_load_explicit(&runtime->max_pause_ns, memory_order_relaxed),
     };
-    pthread_mutex_unlock(lock);
     for (uint32_t i = 1; i < runtime->n_phases; i++) {
         const struct mr_phase *phase = &runtime->phases[i];
         const struct mr_context_table *table = &phase->lanes[0].contexts;

@@ -13,7 +13,7 @@ uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union m
     case MR_TYPE_ADDRESS:
         return mr_hash_bytes(exec->secret, key.b.ptr, sizeof(struct mr_endpoint));
     default:
-        return mr_hash_bytes(exec->secret, &key.i, sizeof key.i);
+        return mr_hash_number(exec->secret, (uint64_t)key.i);
     }
 }
 

@@ -203,8 +203,10 @@ static void change_worker(struct mr_worker *a, struct mr_worker *b)
     CHANGE_PLACES(struct mr_tuples **, a->exec.stage_lists, b->exec.stage_lists);
     CHANGE_PLACES(struct mr_dedup *, a->exec.dedup, b->exec.dedup);
     CHANGE_PLACES(struct mr_closer **, a->exec.closers, b->exec.closers);
+    CHANGE_PLACES(struct mr_exec_call *, a->exec.calls, b->exec.calls);
     CHANGE_PLACES(uint32_t, a->exec.sharers, b->exec.sharers);
     CHANGE_PLACES(struct mr_stage_metrics *, a->stages, b->stages);
+    CHANGE_PLACES(struct mr_unmeasured *, a->unmeasured, b->unmeasured);
     CHANGE_PLACES(uint32_t *, a->lane_slots, b->lane_slots);
     CHANGE_PLACES(const struct mr_table_set *, a->exec.constants, b->exec.constants);
     CHANGE_PLACES(struct mr_table_set *, a->exec.tables, b->exec.tables);
@@ -264,6 +266,7 @@ static void install(struct mr_swap *swap, struct mr_runtime *runtime)
     CHANGE_PLACES(uint32_t *, runtime->last_phases, fresh->last_phases);
     CHANGE_PLACES(struct mr_gate *, runtime->gates, fresh->gates);
     CHANGE_PLACES(uint32_t, runtime->most_lanes, fresh->most_lanes);
+    CHANGE_PLACES(bool, runtime->straight, fresh->straight);
     CHANGE_PLACES(struct mr_table_set *, runtime->constants, fresh->constants);
 }
 

@@ -52,14 +52,11 @@ static struct mr_record *merge(struct mr_record *x, struct mr_record *y)
     return head;
 }
 
-struct mr_record *mr_token_sorted_records(struct mr_token *token)
+static struct mr_record *sort(struct mr_record *list)
 {
-    struct mr_record *list = atomic_exchange_explicit(&token->records, NULL, memory_order_acquire);
     struct mr_record *sorted[32] = {0}; /* sorted[i]: a list of 2^i records, or empty */
     struct mr_record *result = NULL;
 
-    if (!list || !list->next)
-        return list; /* most tokens */
     while (list) {
         struct mr_record *one = list;
         list = list->next;
@@ -74,4 +71,14 @@ struct mr_record *mr_token_sorted_records(struct mr_token *token)
     for (int i = 0; i < 32; i++)
         result = merge(sorted[i], result);
     return result;
+}
+
+struct mr_record *mr_token_sorted_records(struct mr_token *token)
+{
+    struct mr_record *list = atomic_load_explicit(&token->records, memory_order_acquire);
+
+    if (!list)
+        return NULL; /* most tokens */
+    atomic_store_explicit(&token->records, NULL, memory_order_relaxed);
+    return list->next ? sort(list) : list;
 }

@@ -415,7 +415,7 @@ struct mr_tuples *mr_views_feed(struct mr_exec *exec, const struct mr_plan_stage
         if (!view)
             continue;
         uint64_t refused = mr_exec_refused(exec);
-        struct mr_tuples *t = mr_exec_rule(exec, rule, row);
+        struct mr_tuples *t = mr_exec_rule(exec, rule, row, false);
         if (mr_exec_refused(exec) != refused)
             turn_off(view); /* it cannot know what it missed */
         if (!t)

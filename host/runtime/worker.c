@@ -10,16 +10,19 @@
 #ifndef SPINS
 #define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
-#define MOST_PAUSES  32      /* between two rounds without work */
-#define OWN_BURSTS   2       /* a worker, before it looks at others' lanes */
-#define MOST_BURSTS  4       /* in one intake turn */
-#define SLEEP_NS     1000000 /* at most; then it looks again ... */
-#define DOUBLINGS    6       /* ... and sleeps twice as long, so often, where the source wakes it */
-#define JUMP_NS      3600000000000u /* an hour: further off a stamp is not believed at once ... */
-#define JUMP_PACKETS 16             /* ... but when so many in a row are */
-#define EMPTY_READS  64             /* bursts without a packet before the turn is given up */
+#define MOST_PAUSES   32      /* between two rounds without work */
+#define OWN_BURSTS    2       /* a worker, before it looks at others' lanes */
+#define MOST_BURSTS   4       /* in one intake turn */
+#define SLEEP_NS      1000000 /* at most; then it looks again ... */
+#define DOUBLINGS     6 /* ... and sleeps twice as long, so often, where the source wakes it */
+#define JUMP_NS       3600000000000u /* an hour: further off a stamp is not believed at once ... */
+#define JUMP_PACKETS  16             /* ... but when so many in a row are */
+#define LARGE_BURST   8              /* packets: its times are taken always ... */
+#define MEASURED_EACH 16             /* ... and of smaller ones in a row so many times less */
+#define JUDGED_TOKENS 32             /* in a row */
+#define EMPTY_READS   64             /* bursts without a packet before the turn is given up */
 
-#define TOKEN_BYTES  (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
+#define TOKEN_BYTES   (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
@@ -61,6 +64,8 @@ void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
 {
     /* never refused: the deque holds every lane and all batches that may be queued */
     (void)mr_deque_push_owner(&worker->deque, task);
+    if (mr_runtime_cheap(worker->runtime))
+        return; /* who sleeps looks again soon enough */
     if (!mr_runtime_quiet(worker->runtime) || mr_deque_size_any(&worker->deque) > 1)
         mr_runtime_wake(worker->runtime, false);
 }
@@ -266,6 +271,36 @@ static void find_ticks(struct mr_worker *worker, struct mr_token *token)
     token->end_number = runtime->last_packet;
 }
 
+/* A clock costs as much as a whole tuple: of small bursts that follow each other at once some are
+ * measured, and stand for the others. */
+static bool is_measured(struct mr_worker *worker, const struct mr_token *token)
+{
+    if (token->burst.n >= LARGE_BURST || !worker->straight)
+        return true;
+    if (worker->unmeasured_left--)
+        return false;
+    worker->unmeasured_left = MEASURED_EACH - 1;
+    return true;
+}
+
+/* Is what the last tokens cost less than what other workers' help would? Tests that want workers to
+ * meet, and devices, whose answers tokens wait for, have many under way in any case. */
+static void judge(struct mr_worker *worker)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    bool cheap = mr_runtime_cheap(runtime);
+
+    if (++worker->taken < JUDGED_TOKENS)
+        return;
+    uint64_t each = worker->busy_ticks / worker->taken, dear = mr_runtime_dear_ticks(runtime);
+    worker->busy_ticks = worker->taken = 0;
+    if (runtime->config.workers < 2 || runtime->config.yield_seed ||
+        runtime->config.hooks.device.wanted)
+        return;
+    if (cheap != (each < (cheap ? dear + dear / 2 : dear)))
+        atomic_store_explicit(&runtime->cheap, !cheap, memory_order_relaxed);
+}
+
 /* In the intake turn: a burst with its token, or NULL. */
 static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
 {
@@ -304,8 +339,11 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
         return NULL;
     }
     token->number = runtime->next_number++;
+    judge(worker);
     find_ticks(worker, token);
-    token->admitted_ticks = worker->now = mr_ticks_now(&runtime->ticks);
+    worker->straight = mr_phase_is_straight(runtime, token);
+    worker->measured = is_measured(worker, token);
+    token->admitted_ticks = worker->now = worker->measured ? mr_ticks_now(&runtime->ticks) : 0;
     if (!token->arrived_ticks)
         token->arrived_ticks = worker->now;
     mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
@@ -321,6 +359,8 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
 
+    if (mr_runtime_cheap(runtime))
+        limit = 1;
     /* what is under way wants memory: better packets wait than that results are lost */
     uint32_t room = mr_buffers_room(runtime->config.buffers, TOKEN_BYTES);
     limit = room < limit ? room : limit;
@@ -329,11 +369,12 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
         (hooks->ahead && !hooks->ahead(hooks->user, worker->index, help)) ||
         /* looked at before it is tried for: many who try would keep it from who has it */
         atomic_load_explicit(&runtime->intake_turn, memory_order_relaxed) ||
-        atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire))
+        (runtime->config.workers > 1 &&
+         atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire)))
         return false;
     /* what was read ahead is taken by who has read it, more than one burst or not */
     struct mr_token *tokens[MOST_BURSTS];
-    uint32_t n = 0, most = hooks->ahead ? MOST_BURSTS : 1;
+    uint32_t n = 0, most = hooks->ahead && !runtime->straight ? MOST_BURSTS : 1;
     do {
         tokens[n] = take_in(worker, limit);
         if (!tokens[n])
@@ -341,7 +382,7 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
     } while (tokens[n++]->burst.n == runtime->config.burst && n < most);
     atomic_store_explicit(&runtime->intake_turn, 0, memory_order_release);
     for (uint32_t i = 0; i < n; i++)
-        mr_phase_start(worker, tokens[i]);
+        (worker->straight ? mr_phase_straight : mr_phase_start)(worker, tokens[i]);
     return n;
 }
 
@@ -441,13 +482,22 @@ void mr_worker_run(struct mr_worker *worker)
     atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
         if (atomic_load_explicit(&runtime->hold, memory_order_acquire) == MR_HOLD_DRAIN &&
-            !atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire))
+            !atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire)) {
+            mr_phase_settle_measures(worker);
             mr_swap_park(runtime);
+        }
         if (hooks->pulse)
             hooks->pulse(hooks->user, worker->index);
         if (round_of_work(worker)) {
             idle = 0;
-        } else if (idle < spins) {
+            continue;
+        }
+        worker->unmeasured_left = 0; /* what comes now has not waited behind others */
+        bool superfluous = mr_runtime_cheap(runtime) &&
+                           atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
+        if (idle < spins && superfluous)
+            idle = spins;
+        if (idle < spins) {
             idle += give_way(idle);
         } else {
             sleep_a_little(worker, idle++ - spins);
@@ -455,4 +505,7 @@ void mr_worker_run(struct mr_worker *worker)
     }
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
     give_back_all(worker, worker);
+    mr_phase_settle_measures(worker);
+    mr_buffers_put(runtime->config.buffers, worker->exec.spare);
+    worker->exec.spare = NULL;
 }

@@ -118,14 +118,20 @@ static void weights_and_differences(void **state)
     free(h);
 }
 
+static void add(struct mr_stage_metrics *m, struct mr_stage_times times, uint64_t tuples)
+{
+    mr_stage_count(m, tuples);
+    mr_stage_time(m, &times, 1, tuples);
+}
+
 static void a_batch_is_shared_by_its_tuples(void **state)
 {
     struct mr_stage_metrics *m = aligned_alloc(64, 2 * sizeof *m);
     (void)state;
     memset(m, 0, 2 * sizeof *m);
-    mr_stage_add(&m[0], MR_LANE_USUAL, 4, 100, 40);
-    mr_stage_add(&m[0], MR_LANE_HOT, 1, 200, 6);
-    mr_stage_add(&m[0], MR_LANE_USUAL, 0, 300, 5); /* a batch without tuples counts for itself */
+    add(&m[0], (struct mr_stage_times){MR_LANE_USUAL, 100, 10, 40}, 4);
+    add(&m[0], (struct mr_stage_times){MR_LANE_HOT, 200, 6, 6}, 1);
+    add(&m[0], (struct mr_stage_times){MR_LANE_USUAL, 300, 5, 5}, 0); /* counts for itself */
     mr_stage_sum(&m[1], &m[0]);
     assert_int_equal(m[1].batches, 3);
     assert_int_equal(m[1].tuples, 5);
