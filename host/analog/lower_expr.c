@@ -199,20 +199,6 @@ static struct mr_operand lower_call(struct lowering *l, struct expr *expr)
 
 /* ---- operators ---- */
 
-static const char *operator_text(enum mr_compute op)
-{
-    static const char *const texts[] = {
-        [MR_COMPUTE_ADD] = "+",     [MR_COMPUTE_SUB] = "-",     [MR_COMPUTE_MUL] = "*",
-        [MR_COMPUTE_DIV] = "/",     [MR_COMPUTE_MOD] = "%",     [MR_COMPUTE_SHL] = "<<",
-        [MR_COMPUTE_SHR] = ">>",    [MR_COMPUTE_BIT_AND] = "&", [MR_COMPUTE_BIT_OR] = "|",
-        [MR_COMPUTE_BIT_XOR] = "^", [MR_COMPUTE_BIT_NOT] = "~", [MR_COMPUTE_NEGATE] = "-",
-        [MR_COMPUTE_EQ] = "==",     [MR_COMPUTE_NE] = "!=",     [MR_COMPUTE_LT] = "<",
-        [MR_COMPUTE_LE] = "<=",     [MR_COMPUTE_GT] = ">",      [MR_COMPUTE_GE] = ">=",
-        [MR_COMPUTE_AND] = "&&",    [MR_COMPUTE_OR] = "||",     [MR_COMPUTE_NOT] = "!",
-    };
-    return texts[op];
-}
-
 /* What somebody who compares these may have meant. */
 static void comparison_hint(struct lowering *l, const struct mr_operand *a,
                             const struct mr_operand *b)
@@ -264,7 +250,7 @@ static bool comparable(enum mr_type type, bool order)
 static bool check_comparison(struct lowering *l, enum mr_compare compare, struct mr_operand *a,
                              struct mr_operand *b, const struct mr_where *where)
 {
-    const char *text = operator_text((enum mr_compute)(MR_COMPUTE_EQ + (compare - MR_EQ)));
+    const char *text = mr_compute_sign((enum mr_compute)(MR_COMPUTE_EQ + (compare - MR_EQ)));
     bool order = compare != MR_EQ && compare != MR_NE;
 
     if (!unify(l, a, b, where, text))
@@ -324,7 +310,7 @@ static struct mr_operand lower_operator(struct lowering *l, struct expr *expr)
     if (op == MR_COMPUTE_ADD && (args[0].type == MR_TYPE_STREAM || args[1].type == MR_TYPE_STREAM))
         for (int i = 0; i < 2; i++)
             analog_convert(l, &args[i], MR_TYPE_STRING, where);
-    if (!unary && !unify(l, &args[0], &args[1], where, operator_text(op)))
+    if (!unary && !unify(l, &args[0], &args[1], where, mr_compute_sign(op)))
         return analog_poison();
     enum mr_type type = args[0].type == MR_TYPE_ANY ? args[1].type : args[0].type;
     bool arithmetic = op == MR_COMPUTE_ADD || op == MR_COMPUTE_SUB || op == MR_COMPUTE_MUL ||
@@ -335,7 +321,7 @@ static struct mr_operand lower_operator(struct lowering *l, struct expr *expr)
         op = MR_COMPUTE_CONCAT;
     else if (type != MR_TYPE_INT && !(type == MR_TYPE_REAL && arithmetic)) {
         analog_fail(l);
-        analog_error(l->compile, where, "%s takes %s, this is %s", operator_text(op),
+        analog_error(l->compile, where, "%s takes %s, this is %s", mr_compute_sign(op),
                      arithmetic ? "numbers" : "integers", mr_type_name(type));
         if (type == MR_TYPE_STRING && !arithmetic)
             analog_hint(l->compile, "truth is told by strings: compare with \"true\"");

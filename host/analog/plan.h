@@ -161,6 +161,9 @@ enum mr_compute {
     MR_COMPUTE_FIELD   /* row of a table, constant column -> its value; memory of the token */
 };
 
+/* How programs write an operator; NULL for what has no sign. */
+const char *mr_compute_sign(enum mr_compute compute);
+
 struct mr_operand {
     uint32_t reg; /* MR_NO_REGISTER: the constant */
     enum mr_type type;

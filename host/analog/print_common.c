@@ -123,7 +123,7 @@ static void put_operand(struct text *text, const struct mr_plan *plan,
     }
 }
 
-static const char *sign(enum mr_compute compute)
+const char *mr_compute_sign(enum mr_compute compute)
 {
     static const char *const signs[] = {
         [MR_COMPUTE_ADD] = "+",     [MR_COMPUTE_SUB] = "-",     [MR_COMPUTE_MUL] = "*",
@@ -158,12 +158,12 @@ static void put_compute(struct text *text, const struct mr_plan *plan,
         break;
     }
     if (op->n_args == 1) {
-        put(text, "%s", sign(op->compute));
+        put(text, "%s", mr_compute_sign(op->compute));
         put_operand(text, plan, rule, &op->args[0]);
         return;
     }
     put_operand(text, plan, rule, &op->args[0]);
-    put(text, " %s ", sign(op->compute));
+    put(text, " %s ", mr_compute_sign(op->compute));
     put_operand(text, plan, rule, &op->args[1]);
 }
 
@@ -199,7 +199,8 @@ void analog_op_text(const struct mr_plan *plan, const struct mr_plan_rule *rule,
         put_join(&text, plan, rule, op);
     } else if (op->kind == MR_OP_TEST) {
         put_operand(&text, plan, rule, &op->args[0]);
-        put(&text, " %s ", sign((enum mr_compute)(MR_COMPUTE_EQ + (op->compare - MR_EQ))));
+        put(&text, " %s ",
+            mr_compute_sign((enum mr_compute)(MR_COMPUTE_EQ + (op->compare - MR_EQ))));
         put_operand(&text, plan, rule, &op->args[1]);
     } else {
         put(&text, "%s(", op->function->name);

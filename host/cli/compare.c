@@ -352,15 +352,12 @@ static void print_json(const void *context, FILE *to)
 
 int mr_cli_compare(int argc, char **argv)
 {
-    struct job *job = calloc(1, sizeof *job);
+    struct job *job;
 
-    if (!job)
-        return MR_EXIT_START;
-    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-?"))) {
-        fputs(help_text, stdout);
-        free(job);
+    if (mr_rerun_help(argc, argv, help_text))
         return MR_EXIT_OK;
-    }
+    if (!(job = calloc(1, sizeof *job)))
+        return MR_EXIT_START;
     job->rounds = 3;
     int code = parse(job, argc, argv);
     if (!code)
@@ -370,11 +367,7 @@ int mr_cli_compare(int argc, char **argv)
         code = job->runs ? mr_rerun_open(&job->rerun, "compare") : MR_EXIT_START;
     }
     if (!code)
-        code = run_all(job);
-    if (mr_rerun_stopped()) {
-        fprintf(stderr, "millrace: stopped, so there is no table\n");
-        code = code ? code : MR_EXIT_INTERNAL;
-    }
+        code = mr_rerun_ended(run_all(job));
     if (!code) {
         sum_up(job);
         print_table(job, stdout);

@@ -28,6 +28,22 @@ bool mr_rerun_stopped(void)
     return stopped;
 }
 
+bool mr_rerun_help(int argc, char **argv, const char *text)
+{
+    if (argc < 2 || (strcmp(argv[1], "--help") && strcmp(argv[1], "-?")))
+        return false;
+    fputs(text, stdout);
+    return true;
+}
+
+int mr_rerun_ended(int code)
+{
+    if (!stopped)
+        return code;
+    fprintf(stderr, "millrace: stopped, so there is no table\n");
+    return code ? code : MR_EXIT_INTERNAL;
+}
+
 static void path_of(const struct mr_rerun *rerun, const char *name, char path[PATH_BYTES])
 {
     snprintf(path, PATH_BYTES, "%s/%s", rerun->folder, name);

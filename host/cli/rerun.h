@@ -30,6 +30,10 @@ struct mr_rerun_figure {
 int mr_rerun_open(struct mr_rerun *rerun, const char *command);
 void mr_rerun_close(struct mr_rerun *rerun);
 bool mr_rerun_stopped(void);
+/* Is --help the first option? Then the text is printed. */
+bool mr_rerun_help(int argc, char **argv, const char *text);
+/* The exit code of a command whose runs ended with this one: says when a signal ended them. */
+int mr_rerun_ended(int code);
 
 /* One run with `n_more` options more; clears the measure and fills it. Its exit code, or one of
  * ours, told. */

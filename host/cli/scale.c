@@ -265,15 +265,12 @@ static void print_csv(const void *context, FILE *to)
 
 int mr_cli_scale(int argc, char **argv)
 {
-    struct job *job = calloc(1, sizeof *job);
+    struct job *job;
 
-    if (!job)
-        return MR_EXIT_START;
-    if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-?"))) {
-        fputs(help_text, stdout);
-        free(job);
+    if (mr_rerun_help(argc, argv, help_text))
         return MR_EXIT_OK;
-    }
+    if (!(job = calloc(1, sizeof *job)))
+        return MR_EXIT_START;
     job->rounds = 3;
     int code = parse(job, argc, argv);
     if (!code && !job->n_counts)
@@ -283,11 +280,7 @@ int mr_cli_scale(int argc, char **argv)
         code = job->runs ? mr_rerun_open(&job->rerun, "scale") : MR_EXIT_START;
     }
     if (!code)
-        code = run_all(job);
-    if (mr_rerun_stopped()) {
-        fprintf(stderr, "millrace: stopped, so there is no table\n");
-        code = code ? code : MR_EXIT_INTERNAL;
-    }
+        code = mr_rerun_ended(run_all(job));
     if (!code)
         print_table(job, stdout);
     if (!code && job->json)

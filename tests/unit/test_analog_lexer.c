@@ -183,22 +183,12 @@ static void test_all_pairs(void **state)
 
 static void put(char *to, const struct expr *expr)
 {
-    static const char *const signs[] = {
-        [MR_COMPUTE_ADD] = "+",     [MR_COMPUTE_SUB] = "-",     [MR_COMPUTE_MUL] = "*",
-        [MR_COMPUTE_DIV] = "/",     [MR_COMPUTE_MOD] = "%",     [MR_COMPUTE_SHL] = "<<",
-        [MR_COMPUTE_SHR] = ">>",    [MR_COMPUTE_BIT_AND] = "&", [MR_COMPUTE_BIT_OR] = "|",
-        [MR_COMPUTE_BIT_XOR] = "^", [MR_COMPUTE_BIT_NOT] = "~", [MR_COMPUTE_NEGATE] = "-",
-        [MR_COMPUTE_EQ] = "==",     [MR_COMPUTE_NE] = "!=",     [MR_COMPUTE_LT] = "<",
-        [MR_COMPUTE_LE] = "<=",     [MR_COMPUTE_GT] = ">",      [MR_COMPUTE_GE] = ">=",
-        [MR_COMPUTE_AND] = "&&",    [MR_COMPUTE_OR] = "||",     [MR_COMPUTE_NOT] = "!",
-    };
-
     if (expr->kind == EXPR_NAME) {
         strcat(to, expr->u.name);
     } else if (expr->kind == EXPR_LITERAL) {
         sprintf(to + strlen(to), "%lld", (long long)expr->u.literal.constant.value.i);
     } else {
-        sprintf(to + strlen(to), "(%s ", signs[expr->op]);
+        sprintf(to + strlen(to), "(%s ", mr_compute_sign(expr->op));
         put(to, expr->u.node.left);
         if (expr->u.node.right) {
             strcat(to, " ");

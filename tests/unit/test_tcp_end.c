@@ -1,34 +1,6 @@
 /* How TCP flows end: FIN in and out of order, RST and what is only said to be one, timeouts. */
 // layers: stream base
-#include "tcp_rig.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define A   MR_TCP_ACK
-#define FA  (MR_TCP_FIN | MR_TCP_ACK)
-#define SA  (MR_TCP_SYN | MR_TCP_ACK)
-#define SYN MR_TCP_SYN
-#define RST MR_TCP_RST
-#define RA  (MR_TCP_RST | MR_TCP_ACK)
-
-static void expect(struct rig *r, const char *c, const char *s)
-{
-    assert_string_equal(rig_text(r, C), c);
-    assert_string_equal(rig_text(r, S), s);
-    assert_false(r->broken);
-}
-
-static struct rig *opened(void)
-{
-    struct rig *r = rig_new();
-    rig_open(r, 100, 500);
-    return r;
-}
+#include "tcp_short.h"
 
 /* Ends the rig; the flow must have ended once, for this reason. */
 static void done(struct rig *r, int reason)

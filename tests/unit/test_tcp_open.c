@@ -1,38 +1,6 @@
 /* How TCP flows open: handshakes, data in a SYN, pick-up in the middle. */
 // layers: stream base
-#include "tcp_rig.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define A   MR_TCP_ACK
-#define FA  (MR_TCP_FIN | MR_TCP_ACK)
-#define SA  (MR_TCP_SYN | MR_TCP_ACK)
-#define SYN MR_TCP_SYN
-#define RST MR_TCP_RST
-#define RA  (MR_TCP_RST | MR_TCP_ACK)
-
-static void expect(struct rig *r, const char *c, const char *s)
-{
-    assert_string_equal(rig_text(r, C), c);
-    assert_string_equal(rig_text(r, S), s);
-    assert_false(r->broken);
-}
-
-static void expect_clean(struct rig *r, const char *c, const char *s)
-{
-    expect(r, c, s);
-    assert_int_equal(r->n_anomalies, 0);
-}
-
-static bool client_is(struct rig *r, int who)
-{
-    return !memcmp(&rig_last(r)->flow.client, &r->ends[who], sizeof r->ends[who]);
-}
+#include "tcp_short.h"
 
 static enum mr_tcp_state state_of(struct rig *r, enum mr_direction who)
 {

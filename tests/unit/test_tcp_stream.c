@@ -1,35 +1,8 @@
 /* The TCP stream: holes, limits, windows, probes, urgent bytes, cut-off captures. */
 // layers: stream base
-#include "tcp_rig.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#define A   MR_TCP_ACK
-#define FA  (MR_TCP_FIN | MR_TCP_ACK)
-#define SA  (MR_TCP_SYN | MR_TCP_ACK)
-#define UA  (MR_TCP_URG | MR_TCP_ACK)
-#define SYN MR_TCP_SYN
+#include "tcp_short.h"
 
 static uint8_t zeros[70000];
-
-static void expect(struct rig *r, const char *c, const char *s)
-{
-    assert_string_equal(rig_text(r, C), c);
-    assert_string_equal(rig_text(r, S), s);
-    assert_false(r->broken);
-}
-
-static struct rig *opened(void)
-{
-    struct rig *r = rig_new();
-    rig_open(r, 100, 500);
-    return r;
-}
 
 static size_t delivered(struct rig *r, int d)
 {
