@@ -93,6 +93,38 @@ static inline void attach(struct mr_file *file, struct rte_mbuf *mbuf,
     file->reader.packets++;
 }
 
+/* Tells the format by the first bytes. MR_AGAIN: a pipe has not brought them yet; nobody
+ * waits for them here, where he could neither be stopped nor get other programs. */
+static enum mr_status detect(struct mr_file *file, struct mr_error *error)
+{
+    struct mr_reader *reader = &file->reader;
+    int number = 0;
+    enum mr_status status = mr_reader_need(reader, 4, &number);
+    if (status == MR_AGAIN)
+        return status;
+    if (status == MR_ERR_INPUT)
+        return mr_file_status(file, status, number, "its header", error);
+    uint32_t magic = status == MR_OK ? mr_file_u32(mr_reader_bytes(reader), false) : 0;
+    switch (magic) {
+    case 0xa1b2c3d4:
+    case 0xd4c3b2a1:
+    case 0xa1b23c4d:
+    case 0x4d3cb2a1:
+    case 0xa1b2cd34:
+    case 0x34cdb2a1:
+        status = mr_pcap_open(file, error);
+        file->format = status ? NULL : &mr_format_pcap;
+        return status;
+    case 0x0a0d0d0a:
+        file->format = &mr_format_pcapng;
+        return MR_OK;
+    default:
+        mr_reader_need(reader, 64, &number); /* as much as there is, for a closer look */
+        mr_file_refuse(file, mr_reader_bytes(reader), mr_reader_left(reader), error);
+        return MR_ERR_INPUT;
+    }
+}
+
 static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burst, uint32_t max,
                                  struct mr_error *error)
 {
@@ -100,6 +132,11 @@ static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burs
     struct rte_mempool *pool = mr_dpdk_pool();
     enum mr_status status = MR_AGAIN;
     uint32_t n = 0;
+
+    burst->n = 0;
+    file->reader.patient = true;
+    if (!file->format && (status = detect(file, error)))
+        return status;
     uint32_t room = take_buffers(pool, burst->mbufs, max < MR_BURST_MAX ? max : MR_BURST_MAX);
 
     while (n < room) {
@@ -166,7 +203,8 @@ static enum mr_status open_descriptor(const char *path, int *fd, struct stat *st
             return mr_fail(error, MR_ERR_INPUT,
                            "standard input is a terminal: pipe a capture into it, or name a file");
     } else {
-        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        /* a named pipe opens without its writer */
+        *fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     }
     if (*fd < 0 || fstat(*fd, status))
         return mr_fail(error, MR_ERR_INPUT, "cannot open %s: %s", path, strerror(errno));
@@ -174,40 +212,6 @@ static enum mr_status open_descriptor(const char *path, int *fd, struct stat *st
         return mr_fail(error, MR_ERR_INPUT,
                        "%s is a folder: name the capture files in it, one -r each", path);
     return MR_OK;
-}
-
-/* Waits for the first bytes and tells the format by them. */
-static enum mr_status detect(struct mr_file *file, struct mr_error *error)
-{
-    struct mr_reader *reader = &file->reader;
-    int number = 0;
-    enum mr_status status;
-    reader->patient = true;
-    do {
-        errno = 0;
-        status = mr_reader_need(reader, 4, &number);
-    } while (status == MR_AGAIN && errno != EINTR);
-    if (status == MR_AGAIN)
-        return mr_fail(error, MR_ERR_INPUT, "interrupted while waiting for %s", file->name);
-    if (status == MR_ERR_INPUT)
-        return mr_file_status(file, status, number, "its header", error);
-    uint32_t magic = status == MR_OK ? mr_file_u32(mr_reader_bytes(reader), false) : 0;
-    switch (magic) {
-    case 0xa1b2c3d4:
-    case 0xd4c3b2a1:
-    case 0xa1b23c4d:
-    case 0x4d3cb2a1:
-    case 0xa1b2cd34:
-    case 0x34cdb2a1:
-        file->format = &mr_format_pcap;
-        return mr_pcap_open(file, error);
-    case 0x0a0d0d0a:
-        file->format = &mr_format_pcapng;
-        return MR_OK;
-    default:
-        mr_reader_need(reader, 64, &number); /* as much as there is, for a closer look */
-        return mr_file_refuse(file, mr_reader_bytes(reader), mr_reader_left(reader), error);
-    }
 }
 
 enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
@@ -248,7 +252,10 @@ enum mr_status mr_source_open_ahead(struct mr_source **out, const char *path, ui
         file->bytes_total = (uint64_t)about.st_size;
         posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
     }
+    file->reader.patient = regular; /* and of pipes not: the first read goes on */
     status = detect(file, error);
+    if (status == MR_AGAIN)
+        status = MR_OK;
 out:
     if (status) {
         file->reader.fd = fd;

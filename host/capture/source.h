@@ -47,7 +47,8 @@ struct mr_source {
 /* Opens a capture file: pcap (micro- and nanosecond, either byte order) or pcapng (any section
  * byte order, several interfaces, if_tsresol, simple and enhanced packet blocks, obsolete
  * packet blocks); "-" is standard input, pipes are read as they come. Tells the format by its
- * magic number. Needs mr_dpdk_start(). MR_ERR_INPUT with a sentence when it is no capture. */
+ * magic number; of a pipe that has not brought that yet the first read does. Needs mr_dpdk_start().
+ * MR_ERR_INPUT with a sentence when it is no capture. */
 enum mr_status mr_source_open_file(struct mr_source **out, const char *path, uint16_t interface,
                                    struct mr_error *error);
 
