@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -59,6 +60,21 @@ static enum mr_status make_folder(const char *folder, struct mr_error *error)
     return MR_OK;
 }
 
+/* Empties the file, unless another run has it: each would write over what the other wrote. */
+static enum mr_status take_over(struct mr_writer *writer, struct mr_error *error)
+{
+    if (!flock(writer->fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) { /* not all can lock */
+        if (!ftruncate(writer->fd, 0))
+            return MR_OK;
+        mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", writer->name, strerror(errno));
+    } else {
+        mr_fail(error, MR_ERR_OUTPUT, "another run is writing %s: give another folder with -l",
+                writer->name);
+    }
+    close(writer->fd);
+    return MR_ERR_OUTPUT;
+}
+
 static enum mr_status open_file(struct mr_writer *writer, const char *folder,
                                 struct mr_error *error)
 {
@@ -70,14 +86,14 @@ static enum mr_status open_file(struct mr_writer *writer, const char *folder,
     if (status)
         return status;
     do
-        writer->fd = open(writer->name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+        writer->fd = open(writer->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     while (writer->fd < 0 && errno == EINTR);
     if (writer->fd < 0)
         return mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", writer->name, strerror(errno));
     struct stat file;
     writer->owns_fd = true;
     writer->seekable = fstat(writer->fd, &file) == 0 && S_ISREG(file.st_mode);
-    return MR_OK;
+    return writer->seekable ? take_over(writer, error) : MR_OK;
 }
 
 enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct mr_error *error)
