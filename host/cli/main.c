@@ -3,8 +3,12 @@
 
 #include "millrace/version.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char help_text[] =
     "millrace " MR_VERSION ": stateful traffic inspection, described in ANALOG\n"
@@ -112,8 +116,22 @@ static const struct {
     {"--list-functions", mr_cli_components},
 };
 
+/* Whatever a command wrote to standard output, also by way of argp, which ends the process itself:
+ * it arrived, or the exit code says so. */
+static void end_output(void)
+{
+    bool lost = ferror(stdout);
+
+    if (!fflush(stdout) && !lost)
+        return;
+    fprintf(stderr, "millrace: standard output cannot be written%s%s\n", lost ? "" : ": ",
+            lost ? "" : strerror(errno));
+    _exit(MR_EXIT_OUTPUT);
+}
+
 int main(int argc, char **argv)
 {
+    atexit(end_output);
     if (argc < 2) {
         fputs(help_text, stderr);
         return MR_EXIT_USAGE;

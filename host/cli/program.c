@@ -4,7 +4,6 @@
 #include "millrace/engine.h"
 
 #include <argp.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,14 +65,6 @@ static error_t parse(int option, char *text, struct argp_state *state)
     return 0;
 }
 
-static int flush_output(void)
-{
-    if (!fflush(stdout) && !ferror(stdout))
-        return MR_EXIT_OK;
-    fprintf(stderr, "millrace: standard output cannot be written: %s\n", strerror(errno));
-    return MR_EXIT_OUTPUT;
-}
-
 int mr_cli_check(int argc, char **argv)
 {
     static const struct argp argp = {
@@ -92,11 +83,8 @@ int mr_cli_check(int argc, char **argv)
     argp_parse(&argp, argc, argv, 0, NULL, a);
     enum mr_status status = mr_program_check(&a->programs, stderr);
     int code = mr_cli_exit_code(status);
-    if (!status) {
-        for (uint32_t i = 0; i < a->programs.n_files; i++)
-            printf("%s: no errors\n", a->files[i]);
-        code = flush_output();
-    }
+    for (uint32_t i = 0; !status && i < a->programs.n_files; i++)
+        printf("%s: no errors\n", a->files[i]);
     free(a);
     return code;
 }
@@ -119,7 +107,7 @@ int mr_cli_explain(int argc, char **argv)
     a->programs.settings = a->settings;
     argp_parse(&argp, argc, argv, 0, NULL, a);
     enum mr_status status = mr_program_explain(&a->programs, a->format, stdout, stderr);
-    int code = status ? mr_cli_exit_code(status) : flush_output();
+    int code = mr_cli_exit_code(status);
     free(a);
     return code;
 }
@@ -132,5 +120,5 @@ int mr_cli_components(int argc, char **argv)
         return MR_EXIT_USAGE;
     }
     mr_components_print(stdout);
-    return flush_output();
+    return MR_EXIT_OK;
 }

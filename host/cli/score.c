@@ -57,7 +57,7 @@ static enum mr_status each(void *user, const char *name, const uint8_t *mail, si
     printf("%.17g %s ", score, score >= s->model->threshold ? "spam" : "ham");
     mr_print_plain(stdout, name, strlen(name));
     if (putchar('\n') < 0)
-        return mr_fail(error, MR_ERR_OUTPUT, "standard output cannot be written");
+        return mr_fail(error, MR_ERR_OUTPUT, "%s", ""); /* main tells that */
     return MR_OK;
 }
 
@@ -100,8 +100,6 @@ static int score_all(struct scorer *s, const char *model, char **paths, int n)
     mr_spam_scratch_free(s->scratch);
     mr_mime_close(s->decoder);
     mr_spam_model_free(s->model);
-    if (fflush(stdout) && !status)
-        status = mr_fail(&error, MR_ERR_OUTPUT, "standard output cannot be written");
     return status ? mr_cli_fail(&error) : MR_EXIT_OK;
 }
 
