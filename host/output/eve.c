@@ -1,12 +1,13 @@
-/* Building a record in a buffer of fixed size. Before a field is begun its size is known, so that a
- * record that does not fit ends between two fields and is still JSON. The JSON is written here and
- * not by a library: an event has 30 strings and more, and a mail three events. */
+/* Building a record. yajl writes the JSON; what it prints goes to a buffer of fixed size. Before a
+ * field is begun its size is known, so that a record that does not fit ends between two fields and
+ * is still JSON. */
 #include "output/eve.h"
 
 #include "output/eve_text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <yajl/yajl_gen.h>
 
 #define DEFAULT_STRING_BYTES 4096u
 #define DEFAULT_RECORD_BYTES 65536u
@@ -19,17 +20,25 @@
 
 struct mr_eve {
     struct mr_eve_config config;
+    yajl_gen gen;
     char *buffer;
     char *clean; /* repaired strings, config.max_string_bytes */
     size_t len, limit;
     uint32_t depth;        /* objects and arrays open in the record, the record itself included */
     uint32_t skipped;      /* opened within one that was left out */
     bool array[MAX_DEPTH]; /* [depth - 1]: the innermost is an array */
-    bool first;            /* nothing stands in the innermost yet */
     bool full;             /* a field did not fit: none is written any more */
     bool mark;             /* something was left out or cut and the field could not say so */
     struct mr_text_clock clock;
 };
+
+static void print(void *context, const char *bytes, size_t len)
+{
+    struct mr_eve *eve = context;
+
+    memcpy(eve->buffer + eve->len, bytes, len);
+    eve->len += len;
+}
 
 enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *config)
 {
@@ -47,7 +56,9 @@ enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *confi
     eve->limit = eve->config.max_record_bytes - RESERVE;
     eve->buffer = malloc(eve->config.max_record_bytes);
     eve->clean = malloc(eve->config.max_string_bytes);
-    if (!eve->buffer || !eve->clean) {
+    eve->gen = yajl_gen_alloc(NULL);
+    if (!eve->buffer || !eve->clean || !eve->gen ||
+        !yajl_gen_config(eve->gen, yajl_gen_print_callback, print, eve)) {
         mr_eve_free(eve);
         return MR_ERR_MEMORY;
     }
@@ -59,87 +70,11 @@ void mr_eve_free(struct mr_eve *eve)
 {
     if (!eve)
         return;
+    if (eve->gen)
+        yajl_gen_free(eve->gen);
     free(eve->clean);
     free(eve->buffer);
     free(eve);
-}
-
-/* ---- JSON, for which there is room ---- */
-
-static inline void put(struct mr_eve *eve, const char *bytes, size_t len)
-{
-    memcpy(eve->buffer + eve->len, bytes, len);
-    eve->len += len;
-}
-
-static inline void put_char(struct mr_eve *eve, char c)
-{
-    eve->buffer[eve->len++] = c;
-}
-
-/* What parts elements of an array, or keys. */
-static inline void put_comma(struct mr_eve *eve)
-{
-    if (!eve->first)
-        put_char(eve, ',');
-    eve->first = false;
-}
-
-static void put_escaped(struct mr_eve *eve, unsigned char c)
-{
-    static const char hex[] = "0123456789ABCDEF";
-    static const char with_letter[32] = {
-        ['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'};
-
-    put_char(eve, '\\');
-    if (c >= 0x20 || with_letter[c]) {
-        put_char(eve, c >= 0x20 ? (char)c : with_letter[c]);
-        return;
-    }
-    put(eve, "u00", 3);
-    put_char(eve, hex[c >> 4]);
-    put_char(eve, hex[c & 15]);
-}
-
-static inline bool wants_escape(unsigned char c)
-{
-    return c < 0x20 || c == '"' || c == '\\';
-}
-
-/* Does one of eight bytes? Each term has the upper bit of the bytes below 0x20, or equal to the
- * character; of bytes behind one that has it, too, at times. */
-static inline bool any_wants_escape(uint64_t eight)
-{
-    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
-    uint64_t quotes = eight ^ ones * '"', slashes = eight ^ ones * '\\';
-
-    return (((eight - ones * 0x20) & ~eight) | ((quotes - ones) & ~quotes) |
-            ((slashes - ones) & ~slashes)) &
-           tops;
-}
-
-static void put_text(struct mr_eve *eve, const char *text, size_t len)
-{
-    char *to = eve->buffer + eve->len;
-    size_t i = 0;
-
-    *to++ = '"';
-    for (uint64_t eight; len - i >= sizeof eight; i += sizeof eight, to += sizeof eight) {
-        memcpy(&eight, text + i, sizeof eight);
-        if (any_wants_escape(eight))
-            break;
-        memcpy(to, &eight, sizeof eight);
-    }
-    for (; i < len && !wants_escape((unsigned char)text[i]); i++)
-        *to++ = text[i];
-    eve->len = (size_t)(to - eve->buffer);
-    for (; i < len; i++) {
-        if (wants_escape((unsigned char)text[i]))
-            put_escaped(eve, (unsigned char)text[i]);
-        else
-            put_char(eve, text[i]);
-    }
-    put_char(eve, '"');
 }
 
 /* ---- room ---- */
@@ -161,27 +96,21 @@ static bool in_array(const struct mr_eve *eve)
     return eve->array[eve->depth - 1];
 }
 
-/* Begins a field whose value takes at most `bytes`: all that stands before it is written. */
+/* Begins a field whose value takes at most `bytes`: its key is written. */
 static bool field(struct mr_eve *eve, const char *key, size_t bytes)
 {
-    if (in_array(eve)) {
-        if (!room(eve, bytes + 1)) /* the comma */
-            return false;
-        put_comma(eve);
-        return true;
-    }
+    if (in_array(eve))
+        return room(eve, bytes + 1); /* the comma */
     if (!key)
         key = "";
     size_t len = strlen(key);
     if (!room(eve, ESCAPED * len + 4 + bytes)) /* comma, quotes, colon */
         return false;
-    put_comma(eve);
-    put_text(eve, key, len);
-    put_char(eve, ':');
+    yajl_gen_string(eve->gen, (const unsigned char *)key, len);
     return true;
 }
 
-/* Bytes of the text once it is escaped. */
+/* Bytes of the text once it is escaped as yajl does it. */
 static size_t escaped_bytes(const char *text, size_t len)
 {
     size_t bytes = len;
@@ -206,7 +135,7 @@ static void text_field(struct mr_eve *eve, const char *key, const char *text, si
     if (bytes > 256)
         bytes = escaped_bytes(text, len) + 2; /* the bound may be far off: count */
     if (field(eve, key, bytes))
-        put_text(eve, text, len);
+        yajl_gen_string(eve->gen, (const unsigned char *)text, len);
 }
 
 static void mark_cut(struct mr_eve *eve, const char *key)
@@ -243,7 +172,7 @@ void mr_eve_string(struct mr_eve *eve, const char *key, const void *bytes, size_
 static void number_field(struct mr_eve *eve, const char *key, const char *digits, size_t len)
 {
     if (field(eve, key, len))
-        put(eve, digits, len);
+        yajl_gen_number(eve->gen, digits, len);
 }
 
 void mr_eve_int(struct mr_eve *eve, const char *key, int64_t value)
@@ -266,18 +195,13 @@ void mr_eve_real(struct mr_eve *eve, const char *key, double value)
     if (len)
         number_field(eve, key, digits, len);
     else if (field(eve, key, sizeof "null"))
-        put(eve, "null", strlen("null"));
-}
-
-static void put_bool(struct mr_eve *eve, bool value)
-{
-    put(eve, value ? "true" : "false", value ? strlen("true") : strlen("false"));
+        yajl_gen_null(eve->gen);
 }
 
 void mr_eve_bool(struct mr_eve *eve, const char *key, bool value)
 {
     if (field(eve, key, sizeof "false"))
-        put_bool(eve, value);
+        yajl_gen_bool(eve->gen, value);
 }
 
 void mr_eve_time(struct mr_eve *eve, const char *key, uint64_t time_ns)
@@ -303,8 +227,10 @@ static void open_level(struct mr_eve *eve, const char *key, bool array)
         eve->skipped++;
         return;
     }
-    put_char(eve, array ? '[' : '{');
-    eve->first = true;
+    if (array)
+        yajl_gen_array_open(eve->gen);
+    else
+        yajl_gen_map_open(eve->gen);
     eve->array[eve->depth++] = array;
 }
 
@@ -320,8 +246,10 @@ void mr_eve_array(struct mr_eve *eve, const char *key)
 
 static void close_level(struct mr_eve *eve)
 {
-    put_char(eve, in_array(eve) ? ']' : '}');
-    eve->first = false;
+    if (in_array(eve))
+        yajl_gen_array_close(eve->gen);
+    else
+        yajl_gen_map_close(eve->gen);
     eve->depth--;
 }
 
@@ -436,8 +364,8 @@ void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
     eve->depth = 1;
     eve->skipped = 0;
     eve->full = eve->mark = false;
-    put_char(eve, '{');
-    eve->first = true;
+    yajl_gen_reset(eve->gen, NULL);
+    yajl_gen_map_open(eve->gen);
     mr_eve_time(eve, "timestamp", header->time_ns);
     if (header->flow_id)
         uint_field(eve, "flow_id", header->flow_id);
@@ -467,9 +395,8 @@ const char *mr_eve_finish(struct mr_eve *eve, size_t *len)
     while (eve->depth > 1)
         close_level(eve);
     if (eve->mark) {
-        put_comma(eve);
-        put(eve, "\"truncated\":", strlen("\"truncated\":"));
-        put_bool(eve, true);
+        yajl_gen_string(eve->gen, (const unsigned char *)"truncated", strlen("truncated"));
+        yajl_gen_bool(eve->gen, true);
     }
     close_level(eve);
     eve->buffer[eve->len++] = '\n';

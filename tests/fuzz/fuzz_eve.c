@@ -1,6 +1,6 @@
 /* EVE records from hostile fields: whatever is put in, each record is one line of JSON in UTF-8 and
  * within its limit. The input is a list of operations: one byte that says which, then its data. */
-// layers: base output yajl
+// layers: base output
 #include "output/eve.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* EVE records: fields and their order, hostile strings, limits. */
-// layers: base output yajl
+// layers: base output
 #include "output/eve.h"
 
 #include <setjmp.h>
