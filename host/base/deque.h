@@ -58,8 +58,6 @@ static inline bool mr_deque_push_owner(struct mr_deque *deque, void *item)
 static inline void *mr_deque_pop_owner(struct mr_deque *deque)
 {
     int64_t bottom = atomic_load_explicit(&deque->bottom, memory_order_relaxed) - 1;
-    if (atomic_load_explicit(&deque->top, memory_order_relaxed) > bottom)
-        return NULL; /* top never goes back, and nobody else pushes */
     atomic_store_explicit(&deque->bottom, bottom, memory_order_seq_cst);
     int64_t top = atomic_load_explicit(&deque->top, memory_order_seq_cst);
     void *item = NULL;

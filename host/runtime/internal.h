@@ -128,9 +128,8 @@ struct mr_worker {
     struct mr_runtime *runtime;
     uint32_t index;
     uint64_t random;
-    bool oldest_first;   /* the task pushed last has had its turn: what waits goes first */
-    uint64_t busy_ticks; /* in stages, while it took so many tokens in: mr_runtime.cheap */
-    uint32_t taken;
+    bool oldest_first;           /* the task pushed last has had its turn: what waits goes first */
+    _Atomic uint64_t busy_ticks; /* in stages, ever; written by this worker */
     uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
     struct mr_stage_metrics *stages;  /* [groups of the plan] */
     struct mr_unmeasured *unmeasured; /* [the same] */
@@ -165,7 +164,9 @@ struct mr_runtime {
     _Alignas(64) _Atomic uint32_t cheap;
 
     _Alignas(64) _Atomic uint32_t intake_turn;
-    uint64_t next_number;   /* in the intake turn, as the two below */
+    uint64_t judged_tokens,
+        judged_ticks;       /* done when `cheap` was judged last; in the intake turn */
+    uint64_t next_number;   /* the same, as the two below */
     uint64_t second;        /* of packet time */
     uint32_t context_epoch; /* of the last packet: mr_context_epoch() */
     uint64_t last_packet, last_time_ns;

@@ -30,7 +30,9 @@ static void stop_clock(struct mr_worker *worker, uint32_t group, enum mr_lane_cl
     }
     uint64_t started = worker->now, now = mr_ticks_now(&worker->runtime->ticks);
     uint64_t took = now > started ? now - started : 0;
-    worker->busy_ticks += took;
+    atomic_store_explicit(&worker->busy_ticks,
+                          atomic_load_explicit(&worker->busy_ticks, memory_order_relaxed) + took,
+                          memory_order_relaxed);
     if (took > 4 * mr_runtime_dear_ticks(worker->runtime) && mr_runtime_cheap(worker->runtime))
         atomic_store_explicit(&worker->runtime->cheap, 0, memory_order_relaxed);
     other->last = (struct mr_stage_times){

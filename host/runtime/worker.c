@@ -19,7 +19,7 @@
 #define JUMP_PACKETS  16             /* ... but when so many in a row are */
 #define LARGE_BURST   8              /* packets: its times are taken always ... */
 #define MEASURED_EACH 16             /* ... and of smaller ones in a row so many times less */
-#define JUDGED_TOKENS 32             /* in a row */
+#define JUDGED_TOKENS 32             /* at least, or one a worker */
 #define EMPTY_READS   64             /* bursts without a packet before the turn is given up */
 
 #define TOKEN_BYTES   (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
@@ -283,19 +283,27 @@ static bool is_measured(struct mr_worker *worker, const struct mr_token *token)
     return true;
 }
 
-/* Is what the last tokens cost less than what other workers' help would? Tests that want workers to
- * meet, and devices, whose answers tokens wait for, have many under way in any case. */
-static void judge(struct mr_worker *worker)
+/* Does a token cost less, in all stages and on all workers, than other workers' help would? Judged
+ * in the intake turn, over the tokens that were done since it was judged last: those under way may
+ * have cost nothing yet. Tests that want workers to meet, and devices, whose answers tokens wait
+ * for, have many under way in any case. */
+static void judge(struct mr_runtime *runtime)
 {
-    struct mr_runtime *runtime = worker->runtime;
+    uint32_t workers = runtime->config.workers;
+    uint32_t enough = workers > JUDGED_TOKENS ? workers : JUDGED_TOKENS;
     bool cheap = mr_runtime_cheap(runtime);
+    uint64_t done =
+        runtime->next_number - atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
+    uint64_t busy = 0, dear = mr_runtime_dear_ticks(runtime);
 
-    if (++worker->taken < JUDGED_TOKENS)
+    if (workers < 2 || done < runtime->judged_tokens + enough)
         return;
-    uint64_t each = worker->busy_ticks / worker->taken, dear = mr_runtime_dear_ticks(runtime);
-    worker->busy_ticks = worker->taken = 0;
-    if (runtime->config.workers < 2 || runtime->config.yield_seed ||
-        runtime->config.hooks.device.wanted)
+    for (uint32_t i = 0; i < workers; i++)
+        busy += atomic_load_explicit(&runtime->workers[i].busy_ticks, memory_order_relaxed);
+    uint64_t each = (busy - runtime->judged_ticks) / (done - runtime->judged_tokens);
+    runtime->judged_tokens = done;
+    runtime->judged_ticks = busy;
+    if (runtime->config.yield_seed || runtime->config.hooks.device.wanted)
         return;
     if (cheap != (each < (cheap ? dear + dear / 2 : dear)))
         atomic_store_explicit(&runtime->cheap, !cheap, memory_order_relaxed);
@@ -339,7 +347,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
         return NULL;
     }
     token->number = runtime->next_number++;
-    judge(worker);
+    judge(runtime);
     find_ticks(worker, token);
     worker->straight = mr_phase_is_straight(runtime, token);
     worker->measured = is_measured(worker, token);
