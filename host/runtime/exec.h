@@ -81,6 +81,7 @@ struct mr_exec {
     struct mr_record *first_record, *last_record;
     uint32_t n_records;
     uint32_t sharers; /* mr_plan_sharers() */
+    uint32_t shared;  /* how often share.c has put memory of this worker into the token's lists */
     struct mr_tuples *outputs, *last_output;
 
     /* memory of the token */
@@ -125,11 +126,11 @@ static inline void *mr_exec_alloc(struct mr_exec *exec, size_t bytes)
     return memory;
 }
 
-/* What was taken of the token's memory since the mark is given back when nothing came of it: ten
- * million contexts or rows may expire in one token. */
+/* What was taken of the token's memory since the mark is given back when nothing came of it, and
+ * nothing in it is shared: ten million contexts or rows may expire in one token. */
 struct mr_exec_mark {
     struct mr_buffer *chunk;
-    uint32_t len;
+    uint32_t len, shared;
     struct mr_tuples *last_output;
     struct mr_record *last_record;
 };

@@ -194,8 +194,8 @@ static struct mr_tuples *rows_of(struct mr_exec *exec, const struct asked *asked
 
 struct mr_exec_mark mr_exec_mark(const struct mr_exec *exec)
 {
-    return (struct mr_exec_mark){exec->chunk, exec->chunk ? exec->chunk->len : 0, exec->last_output,
-                                 exec->last_record};
+    return (struct mr_exec_mark){exec->chunk, exec->chunk ? exec->chunk->len : 0, exec->shared,
+                                 exec->last_output, exec->last_record};
 }
 
 void mr_exec_rewind(struct mr_exec *exec, const struct mr_exec_mark *mark)
@@ -204,7 +204,7 @@ void mr_exec_rewind(struct mr_exec *exec, const struct mr_exec_mark *mark)
          t = t->next)
         if (t->n)
             return;
-    if (exec->last_record != mark->last_record || !exec->chunk)
+    if (exec->last_record != mark->last_record || exec->shared != mark->shared || !exec->chunk)
         return;
     exec->last_output = mark->last_output;
     if (mark->last_output)

@@ -53,6 +53,7 @@ void mr_share(struct mr_call *call, union mr_value value)
     if (!fresh)
         return;
     _Atomic(struct mr_shared *) *bucket = bucket_of(exec->token, value);
+    exec->shared++;
     atomic_store_explicit(&exec->token->any_shared, 1, memory_order_relaxed);
     *fresh = (struct mr_shared){.ptr = value.b.ptr, .len = value.b.len};
     fresh->next = atomic_load_explicit(bucket, memory_order_relaxed);
@@ -85,6 +86,7 @@ const void *mr_share_made(struct mr_call *call, union mr_value value, const void
 
     if (!fresh)
         return made;
+    exec->shared++;
     *fresh = (struct mr_shared_made){.key = key, .made = made};
     fresh->next = atomic_load_explicit(&s->made, memory_order_acquire);
     do {

@@ -127,11 +127,42 @@ static void it_goes_with_the_token(void **state)
     free(c.token);
 }
 
+/* Contexts that end say nothing, and what that took is given back: not what they shared. */
+static void it_stays_when_nothing_came_of_a_task(void **state)
+{
+    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    struct mr_exec *exec = &c.exec[0];
+    void *before, *after;
+    (void)state;
+
+    set_up(&c);
+    struct mr_exec_mark mark = mr_exec_mark(exec);
+    before = mr_exec_alloc(exec, 64);
+    mr_exec_rewind(exec, &mark);
+    after = mr_exec_alloc(exec, 64);
+    assert_ptr_equal(before, after);
+    mark = mr_exec_mark(exec);
+    mr_share(&c.call[0], mr_value_bytes(mail + 1, 2));
+    ask(&c, 0, &key);
+    mr_exec_rewind(exec, &mark);
+    memset(mr_exec_alloc(exec, 512), 0xff, 512);
+    assert_true(mr_is_shared(&c.call[0], mr_value_bytes(mail + 1, 2)));
+    assert_ptr_equal(mr_shared(&c.call[0], mr_value_bytes(mail, sizeof mail), &key), &c.made[0]);
+    mark = mr_exec_mark(exec); /* the bytes are known, what is made of them is new */
+    mr_share_made(&c.call[0], mr_value_bytes(mail, sizeof mail), &other_key, &c.made[1]);
+    mr_exec_rewind(exec, &mark);
+    memset(mr_exec_alloc(exec, 512), 0xff, 512);
+    assert_ptr_equal(mr_shared(&c.call[0], mr_value_bytes(mail, sizeof mail), &other_key),
+                     &c.made[1]);
+    free(c.token);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_get_the_same),
         cmocka_unit_test(it_goes_with_the_token),
+        cmocka_unit_test(it_stays_when_nothing_came_of_a_task),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
