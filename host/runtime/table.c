@@ -456,6 +456,12 @@ const struct mr_row *mr_table_next_seen(const struct mr_table *t, const struct m
 void mr_table_put(struct mr_table *t, const union mr_value *values, uint64_t now_ns,
                   struct mr_order_key order, struct mr_change *change)
 {
+    /* time is behind: what is out of sight goes for good, and what comes now is seen until packet
+     * time goes on */
+    if (t->table->lifetime_ns != MR_FOREVER && now_ns + t->table->lifetime_ns <= t->hidden_ns) {
+        (void)mr_table_clean(t, UINT32_MAX);
+        t->hidden_ns = 0;
+    }
     struct mr_row *old = mr_table_with_key(t, values);
 
     *change = (struct mr_change){.what = MR_PUT_SAME, .row = old};
