@@ -286,11 +286,16 @@ bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_t
                        uint64_t now_ns, uint64_t number)
 {
     struct mr_context *expired[MR_CONTEXT_SLICE];
+    uint32_t epoch = mr_context_epoch(contexts->epoch_shift, number - 1);
     bool more;
 
     exec->group = group;
     exec->contexts = contexts;
     exec->now_ns = now_ns;
+    /* what a partition may admit follows from what it has when the epoch begins: also in a lane
+     * that had nothing to do in it yet */
+    if ((int32_t)(epoch - contexts->epoch) > 0)
+        mr_contexts_next_epoch(contexts, epoch);
     uint32_t n = mr_contexts_expire(contexts, now_ns, expired, &more);
     if (n)
         ask(exec, expired, n, MR_CAUSE_EXPIRE, number);

@@ -110,16 +110,20 @@ static void open_mail(struct mr_worker *worker, struct mr_worker *of)
     }
 }
 
-static void give_back_all(struct mr_worker *worker, struct mr_worker *of)
+/* False: there was nothing. */
+static bool give_back_all(struct mr_worker *worker, struct mr_worker *of)
 {
     struct mr_token *token = NULL;
+    bool any;
 
     if (atomic_load_explicit(&of->spent, memory_order_seq_cst))
         token = atomic_exchange_explicit(&of->spent, NULL, memory_order_seq_cst);
+    any = token != NULL;
     for (struct mr_token *next; token; token = next) {
         next = token->next_free;
         mr_gate_release(worker, token);
     }
+    return any;
 }
 
 void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token)
@@ -419,10 +423,11 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
         at_most.tv_nsec <<= doublings < DOUBLINGS ? doublings : DOUBLINGS;
 
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
-    give_back_all(worker, worker);
+    /* where but few tokens may be under way, everybody may wait for these */
+    bool room = give_back_all(worker, worker);
     atomic_fetch_add_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
     uint32_t epoch = atomic_load_explicit(&runtime->epoch, memory_order_seq_cst);
-    if (!any_work(runtime)) {
+    if (!room && !any_work(runtime)) {
         mr_metrics_add(&worker->metrics, MR_COUNT_PARKS, 1);
         syscall(SYS_futex, &runtime->epoch, FUTEX_WAIT_PRIVATE, epoch, &at_most, NULL, 0);
     }
