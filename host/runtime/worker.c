@@ -407,9 +407,9 @@ static bool any_work(struct mr_runtime *runtime)
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     if (hooks->device.ready && hooks->device.ready(hooks->user))
         return true;
+    uint32_t limit = mr_runtime_cheap(runtime) ? 1 : runtime->config.window;
     if (hooks->ready && hooks->ready(hooks->user) &&
-        atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) <
-            runtime->config.window)
+        atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) < limit)
         return true;
     return atomic_load_explicit(&runtime->finished, memory_order_seq_cst) != 0;
 }
