@@ -197,6 +197,14 @@ static bool take(void *user, struct mr_worker *worker)
 
 /* ---- checks ---- */
 
+/* Whoever asks for the model has the CPU's from now on. */
+static void leave_model(struct mr_site *site, uint32_t model)
+{
+    for (uint32_t p = 0; p < site->n_parts; p++)
+        if (site->parts[p].op->work == MR_DEVICE_BAYES && site->parts[p].model == model)
+            atomic_store(&site->parts[p].off, 1);
+}
+
 /* The binding is left to the CPU until its other patterns have been compiled without this one. */
 static void differs(struct mr_site *site, struct mr_site_part *part, uint32_t index)
 {
@@ -206,8 +214,12 @@ static void differs(struct mr_site *site, struct mr_site_part *part, uint32_t in
 
     if (!mr_offload_demote(site->offload, at))
         return;
-    atomic_store(&part->off, 1);
+    /* in this order: mr_site_settle_again() looks at the number behind what it does with `off` */
     uint32_t n = atomic_fetch_add(&part->n_demoted, 1) + 1;
+    if (is_model)
+        leave_model(site, part->model);
+    else
+        atomic_store(&part->off, 1);
     if (n > MR_DEMOTED_MOST + 1)
         return;
     snprintf(

@@ -111,8 +111,11 @@ void mr_site_settle_again(struct mr_site *site)
             continue;
         if (settle_part(site, part, &error))
             mr_site_say(site, error.text);
-        else if (atomic_load(&part->n_demoted) == n) /* else there is more to do */
+        else if (atomic_load(&part->n_demoted) == n) { /* else there is more to do */
             atomic_store(&part->off, 0);
+            if (atomic_load(&part->n_demoted) != n) /* one more, which set it before that */
+                atomic_store(&part->off, 1);
+        }
     }
     mr_keeper_unlock(site->engine->keeper);
 }

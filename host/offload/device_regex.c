@@ -154,7 +154,7 @@ void mr_device_regex_collect(struct mr_device_batch *b)
 
     batch->matches = b->matches;
     batch->n_matches = 0;
-    if (!mr_offload_patterns(&d->config.work))
+    if (!b->matches) /* the set is not to be looked at: it may be gone (mr_offload_stop()) */
         return;
     uint32_t room = matches_room(b, b->shape), n = b->host_results[MR_RESULT_MATCHES];
     const uint32_t *words[MR_RESULTS];
