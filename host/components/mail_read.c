@@ -33,6 +33,6 @@ const struct mr_mime *mr_mail_read(struct mr_call *call, struct mr_mime_decoder 
         mr_mime_decode(decoder, &memory, mail.b.len ? mail.b.ptr : "", mail.b.len);
     if (!keep || !mr_is_shared(call, mail) || mime->anomalies >> MR_MIME_NO_MEMORY & 1)
         return mime; /* where memory was short others may have better luck */
-    void *copy = mr_alloc(call, mr_mime_copy_bytes(mime));
+    void *copy = mr_share_alloc(call, mr_mime_copy_bytes(mime));
     return copy ? mr_share_made(call, mail, &key, mr_mime_copy(mime, copy)) : mime;
 }

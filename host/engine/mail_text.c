@@ -23,7 +23,7 @@ struct mr_mail_text mr_mail_text(struct mr_call *call, struct mr_mail_reader *re
     mr_mime_release(reader->decoder);
     if (!keep || !whole || !mr_is_shared(call, mail))
         return text;
-    struct kept *kept = mr_alloc(call, sizeof *kept + text.len + MR_SPAM_SLACK);
+    struct kept *kept = mr_share_alloc(call, sizeof *kept + text.len + MR_SPAM_SLACK);
     if (!kept)
         return text;
     memcpy(kept + 1, text.bytes, text.len + MR_SPAM_SLACK);

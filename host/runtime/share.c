@@ -77,6 +77,18 @@ const void *mr_shared(struct mr_call *call, union mr_value value, const void *ke
     return made ? made->made : NULL;
 }
 
+/* Above a quarter of the cap, memory is for what cannot be made anew. */
+void *mr_share_alloc(struct mr_call *call, size_t bytes)
+{
+    struct mr_exec *exec = call->runtime;
+    struct mr_buffers_usage usage;
+
+    mr_buffers_usage(exec->buffers, &usage);
+    return bytes <= usage.cap_bytes && usage.used_bytes + bytes <= usage.cap_bytes / 4
+               ? mr_exec_alloc(exec, bytes)
+               : NULL;
+}
+
 const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,
                           const void *made)
 {

@@ -297,6 +297,10 @@ uint32_t mr_sharers(const struct mr_call *call);
 /* What is kept under a key; NULL: nothing. */
 const void *mr_shared(struct mr_call *call, union mr_value value, const void *key);
 
+/* Memory for what is to be kept. NULL: there is little left, or none: then everybody makes it anew,
+ * and nothing is lost (nor counted so). */
+void *mr_share_alloc(struct mr_call *call, size_t bytes);
+
 /* Keeps what was made, in memory that stays until the token closes; returns what is kept, which is
  * `made` itself unless somebody was faster. With bytes that nobody shared nothing is kept. */
 const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,

@@ -157,12 +157,41 @@ static void it_stays_when_nothing_came_of_a_task(void **state)
     free(c.token);
 }
 
+/* What others can make anew has but a quarter of the memory, and is not missed. */
+static void there_is_memory_for_what_is_needed(void **state)
+{
+    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    struct mr_metrics metrics = {0};
+    struct mr_buffers *pool;
+    uint32_t n = 0;
+    (void)state;
+
+    set_up(&c);
+    assert_false(mr_buffers_new(&pool, 1u << 20));
+    c.exec[0].buffers = pool;
+    c.exec[0].metrics = &metrics;
+    c.exec[0].chunk = NULL;
+    while (n < 64 && mr_share_alloc(&c.call[0], 32768))
+        n++;
+    assert_in_range(n, 2, 16);
+    assert_null(mr_share_alloc(&c.call[0], SIZE_MAX / 2));
+    assert_int_equal(atomic_load(&metrics.counters[MR_COUNT_TOKEN_MEMORY_REFUSED]), 0);
+    assert_non_null(mr_alloc(&c.call[0], 32768));
+    for (struct mr_buffer *next, *b = atomic_load(&c.token->kept); b; b = next) {
+        next = b->next;
+        mr_buffers_put(pool, b);
+    }
+    mr_buffers_free(pool);
+    free(c.token);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_get_the_same),
         cmocka_unit_test(it_goes_with_the_token),
         cmocka_unit_test(it_stays_when_nothing_came_of_a_task),
+        cmocka_unit_test(there_is_memory_for_what_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -334,6 +334,12 @@ const void *mr_shared(struct mr_call *call, union mr_value value, const void *ke
     return NULL;
 }
 
+void *mr_share_alloc(struct mr_call *call, size_t bytes)
+{
+    (void)call, (void)bytes;
+    return NULL;
+}
+
 const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,
                           const void *made)
 {
