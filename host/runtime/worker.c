@@ -15,12 +15,13 @@
 #define MOST_BURSTS   4       /* in one intake turn */
 #define SLEEP_NS      1000000 /* at most; then it looks again ... */
 #define DOUBLINGS     6 /* ... and sleeps twice as long, so often, where the source wakes it */
-#define JUMP_NS       3600000000000u /* an hour: further off a stamp is not believed at once ... */
-#define JUMP_PACKETS  16             /* ... but when so many in a row are */
-#define LARGE_BURST   8              /* packets: its times are taken always ... */
-#define MEASURED_EACH 16             /* ... and of smaller ones in a row so many times less */
-#define JUDGED_TOKENS 32             /* at least, or one a worker */
-#define EMPTY_READS   64             /* bursts without a packet before the turn is given up */
+#define JUMP_NS       3600000000000u /* an hour: further back a stamp is not believed at once ... */
+#define GAP_NS        86400000000000u /* ... nor a day ahead: links are quiet for hours */
+#define JUMP_PACKETS  16              /* ... but when so many in a row are */
+#define LARGE_BURST   8               /* packets: its times are taken always ... */
+#define MEASURED_EACH 16              /* ... and of smaller ones in a row so many times less */
+#define JUDGED_TOKENS 32              /* at least, or one a worker */
+#define EMPTY_READS   64              /* bursts without a packet before the turn is given up */
 
 #define TOKEN_BYTES   (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
 
@@ -194,7 +195,8 @@ static bool believed(struct mr_worker *worker, uint64_t time_ns)
 {
     struct mr_runtime *runtime = worker->runtime;
 
-    if (!runtime->last_time_ns || distance(time_ns, runtime->last_time_ns) <= JUMP_NS) {
+    uint64_t most = time_ns > runtime->last_time_ns ? GAP_NS : JUMP_NS;
+    if (!runtime->last_time_ns || distance(time_ns, runtime->last_time_ns) <= most) {
         runtime->jumped = 0;
         return true;
     }
