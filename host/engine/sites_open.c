@@ -90,7 +90,8 @@ static void add_part(struct mr_site *site, const struct mr_plan_site *from, uint
         good = find_model(site, part);
     } else if (good) { /* one view is searched */
         for (struct mr_site_part *other = site->parts; other < part; other++)
-            good = good && (other->op->work != MR_DEVICE_REGEX || other->view == part->view);
+            if (other->op && other->op->work == MR_DEVICE_REGEX)
+                good = good && other->view == part->view;
         site->work.set_view = good ? part->view : site->work.set_view;
     }
     atomic_init(&part->off, !good);

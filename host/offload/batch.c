@@ -19,7 +19,9 @@ bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *v
 
 bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len)
 {
-    return mr_batch_has_room_for(batch, &(struct mr_view){NULL, len});
+    const struct mr_view views[MR_VIEWS_MAX] = {{NULL, len}};
+
+    return mr_batch_has_room_for(batch, views);
 }
 
 bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views, uint8_t **to)
@@ -40,9 +42,10 @@ bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views,
 
 uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len)
 {
-    uint8_t *at;
+    const struct mr_view views[MR_VIEWS_MAX] = {{NULL, len}};
+    uint8_t *at[MR_VIEWS_MAX] = {NULL};
 
-    return mr_batch_reserve_views(batch, &(struct mr_view){NULL, len}, &at) ? at : NULL;
+    return mr_batch_reserve_views(batch, views, at) ? at[0] : NULL;
 }
 
 bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len)

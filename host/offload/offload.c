@@ -256,7 +256,9 @@ enum mr_status mr_offload_add_views(struct mr_offload *offload, const struct mr_
 enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
                               uint64_t tag)
 {
-    return mr_offload_add_views(offload, &(struct mr_view){bytes, len}, tag);
+    const struct mr_view views[MR_VIEWS_MAX] = {{bytes, len}};
+
+    return mr_offload_add_views(offload, views, tag);
 }
 
 void mr_offload_flush(struct mr_offload *offload)

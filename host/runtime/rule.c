@@ -459,6 +459,7 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
                                const struct mr_tuples *in, bool last)
 {
     struct frame rows, *frame = &rows;
+    memset(rows.registers, 0, rule->n_registers * sizeof *rows.registers);
     bool ok = start(exec, frame, rule, in, last), joined = false, nothing = false;
 
     for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {

@@ -4,6 +4,7 @@
 #include "runtime/aggregate.h"
 #include "runtime/table_set.h"
 
+#include <assert.h>
 #include <string.h>
 
 #define FIRST_BUCKETS 16u
@@ -46,6 +47,7 @@ void mr_view_init(struct mr_view *view, const struct mr_plan *plan, uint32_t sta
 
 static struct mr_view_group **buckets_of(const struct mr_view *view)
 {
+    assert(view->buckets); /* where there are n_buckets */
     return (struct mr_view_group **)(void *)view->buckets->data;
 }
 
