@@ -207,32 +207,27 @@ static bool map(struct mr_context_table *table)
 
 /* ---- finding ---- */
 
-static bool same_flow(const struct mr_flow_key *x, const struct mr_flow_key *y)
+static bool same_flow(const struct mr_context *c, const void *key, uint32_t len)
 {
-    return !memcmp(x, y, offsetof(struct mr_flow_key, hash));
+    (void)len;
+    return !memcmp(&c->key, key, offsetof(struct mr_flow_key, hash));
 }
 
-struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
-                                         const struct mr_flow_key *key)
+static bool same_bytes(const struct mr_context *c, const void *key, uint32_t len)
 {
-    uint64_t tag = mr_tag_of(table, key->hash), entry;
-    const struct mr_context_tags *tags = mr_tags_for(table, tag);
-
-    if (!tags->entries)
-        return NULL;
-    for (uint64_t i = mr_tag_place(tags, tag); (entry = tags->entries[i]);
-         i = (i + 1) & tags->mask) {
-        if (!mr_tag_same(entry, tag))
-            continue;
-        struct mr_context *c = mr_context_at(table, (uint32_t)entry - 1);
-        if (c->key.hash == key->hash && same_flow(&c->key, key))
-            return c;
-    }
-    return NULL;
+    return c->key_len == len && !memcmp(&c->key, key, len);
 }
 
-struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
-                                    uint32_t len)
+static bool same_number(const struct mr_context *c, const void *key, uint32_t len)
+{
+    (void)len;
+    return !memcmp(&c->key, key, sizeof(uint64_t));
+}
+
+/* The one search; each caller has a copy of it with its comparison in place. */
+static inline __attribute__((always_inline)) struct mr_context *
+find(struct mr_context_table *table, uint64_t hash, const void *key, uint32_t len,
+     bool (*same)(const struct mr_context *c, const void *key, uint32_t len))
 {
     uint64_t tag = mr_tag_of(table, hash), entry;
     const struct mr_context_tags *tags = mr_tags_for(table, tag);
@@ -244,30 +239,28 @@ struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t has
         if (!mr_tag_same(entry, tag))
             continue;
         struct mr_context *c = mr_context_at(table, (uint32_t)entry - 1);
-        if (c->key.hash == hash && c->key_len == len && !memcmp(&c->key, key, len))
+        if (c->key.hash == hash && same(c, key, len))
             return c;
     }
     return NULL;
 }
 
+struct mr_context *mr_contexts_find_flow(struct mr_context_table *table,
+                                         const struct mr_flow_key *key)
+{
+    return find(table, key->hash, key, 0, same_flow);
+}
+
+struct mr_context *mr_contexts_find(struct mr_context_table *table, uint64_t hash, const void *key,
+                                    uint32_t len)
+{
+    return find(table, hash, key, len, same_bytes);
+}
+
 struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint64_t hash,
                                            uint64_t number)
 {
-    uint64_t tag = mr_tag_of(table, hash), entry, key;
-    const struct mr_context_tags *tags = mr_tags_for(table, tag);
-
-    if (!tags->entries)
-        return NULL;
-    for (uint64_t i = mr_tag_place(tags, tag); (entry = tags->entries[i]);
-         i = (i + 1) & tags->mask) {
-        if (!mr_tag_same(entry, tag))
-            continue;
-        struct mr_context *c = mr_context_at(table, (uint32_t)entry - 1);
-        memcpy(&key, &c->key, sizeof key);
-        if (c->key.hash == hash && key == number)
-            return c;
-    }
-    return NULL;
+    return find(table, hash, &number, 0, same_number);
 }
 
 static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)

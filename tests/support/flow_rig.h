@@ -6,6 +6,7 @@
 #define MR_TESTS_FLOW_RIG_H
 
 #include "smtp_script.h"
+#include "unshared.h"
 
 extern const struct mr_component mr_component_detector;
 extern const struct mr_component mr_component_smtp;
@@ -103,43 +104,6 @@ bool mr_event_wanted(const struct mr_call *call, const char *type)
     (void)call;
     (void)type;
     return true;
-}
-
-/* Nothing is shared. */
-void mr_share(struct mr_call *call, union mr_value value)
-{
-    (void)call, (void)value;
-}
-
-bool mr_is_shared(const struct mr_call *call, union mr_value value)
-{
-    (void)call, (void)value;
-    return false;
-}
-
-uint32_t mr_sharers(const struct mr_call *call)
-{
-    (void)call;
-    return 1;
-}
-
-const void *mr_shared(struct mr_call *call, union mr_value value, const void *key)
-{
-    (void)call, (void)value, (void)key;
-    return NULL;
-}
-
-void *mr_share_alloc(struct mr_call *call, size_t bytes)
-{
-    (void)call, (void)bytes;
-    return NULL;
-}
-
-const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,
-                          const void *made)
-{
-    (void)call, (void)value, (void)key;
-    return made;
 }
 
 const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call)

@@ -1,5 +1,6 @@
 /* The services of millrace/component.h for one call site, on plain heap memory. */
 #include "harness/internal.h"
+#include "unshared.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -308,43 +309,6 @@ const struct mr_device_answer *mr_device_answer(struct mr_call *call, uint32_t r
 void mr_device_checked(struct mr_call *call, uint32_t row, const uint32_t *indices, uint32_t n)
 {
     (void)call, (void)row, (void)indices, (void)n;
-}
-
-/* Nothing is shared. */
-void mr_share(struct mr_call *call, union mr_value value)
-{
-    (void)call, (void)value;
-}
-
-bool mr_is_shared(const struct mr_call *call, union mr_value value)
-{
-    (void)call, (void)value;
-    return false;
-}
-
-uint32_t mr_sharers(const struct mr_call *call)
-{
-    (void)call;
-    return 1;
-}
-
-const void *mr_shared(struct mr_call *call, union mr_value value, const void *key)
-{
-    (void)call, (void)value, (void)key;
-    return NULL;
-}
-
-void *mr_share_alloc(struct mr_call *call, size_t bytes)
-{
-    (void)call, (void)bytes;
-    return NULL;
-}
-
-const void *mr_share_made(struct mr_call *call, union mr_value value, const void *key,
-                          const void *made)
-{
-    (void)call, (void)value, (void)key;
-    return made;
 }
 
 const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call)
