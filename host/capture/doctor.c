@@ -1,6 +1,7 @@
 /* Looks at the machine as live capture will find it. */
 #include "capture/doctor.h"
 
+#include "capture/card.h"
 #include "capture/dpdk.h"
 #include "capture/port.h"
 
@@ -14,8 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CLASS_NETWORK 0x02 /* the first byte of a PCI device's class */
-#define WANTED_RINGS  ((uint64_t)128 << 20)
+#define WANTED_RINGS ((uint64_t)128 << 20)
 
 enum finding { MISSING, OK, NOTE };
 
@@ -101,19 +101,6 @@ static void xdp(FILE *to)
         close(fd);
 }
 
-/* The first line of a file below a device's folder; empty when there is none. */
-static void read_line(char *to, size_t room, const char *folder, const char *name)
-{
-    char path[512];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "re");
-    to[0] = '\0';
-    if (file && fgets(to, (int)room, file))
-        to[strcspn(to, "\n")] = '\0';
-    if (file)
-        fclose(file);
-}
-
 static bool is_there(const char *path)
 {
     return access(path, F_OK) == 0;
@@ -152,34 +139,23 @@ static void card_drivers(FILE *to)
         mend(to, "echo 512 | sudo tee /proc/sys/vm/nr_hugepages");
 }
 
+static void tell_card(void *user, const struct mr_card *card)
+{
+    FILE *to = user;
+    char command[128];
+    const char *how = card->driver[0]
+                          ? ": the kernel has it (-i with its interface works); to hand it to DPDK:"
+                          : "; to hand it to DPDK:";
+    line(to, card->ours ? OK : NOTE, "card", "%s, driver %s%s", card->address,
+         card->driver[0] ? card->driver : "none", card->ours ? "" : how);
+    snprintf(command, sizeof command, "sudo dpdk-devbind.py --bind=vfio-pci %s", card->address);
+    if (!card->ours)
+        mend(to, command);
+}
+
 static void cards(FILE *to)
 {
-    uint32_t n = 0;
-    DIR *folder = opendir("/sys/bus/pci/devices");
-    for (struct dirent *entry; folder && (entry = readdir(folder));) {
-        char path[256], class[32], link[512], command[128];
-        snprintf(path, sizeof path, "/sys/bus/pci/devices/%.200s", entry->d_name);
-        read_line(class, sizeof class, path, "class");
-        if (entry->d_name[0] == '.' || strtoul(class, NULL, 16) >> 16 != CLASS_NETWORK)
-            continue;
-        char at[300];
-        snprintf(at, sizeof at, "%s/driver", path);
-        ssize_t len = readlink(at, link, sizeof link - 1);
-        link[len > 0 ? len : 0] = '\0';
-        const char *driver = strrchr(link, '/') ? strrchr(link, '/') + 1 : "none";
-        bool ours = !strcmp(driver, "vfio-pci") || !strcmp(driver, "igb_uio") ||
-                    !strcmp(driver, "uio_pci_generic") || !strncmp(driver, "mlx", 3);
-        line(to, ours ? OK : NOTE, "card", "%s, driver %s%s", entry->d_name, driver,
-             ours ? "" : ": the kernel has it (-i with its interface works); to hand it to DPDK:");
-        snprintf(command, sizeof command, "sudo dpdk-devbind.py --bind=vfio-pci %.64s",
-                 entry->d_name);
-        if (!ours)
-            mend(to, command);
-        n++;
-    }
-    if (folder)
-        closedir(folder);
-    if (n)
+    if (mr_card_list(tell_card, to))
         card_drivers(to);
     else
         line(to, NOTE, "card", "no network card on the PCI bus; interfaces of the kernel do");

@@ -97,8 +97,10 @@ static void set_memory(struct environment *e, const struct mr_dpdk_config *confi
             argument(e, config->cards[i]);
         }
     }
-    if (config->n_cards && !config->no_huge && mr_dpdk_hugepages_free())
+    if (config->n_cards && !config->no_huge && mr_dpdk_hugepages_free()) {
+        argument(e, "--in-memory"); /* hugepages come back however this process ends */
         return;
+    }
     argument(e, "--no-huge");
     argument(e, "--iova-mode=va");
     snprintf(text, sizeof text, "-m%llu", (unsigned long long)heap);

@@ -1,4 +1,5 @@
 /* Ports: opened by name, set up as a tap, read in bursts. */
+#include "capture/card.h"
 #include "capture/dpdk.h"
 #include "capture/pool.h"
 #include "capture/port_parts.h"
@@ -15,11 +16,12 @@
 #include <string.h>
 #include <time.h>
 
-#define CARD_ROOM    (2048 + RTE_PKTMBUF_HEADROOM)
-#define CARD_MTU     9000u
-#define CARD_FRAMES  4096u /* descriptors of a queue at most */
-#define XDP_FRAMES   2048u
-#define VIRTUAL_ROOM (16384 + RTE_PKTMBUF_HEADROOM)
+#define CARD_ROOM         (2048 + RTE_PKTMBUF_HEADROOM)
+#define CARD_MTU          9000u
+#define CARD_FRAMES       4096u /* descriptors of a queue at most */
+#define CARD_FRAMES_LEAST 256u
+#define XDP_FRAMES        2048u
+#define VIRTUAL_ROOM      (16384 + RTE_PKTMBUF_HEADROOM)
 
 /* A Toeplitz key whose period is 16 bits gives both directions of a flow the same hash (Woo and
  * Park, "Scalable TCP session monitoring with symmetric receive-side scaling", 2012). */
@@ -51,6 +53,20 @@ enum mr_port_kind mr_port_kind_of(const char *name)
     return !strncmp(name, "net_", 4) ? MR_PORT_VIRTUAL : MR_PORT_KERNEL;
 }
 
+bool mr_port_same(const char *a, const char *b)
+{
+    if (is_address(a) && is_address(b)) {
+        struct mr_card one, other;
+        mr_card_look(a, &one);
+        mr_card_look(b, &other);
+        return !strcmp(one.address, other.address);
+    }
+    a += mr_port_kind_of(a) == MR_PORT_XDP ? 4 : 0;
+    b += mr_port_kind_of(b) == MR_PORT_XDP ? 4 : 0;
+    size_t len = strcspn(a, ",");
+    return len == strcspn(b, ",") && !memcmp(a, b, len);
+}
+
 uint32_t mr_port_own_packets(enum mr_port_kind kind)
 {
     return kind == MR_PORT_CARD ? CARD_FRAMES : kind == MR_PORT_XDP ? XDP_FRAMES : 0;
@@ -60,13 +76,12 @@ uint32_t mr_port_own_packets(enum mr_port_kind kind)
 
 static enum mr_status find_card(struct mr_port *port, struct mr_error *error)
 {
-    char full[64];
-    snprintf(full, sizeof full, "%s%s", strlen(port->name) < 12 ? "0000:" : "", port->name);
-    if (rte_eth_dev_get_port_by_name(full, &port->id))
+    struct mr_card card;
+    mr_card_look(port->name, &card);
+    if (rte_eth_dev_get_port_by_name(card.address, &port->id))
         return mr_fail(error, MR_ERR_START,
-                       "-i %s: no driver took this card; bind it with: dpdk-devbind.py "
-                       "--bind=vfio-pci %s (millrace doctor tells what is missing)",
-                       port->name, full);
+                       "-i %s: none of DPDK's drivers took this card; with -v they say why",
+                       port->name);
     return MR_OK;
 }
 
@@ -130,6 +145,19 @@ static bool hashes_with_our_key(const struct mr_port *port)
            !memcmp(key, symmetric_key, 36) && conf.rss_hf;
 }
 
+static int set_up_queues(struct mr_port *port)
+{
+    int result = 0;
+    for (uint32_t q = 0; q < port->facts.queues && !result; q++) {
+        uint16_t frames = port->frames, none = 0;
+        rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &frames, &none);
+        result =
+            rte_eth_rx_queue_setup(port->id, (uint16_t)q, frames ? frames : 1024,
+                                   (unsigned)rte_eth_dev_socket_id(port->id), NULL, port->pool);
+    }
+    return result;
+}
+
 static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, uint32_t queues)
 {
     struct rte_eth_conf conf = {0};
@@ -160,14 +188,7 @@ static int configure(struct mr_port *port, const struct rte_eth_dev_info *info, 
     if (port->facts.kind != MR_PORT_KERNEL)
         port->facts.symmetric = queues == 1 || (spread && port->facts.kind == MR_PORT_CARD &&
                                                 hashes_with_our_key(port));
-    for (uint32_t q = 0; q < queues && !result; q++) {
-        uint16_t frames = CARD_FRAMES, none = 0;
-        rte_eth_dev_adjust_nb_rx_tx_desc(port->id, &frames, &none);
-        result =
-            rte_eth_rx_queue_setup(port->id, (uint16_t)q, frames ? frames : 1024,
-                                   (unsigned)rte_eth_dev_socket_id(port->id), NULL, port->pool);
-    }
-    return result;
+    return set_up_queues(port);
 }
 
 static enum mr_status set_up(struct mr_port *port, const struct mr_port_config *config,
@@ -185,6 +206,7 @@ static enum mr_status set_up(struct mr_port *port, const struct mr_port_config *
         queues = 1; /* the others would stay empty */
     port->facts.queues = queues;
     port->facts.driver = info.driver_name;
+    port->frames = CARD_FRAMES;
     enum mr_status status = make_pool(port, config, error);
     if (status)
         return status;
@@ -244,9 +266,28 @@ enum mr_status mr_port_open(struct mr_port **out, const struct mr_port_config *c
     return MR_OK;
 }
 
+/* A driver may fill several rings for one queue (net_vmxnet3, net_bnxt) and hands out no packet
+ * unless it finds a buffer to put in its place: one that took all of the pool would be silent.
+ * Shorter rings, until it has no more than is its share. */
+static int start_within_share(struct mr_port *port)
+{
+    uint32_t share = port->facts.queues * mr_port_own_packets(port->facts.kind);
+    int result = rte_eth_dev_start(port->id);
+    while (share && port->frames > CARD_FRAMES_LEAST &&
+           (result == -ENOMEM || (!result && rte_mempool_in_use_count(port->pool) > share))) {
+        port->frames /= 2;
+        if (!result)
+            rte_eth_dev_stop(port->id);
+        result = set_up_queues(port);
+        if (!result)
+            result = rte_eth_dev_start(port->id);
+    }
+    return result;
+}
+
 enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error)
 {
-    int result = rte_eth_dev_start(port->id);
+    int result = start_within_share(port);
     if (result)
         return mr_fail(error, MR_ERR_START, "-i %s: %s does not start: %s", port->name,
                        port->facts.driver, rte_strerror(-result));

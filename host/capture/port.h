@@ -50,6 +50,8 @@ struct mr_port_facts {
 };
 
 enum mr_port_kind mr_port_kind_of(const char *name);
+/* Do both names mean the same interface, card or device? Its packets would come twice. */
+bool mr_port_same(const char *a, const char *b);
 /* How many packets a queue of such a port holds itself, besides those of its config. */
 uint32_t mr_port_own_packets(enum mr_port_kind kind);
 

@@ -23,6 +23,7 @@ struct mr_port {
     bool opened, started, promiscuous;
     bool was_promiscuous; /* by somebody else */
     uint32_t room;        /* of a packet's buffer */
+    uint16_t frames;      /* descriptors of a queue that are asked for */
     struct mr_port_queue queues[MR_PORT_QUEUES_MAX];
 };
 

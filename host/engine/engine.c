@@ -5,6 +5,7 @@
 #include "engine/unloaded.h"
 
 #include "base/clock.h"
+#include "capture/card.h"
 #include "capture/dpdk.h"
 #include "mime/mime.h"
 
@@ -72,6 +73,12 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
     if (config->n_ports && config->n_inputs)
         return mr_fail(error, MR_ERR_USAGE,
                        "files (-r) and live capture (-i) exclude each other: give one of them");
+    for (uint32_t i = 0; i < config->n_ports; i++)
+        for (uint32_t j = 0; j < i; j++)
+            if (mr_port_same(config->ports[i], config->ports[j]))
+                return mr_fail(error, MR_ERR_USAGE,
+                               "-i %s and -i %s name the same port: its packets would count twice",
+                               config->ports[j], config->ports[i]);
     if (config->tokens > 1u << 20)
         return mr_fail(error, MR_ERR_USAGE, "--tokens %u is too many: give 1 to %u", config->tokens,
                        1u << 20);
@@ -114,18 +121,23 @@ static enum mr_status start_dpdk(struct mr_engine *engine, struct mr_error *erro
         .verbose = config->verbose,
         .no_huge = config->no_huge,
     };
+    enum mr_status status = MR_OK;
     const char **cards = calloc(config->n_ports + 1, sizeof *cards);
     if (!cards)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
-    for (uint32_t i = 0; i < config->n_ports; i++)
-        if (mr_port_kind_of(config->ports[i]) == MR_PORT_CARD)
+    for (uint32_t i = 0; i < config->n_ports && !status; i++)
+        if (mr_port_kind_of(config->ports[i]) == MR_PORT_CARD) {
             cards[dpdk.n_cards++] = config->ports[i];
+            status = mr_card_check(config->ports[i], config->no_huge, error);
+        }
     dpdk.cards = cards;
     dpdk.card_bytes =
         (uint64_t)dpdk.n_cards *
         (mr_live_packets(config) + config->queues * mr_port_own_packets(MR_PORT_CARD)) * 4096;
-    enum mr_status status = mr_dpdk_start(&dpdk, error);
-    engine->dpdk_started = !status;
+    if (!status) {
+        status = mr_dpdk_start(&dpdk, error);
+        engine->dpdk_started = !status;
+    }
     free(cards);
     return status;
 }
