@@ -17,7 +17,7 @@
 /* What lies in front of the data. */
 struct block {
     struct mr_buffer buffer;
-    bool for_token;
+    bool for_token, kept;
 };
 
 struct shelf {
@@ -30,6 +30,7 @@ struct mr_buffers {
     _Atomic uint64_t held_bytes;  /* taken from the heap */
     _Atomic uint64_t used_bytes;  /* of these, in users' hands */
     _Atomic uint64_t token_bytes; /* of those, as long as a token lives */
+    _Atomic uint64_t kept_bytes;  /* of the others, the same from now on */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
     struct mr_near near;
@@ -161,11 +162,13 @@ static uint64_t used_over_time(const struct mr_buffers *pool)
 
 uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes)
 {
-    uint64_t tokens = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed);
-    uint64_t held = used_over_time(pool);
+    uint64_t short_lived = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed) +
+                           atomic_load_explicit(&pool->kept_bytes, memory_order_relaxed);
+    uint64_t used = atomic_load_explicit(&pool->used_bytes, memory_order_relaxed);
+    uint64_t held = used > short_lived ? used - short_lived : 0;
     uint64_t room = pool->cap_bytes > held ? pool->cap_bytes - held : 0, n = room / token_bytes;
 
-    if (tokens > room / 2 || !n)
+    if (short_lived > room / 2 || !n)
         return 1;
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }
@@ -187,6 +190,7 @@ static struct mr_buffer *get(struct mr_buffers *pool, size_t capacity, bool for_
     buffer->len = 0;
     buffer->next = NULL;
     ((struct block *)(void *)buffer)->for_token = for_token;
+    ((struct block *)(void *)buffer)->kept = false;
     atomic_fetch_add_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
     if (for_token)
         atomic_fetch_add_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
@@ -207,6 +211,12 @@ struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capac
     return get(pool, capacity, true);
 }
 
+void mr_buffers_keep(struct mr_buffers *pool, struct mr_buffer *buffer)
+{
+    ((struct block *)(void *)buffer)->kept = true;
+    atomic_fetch_add_explicit(&pool->kept_bytes, buffer->capacity, memory_order_relaxed);
+}
+
 void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
 {
     if (!buffer)
@@ -215,6 +225,8 @@ void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
     int index = class_of(buffer->capacity);
     if (((struct block *)(void *)buffer)->for_token)
         atomic_fetch_sub_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
+    if (((struct block *)(void *)buffer)->kept)
+        atomic_fetch_sub_explicit(&pool->kept_bytes, buffer->capacity, memory_order_relaxed);
     atomic_fetch_sub_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
     pthread_mutex_lock(&shelf->lock);
     buffer->next = shelf->free[index];
@@ -230,6 +242,7 @@ void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage)
         .cap_bytes = pool->cap_bytes,
         .used_bytes = used,
         .token_bytes = atomic_load_explicit(&pool->token_bytes, memory_order_relaxed),
+        .kept_bytes = atomic_load_explicit(&pool->kept_bytes, memory_order_relaxed),
         .listed_bytes = held > used ? held - used : 0,
         .peak_bytes = atomic_load_explicit(&pool->peak_bytes, memory_order_relaxed),
         .refused = atomic_load_explicit(&pool->refused, memory_order_relaxed),

@@ -13,7 +13,7 @@ struct mr_buffers;
 
 /* What the pool holds now and has refused. */
 struct mr_buffers_usage {
-    uint64_t cap_bytes, used_bytes, token_bytes, listed_bytes, peak_bytes;
+    uint64_t cap_bytes, used_bytes, token_bytes, kept_bytes, listed_bytes, peak_bytes;
     uint64_t refused; /* requests that would have passed the cap */
 };
 
@@ -28,8 +28,13 @@ struct mr_buffer *mr_buffers_get(struct mr_buffers *pool, size_t capacity);
 struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capacity);
 void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer);
 
-/* For so many tokens that want so much there is room beside what is held over time; at least one.
- * While those under way have half of that room already, it is but one. Any thread. */
+/* From now on the buffer, got by mr_buffers_get(), lives as long as a token: it is given back soon,
+ * whatever comes. Its user; before another thread may give it back. */
+void mr_buffers_keep(struct mr_buffers *pool, struct mr_buffer *buffer);
+
+/* For so many tokens that want so much, with what they bring to be held over time, there is room
+ * beside what is held already; at least one. While those under way have half of that room, with
+ * what they keep (mails that wait for a device), it is but one. Any thread. */
 uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes);
 
 void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage);

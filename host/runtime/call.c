@@ -172,5 +172,8 @@ void mr_buffer_put(void *runtime, struct mr_buffer *buffer)
 
 void mr_keep(struct mr_call *call, struct mr_buffer *buffer)
 {
-    mr_token_keep(exec_of(call)->token, buffer);
+    struct mr_exec *exec = exec_of(call);
+
+    mr_buffers_keep(exec->buffers, buffer);
+    mr_token_keep(exec->token, buffer);
 }

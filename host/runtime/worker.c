@@ -23,7 +23,8 @@
 #define JUDGED_TOKENS 32              /* at least, or one a worker */
 #define EMPTY_READS   64              /* bursts without a packet before the turn is given up */
 
-#define TOKEN_BYTES   (4ull * MR_CHUNK_BYTES) /* of memory that one may want */
+#define TOKEN_CHUNKS  4       /* of memory that a token may want, or one a worker ... */
+#define BROUGHT_BYTES 4500ull /* ... and for each packet: buffers double when they grow */
 
 static uint64_t next_random(struct mr_worker *worker)
 {
@@ -366,6 +367,15 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     return token;
 }
 
+/* Of memory that a token may want while it lives, or leave behind for longer. */
+static uint64_t token_bytes(const struct mr_runtime *runtime)
+{
+    uint64_t workers = runtime->config.workers;
+
+    return (workers > TOKEN_CHUNKS ? workers : TOKEN_CHUNKS) * MR_CHUNK_BYTES +
+           runtime->config.burst * BROUGHT_BYTES;
+}
+
 /* Takes a burst in, if it is nobody else's turn and fewer than `limit` tokens are under way.
  * `help`: also of what another worker has prepared. */
 static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
@@ -376,7 +386,7 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
     if (mr_runtime_cheap(runtime))
         limit = 1;
     /* what is under way wants memory: better packets wait than that results are lost */
-    uint32_t room = mr_buffers_room(runtime->config.buffers, TOKEN_BYTES);
+    uint32_t room = mr_buffers_room(runtime->config.buffers, token_bytes(runtime));
     limit = room < limit ? room : limit;
     if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
         atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
