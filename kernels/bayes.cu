@@ -1,29 +1,51 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A block scores one text at a time. A warp takes 512 bytes, a lane 16 of them: the lane in whose
- * bytes a token begins reads it to its end, looks it up, and adds its entry if no other lane has.
- * In which kind of text a tile begins is found first, by the last mark of each tile.
+ * A team scores one text at a time: a warp a short one, then a block a long one. A warp takes 512
+ * bytes at a time, a lane 16 of them: the lane in whose bytes a token begins reads it to its end,
+ * looks it up, and adds its entry if no other lane has. In which kind of text a tile begins is
+ * found first, by the last mark of each tile.
  */
 // registers: sum_tokens 64
 #include "kernels/bayes.h"
 #include "kernels/device.cuh"
 
-#define THREADS   256u
-#define WARPS     (THREADS / 32)
-#define TILE      512u /* bytes of a warp: 32 lanes, 16 bytes each */
-#define TILES     (MR_BAYES_TEXT_BYTES / TILE)
-#define ALL       0xffffffffu
-#define SEEN_LOG2 12u
-#define SEEN      (1u << SEEN_LOG2)
-#define NO_KIND   256u
+#define THREADS     256u
+#define WARPS       (THREADS / 32)
+#define TILE        512u /* bytes of a warp: 32 lanes, 16 bytes each */
+#define TILES       (MR_BAYES_TEXT_BYTES / TILE)
+#define ALL         0xffffffffu
+#define SEEN_LOG2   12u
+#define SHORT       2048u /* bytes of a text that has one warp: it has fewer than 683 tokens */
+#define SHORT_LOG2  10u
+#define SHORT_TILES (SHORT / TILE)
+#define NO_KIND     256u
 
-/* What a block has in common for the text at hand. */
-struct shared {
-    uint32_t seen[SEEN]; /* entries + 1, by open addressing */
-    uint32_t
-        kinds[TILES]; /* of the last mark of a tile, or NO_KIND; then: in which a tile begins */
-    uint32_t n_known, n_strong, overflow;
+/* What a team has in common for the text at hand. */
+struct tally {
+    uint32_t n_known, n_strong, overflow, reserved;
     unsigned long long spam, ham, weight; /* two's complement */
+};
+
+/* The memory of it: of a block, or of its warps. */
+union memory {
+    struct {
+        struct tally tally;
+        uint32_t seen[1u << SEEN_LOG2]; /* entries + 1, by open addressing */
+        uint32_t kinds[TILES]; /* of the last mark of a tile, or NO_KIND; then: in which a tile
+                                  begins */
+    } block;
+    struct {
+        struct tally tally;
+        uint32_t seen[1u << SHORT_LOG2];
+        uint32_t kinds[SHORT_TILES];
+    } warps[WARPS];
+};
+
+/* A block, or one of its warps. */
+struct team {
+    struct tally *tally;
+    uint32_t *seen, *kinds;
+    uint32_t seen_log2, me, n; /* this thread, of so many */
 };
 
 struct lane {
@@ -151,31 +173,33 @@ static __device__ __forceinline__ bool find(const struct mr_bayes_batch &batch, 
 }
 
 /* True for the one lane that is first with an entry. */
-static __device__ __forceinline__ bool first_time(struct shared *shared, uint32_t where)
+static __device__ __forceinline__ bool first_time(const struct team &team, uint32_t where)
 {
-    uint32_t slot = (where * 0x9e3779b1u) >> (32 - SEEN_LOG2);
+    uint32_t slot = (where * 0x9e3779b1u) >> (32 - team.seen_log2);
+    uint32_t last = (1u << team.seen_log2) - 1;
 
-    for (uint32_t tries = 0; tries < SEEN; tries++, slot = (slot + 1) & (SEEN - 1)) {
-        uint32_t there = atomicCAS(&shared->seen[slot], 0u, where + 1);
+    for (uint32_t tries = 0; tries <= last; tries++, slot = (slot + 1) & last) {
+        uint32_t there = atomicCAS(&team.seen[slot], 0u, where + 1);
         if (there == where + 1)
             return false;
         if (there != 0)
             continue;
-        if (atomicAdd(&shared->n_known, 1u) >= MR_BAYES_KNOWN_MAX)
-            atomicExch(&shared->overflow, 1u);
+        if (atomicAdd(&team.tally->n_known, 1u) >= MR_BAYES_KNOWN_MAX)
+            atomicExch(&team.tally->overflow, 1u);
         return true;
     }
     return false;
 }
 
 static __device__ __forceinline__ void take(const struct mr_bayes_batch &batch,
-                                            struct shared *shared, struct lane *lane, uint64_t hash)
+                                            const struct team &team, struct lane *lane,
+                                            uint64_t hash)
 {
     uint32_t where;
     uint4 entry;
 
-    if (!find(batch, hash, &where, &entry) || atomicOr(&shared->overflow, 0u) != 0 ||
-        !first_time(shared, where))
+    if (!find(batch, hash, &where, &entry) || atomicOr(&team.tally->overflow, 0u) != 0 ||
+        !first_time(team, where))
         return;
     lane->spam += static_cast<int32_t>(entry.y);
     lane->ham += static_cast<int32_t>(entry.z);
@@ -185,7 +209,7 @@ static __device__ __forceinline__ void take(const struct mr_bayes_batch &batch,
 
 /* The tokens that begin in the lane's bytes; all lanes of the warp call it. */
 static __device__ __forceinline__ void scan_tile(const struct mr_bayes_batch &batch,
-                                                 const struct text &text, struct shared *shared,
+                                                 const struct text &text, const struct team &team,
                                                  struct lane *lane, uint32_t tile)
 {
     uint32_t me = threadIdx.x & 31, at = tile * TILE + me * 16, words[4], tokens, marks;
@@ -198,7 +222,7 @@ static __device__ __forceinline__ void scan_tile(const struct mr_bayes_batch &ba
     uint32_t kind = __shfl_sync(ALL, mine, static_cast<int>(from));
     uint32_t previous = __shfl_up_sync(ALL, tokens >> 15, 1);
     if (before == 0)
-        kind = shared->kinds[tile];
+        kind = team.kinds[tile];
     if (me == 0)
         previous =
             at > 0 && at <= text.len && mr_bayes_is_token(__ldg(text.bytes + at - 1)) ? 1 : 0;
@@ -210,30 +234,40 @@ static __device__ __forceinline__ void scan_tile(const struct mr_bayes_batch &ba
         if ((marks >> i & 1) != 0)
             kind = kind_at(text, at + i, kind);
         else if (hash_of(text, at + i, kind, &hash))
-            take(batch, shared, lane, hash);
+            take(batch, team, lane, hash);
     }
     __syncwarp();
 }
 
 /* ---- a text ---- */
 
-static __device__ __forceinline__ void clear(struct shared *shared)
+/* All of the team have come here. */
+static __device__ __forceinline__ void meet(const struct team &team)
 {
-    for (uint32_t i = threadIdx.x; i < SEEN; i += THREADS)
-        shared->seen[i] = 0;
-    if (threadIdx.x == 0) {
-        shared->n_known = shared->n_strong = shared->overflow = 0;
-        shared->spam = shared->ham = shared->weight = 0;
-    }
+    if (team.n == 32)
+        __syncwarp();
+    else
+        __syncthreads();
 }
 
-/* Fills shared->kinds: first of each tile its last mark, then in what kind each begins. */
-static __device__ __forceinline__ void find_kinds(const struct text &text, struct shared *shared,
+static __device__ __forceinline__ void clear(const struct team &team)
+{
+    for (uint32_t i = team.me; i < 1u << team.seen_log2; i += team.n)
+        team.seen[i] = 0;
+    if (team.me == 0) {
+        team.tally->n_known = team.tally->n_strong = team.tally->overflow = 0;
+        team.tally->spam = team.tally->ham = team.tally->weight = 0;
+    }
+    meet(team);
+}
+
+/* Fills team.kinds: first of each tile its last mark, then in what kind each begins. */
+static __device__ __forceinline__ void find_kinds(const struct text &text, const struct team &team,
                                                   uint32_t n_tiles)
 {
     uint32_t me = threadIdx.x & 31;
 
-    for (uint32_t tile = threadIdx.x >> 5; tile < n_tiles; tile += WARPS) {
+    for (uint32_t tile = team.me >> 5; tile < n_tiles; tile += team.n / 32) {
         uint32_t at = tile * TILE + me * 16, words[4], tokens, marks;
         load(text, at, words);
         classify(words, &tokens, &marks);
@@ -242,18 +276,18 @@ static __device__ __forceinline__ void find_kinds(const struct text &text, struc
         uint32_t from = lanes != 0 ? 31 - static_cast<uint32_t>(__clz(static_cast<int>(lanes))) : 0;
         uint32_t last = __shfl_sync(ALL, mine, static_cast<int>(from));
         if (me == 0)
-            shared->kinds[tile] = last;
+            team.kinds[tile] = last;
     }
-    __syncthreads();
-    if (threadIdx.x == 0) {
+    meet(team);
+    if (team.me == 0) {
         uint32_t kind = 0;
         for (uint32_t tile = 0; tile < n_tiles; tile++) {
-            uint32_t last = shared->kinds[tile];
-            shared->kinds[tile] = kind;
+            uint32_t last = team.kinds[tile];
+            team.kinds[tile] = kind;
             kind = last != NO_KIND ? last : kind;
         }
     }
-    __syncthreads();
+    meet(team);
 }
 
 static __device__ __forceinline__ unsigned long long reduce(int64_t value)
@@ -266,47 +300,68 @@ static __device__ __forceinline__ unsigned long long reduce(int64_t value)
     return sum;
 }
 
-static __device__ __forceinline__ void add_lanes(struct shared *shared, const struct lane &lane)
+static __device__ __forceinline__ void add_lanes(const struct team &team, const struct lane &lane)
 {
     unsigned long long spam = reduce(lane.spam), ham = reduce(lane.ham);
     unsigned long long weight = reduce(lane.weight);
     uint32_t n_strong = __reduce_add_sync(ALL, lane.n_strong);
 
-    if ((threadIdx.x & 31) != 0)
-        return;
-    atomicAdd(&shared->spam, spam);
-    atomicAdd(&shared->ham, ham);
-    atomicAdd(&shared->weight, weight);
-    atomicAdd(&shared->n_strong, n_strong);
+    if ((threadIdx.x & 31) == 0) {
+        atomicAdd(&team.tally->spam, spam);
+        atomicAdd(&team.tally->ham, ham);
+        atomicAdd(&team.tally->weight, weight);
+        atomicAdd(&team.tally->n_strong, n_strong);
+    }
+    meet(team);
+}
+
+static __device__ __forceinline__ void score(const struct mr_bayes_batch &batch,
+                                             const struct team &team, uint32_t m, uint32_t len)
+{
+    struct text text = {batch.bytes + __ldg(&batch.messages[m].offset), len};
+    struct lane lane = {0, 0, 0, 0, 0};
+
+    if (text.len > MR_BAYES_TEXT_BYTES)
+        text.len = MR_BAYES_TEXT_BYTES;
+    uint32_t n_tiles = (text.len + TILE - 1) / TILE;
+    clear(team);
+    find_kinds(text, team, n_tiles);
+    for (uint32_t tile = team.me >> 5; tile < n_tiles; tile += team.n / 32)
+        scan_tile(batch, text, team, &lane, tile);
+    add_lanes(team, lane);
+    if (team.me == 0) {
+        struct mr_bayes_sums *sums = &batch.sums[m];
+        sums->spam = static_cast<int64_t>(team.tally->spam);
+        sums->ham = static_cast<int64_t>(team.tally->ham);
+        sums->weight = static_cast<int64_t>(team.tally->weight);
+        sums->n_known = team.tally->overflow != 0 ? MR_BAYES_NONE : team.tally->n_known;
+        sums->n_strong = team.tally->n_strong;
+    }
+    meet(team);
 }
 
 static __global__ void __launch_bounds__(THREADS, 4) sum_tokens(struct mr_bayes_batch batch)
 {
-    __shared__ struct shared shared;
+    __shared__ union memory memory;
+    uint32_t warp = threadIdx.x >> 5;
+    const struct team one = {&memory.warps[warp].tally, memory.warps[warp].seen,
+                             memory.warps[warp].kinds,  SHORT_LOG2,
+                             threadIdx.x & 31,          32};
+    const struct team all = {&memory.block.tally, memory.block.seen, memory.block.kinds,
+                             SEEN_LOG2,           threadIdx.x,       THREADS};
 
+    /* few texts are spread over many blocks */
+    for (uint32_t m = warp * gridDim.x + blockIdx.x; m < batch.n_messages;
+         m += gridDim.x * WARPS) {
+        uint32_t len = __ldg(&batch.messages[m].len);
+        if (len <= SHORT)
+            score(batch, one, m, len);
+    }
+    __syncthreads();
     for (uint32_t m = blockIdx.x; m < batch.n_messages; m += gridDim.x) {
-        struct text text = {batch.bytes + __ldg(&batch.messages[m].offset),
-                            __ldg(&batch.messages[m].len)};
-        struct lane lane = {0, 0, 0, 0, 0};
-        if (text.len > MR_BAYES_TEXT_BYTES)
-            text.len = MR_BAYES_TEXT_BYTES;
-        uint32_t n_tiles = (text.len + TILE - 1) / TILE;
-        clear(&shared);
-        __syncthreads();
-        find_kinds(text, &shared, n_tiles);
-        for (uint32_t tile = threadIdx.x >> 5; tile < n_tiles; tile += WARPS)
-            scan_tile(batch, text, &shared, &lane, tile);
-        add_lanes(&shared, lane);
-        __syncthreads();
-        if (threadIdx.x == 0) {
-            struct mr_bayes_sums *sums = &batch.sums[m];
-            sums->spam = static_cast<int64_t>(shared.spam);
-            sums->ham = static_cast<int64_t>(shared.ham);
-            sums->weight = static_cast<int64_t>(shared.weight);
-            sums->n_known = shared.overflow != 0 ? MR_BAYES_NONE : shared.n_known;
-            sums->n_strong = shared.n_strong;
-        }
-        __syncthreads();
+        uint32_t len = __ldg(&batch.messages[m].len);
+        if (len > SHORT)
+            score(batch, all, m, len);
     }
 }
 

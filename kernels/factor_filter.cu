@@ -7,8 +7,9 @@
 #include "kernels/device.cuh"
 #include "kernels/factor_filter.h"
 
-#define THREADS    256
-#define WARPS      (THREADS / 32)
+#define THREADS    256u
+#define THREADS_1  1024u /* where a large bitmap leaves room for one block only */
+#define SMALL_LOG2 18u   /* bits of a bitmap of which there is room for several */
 #define WARP_BYTES 512u /* 32 lanes, 16 bytes each */
 #define ALL        0xffffffffu
 #define QUEUE      64u /* hits that wait: fewer than 32, and up to 32 new ones */
@@ -174,21 +175,22 @@ static __device__ __forceinline__ uint32_t test_grams(const struct mr_factor_fil
     return batch.n_bytes - at < 16 ? hits & ((1u << (batch.n_bytes - at)) - 1) : hits;
 }
 
-static __global__ void __launch_bounds__(THREADS, 4)
+/* Shared memory: the bitmap, and a queue for each warp. */
+static __global__ void __launch_bounds__(THREADS_1, 1)
     find_factors(struct mr_factor_filter_batch batch)
 {
     MR_DYNAMIC_SHARED(uint32_t, bitmap);
-    __shared__ uint32_t queues[WARPS][QUEUE];
+    uint32_t n_words = 1u << (batch.bitmap_log2 - 5), n_warps = blockDim.x >> 5;
     uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n_queued = 0, n_candidates = 0;
-    uint32_t *queue = queues[warp];
-    const uint32_t *from = table_at<uint32_t>(batch.table, batch.table->bitmap_at);
+    uint32_t *queue = bitmap + n_words + warp * QUEUE;
+    const uint4 *from = table_at<uint4>(batch.table, batch.table->bitmap_at);
 
-    for (uint32_t i = threadIdx.x; i < 1u << (batch.bitmap_log2 - 5); i += THREADS)
-        bitmap[i] = __ldg(&from[i]);
+    for (uint32_t i = threadIdx.x; i < n_words / 4; i += blockDim.x)
+        reinterpret_cast<uint4 *>(bitmap)[i] = __ldg(&from[i]);
     __syncthreads();
     /* 64 bits: the last step may go beyond 2^32 */
-    for (uint64_t tile = uint64_t{blockIdx.x * WARPS + warp} * WARP_BYTES; tile < batch.n_bytes;
-         tile += uint64_t{gridDim.x} * WARPS * WARP_BYTES) {
+    for (uint64_t tile = uint64_t{blockIdx.x * n_warps + warp} * WARP_BYTES; tile < batch.n_bytes;
+         tile += uint64_t{gridDim.x} * n_warps * WARP_BYTES) {
         uint32_t at = static_cast<uint32_t>(tile) + lane * 16;
         uint32_t hits = test_grams(batch, bitmap, at), lanes;
         while ((lanes = __ballot_sync(ALL, hits != 0)) != 0) {
@@ -217,8 +219,9 @@ static int enqueue(const struct mr_factor_filter_batch *batch, void *stream_hand
 {
     cudaStream_t stream = static_cast<cudaStream_t>(stream_handle);
     size_t seen = size_t{batch->n_messages} * mr_factor_seen_words(batch->n_slots) * 4;
-    uint32_t shared = 1u << (batch->bitmap_log2 - 3);
-    uint32_t n_blocks = batch->n_bytes / (WARPS * WARP_BYTES) + 1;
+    uint32_t n_threads = batch->bitmap_log2 > SMALL_LOG2 ? THREADS_1 : THREADS;
+    uint32_t shared = (1u << (batch->bitmap_log2 - 3)) + n_threads / 32 * QUEUE * 4;
+    uint32_t n_blocks = batch->n_bytes / (n_threads / 32 * WARP_BYTES) + 1;
     cudaError_t error = cudaMemsetAsync(batch->counts, 0, sizeof(*batch->counts), stream);
 
     if (error == cudaSuccess && batch->n_messages != 0)
@@ -233,7 +236,7 @@ static int enqueue(const struct mr_factor_filter_batch *batch, void *stream_hand
         return static_cast<int>(error);
     if (n_blocks > batch->n_blocks_max)
         n_blocks = batch->n_blocks_max;
-    MR_LAUNCH(find_factors, n_blocks, THREADS, shared, stream, *batch);
+    MR_LAUNCH(find_factors, n_blocks, n_threads, shared, stream, *batch);
     return static_cast<int>(cudaGetLastError());
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Automata that run over every message: a warp takes 32 messages and one automaton. Long messages
- * are read by the whole warp; an NFA's by the one thread, for its states are too many to guess.
+ * Automata that run over every message: a warp takes up to 32 messages and one automaton, a lane a
+ * message. Long messages are read by the whole warp, one after the other.
  */
 // registers: run_always 80
 #include "kernels/device.cuh"
@@ -9,6 +9,7 @@
 
 #define THREADS 256
 #define WARPS   (THREADS / 32)
+#define LEAST   4u /* messages of a warp */
 
 static __device__ __forceinline__ void report(const struct mr_regex_output &output,
                                               uint32_t message, const uint8_t *data,
@@ -60,8 +61,15 @@ static __device__ __forceinline__ void run_long(const struct mr_regex_batch &bat
                                                 const struct mr_running &a, uint32_t message)
 {
     const uint8_t *bytes = batch.bytes + __ldg(&batch.messages[message].offset);
-    struct mr_piece piece = mr_dfa_pieces(a, bytes, __ldg(&batch.messages[message].len));
+    uint32_t len = __ldg(&batch.messages[message].len);
 
+    if (a.kind == MR_AUTOMATON_NFA) {
+        if (mr_nfa_matches_long(a, bytes, len) && (threadIdx.x & 31) == 0)
+            mr_found(batch.output, message, automaton->pattern);
+        __syncwarp();
+        return;
+    }
+    struct mr_piece piece = mr_dfa_pieces(a, bytes, len);
     run_group(batch.output, automaton, a, message, piece.entry, bytes + piece.begin, piece.len);
     if ((threadIdx.x & 31) == 0)
         report_end(batch.output, automaton, a, message, piece.last);
@@ -69,10 +77,10 @@ static __device__ __forceinline__ void run_long(const struct mr_regex_batch &bat
 }
 
 static __global__ void __launch_bounds__(THREADS, 3)
-    run_always(struct mr_regex_batch batch, uint32_t n_always)
+    run_always(struct mr_regex_batch batch, uint32_t n_always, uint32_t each)
 {
     uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-    uint32_t n_tiles = (batch.n_messages + 31) / 32;
+    uint32_t n_tiles = (batch.n_messages + each - 1) / each;
     const struct mr_automaton *automata =
         mr_table_automata(batch.table) + (batch.table->n_automata - n_always);
 
@@ -80,15 +88,16 @@ static __global__ void __launch_bounds__(THREADS, 3)
          item += gridDim.x * WARPS) {
         const struct mr_automaton *automaton = &automata[item / n_tiles];
         struct mr_running a = mr_running_of(batch.table, automaton);
-        uint32_t first = static_cast<uint32_t>(item % n_tiles) * 32, message = first + lane;
-        bool valid = message < batch.n_messages, group = a.kind == MR_AUTOMATON_GROUP;
+        uint32_t first = static_cast<uint32_t>(item % n_tiles) * each, message = first + lane;
+        bool valid = lane < each && message < batch.n_messages;
+        bool group = a.kind == MR_AUTOMATON_GROUP;
         uint32_t len = valid ? __ldg(&batch.messages[message].len) : 0;
-        bool is_long = valid && group && len > MR_REGEX_LONG;
+        bool is_long = len > MR_REGEX_LONG;
         const uint8_t *bytes = batch.bytes + (valid ? __ldg(&batch.messages[message].offset) : 0);
         if (valid && group && !is_long)
             report_end(batch.output, automaton, a, message,
                        run_group(batch.output, automaton, a, message, a.start, bytes, len));
-        else if (valid && !group && mr_nfa_matches(a, bytes, len))
+        else if (valid && !group && !is_long && mr_nfa_matches(a, bytes, len))
             mr_found(batch.output, message, automaton->pattern);
         __syncwarp();
         for (uint32_t lanes = __ballot_sync(MR_ALL, is_long); lanes != 0; lanes &= lanes - 1)
@@ -100,14 +109,18 @@ static __global__ void __launch_bounds__(THREADS, 3)
 extern "C" int MR_BACKEND(mr_regex_always)(const struct mr_regex_batch *batch, uint32_t n_always,
                                            void *stream_handle)
 {
-    uint64_t items = (uint64_t{batch->n_messages} + 31) / 32 * n_always;
-    uint64_t n_blocks = (items + WARPS - 1) / WARPS;
+    uint64_t n_warps_max = uint64_t{batch->n_blocks_max} * WARPS;
+    uint64_t each = (uint64_t{batch->n_messages} * n_always + n_warps_max - 1) / n_warps_max;
 
+    each = each < LEAST ? LEAST : each < 32 ? each : 32;
+    uint64_t items = (batch->n_messages + each - 1) / each * n_always;
+    uint64_t n_blocks = (items + WARPS - 1) / WARPS;
     if (items == 0)
         return 0;
     if (n_blocks > batch->n_blocks_max)
         n_blocks = batch->n_blocks_max;
     MR_LAUNCH(run_always, static_cast<uint32_t>(n_blocks), THREADS, 0,
-              static_cast<cudaStream_t>(stream_handle), *batch, n_always);
+              static_cast<cudaStream_t>(stream_handle), *batch, n_always,
+              static_cast<uint32_t>(each));
     return static_cast<int>(cudaGetLastError());
 }

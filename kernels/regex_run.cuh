@@ -54,30 +54,52 @@ struct mr_piece {
     uint32_t last;        /* and after the whole message */
 };
 
-/* All lanes call it with the same automaton and message. Each runs its piece from a guess, that the
- * bytes just before it suffice; where the left neighbour ends otherwise it runs it again. */
-static __device__ __forceinline__ struct mr_piece mr_dfa_pieces(const struct mr_running &a,
-                                                                const uint8_t *bytes, uint32_t len)
+static __device__ __forceinline__ struct mr_piece mr_piece_of(uint32_t len)
 {
-    uint32_t lane = threadIdx.x & 31, each = (len + 31) / 32, state;
+    uint32_t lane = threadIdx.x & 31, each = (len + 31) / 32;
     struct mr_piece piece;
 
     piece.begin = lane * each < len ? lane * each : len;
     piece.len = len - piece.begin < each ? len - piece.begin : each;
-    uint32_t warm = piece.begin < MR_WARM ? piece.begin : MR_WARM;
+    piece.entry = piece.exit = piece.last = 0;
+    return piece;
+}
+
+/* All lanes call it with the same automaton and message. Each runs its piece from a guess, that the
+ * bytes just before it suffice. Then the pieces are gone through in their order; where the left
+ * neighbour ends otherwise, all from there on run theirs again from its state, for most automata
+ * that have not forgotten yet will not forget any more (`abc.*def`): two or three rounds, and one
+ * for each piece at the worst. What a lane has tried last but one it remembers. */
+static __device__ __forceinline__ struct mr_piece mr_dfa_pieces(const struct mr_running &a,
+                                                                const uint8_t *bytes, uint32_t len)
+{
+    uint32_t lane = threadIdx.x & 31, done = 1;
+    struct mr_piece piece = mr_piece_of(len);
+    uint32_t warm = piece.begin < MR_WARM ? piece.begin : MR_WARM, other_entry, other_exit;
+
     piece.entry = mr_dfa_run(a, a.start, bytes + piece.begin - warm, warm);
     piece.exit = mr_dfa_run(a, piece.entry, bytes + piece.begin, piece.len);
+    other_entry = piece.entry;
+    other_exit = piece.exit;
     __syncwarp();
-    state = __shfl_sync(MR_ALL, piece.exit, 0);
-    for (uint32_t k = 1; k < 32; k++) {
-        if (__shfl_sync(MR_ALL, piece.entry, static_cast<int>(k)) != state) {
-            if (lane == k) {
+    uint32_t state = __shfl_sync(MR_ALL, piece.exit, 0);
+    while (done < 32) {
+        bool known = piece.entry == state || other_entry == state;
+        if (!__shfl_sync(MR_ALL, known ? 1 : 0, static_cast<int>(done))) {
+            if (lane >= done && !known) {
+                other_entry = piece.entry;
+                other_exit = piece.exit;
                 piece.entry = state;
                 piece.exit = mr_dfa_run(a, state, bytes + piece.begin, piece.len);
             }
             __syncwarp();
         }
-        state = __shfl_sync(MR_ALL, piece.exit, static_cast<int>(k));
+        if (lane == done && piece.entry != state) {
+            piece.entry = other_entry;
+            piece.exit = other_exit;
+        }
+        state = __shfl_sync(MR_ALL, piece.exit, static_cast<int>(done));
+        done++;
     }
     piece.last = state;
     return piece;
@@ -90,17 +112,21 @@ static __device__ __forceinline__ bool mr_dfa_accepts(const struct mr_running &a
 
 /* ---- NFAs ---- */
 
-template <uint32_t W>
-static __device__ __forceinline__ bool mr_nfa_run(const struct mr_running &a, const uint8_t *bytes,
-                                                  uint32_t len)
+/* The rows of an NFA. */
+static __device__ __forceinline__ const uint32_t *mr_nfa_rows(const struct mr_running &a)
 {
-    const uint32_t *rows = reinterpret_cast<const uint32_t *>(a.data + 256);
-    const uint32_t *reach = rows + MR_NFA_ROWS * W, *leads = reach + a.n_classes * W;
-    uint32_t state[W], next[W], word = 0, on = 0;
+    return reinterpret_cast<const uint32_t *>(a.data + 256);
+}
 
-    MR_UNROLL
-    for (uint32_t w = 0; w < W; w++)
-        state[w] = rows[MR_NFA_INIT * W + w];
+/* Goes on from a set of positions over some bytes; not 0: it accepts on the way, and stops. */
+template <uint32_t W>
+static __device__ __forceinline__ uint32_t mr_nfa_go(const struct mr_running &a, uint32_t state[W],
+                                                     const uint8_t *bytes, uint32_t len)
+{
+    const uint32_t *rows = mr_nfa_rows(a);
+    const uint32_t *reach = rows + MR_NFA_ROWS * W, *leads = reach + a.n_classes * W;
+    uint32_t next[W], word = 0, on = 0;
+
     for (uint32_t i = 0; i < len && on == 0; i++) {
         const uint32_t *into = reach + a.data[mr_next_byte(bytes + i, i == 0, &word)] * W;
         uint32_t carry = 0;
@@ -128,10 +154,96 @@ static __device__ __forceinline__ bool mr_nfa_run(const struct mr_running &a, co
             on |= state[w] & rows[MR_NFA_ACCEPT_NOW * W + w];
         }
     }
+    return on;
+}
+
+template <uint32_t W>
+static __device__ __forceinline__ uint32_t mr_nfa_at_end(const struct mr_running &a,
+                                                         const uint32_t state[W])
+{
+    const uint32_t *rows = mr_nfa_rows(a);
+    uint32_t on = 0;
+
     MR_UNROLL
     for (uint32_t w = 0; w < W; w++)
         on |= state[w] & rows[MR_NFA_ACCEPT_AT_END * W + w];
-    return on != 0;
+    return on;
+}
+
+template <uint32_t W>
+static __device__ __forceinline__ void mr_nfa_begin(const struct mr_running &a, bool at_begin,
+                                                    uint32_t state[W])
+{
+    MR_UNROLL
+    for (uint32_t w = 0; w < W; w++)
+        state[w] = at_begin ? mr_nfa_rows(a)[MR_NFA_INIT * W + w] : 0;
+}
+
+template <uint32_t W>
+static __device__ __forceinline__ bool mr_nfa_run(const struct mr_running &a, const uint8_t *bytes,
+                                                  uint32_t len)
+{
+    uint32_t state[W];
+
+    mr_nfa_begin<W>(a, true, state);
+    uint32_t on = mr_nfa_go<W>(a, state, bytes, len);
+    return (on | mr_nfa_at_end<W>(a, state)) != 0;
+}
+
+/* A long message by all lanes, as mr_dfa_pieces(). The bytes just before a piece yield positions
+ * that it is entered with, but perhaps not all: what is accepted from those is accepted. Where the
+ * left neighbour ends with others, the next one runs again from them; those behind it try what of
+ * them stays, and what they say counts only when that turns out to be what their neighbours end
+ * with. A lane that accepts has not gone on: what is behind it does not matter any more. */
+template <uint32_t W>
+static __device__ __forceinline__ bool mr_nfa_pieces(const struct mr_running &a,
+                                                     const uint8_t *bytes, uint32_t len)
+{
+    const uint32_t *stay = mr_nfa_rows(a) + MR_NFA_STAY * W;
+    uint32_t lane = threadIdx.x & 31, entry[W], exit[W], differ;
+    struct mr_piece piece = mr_piece_of(len);
+    uint32_t warm = piece.begin < MR_WARM ? piece.begin : MR_WARM;
+
+    mr_nfa_begin<W>(a, piece.begin == warm, exit);
+    uint32_t on = mr_nfa_go<W>(a, exit, bytes + piece.begin - warm, warm);
+    MR_UNROLL
+    for (uint32_t w = 0; w < W; w++)
+        entry[w] = exit[w];
+    if (on == 0)
+        on = mr_nfa_go<W>(a, exit, bytes + piece.begin, piece.len);
+    __syncwarp();
+    if (__any_sync(MR_ALL, on != 0))
+        return true;
+    for (;;) {
+        uint32_t others = 0;
+        MR_UNROLL
+        for (uint32_t w = 0; w < W; w++)
+            others |= entry[w] ^ __shfl_up_sync(MR_ALL, exit[w], 1);
+        differ = __ballot_sync(MR_ALL, lane != 0 && others != 0);
+        if (differ == 0)
+            break;
+        uint32_t first = static_cast<uint32_t>(__ffs(static_cast<int>(differ)) - 1);
+        if (__ballot_sync(MR_ALL, lane < first && on != 0) != 0)
+            return true;
+        uint32_t fresh = 0;
+        MR_UNROLL
+        for (uint32_t w = 0; w < W; w++) {
+            uint32_t there = __shfl_sync(MR_ALL, exit[w], static_cast<int>(first - 1));
+            uint32_t more = lane == first ? there : entry[w] | (there & stay[w]);
+            fresh |= lane >= first ? entry[w] ^ more : 0;
+            entry[w] = lane >= first ? more : entry[w];
+        }
+        if (fresh != 0) {
+            MR_UNROLL
+            for (uint32_t w = 0; w < W; w++)
+                exit[w] = entry[w];
+            on = mr_nfa_go<W>(a, exit, bytes + piece.begin, piece.len);
+        }
+        __syncwarp();
+    }
+    if (lane == 31)
+        on |= mr_nfa_at_end<W>(a, exit);
+    return __any_sync(MR_ALL, on != 0) != 0;
 }
 
 static __device__ __forceinline__ bool mr_nfa_matches(const struct mr_running &a,
@@ -146,6 +258,22 @@ static __device__ __forceinline__ bool mr_nfa_matches(const struct mr_running &a
         return mr_nfa_run<4>(a, bytes, len);
     default:
         return mr_nfa_run<8>(a, bytes, len);
+    }
+}
+
+/* The same by all lanes, which call it with the same automaton and message. */
+static __device__ __forceinline__ bool mr_nfa_matches_long(const struct mr_running &a,
+                                                           const uint8_t *bytes, uint32_t len)
+{
+    switch (a.end_from) {
+    case 1:
+        return mr_nfa_pieces<1>(a, bytes, len);
+    case 2:
+        return mr_nfa_pieces<2>(a, bytes, len);
+    case 4:
+        return mr_nfa_pieces<4>(a, bytes, len);
+    default:
+        return mr_nfa_pieces<8>(a, bytes, len);
     }
 }
 

@@ -2,7 +2,8 @@
  *
  * Pairs are sorted by pattern, so that the lanes of a warp mostly run one automaton, each on its
  * own message; a small table is copied to shared memory first. Long messages are taken out and read
- * by the whole warp.
+ * by the whole warp, one after the other: so where there are fewer pairs than lanes, a warp takes
+ * fewer.
  */
 // registers: count_pairs 32
 // registers: scan_starts 32
@@ -14,6 +15,7 @@
 #define THREADS 256
 #define WARPS   (THREADS / 32)
 #define STAGED  4096u /* bytes of a table that a warp copies */
+#define LEAST   4u    /* pairs of a warp: the copy is to pay */
 
 static __device__ __forceinline__ uint32_t number_of_pairs(const struct mr_regex_pairs &pairs)
 {
@@ -65,7 +67,7 @@ static __global__ void __launch_bounds__(THREADS) scatter_pairs(struct mr_regex_
         pairs.order[atomicAdd(&pairs.starts[pairs.pairs[i].id], 1u)] = i;
 }
 
-/* Whether the pair's message matches, by this thread alone; DFAs on long messages are left. */
+/* Whether the pair's message matches, by this thread alone; automata on long messages are left. */
 static __device__ __forceinline__ bool decide(const struct mr_running &a, const uint8_t *bytes,
                                               uint32_t len)
 {
@@ -74,7 +76,7 @@ static __device__ __forceinline__ bool decide(const struct mr_running &a, const 
     case MR_AUTOMATON_LITERAL:
         return true;
     case MR_AUTOMATON_NFA:
-        return mr_nfa_matches(a, bytes, len);
+        return len <= MR_REGEX_LONG && mr_nfa_matches(a, bytes, len);
     default:
         return len <= MR_REGEX_LONG && mr_dfa_accepts(a, mr_dfa_run(a, a.start, bytes, len));
     }
@@ -97,10 +99,13 @@ static __device__ __forceinline__ bool decide_long(const struct mr_regex_batch &
         a.start = __shfl_sync(MR_ALL, own.start, from);
         a.end_from = __shfl_sync(MR_ALL, own.end_from, from);
         uint32_t which = __shfl_sync(MR_ALL, message, from);
-        struct mr_piece piece = mr_dfa_pieces(a, batch.bytes + __ldg(&batch.messages[which].offset),
-                                              __ldg(&batch.messages[which].len));
+        const uint8_t *bytes = batch.bytes + __ldg(&batch.messages[which].offset);
+        uint32_t len = __ldg(&batch.messages[which].len);
+        bool found = a.kind == MR_AUTOMATON_NFA
+                         ? mr_nfa_matches_long(a, bytes, len)
+                         : mr_dfa_accepts(a, mr_dfa_pieces(a, bytes, len).last);
         if (lane == static_cast<uint32_t>(from))
-            match = mr_dfa_accepts(a, piece.last);
+            match = found;
     }
     return match;
 }
@@ -127,11 +132,12 @@ static __global__ void __launch_bounds__(THREADS, 3)
 {
     __shared__ __align__(16) uint8_t staged[WARPS][STAGED];
     uint32_t lane = threadIdx.x & 31, warp = threadIdx.x >> 5, n = number_of_pairs(pairs);
+    uint32_t n_warps = gridDim.x * WARPS, each = (n + n_warps - 1) / n_warps;
     const struct mr_automaton *automata = mr_table_automata(batch.table);
 
-    for (uint32_t base = (blockIdx.x * WARPS + warp) * 32; base < n;
-         base += gridDim.x * WARPS * 32) {
-        bool valid = base + lane < n, match = false;
+    each = each < LEAST ? LEAST : each < 32 ? each : 32;
+    for (uint32_t base = (blockIdx.x * WARPS + warp) * each; base < n; base += n_warps * each) {
+        bool valid = lane < each && base + lane < n, match = false;
         /* lanes without a pair look at the first one, and decide nothing */
         struct mr_factor_pair pair = pairs.pairs[pairs.order[valid ? base + lane : base]];
         const struct mr_automaton *automaton = &automata[pair.id];
@@ -139,11 +145,11 @@ static __global__ void __launch_bounds__(THREADS, 3)
         stage(batch.table, valid, pair.id, automaton->bytes, staged[warp], &a);
         valid = valid && (pairs.states[pair.message] & MR_MESSAGE_OVERFLOW) == 0;
         uint32_t len = __ldg(&batch.messages[pair.message].len);
-        bool dfa = a.kind == MR_AUTOMATON_DFA8 || a.kind == MR_AUTOMATON_DFA16;
+        bool runs = a.kind != MR_AUTOMATON_NONE && a.kind != MR_AUTOMATON_LITERAL;
         if (valid)
             match = decide(a, batch.bytes + __ldg(&batch.messages[pair.message].offset), len);
         __syncwarp();
-        match |= decide_long(batch, valid && dfa && len > MR_REGEX_LONG, a, pair.message);
+        match |= decide_long(batch, valid && runs && len > MR_REGEX_LONG, a, pair.message);
         if (match)
             mr_found(batch.output, pair.message,
                      a.kind == MR_AUTOMATON_NONE ? pair.id | MR_REGEX_UNDECIDED : pair.id);

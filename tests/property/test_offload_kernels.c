@@ -166,6 +166,28 @@ static uint32_t make_message(const struct scene *s, uint8_t *bytes, uint32_t len
     return len;
 }
 
+/* One letter over and over, and far apart the parts of what some pattern matches: automata remember
+ * the first for long, or must not. */
+static uint32_t make_sparse(const struct scene *s, uint8_t *bytes, uint32_t len)
+{
+    uint8_t text[500];
+    uint32_t n = mr_regex_sample(&s->patterns[draw(N_REGEXES)], &random_state, text, sizeof text);
+
+    memset(bytes, "0cb"[draw(3)], len);
+    for (uint32_t done = 0, at = 0; done < n && len > sizeof text;) {
+        uint32_t part = 1 + draw(n - done);
+        at += draw(len - at > sizeof text ? len - at - (uint32_t)sizeof text : 1);
+        if (at + part > len)
+            break;
+        memcpy(bytes + at, text + done, part);
+        at += part;
+        done += part;
+    }
+    return len;
+}
+
+static bool sparse;
+
 static void make_batch(struct scene *s, uint32_t len_max)
 {
     static uint8_t bytes[BYTES_MAX];
@@ -173,7 +195,8 @@ static void make_batch(struct scene *s, uint32_t len_max)
     for (int i = 0; i < 2; i++)
         s->batches[i]->n_bytes = s->batches[i]->n_messages = 0;
     for (uint32_t n = draw(MESSAGES_MAX + 1); n; n--) {
-        uint32_t len = make_message(s, bytes, draw(5) ? draw(len_max + 1) : draw(3));
+        uint32_t len = draw(5) ? draw(len_max + 1) : draw(3);
+        len = sparse ? make_sparse(s, bytes, len) : make_message(s, bytes, len);
         if (!draw(6))
             len = mr_regex_sample(&s->patterns[draw(N_REGEXES)], &random_state, bytes, 500);
         if (!mr_batch_add(s->batches[0], bytes, len))
@@ -271,6 +294,24 @@ static void long_messages(void **state)
     random_state = 2;
     rounds(&mr_regex_limits_default, 64, 8, 20000, &found, &redone);
     assert_true(found > 50);
+    assert_int_equal(redone, 0);
+}
+
+/* What stood at the beginning of a long message counts at its end, for DFAs and NFAs. */
+static void long_memories(void **state)
+{
+    (void)state;
+    uint32_t found = 0, redone = 0;
+    struct mr_regex_limits limits = mr_regex_limits_default;
+
+    random_state = 5;
+    sparse = true;
+    rounds(&limits, 64, 8, 30000, &found, &redone);
+    assert_true(found > 50);
+    limits.dfa_states_max = 3; /* NFAs, but for the smallest */
+    limits.group_states_max = 3;
+    rounds(&limits, 64, 12, 30000, &found, &redone);
+    sparse = false;
     assert_int_equal(redone, 0);
 }
 
@@ -377,9 +418,13 @@ static void shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_of_automaton), cmocka_unit_test(long_messages),
-        cmocka_unit_test(room_runs_out),           cmocka_unit_test(tables_keep_to_their_room),
-        cmocka_unit_test(graphs_find_the_same),    cmocka_unit_test(shapes),
+        cmocka_unit_test(every_kind_of_automaton),
+        cmocka_unit_test(long_messages),
+        cmocka_unit_test(long_memories),
+        cmocka_unit_test(room_runs_out),
+        cmocka_unit_test(tables_keep_to_their_room),
+        cmocka_unit_test(graphs_find_the_same),
+        cmocka_unit_test(shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
