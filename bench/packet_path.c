@@ -208,12 +208,14 @@ static void run_program(struct source *s, const char *text, uint32_t workers, ui
     struct mr_runtime *runtime = NULL;
     struct mr_error error = {0};
 
-    if (mr_buffers_new(&buffers, (uint64_t)1 << 30) || mr_secret_draw(&config.secret, 1))
+    if (mr_buffers_new(&buffers, (uint64_t)1 << 30) || mr_pages_new(&config.pages) ||
+        mr_secret_draw(&config.secret, 1))
         fail("out of memory", NULL);
     config.buffers = buffers;
     if (mr_runtime_new(&runtime, &config, &error) || mr_runtime_run(runtime, &error))
         fail("cannot run", &error);
     mr_runtime_free(runtime);
+    mr_pages_free(config.pages);
     mr_buffers_free(buffers);
     mr_plan_free((struct mr_plan *)(uintptr_t)config.plan);
 }

@@ -1,4 +1,4 @@
-"""The parts of scripts/bench that measure the runtime alone: schedule, scale, simulate.
+"""The parts of scripts/bench that measure the runtime alone: schedule, scale, simulate, timers.
 
 bench/README.md says what is compared. Not run by itself: scripts/bench calls measure().
 """
@@ -171,7 +171,35 @@ def simulate(args):
     return lines, record
 
 
-PARTS = {"schedule": schedule, "scale": scale, "simulate": simulate}
+PHASES = {"filling": "flows begin", "living": "they are silent", "renewing": "a second packet each",
+          "moving": "all timers ring and are set anew", "expiring": "all expire in one second"}
+FLOWS = 10_000_000
+RATES = (500_000, 0)  # flows that begin a second; 0: as many as workers can take
+
+
+def timers(args):
+    """How long ten million flows hold a worker."""
+    lines, record = [], {}
+    for rate in RATES:
+        for workers in args.workers:
+            runs = [run("timers", "-f", FLOWS, "-w", workers, "-r", rate)
+                    for _ in range(args.rounds)]
+            record[f"{rate} {workers}"] = runs
+            pace = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
+            lines += [f"### {FLOWS:,} flows, {pace}; {workers} worker{'s' if workers > 1 else ''}", "",
+                      "| | tasks | longest, CPU us | over 1 ms | longest, wall us | over 1 ms | "
+                      "of these taken off the core | pages touched first |", "|---" * 8 + "|"]
+            for phase, text in PHASES.items():
+                cells = [f"{median([r[phase] for r in runs], key):.0f}"
+                         for key in ("tasks", "longest_cpu_us", "over_1ms_cpu", "longest_wall_us",
+                                     "over_1ms_wall", "taken_off_its_core", "page_faults")]
+                lines.append(f"| {text} | {' | '.join(cells)} |")
+            lines += ["", f"Begun in {median(runs, 'fill_seconds'):.1f} s, expired in "
+                          f"{median(runs, 'expiry_seconds'):.2f} s.", ""]
+    return lines, record
+
+
+PARTS = {"schedule": schedule, "scale": scale, "simulate": simulate, "timers": timers}
 
 
 def measure(part, args):

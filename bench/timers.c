@@ -1,12 +1,16 @@
-/* Millions of flows that expire in the same second: how long is a worker held by that?
+/* Millions of flows that begin, live, are renewed and expire together: how long is a worker held by
+ * that?
  *
- * FLOWS flows get a packet each within the first second. A thousand others go on; a minute later
- * all the silent ones expire at once, while packets go on to come. From that moment on, and before
- * it while contexts are made and tables grow, each worker notes how long it is between two of its
- * tasks: in CPU time of its thread, since on a busy machine others have the core now and then, and
- * by the wall clock.
+ * FLOWS flows get a packet each within the first second (`filling`); a thousand others go on all
+ * the time (`living`). Half a minute later all flows get another packet (`renewing`). When the
+ * timeout after the first packets has passed all timers ring and are set anew (`moving`), and half
+ * a minute later all flows expire in the same second (`expiring`), while packets go on to come. For
+ * each of these, workers note how long it is between two of their tasks: in CPU time of the thread,
+ * since on a busy machine others have the core now and then, and by the wall clock. Of those that
+ * were long by the wall clock only it says in how many the thread was taken off its core.
  *
- * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES]
+ * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE]
+ * RATE: flows that begin a second, by the wall clock; 0: as many as workers can take.
  * Prints one JSON object.
  */
 #include "analog/analog.h"
@@ -15,32 +19,50 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define NS           1000000000ull
 #define BUSY_FLOWS   1000u
 #define BUSY_PPS     20000u /* of packet time */
-#define RING_SECOND  62     /* packets of second 1, the end of that second, a minute */
-#define END_SECOND   65
+#define RENEW_SECOND 31
+#define MOVE_SECOND  62 /* packets of second 1, the end of that second, a minute */
+#define RING_SECOND  92 /* the same after those of second 31 */
+#define END_SECOND   95
 #define MOST_WORKERS 64
+#define LONG_NS      1000000
 
 extern const struct mr_component mr_component_packet, mr_component_flow_count;
 
-/* What one worker has seen since the timers began to ring. */
+enum phase { FILLING, LIVING, RENEWING, MOVING, EXPIRING, N_PHASES };
+
+static const char *const phase_names[N_PHASES] = {"filling", "living", "renewing", "moving",
+                                                  "expiring"};
+
+struct clocks {
+    uint64_t cpu_ns, wall_ns, faults, switches, waits;
+};
+
+/* What one worker has seen in a phase. */
 struct watch {
-    _Alignas(64) uint64_t cpu_ns, wall_ns; /* of the last pulse; 0: none yet */
-    uint64_t longest_cpu_ns, longest_wall_ns;
-    uint64_t pulses, over_1ms_cpu;
-    uint64_t longest_filling_ns, filling_over_1ms; /* before they ring, in CPU time */
+    uint64_t tasks, longest_cpu_ns, longest_wall_ns;
+    uint64_t over_1ms_cpu, over_1ms_wall, taken_off; /* of those over 1 ms by the wall clock only */
+    uint64_t faults;                                 /* pages that were touched first */
+};
+
+struct worker {
+    _Alignas(64) struct clocks last;
+    enum phase phase;
+    struct watch watches[N_PHASES];
 };
 
 struct run {
-    uint64_t flows, n;
-    _Atomic uint32_t ringing;
-    uint64_t ring_started_ns, packets_meanwhile;
+    uint64_t flows, n, rate;
+    _Atomic uint32_t phase;
+    uint64_t phase_started_ns[N_PHASES + 1], packets_meanwhile;
     _Atomic uint64_t closed;
     uint64_t all_closed_ns;
-    struct watch watches[MOST_WORKERS];
+    struct worker workers[MOST_WORKERS];
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -68,28 +90,56 @@ static void fill(struct mr_packet *packet, uint64_t flow, uint64_t number, uint6
     }
 }
 
+/* Packet i of the run. */
+static enum phase next_packet(const struct run *run, uint64_t i, uint64_t *flow, uint64_t *time_ns)
+{
+    const uint64_t silent =
+        RENEW_SECOND - 2; /* seconds between the flows' first and second packet */
+
+    for (int again = 0; again < 2; again++) {
+        if (i < run->flows) {
+            *flow = i;
+            *time_ns = (again ? RENEW_SECOND : 1) * NS + i * (NS - 1) / (run->flows + 1);
+            return again ? RENEWING : FILLING;
+        }
+        i -= run->flows;
+        *flow = run->flows + i % BUSY_FLOWS;
+        *time_ns = (again ? RENEW_SECOND + 1 : 2) * NS + i * NS / BUSY_PPS;
+        if (!again && i < silent * BUSY_PPS)
+            return LIVING;
+        i -= again ? 0 : silent * BUSY_PPS;
+    }
+    return *time_ns / NS >= RING_SECOND ? EXPIRING : *time_ns / NS >= MOVE_SECOND ? MOVING : LIVING;
+}
+
+/* At the rate that was asked for the next burst of new flows comes later. */
+static bool is_early(const struct run *run)
+{
+    if (!run->rate || run->n >= run->flows || !run->n)
+        return false;
+    uint64_t passed_ns = clock_ns(CLOCK_MONOTONIC) - run->phase_started_ns[FILLING];
+    return (double)(run->n + MR_BURST_MAX) * NS / (double)run->rate > (double)passed_ns;
+}
+
 static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_token *token)
 {
     struct run *run = user;
     struct mr_burst *burst = &token->burst;
 
     (void)metrics;
+    if (is_early(run))
+        return MR_AGAIN;
     for (burst->n = 0; burst->n < MR_BURST_MAX; burst->n++) {
-        uint64_t i = run->n, time_ns = NS + i * (NS - 1) / (run->flows + 1), flow = i;
-        if (i >= run->flows) {
-            uint64_t busy = i - run->flows;
-            flow = run->flows + busy % BUSY_FLOWS;
-            time_ns = 2 * NS + busy * NS / BUSY_PPS;
-        }
+        uint64_t flow, time_ns;
+        enum phase phase = next_packet(run, run->n, &flow, &time_ns);
         if (time_ns / NS >= END_SECOND)
             break;
-        if (time_ns / NS >= RING_SECOND) {
-            if (!atomic_load_explicit(&run->ringing, memory_order_relaxed))
-                run->ring_started_ns = clock_ns(CLOCK_MONOTONIC);
-            atomic_store_explicit(&run->ringing, 1, memory_order_relaxed);
-            run->packets_meanwhile +=
-                atomic_load_explicit(&run->closed, memory_order_relaxed) < run->flows;
-        }
+        if (!run->phase_started_ns[phase])
+            run->phase_started_ns[phase] = clock_ns(CLOCK_MONOTONIC);
+        atomic_store_explicit(&run->phase, phase, memory_order_relaxed);
+        run->packets_meanwhile +=
+            phase == EXPIRING &&
+            atomic_load_explicit(&run->closed, memory_order_relaxed) < run->flows;
         fill(&burst->packets[burst->n], flow, ++run->n, time_ns);
     }
     return burst->n ? MR_OK : MR_EOF;
@@ -125,25 +175,32 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
     (void)records;
 }
 
-static void pulse(void *user, uint32_t worker)
+static void pulse(void *user, uint32_t index)
 {
     struct run *run = user;
-    struct watch *w = &run->watches[worker];
-    uint64_t cpu = clock_ns(CLOCK_THREAD_CPUTIME_ID), wall = clock_ns(CLOCK_MONOTONIC);
+    struct worker *worker = &run->workers[index];
+    struct watch *w = &worker->watches[worker->phase];
+    struct rusage usage;
 
-    if (!atomic_load_explicit(&run->ringing, memory_order_relaxed)) {
-        uint64_t held = w->cpu_ns ? cpu - w->cpu_ns : 0;
-        w->longest_filling_ns = held > w->longest_filling_ns ? held : w->longest_filling_ns;
-        w->filling_over_1ms += held > 1000000;
-    } else if (w->cpu_ns) {
-        uint64_t held = cpu - w->cpu_ns, passed = wall - w->wall_ns;
-        w->longest_cpu_ns = held > w->longest_cpu_ns ? held : w->longest_cpu_ns;
-        w->longest_wall_ns = passed > w->longest_wall_ns ? passed : w->longest_wall_ns;
-        w->over_1ms_cpu += held > 1000000;
-        w->pulses++;
+    getrusage(RUSAGE_THREAD, &usage);
+    struct clocks now = {clock_ns(CLOCK_THREAD_CPUTIME_ID), clock_ns(CLOCK_MONOTONIC),
+                         (uint64_t)usage.ru_minflt, (uint64_t)usage.ru_nivcsw,
+                         (uint64_t)usage.ru_nvcsw};
+    if (worker->last.wall_ns) {
+        uint64_t cpu = now.cpu_ns - worker->last.cpu_ns;
+        uint64_t wall = now.wall_ns - worker->last.wall_ns;
+        if (run->rate && now.waits > worker->last.waits)
+            wall = cpu; /* it slept, since there was nothing to do */
+        w->tasks++;
+        w->longest_cpu_ns = cpu > w->longest_cpu_ns ? cpu : w->longest_cpu_ns;
+        w->longest_wall_ns = wall > w->longest_wall_ns ? wall : w->longest_wall_ns;
+        w->over_1ms_cpu += cpu > LONG_NS;
+        w->over_1ms_wall += wall > LONG_NS;
+        w->taken_off += wall > LONG_NS && cpu <= LONG_NS && now.switches > worker->last.switches;
+        w->faults += now.faults - worker->last.faults;
     }
-    w->cpu_ns = cpu;
-    w->wall_ns = wall;
+    worker->last = now;
+    worker->phase = (enum phase)atomic_load_explicit(&run->phase, memory_order_relaxed);
 }
 
 static void fail(const char *what, const struct mr_error *error)
@@ -173,29 +230,43 @@ static struct mr_plan *compile(void)
     return plan;
 }
 
-static void report(const struct run *run, uint32_t workers, double load_seconds)
+static void report_phase(const struct run *run, enum phase phase, uint32_t workers)
 {
-    uint64_t cpu = 0, wall = 0, pulses = 0, over = 0, filling = 0, filling_over = 0;
+    struct watch sum = {0};
 
     for (uint32_t i = 0; i < workers; i++) {
-        const struct watch *w = &run->watches[i];
-        cpu = w->longest_cpu_ns > cpu ? w->longest_cpu_ns : cpu;
-        wall = w->longest_wall_ns > wall ? w->longest_wall_ns : wall;
-        pulses += w->pulses;
-        over += w->over_1ms_cpu;
-        filling = w->longest_filling_ns > filling ? w->longest_filling_ns : filling;
-        filling_over += w->filling_over_1ms;
+        const struct watch *w = &run->workers[i].watches[phase];
+        sum.tasks += w->tasks;
+        if (w->longest_cpu_ns > sum.longest_cpu_ns)
+            sum.longest_cpu_ns = w->longest_cpu_ns;
+        if (w->longest_wall_ns > sum.longest_wall_ns)
+            sum.longest_wall_ns = w->longest_wall_ns;
+        sum.over_1ms_cpu += w->over_1ms_cpu;
+        sum.over_1ms_wall += w->over_1ms_wall;
+        sum.taken_off += w->taken_off;
+        sum.faults += w->faults;
     }
-    double expiry = (double)(run->all_closed_ns - run->ring_started_ns) / 1e9;
-    printf("{\"flows\": %llu, \"workers\": %u, \"seconds_until_expiry\": %.2f, "
-           "\"expiry_seconds\": %.3f, \"ns_per_flow\": %.0f, \"packets_meanwhile\": %llu, "
-           "\"tasks\": %llu, \"longest_held_cpu_us\": %.0f, \"held_over_1ms\": %llu, "
-           "\"longest_wall_us\": %.0f, \"longest_filling_cpu_us\": %.0f, "
-           "\"filling_over_1ms\": %llu}\n",
-           (unsigned long long)run->flows, workers, load_seconds, expiry,
-           expiry * 1e9 / (double)run->flows, (unsigned long long)run->packets_meanwhile,
-           (unsigned long long)pulses, (double)cpu / 1e3, (unsigned long long)over,
-           (double)wall / 1e3, (double)filling / 1e3, (unsigned long long)filling_over);
+    printf(", \"%s\": {\"tasks\": %llu, \"longest_cpu_us\": %.0f, \"over_1ms_cpu\": %llu, "
+           "\"longest_wall_us\": %.0f, \"over_1ms_wall\": %llu, \"taken_off_its_core\": %llu, "
+           "\"page_faults\": %llu}",
+           phase_names[phase], (unsigned long long)sum.tasks, (double)sum.longest_cpu_ns / 1e3,
+           (unsigned long long)sum.over_1ms_cpu, (double)sum.longest_wall_ns / 1e3,
+           (unsigned long long)sum.over_1ms_wall, (unsigned long long)sum.taken_off,
+           (unsigned long long)sum.faults);
+}
+
+static void report(const struct run *run, uint32_t workers)
+{
+    double fill = (double)(run->phase_started_ns[LIVING] - run->phase_started_ns[FILLING]) / 1e9;
+    double expiry = (double)(run->all_closed_ns - run->phase_started_ns[EXPIRING]) / 1e9;
+
+    printf("{\"flows\": %llu, \"workers\": %u, \"fill_seconds\": %.3f, \"expiry_seconds\": %.3f, "
+           "\"packets_meanwhile\": %llu",
+           (unsigned long long)run->flows, workers, fill, expiry,
+           (unsigned long long)run->packets_meanwhile);
+    for (enum phase phase = 0; phase < N_PHASES; phase++)
+        report_phase(run, phase, workers);
+    printf("}\n");
 }
 
 int main(int argc, char **argv)
@@ -216,7 +287,7 @@ int main(int argc, char **argv)
     struct mr_error error = {0};
     int option;
 
-    while ((option = getopt(argc, argv, "f:w:l:")) != -1) {
+    while ((option = getopt(argc, argv, "f:w:l:r:")) != -1) {
         unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
         if (option == 'f')
             run.flows = value;
@@ -224,19 +295,21 @@ int main(int argc, char **argv)
             config.workers = (uint32_t)value;
         else if (option == 'l')
             config.lanes = (uint32_t)value;
+        else if (option == 'r')
+            run.rate = value;
         else
             return 1;
     }
     if (!run.flows || run.flows > 1u << 29 || !config.workers || config.workers > MOST_WORKERS) {
-        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES]\n");
+        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE]\n");
         return 1;
     }
     struct mr_plan *plan = compile();
     config.plan = plan;
     config.max_contexts = run.flows + run.flows / 16 + BUSY_FLOWS;
-    if (mr_buffers_new(&config.buffers, (uint64_t)1 << 30) || mr_secret_draw(&config.secret, 1))
+    if (mr_buffers_new(&config.buffers, (uint64_t)1 << 30) || mr_pages_new(&config.pages) ||
+        mr_secret_draw(&config.secret, 1))
         fail("out of memory", NULL);
-    uint64_t started_ns = clock_ns(CLOCK_MONOTONIC);
     if (mr_runtime_new(&runtime, &config, &error) || mr_runtime_run(runtime, &error))
         fail("cannot run", &error);
     struct mr_metrics metrics = {0};
@@ -244,8 +317,9 @@ int main(int argc, char **argv)
     if (atomic_load(&run.closed) != run.flows + BUSY_FLOWS ||
         atomic_load(&metrics.counters[MR_COUNT_FLOWS_EVICTED]))
         fail("flows are missing", NULL);
-    report(&run, config.workers, (double)(run.ring_started_ns - started_ns) / 1e9);
+    report(&run, config.workers);
     mr_runtime_free(runtime);
+    mr_pages_free(config.pages);
     mr_buffers_free(config.buffers);
     mr_plan_free(plan);
     return 0;

@@ -195,6 +195,9 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_buffers_new(&engine->buffers, config->memory_bytes)))
         return mr_fail(error, status, "out of memory for the buffer pool");
     runtime.buffers = engine->buffers;
+    if ((status = mr_pages_new(&engine->pages)))
+        return mr_fail(error, status, "cannot start a thread for memory");
+    runtime.pages = engine->pages;
     if (!(engine->charsets = mr_mime_charsets_keep()))
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if ((status = make_tops(engine)))
@@ -289,6 +292,7 @@ void mr_engine_free(struct mr_engine *engine)
         mr_program_release(engine->programs[i]);
     if (engine->dpdk_started)
         mr_dpdk_stop();
+    mr_pages_free(engine->pages);
     mr_buffers_free(engine->buffers);
     mr_mime_charsets_release(engine->charsets); /* behind all decoders: of workers, programs */
     for (uint32_t i = 0; engine->tops && i < engine->config.workers; i++)

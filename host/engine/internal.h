@@ -4,6 +4,7 @@
 
 #include "analog/analog.h"
 #include "base/buffers.h"
+#include "base/pages.h"
 #include "capture/source.h"
 #include "engine/alarms.h"
 #include "engine/live.h"
@@ -71,6 +72,7 @@ struct mr_engine {
     uint32_t n_programs;
     struct mr_plan *plan;
     struct mr_buffers *buffers;
+    struct mr_pages *pages;
     struct mr_runtime *runtime;
     struct mr_engine_device device;
     struct mr_sites *sites;                  /* NULL: nothing goes to a device */

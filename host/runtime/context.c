@@ -1,209 +1,18 @@
 /* Contexts: an open table of hash tags over a range of contexts.
  *
- * Looking up touches one line of tags and the first line of the context. The table of tags begins
- * small, so that few flows have their tags on few pages, and becomes eight times as large when it
- * is three quarters full. Tags move from one place to eight that go on in order, some at each
- * context that is made, so that nobody waits for it. The pages of all ranges are taken as they are
- * touched. */
+ * Looking up touches one line of tags and the first line of the context. Where the memory comes
+ * from and how the table grows: context_memory.c. */
 #include "runtime/context_tags.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
-#define LINE          64u
-#define PAIR          128u /* lines that come from memory together, on most machines */
-#define PAGE_BYTES    4096u
-#define HUGE_BYTES    ((uint64_t)2 << 20)
-#define MOST_CONTEXTS ((uint64_t)1 << 30)
-#define SPARE         256u   /* contexts that ended in the batch under way: one a row */
-#define FIRST_ENTRIES 32768u /* or fewer: a table grows in whole steps */
-#define GROWTH_BITS   3u
-#define MOVED_AT_ONCE 16u    /* entries; a context is made at a time */
-#define RELEASED      32768u /* entries given back at a time */
-#define NEAR_ENTRIES  32768u /* a table of so many stays in the cache by itself */
-#define FIRST_SLOTS   256u   /* bytes of slots that are asked for with the key */
-#define ALL_STEPS     1024u  /* contexts looked at in a slice */
-
-/* Of these shares differ by chance little enough, and one is looked through in a moment. */
-#define USUAL_PARTITIONS 256u
-#define MOST_PARTITIONS  65536u
-#define LEAST_SHARE      512u
-#define MOST_SHARE       8192u
-#define MOST_EPOCH_SHIFT 12u /* 4,096 packets: what a table may have too many within one */
-#define LEAST_OLDEST     64u
-
-static uint64_t up(uint64_t n, uint64_t to)
-{
-    return (n + to - 1) / to * to;
-}
-
-static uint32_t bits_of(uint64_t n)
-{
-    return 63 - (uint32_t)__builtin_clzll(n);
-}
-
-/* ---- the plan ---- */
-
-/* Keys are spread by a keyed hash, so that shares differ by chance only: six standard deviations
- * more than the mean hold nearly always. */
-static uint64_t share_of(uint64_t n, uint32_t partitions)
-{
-    if (partitions == 1)
-        return n;
-    uint64_t mean = (n + partitions - 1) / partitions, deviation = 1;
-    while (deviation * deviation < mean)
-        deviation++;
-    return mean + 6 * deviation + 8;
-}
-
-enum mr_status mr_context_caps(struct mr_context_caps *caps, uint64_t max_contexts)
-{
-    uint32_t partitions = 1, shift = 0;
-
-    if (max_contexts > MOST_CONTEXTS)
-        return MR_ERR_LIMIT;
-    if (!max_contexts)
-        max_contexts = 1;
-    while (partitions < USUAL_PARTITIONS && max_contexts / (2 * partitions) >= LEAST_SHARE)
-        partitions *= 2;
-    while (partitions < MOST_PARTITIONS && max_contexts / partitions > MOST_SHARE)
-        partitions *= 2;
-    while (shift < MOST_EPOCH_SHIFT && max_contexts >> (shift + 5))
-        shift++; /* at most a sixteenth of the cap */
-    *caps = (struct mr_context_caps){
-        .partitions = partitions,
-        .share = (uint32_t)share_of(max_contexts, partitions),
-        .surge = (uint32_t)share_of(1u << MOST_EPOCH_SHIFT, partitions),
-        .epoch_shift = shift,
-    };
-    return MR_OK;
-}
-
-/* What a table consists of: partitions, lists of the oldest, tags, contexts. */
-struct layout {
-    uint64_t bytes;
-    uint64_t n_entries; /* that the table of tags grows to */
-    uint32_t partitions, capacity, most_oldest, stride, row_offset;
-};
-
-/* What the table of tags begins with, when n is what it grows to. */
-static uint64_t first_entries(uint64_t n)
-{
-    while (n > FIRST_ENTRIES)
-        n >>= GROWTH_BITS;
-    return n;
-}
-
-static uint64_t stage_bytes(uint64_t n)
-{
-    return up(n * sizeof(uint64_t), PAGE_BYTES);
-}
-
-static uint64_t partitions_bytes(uint64_t partitions)
-{
-    return up(partitions * sizeof(struct mr_context_partition), PAGE_BYTES);
-}
-
-static uint64_t oldest_bytes(uint64_t partitions, uint32_t most)
-{
-    return up(partitions * most * sizeof(struct mr_context_old), PAGE_BYTES);
-}
-
-static struct layout lay_out(const struct mr_context_caps *caps, uint32_t lanes,
-                             uint32_t context_bytes, uint32_t row_bytes)
-{
-    uint32_t partitions = caps->partitions / lanes;
-    uint64_t most = (uint64_t)partitions * (caps->share + caps->surge), stages = 0;
-    struct layout l = {.n_entries = 8, .partitions = partitions, .most_oldest = caps->share / 4};
-
-    if (l.most_oldest < LEAST_OLDEST)
-        l.most_oldest = LEAST_OLDEST;
-    l.capacity = (uint32_t)most + SPARE;
-    l.row_offset = (uint32_t)up(sizeof(struct mr_context) + context_bytes, LINE);
-    l.stride = (uint32_t)up(l.row_offset + row_bytes, PAIR);
-    while (l.n_entries / 4 * 3 < most) /* at most three quarters full */
-        l.n_entries *= 2;
-    for (uint64_t n = first_entries(l.n_entries); n <= l.n_entries; n <<= GROWTH_BITS)
-        stages += stage_bytes(n); /* all sizes lie one behind another */
-    l.bytes = partitions_bytes(partitions) + oldest_bytes(partitions, l.most_oldest) + stages +
-              (uint64_t)l.capacity * l.stride;
-    return l;
-}
-
-uint64_t mr_contexts_bytes(const struct mr_context_caps *caps, uint32_t lanes,
-                           uint32_t context_bytes, uint32_t row_bytes)
-{
-    return lay_out(caps, lanes, context_bytes, row_bytes).bytes;
-}
-
-static struct mr_context_tags tags_of(uint64_t *entries, uint64_t n)
-{
-    return (struct mr_context_tags){entries, n - 1, 64 - bits_of(n)};
-}
-
-void mr_contexts_init(struct mr_context_table *table, const struct mr_context_caps *caps,
-                      uint32_t lanes, uint32_t context_bytes, uint32_t row_bytes)
-{
-    struct layout l = lay_out(caps, lanes, context_bytes, row_bytes);
-
-    *table = (struct mr_context_table){
-        .tags = tags_of(NULL, first_entries(l.n_entries)),
-        .lane_bits = bits_of(lanes),
-        .partition_bits = bits_of(l.partitions),
-        .context_bytes = context_bytes,
-        .row_bytes = row_bytes,
-        .stride = l.stride,
-        .row_offset = l.row_offset,
-        .epoch_shift = caps->epoch_shift,
-        .share = caps->share,
-        .surge = caps->surge,
-        .capacity = l.capacity,
-        .most_oldest = l.most_oldest,
-        .most = l.n_entries - 1,
-        .mapped_bytes = l.bytes,
-        .free = MR_NO_CONTEXT,
-        .next_deadline_ns = UINT64_MAX,
-    };
-    memset(table->wheel, 0xff, sizeof table->wheel); /* MR_NO_CONTEXT */
-}
-
-void mr_contexts_free(struct mr_context_table *table)
-{
-    if (table->memory)
-        munmap(table->memory, table->mapped_bytes);
-    table->memory = NULL;
-    table->tags.entries = table->old.entries = NULL;
-    table->contexts = NULL;
-}
-
-/* For what lies between, where it holds more than one. */
-static void want_large_pages(uint8_t *begin, uint8_t *end)
-{
-    uint8_t *first = begin + (up((uintptr_t)begin, HUGE_BYTES) - (uintptr_t)begin);
-    if (first < end && (uint64_t)(end - first) > HUGE_BYTES)
-        (void)madvise(first, (size_t)(end - first) / PAGE_BYTES * PAGE_BYTES, MADV_HUGEPAGE);
-}
-
-/* Takes the addresses. Where contexts become many, large pages: behind the first ones, so that
- * small tables stay small. */
-static bool map(struct mr_context_table *table)
-{
-    uint8_t *memory = mmap(NULL, table->mapped_bytes, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    uint64_t partitions = (uint64_t)1 << table->partition_bits;
-
-    if (memory == MAP_FAILED)
-        return false;
-    uint8_t *oldest = memory + partitions_bytes(partitions);
-    table->memory = memory;
-    table->partitions = (struct mr_context_partition *)(void *)memory;
-    table->oldest = (struct mr_context_old *)(void *)oldest;
-    table->tags.entries =
-        (uint64_t *)(void *)(oldest + oldest_bytes(partitions, table->most_oldest));
-    table->contexts = memory + table->mapped_bytes - (uint64_t)table->capacity * table->stride;
-    want_large_pages(table->contexts + HUGE_BYTES, memory + table->mapped_bytes);
-    return true;
-}
+#define LINE         64u
+#define NEAR_ENTRIES 32768u /* a table of so many stays in the cache by itself */
+#define FIRST_SLOTS  256u   /* bytes of slots that are asked for with the key */
+#define ALL_STEPS    1024u  /* contexts looked at in a slice */
+#define FRESH        4u     /* tuples: what a context costs that is made in new memory ... */
+#define ENDED        4u     /* ... what one costs that ends ... */
+#define GROWING      8u     /* ... and what it costs more while tags move */
 
 /* ---- finding ---- */
 
@@ -322,63 +131,6 @@ void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struc
         __builtin_prefetch(bytes + at, 1);
 }
 
-/* ---- growing ---- */
-
-static void insert(struct mr_context_tags *tags, uint64_t entry)
-{
-    uint64_t i = mr_tag_place(tags, entry);
-    while (tags->entries[i])
-        i = (i + 1) & tags->mask;
-    tags->entries[i] = entry;
-}
-
-/* To the next size: entries are moved from the first free one on, so that no cluster of them is
- * ever in two tables. */
-static void begin_to_grow(struct mr_context_table *table)
-{
-    uint64_t n = table->tags.mask + 1, next = n << GROWTH_BITS;
-    uint64_t *entries = table->tags.entries + stage_bytes(n) / sizeof *entries;
-
-    table->old = table->tags;
-    table->tags = tags_of(entries, next);
-    table->old_begin = table->moved = table->old_released = 0;
-    while (table->old.entries[table->old_begin])
-        table->old_begin++;
-    want_large_pages((uint8_t *)entries, (uint8_t *)entries + stage_bytes(next));
-}
-
-static void release_old(struct mr_context_table *table, uint64_t end)
-{
-    uint64_t *first = table->old.entries + table->old_released;
-
-    (void)madvise(first, (end - table->old_released) * sizeof *first, MADV_DONTNEED);
-    table->old_released = end;
-}
-
-static void go_on_growing(struct mr_context_table *table)
-{
-    struct mr_context_tags *old = &table->old;
-    uint64_t n = old->mask + 1, at = (table->old_begin + table->moved) & old->mask;
-
-    for (uint32_t i = 0; i < MOVED_AT_ONCE || old->entries[at]; i++) {
-        if (table->moved >= n && !old->entries[at]) {
-            table->old_released = 0;
-            release_old(table, n);
-            *old = (struct mr_context_tags){0};
-            return;
-        }
-        if (old->entries[at])
-            insert(&table->tags, old->entries[at]);
-        old->entries[at] = 0;
-        table->moved++;
-        at = (at + 1) & old->mask;
-    }
-    if (!table->old_released)
-        table->old_released = RELEASED; /* the first ones stay, for a cluster around the end */
-    if (table->moved < n && at >= table->old_released + RELEASED)
-        release_old(table, table->old_released + RELEASED);
-}
-
 /* ---- making and ending ---- */
 
 static struct mr_context_partition *partition_of(const struct mr_context_table *table,
@@ -398,7 +150,7 @@ static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
 {
     struct mr_context *c;
 
-    if (!table->memory && !map(table))
+    if (!table->memory && !mr_contexts_map(table))
         return NULL;
     struct mr_context_partition *partition = partition_of(table, hash);
     if (partition->admitted >= table->share + table->surge)
@@ -414,17 +166,22 @@ static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
             return NULL;
         c = mr_context_at(table, table->n_made);
         c->index = table->n_made++;
+        table->strain += FRESH;
+        if (table->n_made >= table->look_at)
+            mr_contexts_look_after(table);
     }
     partition->admitted++;
     table->n_over += partition->n++ == table->share;
     c->key.hash = hash;
     c->epoch = table->epoch;
-    if (table->old.entries)
-        go_on_growing(table);
-    else if (table->n_contexts >= (table->tags.mask + 1) / 4 * 3 && table->tags.mask < table->most)
-        begin_to_grow(table);
+    if (table->old.entries) {
+        table->strain += GROWING;
+        mr_contexts_go_on_growing(table);
+    } else if (table->n_contexts >= table->look_at_tags) {
+        mr_contexts_look_after_tags(table);
+    }
     uint64_t tag = mr_tag_of(table, hash);
-    insert(mr_tags_for(table, tag), tag | (c->index + 1));
+    mr_tag_insert(mr_tags_for(table, tag), tag | (c->index + 1));
     c->in_table = true;
     table->n_contexts++;
     return c;
@@ -488,6 +245,7 @@ void mr_contexts_unlink(struct mr_context_table *table, struct mr_context *conte
 
 void mr_contexts_release(struct mr_context_table *table, struct mr_context *context)
 {
+    table->strain += ENDED;
     context->timer_next = table->free;
     table->free = context->index;
 }

@@ -20,6 +20,7 @@
 
 #include "analog/plan.h"
 #include "base/hash.h"
+#include "base/pages.h"
 
 #define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
@@ -115,6 +116,13 @@ struct mr_context_table {
     struct mr_context_old *oldest; /* [partitions][most_oldest] */
     uint8_t *memory;               /* of all of it */
     uint64_t most, mapped_bytes;   /* most: what the mask of tags grows to */
+    uint64_t tags_offset;          /* in the memory: where the first of them stand */
+    struct mr_pages *pages; /* whoever has made the table sets it; NULL: small pages everywhere */
+    uint32_t expected, expected_for_tags, taken; /* of these: by this table */
+    uint32_t look_at, look_at_tags; /* n_made, n_contexts at which memory is looked after */
+    uint32_t tags_steps;            /* of getting the next table of tags ready */
+    uint64_t backed_bytes;          /* of contexts: behind it no page has been touched */
+    uint64_t strain; /* what making and ending contexts has cost so far, as so many tuples */
 
     uint64_t now_second;
     uint64_t next_deadline_ns; /* a lower bound; UINT64_MAX: none. Not while a sweep is under way */

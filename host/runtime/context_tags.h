@@ -1,4 +1,4 @@
-/* Inside a table of contexts (context.c, context_evict.c, context_timers.c): tags and their places.
+/* Inside a table of contexts (context*.c): tags and their places.
  *
  * A hash begins with the bits that say the lane, then come those of the partition, then those that
  * tell neighbours apart; a tag is what follows the lane's. Tags stand at the place that their first
@@ -43,6 +43,26 @@ static inline uint32_t mr_tag_partition(const struct mr_context_table *table, ui
 {
     return (uint32_t)(tag >> 1 >> (63 - table->partition_bits));
 }
+
+static inline void mr_tag_insert(struct mr_context_tags *tags, uint64_t entry)
+{
+    uint64_t i = mr_tag_place(tags, entry);
+    while (tags->entries[i])
+        i = (i + 1) & tags->mask;
+    tags->entries[i] = entry;
+}
+
+/* ---- context_memory.c ---- */
+
+/* Takes the addresses, with the first context. False: there are none. */
+bool mr_contexts_map(struct mr_context_table *table);
+/* n_made has come to look_at, n_contexts to look_at_tags. */
+void mr_contexts_look_after(struct mr_context_table *table);
+void mr_contexts_look_after_tags(struct mr_context_table *table);
+/* Moves some tags, as long as there are `old` ones. */
+void mr_contexts_go_on_growing(struct mr_context_table *table);
+
+/* ---- context_timers.c ---- */
 
 /* Takes it off the wheel. */
 void mr_contexts_disarm(struct mr_context_table *table, struct mr_context *context);

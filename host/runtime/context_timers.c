@@ -154,6 +154,7 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
         }
         if (n == MR_CONTEXT_SLICE || steps++ == SWEEP_STEPS) {
             *more = true;
+            table->strain += steps;
             return n;
         }
         struct mr_context *c = mr_context_at(table, table->sweep_next);
@@ -170,5 +171,6 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
     }
     table->sweeping = false;
     table->next_deadline_ns = first_deadline(table);
+    table->strain += steps;
     return n;
 }

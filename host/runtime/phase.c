@@ -341,12 +341,18 @@ static void go_on_later(struct mr_worker *worker, struct mr_lane *lane, struct m
     mr_worker_push(worker, &lane->task);
 }
 
+/* What has been done in a lane, in tuples. */
+static uint64_t done_in(const struct mr_lane *lane)
+{
+    return lane->tuples + lane->contexts.strain;
+}
+
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 {
-    uint64_t start = lane->tuples;
+    uint64_t start = done_in(lane);
 
     for (uint32_t works = 1;; works++) {
-        if (lane->tuples - start >= TUPLES_AT_ONCE ||
+        if (done_in(lane) - start >= TUPLES_AT_ONCE ||
             (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque))) {
             go_on_later(worker, lane, NULL);
             return;

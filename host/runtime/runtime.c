@@ -141,6 +141,7 @@ static enum mr_status make_lanes(struct mr_runtime *runtime, uint32_t index)
         phase->lanes[i].phase = index;
         mr_contexts_init(&phase->lanes[i].contexts, &runtime->caps, phase->n_lanes,
                          g->context_bytes, row_bytes);
+        phase->lanes[i].contexts.pages = runtime->config.pages;
         enum mr_status status =
             mr_table_set_new(&phase->lanes[i].tables, runtime->config.plan, phase->lane_group,
                              runtime->constants, runtime->config.buffers, &runtime->config.secret);

@@ -14,6 +14,7 @@
 #include "analog/plan.h"
 #include "base/buffers.h"
 #include "base/hash.h"
+#include "base/pages.h"
 #include "metrics/metrics.h"
 #include "metrics/stage.h"
 #include "runtime/token.h"
@@ -101,6 +102,7 @@ struct mr_runtime_config {
     const struct mr_plan *plan;
     struct mr_runtime_hooks hooks;
     struct mr_buffers *buffers;
+    struct mr_pages *pages; /* large ones for many contexts; NULL: small ones */
     struct mr_secret secret;
     uint32_t workers;      /* at least 1 */
     uint32_t tokens;       /* in flight at most */

@@ -336,6 +336,32 @@ static void crowded_tables_grow(void **state)
     }
 }
 
+/* Where large pages are ready in time, all but the first ones are taken: of contexts, of tags. */
+static void many_contexts_lie_on_large_pages(void **state)
+{
+    enum { KEYS = 100000 };
+    struct mr_context_table table;
+    (void)state;
+
+    init(&table, KEYS, 64, 0);
+    assert_int_equal(mr_pages_new(&table.pages), MR_OK);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct mr_context *c = mr_contexts_add(&table, hash_of(i), &i, sizeof i);
+        assert_non_null(c);
+        memset(c->slots, 0xff, 64);
+        mr_contexts_begin(&table, (uint64_t)i + 1);
+        mr_pages_settle(table.pages);
+    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_non_null(mr_contexts_find(&table, hash_of(i), &i, sizeof i));
+    uint64_t contexts = (uint64_t)KEYS * table.stride / MR_LARGE_PAGE_BYTES; /* less the first */
+    assert_int_equal(table.tags.mask + 1, 262144);
+    assert_int_equal(table.taken, contexts + 1);
+    struct mr_pages *pages = table.pages;
+    mr_contexts_free(&table);
+    mr_pages_free(pages);
+}
+
 static void memory_is_as_planned(void **state)
 {
     struct mr_context_table table;
@@ -421,6 +447,7 @@ int main(void)
         cmocka_unit_test(crowded_tables_grow),
         cmocka_unit_test(caps_share_out_what_was_asked_for),
         cmocka_unit_test(memory_is_as_planned),
+        cmocka_unit_test(many_contexts_lie_on_large_pages),
         cmocka_unit_test(deadlines_ring_once_and_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,221 @@
+/* How much a worker does before it looks for other work: bounded, however many contexts are made,
+ * are renewed and end at the same time; and what comes out is the same for all workers and lanes.
+ */
+// layers: runtime analog base
+#include "analog/analog.h"
+#include "base/pages.h"
+#include "runtime/runtime.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define NS         1000000000ull
+#define MANY       60000u /* keys at the same time */
+#define TRICKLE    20000u /* packets, some a second, each of a key of its own */
+#define PER_SECOND 50u
+#define N_PACKETS  (2 * MANY + TRICKLE)
+#define MOST_ROWS  (1024u + MR_BURST_MAX) /* a turn: TUPLES_AT_ONCE, and a batch */
+#define MOST_ENDED (1024u / 4 + 256)      /* an end counts as 4 rows; and a slice */
+
+/* What this thread has done since it looked for work last, and the most that any did. */
+static _Thread_local uint32_t rows, ended;
+static _Atomic uint32_t most_rows, most_ended;
+static _Atomic uint64_t all_ended;
+
+static void call_key(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        const struct mr_packet *packet = call->args[0][row].b.ptr;
+        uint64_t i = packet->number - 1;
+        call->out[row] = mr_value_int((int64_t)(i < 2 * MANY ? i % MANY : i));
+    }
+}
+
+static void call_count(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        int64_t *seen = mr_context(call, row);
+        if (call->cause != MR_CAUSE_DATA) {
+            mr_yield(call, row, mr_value_int(*seen));
+            continue;
+        }
+        rows++;
+        ++*seen;
+        mr_context_deadline(call, row, call->packets[row]->time_ns + 5 * NS);
+    }
+}
+
+static void close_count(void *slot, void *runtime)
+{
+    (void)slot;
+    (void)runtime;
+    ended++;
+    atomic_fetch_add(&all_ended, 1);
+}
+
+static const struct mr_function functions[] = {
+    {.name = "f_key",
+     .summary = "a key",
+     .args = {MR_TYPE_PACKET},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_MAP,
+     .call = call_key},
+    {.name = "f_count",
+     .summary = "counts, and tells at the end",
+     .args = {MR_TYPE_INT},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .order = MR_ORDER_CONTEXT,
+     .shape = MR_SHAPE_EXPAND,
+     .context_bytes = sizeof(int64_t),
+     .call = call_count,
+     .context_close = close_count},
+};
+
+static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
+                                              .bytes = sizeof component,
+                                              .name = "mock",
+                                              .summary = "mock",
+                                              .functions = functions,
+                                              .n_functions = 2};
+
+static const char program[] =
+    "component keys(parallel) { k1 keyed(@N,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT). }\n"
+    "component counts(parallel_context_order, context_keys(keyed(2))) {"
+    " c1 counted(@N,KEY,COUNT) :- keyed(@N,KEY), COUNT = f_count(KEY). }\n";
+
+struct result {
+    uint64_t next, records, hash;
+};
+
+/* All keys begin in second 1, are renewed in second 4, and end together; then some a second. */
+static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_token *token)
+{
+    struct result *result = user;
+    struct mr_burst *burst = &token->burst;
+
+    (void)metrics;
+    for (; burst->n < MR_BURST_MAX && result->next < N_PACKETS; burst->n++) {
+        uint64_t i = result->next++;
+        struct mr_packet *packet = &burst->packets[burst->n];
+        memset(packet, 0, sizeof *packet);
+        packet->number = i + 1;
+        packet->data = (const uint8_t *)"";
+        packet->time_ns = i < MANY       ? NS + i
+                          : i < 2 * MANY ? 4 * NS + i
+                                         : 20 * NS + (i - 2 * MANY) * (NS / PER_SECOND);
+    }
+    return burst->n ? MR_OK : MR_EOF;
+}
+
+static void leave(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
+{
+    (void)user;
+    for (uint32_t row = 0; row < tuples->n; row++) {
+        char text[64];
+        int len = snprintf(text, sizeof text, "%lld %lld\n", (long long)tuples->columns[1][row].i,
+                           (long long)tuples->columns[2][row].i);
+        assert_true(mr_exec_record(exec, tuples->origins[row], 0, text, (size_t)len));
+    }
+}
+
+static void retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
+                   const struct mr_record *records)
+{
+    struct result *result = user;
+
+    (void)metrics;
+    (void)token;
+    for (; records; records = records->next, result->records++)
+        for (uint32_t i = 0; i < records->len; i++)
+            result->hash = (result->hash ^ (uint8_t)records->bytes[i]) * 0x100000001b3u;
+}
+
+static void at_most(_Atomic uint32_t *most, uint32_t n)
+{
+    uint32_t before = atomic_load(most);
+    while (n > before && !atomic_compare_exchange_weak(most, &before, n))
+        continue;
+}
+
+static void pulse(void *user, uint32_t worker)
+{
+    (void)user;
+    (void)worker;
+    at_most(&most_rows, rows);
+    at_most(&most_ended, ended);
+    rows = ended = 0;
+}
+
+static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
+{
+    const struct mr_component *list[] = {&component};
+    struct mr_analog_config analog = {.components = list, .n_components = 1};
+    struct mr_diagnostics *diagnostics = mr_diagnostics_new();
+    struct mr_runtime *runtime = NULL;
+    struct mr_plan *plan = NULL;
+    struct mr_error error = {0};
+    struct result result = {0};
+
+    assert_int_equal(
+        mr_analog_compile_text("test", program, strlen(program), &analog, diagnostics, &plan),
+        MR_OK);
+    mr_diagnostics_free(diagnostics);
+    struct mr_runtime_config config = {
+        .plan = plan,
+        .hooks =
+            {.user = &result, .intake = intake, .leave = leave, .retire = retire, .pulse = pulse},
+        .workers = workers,
+        .lanes = lanes,
+        .window = 1000,
+        .max_contexts = 2 * MANY,
+        .yield_seed = yield_seed,
+    };
+    atomic_store(&all_ended, 0);
+    assert_int_equal(mr_buffers_new(&config.buffers, (uint64_t)1 << 30), MR_OK);
+    assert_int_equal(mr_pages_new(&config.pages), MR_OK);
+    assert_int_equal(mr_secret_draw(&config.secret, workers), MR_OK);
+    assert_int_equal(mr_runtime_new(&runtime, &config, &error), MR_OK);
+    assert_int_equal(mr_runtime_run(runtime, &error), MR_OK);
+    mr_runtime_free(runtime);
+    mr_pages_free(config.pages);
+    mr_buffers_free(config.buffers);
+    mr_plan_free(plan);
+    return result;
+}
+
+static void a_turn_is_bounded(void **state)
+{
+    static const struct {
+        uint32_t workers, lanes;
+        uint64_t yield_seed;
+    } settings[] = {{1, 1, 0}, {1, 64, 0}, {2, 4, 0}, {3, 1, 1}, {8, 64, 2}};
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
+        atomic_store(&most_rows, 0);
+        atomic_store(&most_ended, 0);
+        struct result result = run(settings[i].workers, settings[i].lanes, settings[i].yield_seed);
+        assert_int_equal(result.records, MANY + TRICKLE);
+        assert_int_equal(atomic_load(&all_ended), MANY + TRICKLE);
+        assert_in_range(atomic_load(&most_rows), 1, MOST_ROWS);
+        assert_in_range(atomic_load(&most_ended), 1, MOST_ENDED);
+        if (!i)
+            first = result;
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_turn_is_bounded)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
