@@ -30,6 +30,7 @@ enum {
     OPT_ACTUATOR,
     OPT_EXTRACT,
     OPT_EXTRACT_LIMIT,
+    OPT_MAX_MAIL,
     OPT_EMAIL_MD5,
     OPT_FILE_HASH,
     OPT_TOP,
@@ -66,7 +67,7 @@ static const struct argp_option options[] = {
     {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
     {0, 'i', "IFACE", 0,
      "capture live, until Ctrl-C: an interface (eth0), xdp:eth0, the PCI address of a network card "
-     "(0000:3b:00.0) or a virtual device of DPDK (net_null0,size=64); may be repeated",
+     "(0000:3b:00.0), a virtual device of DPDK (net_null0,size=64); may be repeated",
      1},
     {"duration", OPT_DURATION, "S", 0, "end live capture after so many seconds", 1},
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
@@ -74,21 +75,17 @@ static const struct argp_option options[] = {
     {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
     {0, 0, 0, 0, "Results:", 2},
     {0, 'l', "DIR", 0,
-     "write all events to DIR/eve.json (- is standard output); without it the program's own "
-     "results go to standard output",
-     2},
+     "write events to DIR/eve.json (-: standard output); without it the program's own go there", 2},
     {"events", OPT_EVENTS, "LIST", 0,
      "only these event types, e.g. alert,flow,smtp; `program`: only what leaves the program", 2},
     {"ordered", OPT_ORDERED, 0, 0, "the same bytes in every run: leaves out stats events", 2},
     {"quiet", 'q', 0, 0, "no progress bar, no summary", 2},
     {"stats", OPT_STATS, 0, 0,
      "after the summary, a table: throughput, memory, share of tasks stolen; how long tuples "
-     "waited "
-     "and were processed, for each stage; latency of packets",
+     "waited and were processed, for each stage; latency of packets",
      2},
     {"top", OPT_TOP, "N", 0,
-     "the N largest flows, in --stats, the JSON summary and stats events (default 10, at most 256)",
-     2},
+     "the N largest flows (default 10, at most 256) in --stats, JSON summary, stats events", 2},
     {"stats-interval", OPT_STATS_INTERVAL, "SECONDS", 0,
      "a stats event with rates each so many seconds of packet time", 2},
     {"prometheus", OPT_PROMETHEUS, "FILE", 0,
@@ -104,6 +101,8 @@ static const struct argp_option options[] = {
     {"email-md5", OPT_EMAIL_MD5, "LIST", 0, "MD5 of subject, body (or both) in smtp events", 2},
     {"file-hash", OPT_FILE_HASH, "LIST", 0,
      "hashes in fileinfo events: md5, sha1, sha256 or none (default sha256)", 2},
+    {"max-mail", OPT_MAX_MAIL, "BYTES", 0,
+     "keep so much of a mail in memory (default 32m); what is over it is read as it comes", 2},
     {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
      "write what the programs' tables hold at the end, a JSON record for each row", 2},
     {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
@@ -114,9 +113,7 @@ static const struct argp_option options[] = {
      "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
     {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
     {"depth", OPT_DEPTH, "BYTES", 0,
-     "inspect so many bytes of each direction of a stream (k, m and g are understood); the rest "
-     "passes, counted (default 0: all)",
-     3},
+     "inspect so many bytes of each direction of a stream (default: all); the rest passes", 3},
     {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
      "let flows pass, counted, as soon as they are encrypted (TLS, SMTP after STARTTLS)", 3},
     {0, 0, 0, 0, "Machine:", 4},
@@ -141,8 +138,7 @@ static const struct argp_option options[] = {
      "where patterns compiled for the device are kept (default ~/.cache/millrace)", 4},
     {"inject", OPT_INJECT, "device:KIND[:every N]", 0,
      "let the device fail on purpose: open, load, launch, late, lost, wrong or stuck; nothing is "
-     "lost "
-     "by it. May be repeated",
+     "lost by it. May be repeated",
      4},
     {"check-every", OPT_CHECK_EVERY, "N", OPTION_HIDDEN, 0, 0},
     {"late", OPT_LATE, "MS", OPTION_HIDDEN, 0, 0},
@@ -303,6 +299,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         return 0;
     case OPT_EXTRACT_LIMIT:
         c->extract_bytes = bytes(state, "--extract-limit", text);
+        return 0;
+    case OPT_MAX_MAIL:
+        c->max_mail = bytes(state, "--max-mail", text);
         return 0;
     case OPT_DEPTH:
         c->depth = bytes(state, "--depth", text);

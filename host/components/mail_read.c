@@ -36,3 +36,8 @@ const struct mr_mime *mr_mail_read(struct mr_call *call, struct mr_mime_decoder 
     void *copy = mr_share_alloc(call, mr_mime_copy_bytes(mime));
     return copy ? mr_share_made(call, mail, &key, mr_mime_copy(mime, copy)) : mime;
 }
+
+void mr_mail_was_read(struct mr_call *call, union mr_value kept, const struct mr_mime *mime)
+{
+    mr_share_made(call, kept, &key, mime);
+}

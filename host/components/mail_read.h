@@ -14,4 +14,8 @@ struct mr_mime_memory mr_mail_memory(void *runtime);
 const struct mr_mime *mr_mail_read(struct mr_call *call, struct mr_mime_decoder *decoder,
                                    union mr_value mail, bool keep);
 
+/* `mime` is what was read of a mail, as it came, of which `kept`, shared, is in memory: found from
+ * now on. It lives until the token closes. */
+void mr_mail_was_read(struct mr_call *call, union mr_value kept, const struct mr_mime *mime);
+
 #endif

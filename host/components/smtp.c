@@ -4,6 +4,7 @@
  * for each transaction when its final reply is known; anomalies. The parser is smtp_parser.h.
  */
 #include "smtp_mail.h"
+#include "smtp_over.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,9 @@ enum counter {
     GAPS,
     NO_MEMORY,
     UNKNOWN_COMMANDS, /* ... to here */
-    MIME_WORK
+    MIME_WORK,
+    NOT_KEPT,
+    NOT_STORED
 };
 
 static const char *const counters[] = {"mails",
@@ -47,6 +50,8 @@ static const char *const counters[] = {"mails",
                                        "no_memory",
                                        "unknown_commands",
                                        "mime_work", /* bytes looked at, decoded and hashed */
+                                       "mail_bytes_not_kept", /* over --max-mail, or no memory */
+                                       "files_not_kept",      /* that --extract would write */
                                        NULL};
 
 static const struct mr_smtp_limits limits = MR_SMTP_DEFAULT_LIMITS;
@@ -97,14 +102,22 @@ static void on_count(void *user, enum mr_smtp_count what, uint64_t n)
     row->counts[what] += n;
 }
 
+static void on_over(void *user, struct mr_smtp_body *body, const uint8_t *bytes, size_t len)
+{
+    struct row *row = user;
+    mr_smtp_over(row->call, row->worker ? row->worker->decoder : NULL, body, bytes, len);
+}
+
 static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
-                                 struct mr_buffer *bytes)
+                                 struct mr_buffer *bytes, void *reader)
 {
     struct row *row = user;
     uint32_t len = bytes ? bytes->len : 0;
 
     mr_count(row->call, MAILS, 1);
     mr_count(row->call, MAIL_BYTES, mail->bytes);
+    if (mail->bytes > len)
+        mr_count(row->call, NOT_KEPT, mail->bytes - len);
     mr_count(row->call, INCOMPLETE, mail->flags & MR_SMTP_MAIL_INCOMPLETE ? 1 : 0);
     mr_count(row->call, TRUNCATED, mail->flags & MR_SMTP_MAIL_TRUNCATED ? 1 : 0);
     if (row->worker) {
@@ -113,20 +126,24 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
         row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
     }
     struct mr_buffer *note = NULL;
+    union mr_value value = mr_value_bytes(len ? bytes->data : (const uint8_t *)"", len);
     if (len)
-        mr_share(row->call, mr_value_bytes(bytes->data, len));
+        mr_share(row->call, value);
+    const struct mr_mime *read =
+        reader ? mr_smtp_over_end(row->call, row->worker->decoder, reader, value) : NULL;
     if (mr_smtp_mail_wanted(row->call)) {
         struct mr_smtp_reading reading = {.call = row->call,
                                           .row = row->number,
                                           .decoder = row->worker ? row->worker->decoder : NULL,
-                                          .memory = &row->memory};
-        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | MR_SMTP_MAIL_TRUNCATED;
-        note = mr_smtp_mail_note(&reading, bytes ? bytes->data : (const uint8_t *)"", len,
-                                 mail->flags & lacks);
+                                          .memory = &row->memory,
+                                          .whole = read};
+        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | (read ? 0 : MR_SMTP_MAIL_TRUNCATED);
+        note = mr_smtp_mail_note(&reading, value.b.ptr, len, mail->flags & lacks);
         mr_count(row->call, MIME_WORK, reading.work);
+        mr_count(row->call, NOT_STORED, reading.not_stored);
     }
     if (len) {
-        mr_yield(row->call, row->number, mr_value_bytes(bytes->data, len));
+        mr_yield(row->call, row->number, value);
         mr_keep(row->call, bytes);
     } else {
         put(row->memory.user, bytes);
@@ -283,10 +300,12 @@ static inline void look_ahead(const struct mr_call *call, uint32_t i)
 
 static void call_function(struct mr_call *call)
 {
-    struct row row = {.call = call, .worker = call->thread, .memory = {call->runtime, get, put}};
+    struct row row = {.call = call, .worker = call->thread};
+    row.memory = (struct mr_smtp_memory){call->runtime, get, put, on_over, &row, mr_smtp_over_drop};
     struct mr_smtp_host host = {
         .memory = row.memory,
         .user = &row,
+        .mail_bytes = mr_mail_settings(call)->most_bytes,
         .certain = on_certain,
         .mail = on_mail,
         .transaction = on_transaction,
@@ -340,7 +359,8 @@ static void thread_close(void *thread)
 static void context_close(void *slot_memory, void *runtime)
 {
     struct slot *slot = slot_memory;
-    struct mr_smtp_memory memory = {runtime, get, put};
+    struct mr_smtp_memory memory = {
+        .user = runtime, .get = get, .put = put, .drop = mr_smtp_over_drop};
 
     if (slot->session)
         mr_smtp_close(slot->session, &memory);

@@ -53,15 +53,12 @@ bool mr_smtp_room(struct mr_buffer **buffer, const struct mr_smtp_memory *memory
     return true;
 }
 
-static void append(struct mr_smtp_body *body, const struct mr_smtp_memory *memory,
+/* Returns how many bytes it had room for. */
+static size_t keep(struct mr_smtp_body *body, const struct mr_smtp_memory *memory,
                    const uint8_t *bytes, size_t len)
 {
-    if (!len)
-        return;
-    body->bytes += len;
-    if (body->truncated)
-        return;
     size_t used = body->buffer ? body->buffer->len : 0;
+
     if (len > body->limit - used) {
         len = body->limit - used;
         body->truncated = true;
@@ -70,10 +67,22 @@ static void append(struct mr_smtp_body *body, const struct mr_smtp_memory *memor
         body->buffer = memory->get(memory->user, body->first_capacity);
     if (!mr_smtp_room(&body->buffer, memory, len, body->limit)) {
         body->truncated = body->no_memory = true;
-        return;
+        return 0;
     }
     memcpy(body->buffer->data + used, bytes, len);
     body->buffer->len = (uint32_t)(used + len);
+    return len;
+}
+
+static void append(struct mr_smtp_body *body, const struct mr_smtp_memory *memory,
+                   const uint8_t *bytes, size_t len)
+{
+    if (!len)
+        return;
+    body->bytes += len;
+    size_t kept = body->truncated ? 0 : keep(body, memory, bytes, len);
+    if (kept < len && memory->over)
+        memory->over(memory->over_user, body, bytes + kept, len - kept);
 }
 
 /* Which of 64 bytes are CR, LF, and either of dot and NUL: bit i for byte i. */

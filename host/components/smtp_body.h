@@ -26,15 +26,24 @@ enum mr_smtp_oddity {
     MR_SMTP_N_ODDITIES
 };
 
-/* Where memory comes from; as mr_buffer_get() and mr_buffer_put() in millrace/component.h. */
+struct mr_smtp_body;
+
+/* Where memory comes from; as mr_buffer_get() and mr_buffer_put() in millrace/component.h. And
+ * where goes what a mail has no room for. */
 struct mr_smtp_memory {
     void *user;
     struct mr_buffer *(*get)(void *user, size_t capacity);
     void (*put)(void *user, struct mr_buffer *buffer);
+    /* (optional) The next bytes of a mail of which no more is kept than body->buffer; body->reader
+     * is the host's, and NULL at first. */
+    void (*over)(void *over_user, struct mr_smtp_body *body, const uint8_t *bytes, size_t len);
+    void *over_user;
+    void (*drop)(void *user, void *reader); /* there will be no mail */
 };
 
 struct mr_smtp_body {
     struct mr_buffer *buffer; /* what is kept so far; NULL: nothing yet */
+    void *reader;             /* the host's, of what is not kept; NULL: there is none */
     uint64_t bytes;           /* what the mail has so far, kept or not */
     uint32_t limit;           /* keep at most this much */
     uint32_t first_capacity;  /* of the first buffer */

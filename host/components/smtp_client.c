@@ -10,15 +10,16 @@ static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *hos
                        uint64_t announced)
 {
     uint64_t capacity = announced ? announced + 1024 : host->typical_mail_bytes;
+    uint32_t limit = host->mail_bytes ? host->mail_bytes : s->limits->mail_bytes;
 
     if (capacity < FIRST_CAPACITY_MIN)
         capacity = FIRST_CAPACITY_MIN;
     if (capacity > FIRST_CAPACITY_MAX)
         capacity = FIRST_CAPACITY_MAX;
-    if (capacity > s->limits->mail_bytes)
-        capacity = s->limits->mail_bytes;
+    if (capacity > limit)
+        capacity = limit;
     smtp_certain(s, host);
-    mr_smtp_body_begin(&s->body, s->limits->mail_bytes, (uint32_t)capacity);
+    mr_smtp_body_begin(&s->body, limit, (uint32_t)capacity);
     s->raised &= ~(((uint64_t)1 << (MR_SMTP_ANOMALY_MAIL_TRUNCATED + 1)) - 1);
     s->mail_open = true;
     s->mail_bdat = bdat;
@@ -43,8 +44,9 @@ void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *
             smtp_raise(s, host, (enum mr_smtp_anomaly)i);
     if (body->truncated)
         smtp_raise(s, host, MR_SMTP_ANOMALY_MAIL_TRUNCATED);
-    mail.note = host->mail(host->user, &mail, body->buffer);
+    mail.note = host->mail(host->user, &mail, body->buffer, body->reader);
     body->buffer = NULL;
+    body->reader = NULL;
     s->mail_open = false;
     s->mode = SMTP_COMMANDS;
     if (s->mail_queued) {

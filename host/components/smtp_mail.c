@@ -6,10 +6,6 @@
 
 #define HASH_HEX 64u /* of SHA-256 */
 
-/* Messages in messages hold the same bytes over and over: so many times the length of the mail are
- * hashed and extracted of them, the outermost first. Files that hold no message are always. */
-#define MESSAGE_TIMES 4u
-
 void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
 {
     static const char digits[] = "0123456789abcdef";
@@ -72,15 +68,22 @@ static void add(struct mr_buffer **note, struct mr_smtp_reading *r, enum mr_smtp
         mr_smtp_header_add(note, r->memory, field, text.ptr, len);
 }
 
+static void add_hex(struct mr_buffer **note, struct mr_smtp_reading *r, enum mr_smtp_field field,
+                    const struct mr_mime_digest *digest)
+{
+    char hex[32];
+
+    mr_mail_hex(hex, digest->md5, 16);
+    mr_smtp_header_add(note, r->memory, field, hex, sizeof hex);
+}
+
 static void add_md5(struct mr_buffer **note, struct mr_smtp_reading *r, enum mr_smtp_field field,
                     const uint8_t *bytes, size_t len)
 {
     struct mr_mime_digest digest;
-    char hex[32];
 
     mr_mime_bytes_digest(bytes, len, MR_MIME_MD5, &digest);
-    mr_mail_hex(hex, digest.md5, 16);
-    mr_smtp_header_add(note, r->memory, field, hex, sizeof hex);
+    add_hex(note, r, field, &digest);
 }
 
 /* Suricata writes URLs without their scheme. */
@@ -99,23 +102,28 @@ static void add_link(struct mr_buffer **note, struct mr_smtp_reading *r,
     add(note, r, MR_SMTP_FIELD_URL, url);
 }
 
+unsigned mr_smtp_file_hashes(const struct mr_mail_settings *settings)
+{
+    return (settings->file_md5 ? MR_MIME_MD5 : 0) | (settings->file_sha1 ? MR_MIME_SHA1 : 0) |
+           (settings->file_sha256 || settings->extract ? MR_MIME_SHA256 : 0);
+}
+
 static void read_file(struct mr_smtp_reading *r, const struct mr_mime_part *part,
                       struct mr_smtp_file *file)
 {
     const struct mr_mail_settings *settings = mr_mail_settings(r->call);
-    unsigned which = (settings->file_md5 ? MR_MIME_MD5 : 0) |
-                     (settings->file_sha1 ? MR_MIME_SHA1 : 0) |
-                     (settings->file_sha256 || settings->extract ? MR_MIME_SHA256 : 0);
     struct mr_mime_digest digest;
 
-    mr_mime_part_digest(part, which, &digest);
-    r->work += part->body.len;
+    mr_mime_part_digest(part, mr_smtp_file_hashes(settings), &digest);
+    r->work += part->digest ? 0 : part->body.len;
     file->size = digest.size;
     memcpy(file->md5, digest.md5, sizeof file->md5);
     memcpy(file->sha1, digest.sha1, sizeof file->sha1);
     memcpy(file->sha256, digest.sha256, sizeof file->sha256);
-    if (settings->extract)
+    if (settings->extract && part->body.len == part->body_bytes)
         file->stored = extract(r, part, digest.sha256, "");
+    else if (settings->extract)
+        r->not_stored++;
 }
 
 /* False: there is no room for its event. */
@@ -143,19 +151,33 @@ static void add_decoded(struct mr_buffer **note, struct mr_smtp_reading *r,
         add(note, r, field, header->value);
 }
 
+/* Can a file be told of? */
+static bool readable(const struct mr_smtp_reading *r, const struct mr_mime *mime, uint32_t i)
+{
+    const struct mr_mime_part *part = &mime->parts[i];
+    unsigned around = 0;
+
+    if (r->whole)
+        return part->digest != NULL;
+    if (part->kind != MR_MIME_MESSAGE)
+        return true;
+    for (; i; i = mime->parts[i].parent)
+        around += mime->parts[i].kind == MR_MIME_MESSAGE && mime->parts[i].is_file;
+    around += mime->parts[0].kind == MR_MIME_MESSAGE && mime->parts[0].is_file;
+    return around <= MR_MIME_READ_MESSAGES;
+}
+
 static void add_parts(struct mr_buffer **note, struct mr_smtp_reading *r,
                       const struct mr_mime *mime, bool incomplete)
 {
     bool files = mr_mail_settings(r->call)->extract || mr_event_wanted(r->call, "fileinfo");
     bool all = true, read = true;
-    uint64_t left = MESSAGE_TIMES * (uint64_t)mime->len; /* for messages */
 
     for (uint32_t i = 0; i < mime->n_parts; i++) {
         const struct mr_mime_part *part = &mime->parts[i];
-        uint64_t cost = part->kind == MR_MIME_LEAF ? 0 : part->body.len;
         struct mr_smtp_file file = {
-            .truncated = incomplete && part->body.ptr + part->body.len == mime->mail + mime->len,
-            .unread = cost > left,
+            .truncated = incomplete && part->body_at + part->body_bytes == mime->bytes,
+            .unread = !readable(r, mime, i),
         };
         if (!part->is_file)
             continue;
@@ -164,7 +186,6 @@ static void add_parts(struct mr_buffer **note, struct mr_smtp_reading *r,
             continue;
         all &= add_file(note, r, part, file);
         read &= !file.unread;
-        left -= file.unread ? 0 : cost;
     }
     if (!all)
         mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_FILES");
@@ -182,20 +203,26 @@ struct mr_buffer *mr_smtp_mail_note(struct mr_smtp_reading *reading, const uint8
 
     if (!note || !r->decoder || !len)
         return note;
-    const struct mr_mime *mime = mr_mail_read(
-        r->call, r->decoder, mr_value_bytes(mail, (uint32_t)len), mr_sharers(r->call) != 0);
+    const struct mr_mime *mime = r->whole;
+    if (!mime)
+        mime = mr_mail_read(r->call, r->decoder, mr_value_bytes(mail, (uint32_t)len),
+                            mr_sharers(r->call) != 0);
     r->work += mime->work;
     for (unsigned i = 0; i < MR_MIME_N_ANOMALIES; i++)
         if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
             mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));
-    if (settings->extract)
+    if (settings->extract && mime->bytes == len)
         extract_mail(r, mail, len);
+    else if (settings->extract)
+        r->not_stored++;
     add_decoded(&note, r, mime, "from", MR_SMTP_FIELD_FROM_DECODED);
     add_decoded(&note, r, mime, "subject", MR_SMTP_FIELD_SUBJECT_DECODED);
     const struct mr_mime_header *subject = mr_mime_field(mime, 0, "subject", &cursor);
     if (settings->subject_md5 && subject)
         add_md5(&note, r, MR_SMTP_FIELD_SUBJECT_MD5, subject->raw.ptr, subject->raw.len);
-    if (settings->body_md5)
+    if (settings->body_md5 && mime->body)
+        add_hex(&note, r, MR_SMTP_FIELD_BODY_MD5, mime->body);
+    else if (settings->body_md5)
         add_md5(&note, r, MR_SMTP_FIELD_BODY_MD5, mime->parts[0].body.ptr, mime->parts[0].body.len);
     add_parts(&note, r, mime, incomplete);
     for (uint32_t i = 0; i < mime->n_links; i++)

@@ -20,8 +20,13 @@ struct mr_smtp_reading {
     uint32_t row;
     struct mr_mime_decoder *decoder;
     const struct mr_smtp_memory *memory;
-    uint64_t work; /* set: bytes looked at, however often, those hashed included */
+    const struct mr_mime *whole; /* what was read of it as it came (smtp_over.h), or NULL */
+    uint64_t work;               /* set: bytes looked at, however often, those hashed included */
+    uint32_t not_stored; /* set: mails and files that --extract would have, but they are not kept */
 };
+
+/* Hashes of files that are wanted: MR_MIME_x ored. */
+unsigned mr_smtp_file_hashes(const struct mr_mail_settings *settings);
 
 /* Is there anybody who wants to know? */
 bool mr_smtp_mail_wanted(const struct mr_call *call);

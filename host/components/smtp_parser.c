@@ -442,6 +442,8 @@ void mr_smtp_close(struct mr_smtp_session *s, const struct mr_smtp_memory *memor
         smtp_queue_pop(s, memory);
     }
     memory->put(memory->user, s->body.buffer);
+    if (s->body.reader)
+        memory->drop(memory->user, s->body.reader);
     if (s->has_aborted)
         memory->put(memory->user, s->aborted.note);
     if (s->tx.has_mail)

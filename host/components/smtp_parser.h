@@ -140,11 +140,14 @@ struct mr_smtp_host {
     struct mr_smtp_memory memory;
     void *user; /* for the calls below */
     uint32_t typical_mail_bytes;
+    uint32_t mail_bytes; /* kept of a mail; 0: as the session's limits say */
     /* It is SMTP beyond doubt; comes before everything below. */
     void (*certain)(void *user);
-    /* The data of a mail ended. Gives `bytes` (NULL: none were kept). Returns what shall come
-     * back with the transaction, or NULL; takes it back then. */
-    struct mr_buffer *(*mail)(void *user, const struct mr_smtp_mail *mail, struct mr_buffer *bytes);
+    /* The data of a mail ended. Gives `bytes` (NULL: none were kept) and the `reader` that
+     * memory.over() made, or NULL. Returns what shall come back with the transaction, or NULL;
+     * takes it back then. */
+    struct mr_buffer *(*mail)(void *user, const struct mr_smtp_mail *mail, struct mr_buffer *bytes,
+                              void *reader);
     /* Gives transaction->mail.note back. */
     void (*transaction)(void *user, const struct mr_smtp_transaction *transaction);
     void (*anomaly)(void *user, enum mr_smtp_anomaly anomaly);

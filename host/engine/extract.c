@@ -17,6 +17,8 @@
 
 #define DEFAULT_BYTES  ((uint64_t)1 << 30)
 #define MOST_NAME      100u
+#define LEAST_MAIL     ((uint64_t)64 << 10)
+#define MOST_MAIL      ((uint64_t)64 << 20)
 #define TEMPORARY_NAME ".millrace-part"
 
 struct mr_extraction {
@@ -82,6 +84,11 @@ static enum mr_status read_settings(struct mr_engine *engine, struct mr_error *e
                            engine->config.file_hashes, list);
     }
     mail->extract = engine->config.extract != NULL;
+    mail->most_bytes = (uint32_t)engine->config.max_mail;
+    if (engine->config.max_mail &&
+        (engine->config.max_mail < LEAST_MAIL || engine->config.max_mail > MOST_MAIL))
+        return mr_fail(error, MR_ERR_USAGE, "--max-mail %llu: give 64k to 64m",
+                       (unsigned long long)engine->config.max_mail);
     return MR_OK;
 }
 

@@ -11,11 +11,14 @@ static int hex(uint8_t c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-size_t mime_quoted_decode(const uint8_t *in, size_t n, uint8_t *out, bool word, bool *odd)
+size_t mime_quoted_decode(const uint8_t *in, size_t n, uint8_t *out, bool word, bool *odd,
+                          size_t *waits)
 {
     const uint8_t *end = in + n;
     uint8_t *begin = out;
 
+    if (waits)
+        *waits = 0;
     while (in < end) {
         const uint8_t *stop = memchr(in, '=', (size_t)(end - in));
         size_t len = (size_t)((stop ? stop : end) - in);
@@ -34,8 +37,12 @@ size_t mime_quoted_decode(const uint8_t *in, size_t n, uint8_t *out, bool word, 
         }
         /* a soft line break, perhaps with blanks that somebody added */
         const uint8_t *p = in;
-        while (p < end && p - in < 998 && (*p == ' ' || *p == '\t' || *p == '\r'))
+        while (p < end && p - in < MIME_LONG_LINE && (*p == ' ' || *p == '\t' || *p == '\r'))
             p++;
+        if (waits && (p == end || (end - in == 1 && hex(*in) >= 0))) {
+            *waits = (size_t)(end - stop);
+            break;
+        }
         if (p == end || *p == '\n') {
             in = p == end ? p : p + 1;
         } else {
@@ -83,88 +90,159 @@ size_t mime_uu_line(const uint8_t *line, const uint8_t *end, uint8_t *out)
     return n;
 }
 
-typedef void piece_function(void *user, const uint8_t *bytes, size_t len);
+/* ---- in pieces ---- */
 
-static uint64_t uu_content(const struct mr_mime_part *part, piece_function *piece, void *user,
-                           uint64_t *anomalies)
+#define PIECE_BYTES 16384u
+
+static void hand_on(struct mime_content *c, const uint8_t *bytes, size_t n)
 {
-    const uint8_t *p = part->body.ptr, *end = p + part->body.len;
-    uint8_t buffer[16384];
-    size_t used = 0;
-    uint64_t total = 0;
-    bool begun = false, ended = false;
+    if (!n)
+        return;
+    c->size += n;
+    c->piece(c->user, bytes, n);
+}
 
-    while (p < end && !ended) {
-        const uint8_t *lf = memchr(p, '\n', (size_t)(end - p)), *stop = lf ? lf : end;
-        if (stop > p && stop[-1] == '\r')
-            stop--;
-        if (begun && stop - p == 3 && !memcmp(p, "end", 3))
-            ended = true;
-        else if (begun)
-            used += mime_uu_line(p, stop, buffer + used);
-        else
-            begun = stop - p > 6 && !memcmp(p, "begin ", 6);
-        if (used > sizeof buffer - 64 || ended) {
-            piece(user, buffer, used);
-            total += used;
-            used = 0;
-        }
-        p = lf ? lf + 1 : end;
+static void base64_feed(struct mime_content *c, const uint8_t *in, size_t n)
+{
+    uint8_t out[PIECE_BYTES + 8];
+
+    while (n) {
+        size_t some = n < PIECE_BYTES ? n : PIECE_BYTES;
+        hand_on(c, out, mime_base64_decode(&c->base64, in, some, out));
+        in += some;
+        n -= some;
     }
-    if (!ended && anomalies)
-        *anomalies |= MIME_BIT(INVALID_UU);
-    if (used)
-        piece(user, buffer, used);
-    return total + used;
 }
 
-/* A cut in quoted-printable is made behind a line, or, in endless ones, before a =. */
-static size_t quoted_cut(const uint8_t *p, size_t n)
+/* At most 999 bytes wait: a = and the blanks that may stand before a line end. */
+static void quoted_feed(struct mime_content *c, const uint8_t *in, size_t n)
 {
-    for (size_t i = n; i > n - 1024; i--)
-        if (p[i - 1] == '\n')
-            return i;
-    for (size_t i = n; i > n - 1024; i--)
-        if (p[i - 1] == '=')
-            return i - 1;
-    return n;
+    uint8_t out[PIECE_BYTES];
+    size_t waits;
+
+    while (n) {
+        if (c->n_kept) {
+            size_t some = sizeof c->kept - c->n_kept;
+            some = n < some ? n : some;
+            memcpy(c->kept + c->n_kept, in, some);
+            in += some;
+            n -= some;
+            size_t all = c->n_kept + some;
+            hand_on(c, out, mime_quoted_decode(c->kept, all, out, false, &c->odd, &waits));
+            memmove(c->kept, c->kept + all - waits, waits);
+            c->n_kept = (uint32_t)waits;
+            continue;
+        }
+        size_t some = n < PIECE_BYTES ? n : PIECE_BYTES;
+        hand_on(c, out, mime_quoted_decode(in, some, out, false, &c->odd, &waits));
+        if (some == n) {
+            memcpy(c->kept, in + n - waits, waits);
+            c->n_kept = (uint32_t)waits;
+            return;
+        }
+        in += some - waits;
+        n -= some - waits;
+    }
 }
 
-uint64_t mr_mime_content(const struct mr_mime_part *part,
-                         void (*piece)(void *user, const uint8_t *bytes, size_t len), void *user,
+static void uu_content_line(struct mime_content *c, const uint8_t *line, const uint8_t *stop)
+{
+    uint8_t out[64];
+
+    if (stop > line && stop[-1] == '\r')
+        stop--;
+    if (c->ended)
+        return;
+    if (!c->begun)
+        c->begun = stop - line > 6 && !memcmp(line, "begin ", 6);
+    else if (stop - line == 3 && !memcmp(line, "end", 3))
+        c->ended = true;
+    else
+        hand_on(c, out, mime_uu_line(line, stop, out));
+}
+
+/* Of a line that is longer than what can be one its beginning is enough. */
+static void uu_feed(struct mime_content *c, const uint8_t *in, size_t n)
+{
+    const uint8_t *end = in + n;
+
+    while (in < end) {
+        const uint8_t *lf = memchr(in, '\n', (size_t)(end - in)), *stop = lf ? lf : end;
+        if (!lf || c->n_kept) {
+            size_t some = sizeof c->kept - c->n_kept;
+            some = (size_t)(stop - in) < some ? (size_t)(stop - in) : some;
+            memcpy(c->kept + c->n_kept, in, some);
+            c->n_kept += (uint32_t)some;
+        }
+        if (lf && c->n_kept) {
+            uu_content_line(c, c->kept, c->kept + c->n_kept);
+            c->n_kept = 0;
+        } else if (lf) {
+            uu_content_line(c, in, stop);
+        }
+        in = lf ? lf + 1 : end;
+    }
+}
+
+void mime_content_begin(struct mime_content *c, uint8_t encoding, mr_mime_piece *piece, void *user)
+{
+    c->piece = piece;
+    c->user = user;
+    c->size = 0;
+    c->base64 = (struct mime_base64){0};
+    c->n_kept = 0;
+    c->encoding = encoding;
+    c->odd = c->begun = c->ended = false;
+}
+
+void mime_content_feed(struct mime_content *c, const uint8_t *bytes, size_t n)
+{
+    switch (c->encoding) {
+    case MR_MIME_BASE64:
+        base64_feed(c, bytes, n);
+        break;
+    case MR_MIME_QUOTED_PRINTABLE:
+        quoted_feed(c, bytes, n);
+        break;
+    case MR_MIME_UUENCODE:
+        uu_feed(c, bytes, n);
+        break;
+    default:
+        hand_on(c, bytes, n);
+        break;
+    }
+}
+
+uint64_t mime_content_end(struct mime_content *c)
+{
+    uint8_t out[MIME_LINE_BYTES];
+
+    switch (c->encoding) {
+    case MR_MIME_BASE64:
+        hand_on(c, out, mime_base64_end(&c->base64, out));
+        return c->base64.odd ? MIME_BIT(INVALID_BASE64) : 0;
+    case MR_MIME_QUOTED_PRINTABLE:
+        hand_on(c, out, mime_quoted_decode(c->kept, c->n_kept, out, false, &c->odd, NULL));
+        return c->odd ? MIME_BIT(INVALID_QP) : 0;
+    case MR_MIME_UUENCODE:
+        if (c->n_kept)
+            uu_content_line(c, c->kept, c->kept + c->n_kept);
+        return c->ended ? 0 : MIME_BIT(INVALID_UU);
+    default:
+        return 0;
+    }
+}
+
+uint64_t mr_mime_content(const struct mr_mime_part *part, mr_mime_piece *piece, void *user,
                          uint64_t *anomalies)
 {
-    const uint8_t *p = part->body.ptr, *end = p + part->body.len;
-    struct mime_base64 state = {0};
-    uint8_t buffer[16384 + 8];
-    uint64_t total = 0;
-    bool odd = false;
+    struct mime_content c;
+    bool leaf = part->kind == MR_MIME_LEAF;
 
-    if (part->encoding == MR_MIME_IDENTITY || part->kind != MR_MIME_LEAF) {
-        if (part->body.len)
-            piece(user, part->body.ptr, part->body.len);
-        return part->body.len;
-    }
-    if (part->encoding == MR_MIME_UUENCODE)
-        return uu_content(part, piece, user, anomalies);
-    while (p < end) {
-        size_t n = (size_t)(end - p) < 16384 ? (size_t)(end - p) : 16384, got;
-        if (part->encoding == MR_MIME_BASE64) {
-            got = mime_base64_decode(&state, p, n, buffer);
-        } else {
-            n = p + n < end ? quoted_cut(p, n) : n;
-            got = mime_quoted_decode(p, n, buffer, false, &odd);
-        }
-        p += n;
-        if (p == end)
-            got += mime_base64_end(&state, buffer + got);
-        if (got)
-            piece(user, buffer, got);
-        total += got;
-    }
-    if (anomalies && state.odd)
-        *anomalies |= MIME_BIT(INVALID_BASE64);
-    if (anomalies && odd)
-        *anomalies |= MIME_BIT(INVALID_QP);
-    return total;
+    mime_content_begin(&c, leaf ? part->encoding : MR_MIME_IDENTITY, piece, user);
+    mime_content_feed(&c, part->body.ptr, part->body.len);
+    uint64_t wrong = mime_content_end(&c);
+    if (anomalies)
+        *anomalies |= wrong;
+    return c.size;
 }

@@ -48,7 +48,9 @@ size_t mr_mime_copy_bytes(const struct mr_mime *m)
         bytes += spare(m, p->type) + spare(m, p->charset) + spare(m, p->disposition) +
                  spare(m, p->filename) + spare(m, p->content_id) + spare(m, p->body) +
                  spare(m, p->text);
+        bytes += p->digest ? sizeof *p->digest : 0;
     }
+    bytes += m->body ? sizeof *m->body : 0;
     for (uint32_t i = 0; i < m->n_links; i++)
         bytes += spare(m, m->links[i].url);
     return bytes;
@@ -74,6 +76,13 @@ static void *put_array(struct copying *c, const void *array, size_t bytes)
     return to;
 }
 
+/* In front of the texts, which are not aligned. */
+static const struct mr_mime_digest *put_digest(struct copying *c,
+                                               const struct mr_mime_digest *digest)
+{
+    return digest ? (const void *)put(c, digest, sizeof *digest) : NULL;
+}
+
 static void move(struct copying *c, struct mr_mime_text *text)
 {
     const struct mr_mime *m = c->from;
@@ -95,6 +104,9 @@ const struct mr_mime *mr_mime_copy(const struct mr_mime *m, void *memory)
     struct mr_mime_link *links = put_array(&c, m->links, m->n_links * sizeof *m->links);
     struct mr_mime_hidden *hidden = put_array(&c, m->hidden, m->n_hidden * sizeof *m->hidden);
 
+    copy->body = put_digest(&c, m->body);
+    for (uint32_t i = 0; i < m->n_parts; i++)
+        parts[i].digest = put_digest(&c, m->parts[i].digest);
     c.text = put(&c, m->text.ptr, m->text.len);
     c.hidden = put(&c, m->n_hidden ? m->hidden[0].text.ptr : NULL, hidden_bytes(m));
     for (uint32_t i = 0; i < m->n_headers; i++) {

@@ -1,23 +1,8 @@
-/* Lines to parts. One pass over the mail: a line is compared with the delimiters of all multiparts
- * that are open by its hash, so that their number does not matter. */
+/* Parts: where they begin and end, and what they are. A line is compared with the delimiters of all
+ * multiparts that are open by its hash, so that their number does not matter. */
 #include "decoder.h"
 
 #include <string.h>
-
-#define LONG_LINE         998u
-#define LONG_ENCODED_LINE 76u
-#define NO_PART           UINT32_MAX
-
-/* Where the reading stands. */
-struct reading {
-    struct mr_mime_decoder *d;
-    const uint8_t *at, *end;
-    uint32_t leaf;     /* the part whose body is being read, if it is a leaf; else NO_PART */
-    bool encoded;      /* its lines ought to be short */
-    bool may_have_uu;  /* uuencoded files in it become parts */
-    const uint8_t *uu; /* where one began, or NULL */
-    struct mr_mime_text uu_name;
-};
 
 static uint32_t hash(const uint8_t *p, size_t n)
 {
@@ -143,27 +128,27 @@ static bool starts(struct mr_mime_text text, const char *with)
     return text.len >= n && !memcmp(text.ptr, with, n);
 }
 
-/* A new part, whose body begins at r->at; NO_PART: there is no room. */
-static uint32_t new_part(struct reading *r, uint32_t parent, const char *type)
+/* A new part; MIME_NO_PART: there is no room. */
+static uint32_t new_part(struct mr_mime_decoder *d, uint32_t parent, const char *type)
 {
-    struct mr_mime_decoder *d = r->d;
     uint32_t n = d->result.n_parts;
     struct mr_mime_part *array =
         mime_grow(d, d->parts, n, &d->parts_room, sizeof *d->parts, d->limits.parts);
     struct mr_mime_text none = mime_text(NULL, 0);
 
     if (!array)
-        return NO_PART;
+        return MIME_NO_PART;
     d->parts = array;
     array[n] = (struct mr_mime_part){
         .parent = parent,
+        .first_header = d->result.n_headers,
         .depth = n ? (uint8_t)(array[parent].depth + 1) : 0,
         .type = mime_text(type, strlen(type)),
         .charset = none,
         .disposition = none,
         .filename = none,
         .content_id = none,
-        .body = mime_text(NULL, 0),
+        .body = none,
         .text = none,
     };
     d->result.n_parts++;
@@ -171,9 +156,8 @@ static uint32_t new_part(struct reading *r, uint32_t parent, const char *type)
 }
 
 /* Decides what a part is whose header section was read. */
-static void classify(struct reading *r, uint32_t part, struct mr_mime_text boundary)
+static void classify(struct mr_mime_decoder *d, uint32_t part, struct mr_mime_text boundary)
 {
-    struct mr_mime_decoder *d = r->d;
     struct mr_mime_part *p = &d->parts[part];
     bool multipart = starts(p->type, "multipart/");
     bool message = (mime_is(p->type, "message/rfc822") || mime_is(p->type, "message/global")) &&
@@ -200,166 +184,136 @@ static void classify(struct reading *r, uint32_t part, struct mr_mime_text bound
     p->is_file = !p->is_text || p->filename.len || mime_is(p->disposition, "attachment");
 }
 
-/* Reads the header section at r->at as that of a new part in `parent`; the parts of messages right
- * behind it, too. False: no more parts. */
-static bool begin_part(struct reading *r, uint32_t parent)
+/* Nothing more is taken apart. */
+static void pop_levels(struct mr_mime_decoder *d)
 {
-    struct mr_mime_decoder *d = r->d;
-    bool complete;
-
-    for (;;) {
-        bool digest = d->result.n_parts && mime_is(d->parts[parent].type, "multipart/digest");
-        uint32_t part = new_part(r, parent, digest ? "message/rfc822" : "text/plain");
-        if (part == NO_PART)
-            return false;
-        r->at = mime_headers(d, part, r->at, r->end, &complete);
-        if (!part)
-            d->result.header_complete = complete;
-        classify(r, part, describe(d, &d->parts[part]));
-        struct mr_mime_part *p = &d->parts[part];
-        p->body = (struct mr_mime_text){r->at, 0};
-        d->open[d->n_open++] = part;
-        r->leaf = p->kind == MR_MIME_LEAF ? part : NO_PART;
-        r->encoded = p->encoding == MR_MIME_BASE64 || p->encoding == MR_MIME_QUOTED_PRINTABLE;
-        r->may_have_uu = p->is_text && !p->is_html && p->encoding == MR_MIME_IDENTITY;
-        r->uu = NULL;
-        if (p->kind != MR_MIME_MESSAGE)
-            return true;
-        if (d->result.n_parts == d->limits.parts) {
-            mime_raise(d, MIME_BIT(TOO_MANY_PARTS));
-            return true;
-        }
-        parent = part;
-    }
+    while (d->n_levels)
+        pop_level(d);
 }
 
-/* Ends the bodies of all open parts in `part`, which stays open; NO_PART: of all. */
-static void end_parts(struct reading *r, uint32_t part, const uint8_t *where)
+void mime_begin_part(struct mr_mime_decoder *d, uint32_t parent)
 {
-    struct mr_mime_decoder *d = r->d;
+    bool digest = d->result.n_parts && mime_is(d->parts[parent].type, "multipart/digest");
 
+    if (new_part(d, parent, digest ? "message/rfc822" : "text/plain") == MIME_NO_PART)
+        pop_levels(d);
+    else
+        d->reading.in_header = d->reading.top = true;
+}
+
+void mime_header_ends(struct mr_mime_decoder *d)
+{
+    struct mime_reading *r = &d->reading;
+    uint32_t part = d->result.n_parts - 1;
+    struct mr_mime_part *p = &d->parts[part];
+
+    r->in_header = false;
+    classify(d, part, describe(d, p));
+    p->body_at = mime_where(r, r->at);
+    d->open[d->n_open++] = part;
+    r->leaf = p->kind == MR_MIME_LEAF ? part : MIME_NO_PART;
+    r->encoded = p->encoding == MR_MIME_BASE64 || p->encoding == MR_MIME_QUOTED_PRINTABLE;
+    r->may_have_uu = p->is_text && !p->is_html && p->encoding == MR_MIME_IDENTITY;
+    r->in_uu = false;
+    mime_pass_begin(d, part);
+    if (p->kind != MR_MIME_MESSAGE)
+        return;
+    if (d->result.n_parts == d->limits.parts)
+        mime_raise(d, MIME_BIT(TOO_MANY_PARTS));
+    else
+        mime_begin_part(d, part);
+}
+
+/* What of a body is in memory. */
+static void find_body(const struct mr_mime_decoder *d, struct mr_mime_part *p)
+{
+    uint64_t len = d->result.len, at = p->body_at < len ? p->body_at : len;
+
+    p->body.ptr = d->result.mail + at;
+    p->body.len = (uint32_t)(p->body_bytes < len - at ? p->body_bytes : len - at);
+}
+
+static bool has_text(const struct mr_mime_part *part)
+{
+    return part->kind == MR_MIME_LEAF && part->is_text;
+}
+
+static void end_body(struct mr_mime_part *p, uint64_t where)
+{
+    p->body_bytes = where > p->body_at ? where - p->body_at : 0;
+}
+
+/* Ends the bodies of all open parts in `part`, which stays open; MIME_NO_PART: of all. */
+static void end_parts(struct mr_mime_decoder *d, uint32_t part, uint64_t where)
+{
     while (d->n_open && d->open[d->n_open - 1] != part) {
         uint32_t i = d->open[--d->n_open];
         struct mr_mime_part *p = &d->parts[i], *last = &d->parts[d->result.n_parts - 1];
-        p->body.len = where > p->body.ptr ? (uint32_t)(where - p->body.ptr) : 0;
+        end_body(p, where);
+        find_body(d, p);
         /* a uuencoded file in it took the line end that is the delimiter's */
-        if (last > p && last->parent == i && last->body.ptr + last->body.len > where)
-            last->body.len = where > last->body.ptr ? (uint32_t)(where - last->body.ptr) : 0;
+        if (last > p && last->parent == i && last->body_at + last->body_bytes > where) {
+            end_body(last, where);
+            find_body(d, last);
+        }
+        mime_pass_end(d, i);
+        if (has_text(p))
+            mime_part_text(d, i);
     }
-    r->leaf = NO_PART;
-    r->uu = NULL;
+    d->reading.leaf = MIME_NO_PART;
+    d->reading.in_uu = false;
 }
 
-/* A delimiter of `level` at `line`; what follows it is at `next`. */
-static void delimited(struct reading *r, int level, bool last, const uint8_t *line,
-                      const uint8_t *next)
+void mime_delimited(struct mr_mime_decoder *d, int level, bool last, const uint8_t *lf)
 {
-    struct mr_mime_decoder *d = r->d;
+    struct mime_reading *r = &d->reading;
     uint32_t part = d->levels[level].part;
+    const uint8_t *line = r->at;
+    bool full = !last && d->result.n_parts >= d->limits.parts;
 
-    if (!last && d->result.n_parts >= d->limits.parts) {
+    if (!full) {
+        /* the line end in front of it is its own */
+        mime_pass(d, line, false);
+        end_parts(d, part, mime_where(r, line) - r->line_end);
+        while (d->n_levels > (uint32_t)level + 1) {
+            mime_raise(d, MIME_BIT(NO_END));
+            pop_level(d);
+        }
+    }
+    mime_line_done(r, line, lf);
+    r->at = lf ? lf + 1 : r->end;
+    if (full) {
         mime_raise(d, MIME_BIT(TOO_MANY_PARTS));
-        while (d->n_levels)
-            pop_level(d);
-        r->at = next;
+        pop_levels(d);
+    } else if (last) {
+        pop_level(d);
+    } else {
+        mime_begin_part(d, part);
+    }
+}
+
+void mime_uu_file(struct mr_mime_decoder *d, uint64_t end)
+{
+    struct mime_reading *r = &d->reading;
+    uint32_t file = MIME_NO_PART;
+
+    r->in_uu = false;
+    if (d->result.n_parts >= d->limits.parts)
+        mime_raise(d, MIME_BIT(TOO_MANY_PARTS));
+    else
+        file = new_part(d, r->leaf, "application/octet-stream");
+    mime_pass_uu_end(d, file);
+    if (file == MIME_NO_PART)
         return;
-    }
-    /* the line end in front of it is its own */
-    const uint8_t *where = line;
-    if (where > d->result.mail && where[-1] == '\n')
-        where--;
-    if (where < line && where > d->result.mail && where[-1] == '\r')
-        where--;
-    end_parts(r, part, where);
-    while (d->n_levels > (uint32_t)level + 1) {
-        mime_raise(d, MIME_BIT(NO_END));
-        pop_level(d);
-    }
-    r->at = next;
-    if (last) {
-        pop_level(d);
-    } else if (!begin_part(r, part)) {
-        while (d->n_levels)
-            pop_level(d);
-    }
-}
-
-/* "begin 644 name" in text. */
-static bool uu_begins(const uint8_t *line, const uint8_t *end, struct mr_mime_text *name)
-{
-    const uint8_t *p = line + 6;
-
-    if (end - line < 11 || memcmp(line, "begin ", 6))
-        return false;
-    while (p < end && *p >= '0' && *p <= '7')
-        p++;
-    if (p - line < 9 || p - line > 10 || p == end || *p != ' ')
-        return false;
-    *name = mime_trimmed(p, end);
-    return name->len > 0;
-}
-
-/* A line of text that may belong to a uuencoded file; `next` is behind it. */
-static void uu_line(struct reading *r, const uint8_t *line, const uint8_t *stop,
-                    const uint8_t *next)
-{
-    struct mr_mime_decoder *d = r->d;
-
-    if (r->uu && stop - line == 3 && !memcmp(line, "end", 3)) {
-        uint32_t text = r->leaf, limit = d->limits.parts;
-        const uint8_t *begin = r->uu;
-        r->uu = NULL;
-        if (d->result.n_parts >= limit) {
-            mime_raise(d, MIME_BIT(TOO_MANY_PARTS));
-            return;
-        }
-        uint32_t file = new_part(r, text, "application/octet-stream");
-        if (file == NO_PART)
-            return;
-        struct mr_mime_part *p = &d->parts[file];
-        p->first_header = d->result.n_headers;
-        p->encoding = MR_MIME_UUENCODE;
-        p->is_file = true;
-        p->body = mime_text(begin, (size_t)(next - begin));
-        struct mr_mime_text name =
-            mime_to_utf8(d, mime_text(NULL, 0), r->uu_name.ptr, r->uu_name.len);
-        mime_cut_filename(d, &name);
-        p->filename = mime_keep(d, name.ptr, name.len);
-    } else if (r->uu && mime_uu_claim(line, stop) < 0) {
-        r->uu = NULL;
-    }
-    if (!r->uu && uu_begins(line, stop, &r->uu_name))
-        r->uu = line;
-}
-
-static void read_lines(struct reading *r)
-{
-    struct mr_mime_decoder *d = r->d;
-    bool last;
-
-    while (r->at < r->end) {
-        const uint8_t *line = r->at;
-        const uint8_t *lf = memchr(line, '\n', (size_t)(r->end - line));
-        const uint8_t *next = lf ? lf + 1 : r->end, *stop = lf ? lf : r->end;
-        if (stop > line && stop[-1] == '\r')
-            stop--;
-        size_t len = (size_t)(stop - line);
-        d->result.work += (size_t)(next - line);
-        if (len > LONG_ENCODED_LINE) {
-            if (len > LONG_LINE)
-                mime_raise(d, MIME_BIT(LONG_LINE));
-            if (r->leaf != NO_PART && r->encoded)
-                mime_raise(d, MIME_BIT(LONG_ENC_LINE));
-        }
-        int level = *line == '-' ? mime_delimiter(d, line, stop, &last) : -1;
-        if (level >= 0) {
-            delimited(r, level, last, line, next);
-            continue;
-        }
-        if (r->may_have_uu && r->leaf != NO_PART && (r->uu || *line == 'b'))
-            uu_line(r, line, stop, next);
-        r->at = next;
-    }
+    struct mr_mime_part *p = &d->parts[file];
+    p->encoding = MR_MIME_UUENCODE;
+    p->is_file = true;
+    p->body_at = r->uu_at;
+    end_body(p, end);
+    find_body(d, p);
+    struct mr_mime_text name = mime_to_utf8(d, mime_text(NULL, 0), r->uu_name, r->uu_name_len);
+    mime_cut_filename(d, &name);
+    p->filename = mime_keep(d, name.ptr, name.len);
 }
 
 static void fix_hidden(struct mr_mime_decoder *d)
@@ -372,9 +326,36 @@ static void fix_hidden(struct mr_mime_decoder *d)
     }
 }
 
-static bool has_text(const struct mr_mime_part *part)
+void mime_begin_mail(struct mr_mime_decoder *d, const struct mr_mime_memory *memory)
 {
-    return part->kind == MR_MIME_LEAF && part->is_text;
+    mr_mime_release(d);
+    if (memory)
+        d->memory = *memory;
+    d->n_levels = d->n_open = 0;
+    memset(d->buckets, 0, sizeof d->buckets);
+    memset(&d->reading, 0, offsetof(struct mime_reading, uu_name));
+    d->reading.leaf = MIME_NO_PART;
+    mime_begin_part(d, 0);
+}
+
+const struct mr_mime *mime_end_mail(struct mr_mime_decoder *d)
+{
+    struct mr_mime *result = &d->result;
+
+    result->bytes = mime_where(&d->reading, d->reading.end);
+    if (d->n_levels)
+        mime_raise(d, MIME_BIT(NO_END));
+    end_parts(d, MIME_NO_PART, result->bytes);
+    for (uint32_t i = 0; i < result->n_parts; i++)
+        if (has_text(&d->parts[i]))
+            d->parts[i].text = mime_text(d->text.data + d->parts[i].text_at, d->parts[i].text.len);
+    fix_hidden(d);
+    result->headers = d->headers;
+    result->parts = d->parts;
+    result->links = d->links;
+    result->hidden = d->hides;
+    result->text = mime_text(d->text.data, d->text.len);
+    return result;
 }
 
 const struct mr_mime *mr_mime_decode(struct mr_mime_decoder *decoder,
@@ -382,37 +363,24 @@ const struct mr_mime *mr_mime_decode(struct mr_mime_decoder *decoder,
                                      size_t len)
 {
     struct mr_mime_decoder *d = decoder;
-    struct reading r = {.d = d, .leaf = NO_PART};
+    struct mime_reading *r = &d->reading;
 
-    mr_mime_release(d);
-    if (memory)
-        d->memory = *memory;
     if (!mail || len > UINT32_MAX)
         len = mail ? UINT32_MAX : 0;
+    mime_begin_mail(d, memory);
     d->result.mail = mime_text(mail, len).ptr;
     d->result.len = len;
-    d->n_levels = d->n_open = 0;
-    memset(d->buckets, 0, sizeof d->buckets);
-    r.at = d->result.mail;
-    r.end = r.at + len;
-    begin_part(&r, 0);
-    read_lines(&r);
-    if (d->n_levels)
-        mime_raise(d, MIME_BIT(NO_END));
-    end_parts(&r, NO_PART, r.end);
+    r->window = r->at = d->result.mail;
+    r->end = r->at + len;
+    r->stays = r->last = true;
+    mime_lines(d);
+    return mime_end_mail(d);
+}
+
+void mime_find_bodies(struct mr_mime_decoder *d)
+{
     for (uint32_t i = 0; i < d->result.n_parts; i++)
-        if (has_text(&d->parts[i]))
-            mime_part_text(d, i);
-    for (uint32_t i = 0; i < d->result.n_parts; i++)
-        if (has_text(&d->parts[i]))
-            d->parts[i].text = mime_text(d->text.data + d->parts[i].text_at, d->parts[i].text.len);
-    fix_hidden(d);
-    d->result.headers = d->headers;
-    d->result.parts = d->parts;
-    d->result.links = d->links;
-    d->result.hidden = d->hides;
-    d->result.text = mime_text(d->text.data, d->text.len);
-    return &d->result;
+        find_body(d, &d->parts[i]);
 }
 
 const char *mr_mime_anomaly_text(enum mr_mime_anomaly anomaly)

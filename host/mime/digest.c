@@ -1,19 +1,9 @@
 /* Sizes and hashes of what a part holds. */
-#include "decoder.h"
+#include "digest.h"
 
-#include <nettle/md5.h>
-#include <nettle/sha1.h>
-#include <nettle/sha2.h>
 #include <string.h>
 
-struct hashing {
-    unsigned which;
-    struct md5_ctx md5;
-    struct sha1_ctx sha1;
-    struct sha256_ctx sha256;
-};
-
-static void begin(struct hashing *h, unsigned which)
+void mime_hashing_begin(struct mime_hashing *h, unsigned which)
 {
     h->which = which;
     md5_init(&h->md5);
@@ -21,9 +11,9 @@ static void begin(struct hashing *h, unsigned which)
     sha256_init(&h->sha256);
 }
 
-static void add(void *user, const uint8_t *bytes, size_t len)
+void mime_hashing_add(void *user, const uint8_t *bytes, size_t len)
 {
-    struct hashing *h = user;
+    struct mime_hashing *h = user;
 
     if (h->which & MR_MIME_MD5)
         md5_update(&h->md5, len, bytes);
@@ -33,7 +23,7 @@ static void add(void *user, const uint8_t *bytes, size_t len)
         sha256_update(&h->sha256, len, bytes);
 }
 
-static void end(struct hashing *h, struct mr_mime_digest *digest)
+void mime_hashing_end(struct mime_hashing *h, struct mr_mime_digest *digest)
 {
     if (h->which & MR_MIME_MD5)
         md5_digest(&h->md5, sizeof digest->md5, digest->md5);
@@ -46,22 +36,26 @@ static void end(struct hashing *h, struct mr_mime_digest *digest)
 void mr_mime_part_digest(const struct mr_mime_part *part, unsigned which,
                          struct mr_mime_digest *digest)
 {
-    struct hashing h;
+    struct mime_hashing h;
 
-    begin(&h, which);
+    if (part->digest) {
+        *digest = *part->digest;
+        return;
+    }
+    mime_hashing_begin(&h, which);
     memset(digest, 0, sizeof *digest);
-    digest->size = mr_mime_content(part, add, &h, &digest->anomalies);
-    end(&h, digest);
+    digest->size = mr_mime_content(part, mime_hashing_add, &h, &digest->anomalies);
+    mime_hashing_end(&h, digest);
 }
 
 void mr_mime_bytes_digest(const void *bytes, size_t len, unsigned which,
                           struct mr_mime_digest *digest)
 {
-    struct hashing h;
+    struct mime_hashing h;
 
-    begin(&h, which);
+    mime_hashing_begin(&h, which);
     memset(digest, 0, sizeof *digest);
-    add(&h, bytes, len);
+    mime_hashing_add(&h, bytes, len);
     digest->size = len;
-    end(&h, digest);
+    mime_hashing_end(&h, digest);
 }

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define LONG_LINE  998u
 #define LONG_NAME  75u
 #define LONG_VALUE 2000u
 
@@ -13,12 +12,14 @@ bool mime_is(struct mr_mime_text text, const char *name)
     return strlen(name) == text.len && !strncasecmp(name, (const char *)text.ptr, text.len);
 }
 
-/* A name of a field: printable ASCII; blanks may stand before the colon (RFC 5322, 4.5). Returns
- * the colon, or NULL. */
+/* A name of a field: printable ASCII; blanks may stand before the colon (RFC 5322, 4.5), which is
+ * not looked for in long lines. Returns the colon, or NULL. */
 static const uint8_t *colon_of(const uint8_t *line, const uint8_t *end)
 {
     const uint8_t *p = line;
 
+    if (end - line > MIME_LONG_LINE)
+        end = line + MIME_LONG_LINE;
     while (p<end && * p> ' ' && *p < 127 && *p != ':')
         p++;
     if (p == line)
@@ -74,20 +75,38 @@ struct mr_mime_text mime_value(struct mr_mime_decoder *d, struct mr_mime_text ra
     return out.ptr == raw.ptr ? raw : mime_keep(d, out.ptr, out.len);
 }
 
-static void add(struct mr_mime_decoder *d, uint32_t part, const uint8_t *begin, const uint8_t *end)
+/* A field as it stands, in memory that stays. */
+static bool stay(struct mr_mime_decoder *d, const uint8_t **begin, const uint8_t **end)
 {
-    const uint8_t *colon = colon_of(begin, end);
+    size_t len = (size_t)(*end - *begin);
+
+    if (d->reading.stays)
+        return true;
+    struct mr_mime_text copy = mime_keep(d, *begin, len);
+    *begin = copy.ptr;
+    *end = copy.ptr + copy.len;
+    return copy.len > 0;
+}
+
+static void add(struct mr_mime_decoder *d, const uint8_t *begin, const uint8_t *end)
+{
     uint32_t n = d->result.n_headers;
 
+    if (end - begin > MIME_FIELD_BYTES)
+        end = begin + MIME_FIELD_BYTES;
+    d->reading.header_bytes += (size_t)(end - begin);
     if (memchr(begin, '\0', (size_t)(end - begin)))
         mime_raise(d, MIME_BIT(NUL_BYTES));
-    if (n >= d->limits.headers) {
+    if (n >= d->limits.headers || d->reading.header_bytes > MIME_HEADER_BYTES) {
         mime_raise(d, MIME_BIT(TOO_MANY_HEADERS));
         return;
     }
     struct mr_mime_header *array =
         mime_grow(d, d->headers, n, &d->headers_room, sizeof *d->headers, d->limits.headers);
-    if (!array || !colon)
+    if (!array || !stay(d, &begin, &end))
+        return;
+    const uint8_t *colon = colon_of(begin, end);
+    if (!colon)
         return;
     d->headers = array;
     struct mr_mime_header *header = &array[n];
@@ -99,7 +118,28 @@ static void add(struct mr_mime_decoder *d, uint32_t part, const uint8_t *begin, 
         mime_raise(d, MIME_BIT(LONG_HEADER_VALUE));
     header->value = mime_value(d, header->raw);
     d->result.n_headers++;
-    d->parts[part].n_headers++;
+    d->parts[d->result.n_parts - 1].n_headers++;
+}
+
+/* The field that is open ends before `at`. */
+static void close_field(struct mr_mime_decoder *d, const uint8_t *at)
+{
+    struct mime_reading *r = &d->reading;
+
+    if (!r->in_field)
+        return;
+    r->in_field = false;
+    if (r->stays)
+        add(d, r->field, at);
+    else if (d->field.len)
+        add(d, d->field.data, d->field.data + d->field.len);
+}
+
+/* A line, or a piece of one, of the field that is open. */
+static void extend(struct mr_mime_decoder *d, const uint8_t *from, const uint8_t *to)
+{
+    if (d->reading.in_field && !d->reading.stays)
+        mime_append(d, &d->field, from, (size_t)(to - from), MIME_FIELD_BYTES);
 }
 
 /* An envelope line of mbox files; only at the beginning of a mail. */
@@ -109,52 +149,61 @@ static bool envelope(const uint8_t *line, const uint8_t *end)
            (end - line >= 6 && !memcmp(line, ">From ", 6));
 }
 
-const uint8_t *mime_headers(struct mr_mime_decoder *d, uint32_t part, const uint8_t *at,
-                            const uint8_t *end, bool *complete)
+/* A line that continues no field. False: it is none of the header section. */
+static bool header_line(struct mr_mime_decoder *d, const uint8_t *at, const uint8_t *stop)
 {
-    const uint8_t *field = NULL; /* the one that is open */
-    const uint8_t *begin = at;
-    bool last, top = true;
+    struct mime_reading *r = &d->reading;
+    bool last;
+
+    close_field(d, at);
+    if (*at == '-' && mime_delimiter(d, at, stop, &last) >= 0)
+        return false;
+    if (colon_of(at, stop)) {
+        r->in_field = true;
+        r->field = at;
+        d->field.len = 0;
+    } else if (!(r->top && d->result.n_parts == 1 && envelope(at, stop))) {
+        /* As most readers do: what is no field begins the body. */
+        mime_raise(d, MIME_BIT(MALFORMED_MSG));
+        return false;
+    }
+    return true;
+}
+
+bool mime_header_lines(struct mr_mime_decoder *d, bool *complete)
+{
+    struct mime_reading *r = &d->reading;
 
     *complete = false;
-    d->parts[part].first_header = d->result.n_headers;
-    while (at < end) {
-        const uint8_t *lf = memchr(at, '\n', (size_t)(end - at));
-        const uint8_t *next = lf ? lf + 1 : end, *stop = lf ? lf : end;
+    while (r->at < r->end) {
+        const uint8_t *at = r->at;
+        const uint8_t *lf = memchr(at, '\n', (size_t)(r->end - at));
+        const uint8_t *next = lf ? lf + 1 : r->end, *stop = lf ? lf : r->end;
+        if (!lf && !r->last && !r->in_line && next - at < MIME_LINE_BYTES)
+            return false;
         if (stop > at && stop[-1] == '\r')
             stop--;
-        if (stop - at > LONG_LINE)
-            mime_raise(d, MIME_BIT(LONG_LINE));
-        if (stop == at && lf) {
-            *complete = true;
-            if (field)
-                add(d, part, field, at);
-            d->result.work += (size_t)(next - begin);
-            return next;
+        if (!r->in_line) {
+            if (stop - at > MIME_LONG_LINE)
+                mime_raise(d, MIME_BIT(LONG_LINE));
+            if (stop == at && lf) {
+                close_field(d, at);
+                *complete = true;
+            } else if (!((*at == ' ' || *at == '\t') && r->in_field) && !header_line(d, at, stop)) {
+                return true;
+            }
+            r->top = false;
         }
-        if ((*at == ' ' || *at == '\t') && field) {
-            at = next;
-            continue;
-        }
-        if (field)
-            add(d, part, field, at);
-        field = NULL;
-        if (*at == '-' && mime_delimiter(d, at, stop, &last) >= 0)
-            break;
-        if (colon_of(at, stop)) {
-            field = at;
-        } else if (!(top && part == 0 && envelope(at, stop))) {
-            /* As most readers do: what is no field begins the body. */
-            mime_raise(d, MIME_BIT(MALFORMED_MSG));
-            break;
-        }
-        top = false;
-        at = next;
+        extend(d, at, next);
+        d->result.work += (size_t)(next - at);
+        mime_line_done(r, at, lf);
+        r->at = next;
+        if (*complete)
+            return true;
     }
-    if (field)
-        add(d, part, field, at);
-    d->result.work += (size_t)(at - begin);
-    return at;
+    if (r->last)
+        close_field(d, r->end);
+    return r->last;
 }
 
 const struct mr_mime_header *mr_mime_field(const struct mr_mime *mime, uint32_t part,

@@ -85,12 +85,25 @@ bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more)
     uint8_t *larger = take(d, want, &handle);
     if (!larger)
         return false;
-    memcpy(larger, space->data, len);
+    if (len)
+        memcpy(larger, space->data, len);
     put_space(d, space);
     space->data = larger;
     space->capacity = want;
     space->handle = handle;
     return true;
+}
+
+void mime_append(struct mr_mime_decoder *d, struct mime_space *space, const uint8_t *bytes,
+                 size_t len, size_t limit)
+{
+    size_t most = limit - space->len;
+
+    len = len < most ? len : most;
+    if (!len || !mime_room(d, space, len))
+        return;
+    memcpy(space->data + space->len, bytes, len);
+    space->len += len;
 }
 
 void *mime_grow(struct mr_mime_decoder *d, void *array, uint32_t n, uint32_t *room, size_t bytes,
@@ -130,7 +143,10 @@ void mime_forget(struct mr_mime_decoder *d)
     put_space(d, &d->utf8);
     put_space(d, &d->text);
     put_space(d, &d->hidden);
+    put_space(d, &d->field);
+    put_space(d, &d->body);
     d->coded.len = d->utf8.len = d->text.len = d->hidden.len = 0;
+    d->field.len = d->body.len = 0;
     d->at = d->own;
     d->left = d->own_bytes;
     d->headers_room = HEADERS;
@@ -154,21 +170,49 @@ static uint32_t limit_or(uint32_t limit, uint32_t otherwise)
     return limit ? limit : otherwise;
 }
 
-struct mr_mime_decoder *mr_mime_open(const struct mr_mime_limits *limits)
+static void keep_space(struct mr_mime_decoder *d, struct mime_space *space,
+                       void (*keep)(void *user, void *handle), void *user)
+{
+    if (space->data != space->own)
+        keep(user, space->handle);
+    (void)d;
+}
+
+void mime_give(struct mr_mime_decoder *d, void (*keep)(void *user, void *handle), void *user)
+{
+    struct mime_block *next;
+
+    for (struct mime_block *block = d->blocks; block; block = next) {
+        next = block->next;
+        keep(user, block->handle);
+    }
+    keep_space(d, &d->text, keep, user);
+    keep_space(d, &d->hidden, keep, user);
+    put_space(d, &d->coded);
+    put_space(d, &d->utf8);
+    put_space(d, &d->field);
+    put_space(d, &d->body);
+}
+
+#define DECODER_BYTES ((sizeof(struct mr_mime_decoder) + 15) & ~(size_t)15)
+#define OWN_ALL       (OWN_BYTES + TEXT_BYTES + 2 * SPARE_BYTES + SMALL_BYTES)
+
+size_t mime_decoder_bytes(void)
+{
+    return DECODER_BYTES + OWN_ALL + mime_pass_bytes();
+}
+
+struct mr_mime_decoder *mime_decoder_in(void *memory, const struct mr_mime_limits *limits)
 {
     static const struct mr_mime_limits none = {0};
-    size_t bytes = OWN_BYTES + TEXT_BYTES + 2 * SPARE_BYTES + SMALL_BYTES;
-    struct mr_mime_decoder *d = calloc(1, sizeof *d);
-    uint8_t *memory = malloc(bytes);
+    struct mr_mime_decoder *d = memory;
+    uint8_t *at = (uint8_t *)memory + DECODER_BYTES;
 
     if (!limits)
         limits = &none;
-    if (!d || !memory) {
-        free(memory);
-        free(d);
-        return NULL;
-    }
-    mime_converters_open(&d->converters);
+    memset(d, 0, sizeof *d);
+    for (unsigned i = 0; i < MIME_CONVERTERS; i++)
+        d->converters.iconv[i] = (void *)-1;
     d->memory = heap;
     d->limits = (struct mr_mime_limits){
         .headers = limit_or(limits->headers, 2000),
@@ -181,16 +225,28 @@ struct mr_mime_decoder *mr_mime_open(const struct mr_mime_limits *limits)
     };
     if (d->limits.depth > MIME_MAX_DEPTH)
         d->limits.depth = MIME_MAX_DEPTH;
-    if (d->limits.memory_bytes < bytes)
-        d->limits.memory_bytes = (uint32_t)bytes;
-    d->taken = bytes;
-    d->own = memory;
+    if (d->limits.memory_bytes < OWN_ALL)
+        d->limits.memory_bytes = OWN_ALL;
+    d->taken = OWN_ALL;
+    d->own = at;
     d->own_bytes = OWN_BYTES;
-    memory = own(&d->text, memory + OWN_BYTES, TEXT_BYTES);
-    memory = own(&d->coded, memory, SPARE_BYTES);
-    memory = own(&d->utf8, memory, SPARE_BYTES);
-    own(&d->hidden, memory, SMALL_BYTES);
+    at = own(&d->text, at + OWN_BYTES, TEXT_BYTES);
+    at = own(&d->coded, at, SPARE_BYTES);
+    at = own(&d->utf8, at, SPARE_BYTES);
+    at = own(&d->hidden, at, SMALL_BYTES);
+    d->own_pass = (struct mime_pass *)(void *)at;
     mime_forget(d);
+    return d;
+}
+
+struct mr_mime_decoder *mr_mime_open(const struct mr_mime_limits *limits)
+{
+    void *memory = malloc(mime_decoder_bytes());
+
+    if (!memory)
+        return NULL;
+    struct mr_mime_decoder *d = mime_decoder_in(memory, limits);
+    mime_converters_open(&d->converters);
     return d;
 }
 
@@ -198,6 +254,7 @@ void mr_mime_release(struct mr_mime_decoder *decoder)
 {
     mime_forget(decoder);
     decoder->memory = heap;
+    decoder->pass = NULL;
     decoder->result = (struct mr_mime){.mail = (const uint8_t *)""};
 }
 
@@ -207,6 +264,5 @@ void mr_mime_close(struct mr_mime_decoder *decoder)
         return;
     mime_forget(decoder);
     mime_converters_close(&decoder->converters);
-    free(decoder->own);
     free(decoder);
 }

@@ -2,9 +2,11 @@
  *
  * RFC 5322 (fields), 2045 to 2047 and 2049 (MIME, encoded words), 2183 (dispositions), 2231
  * (parameters), 6532 (UTF-8 in fields); as lenient as the programs that people read mail with. The
- * mail is complete in memory. It is hostile: whatever it contains, decoding takes time linear in
- * its length and memory within the limits, and never fails. What is wrong with it, or was left out
- * because of a limit, is told in `anomalies`.
+ * mail is complete in memory (mr_mime_decode()), or comes in pieces of any size (mr_mime_begin()),
+ * with the same result: then fields and decoded text are kept, attachments only counted and hashed
+ * as they pass, so that memory does not grow with the mail. It is hostile: whatever it contains,
+ * decoding takes time linear in its length and memory within the limits, and never fails. What is
+ * wrong with it, or was left out because of a limit, is told in `anomalies`.
  *
  * One decoder a thread, made at start-up; it allocates nothing afterwards but through the functions
  * that mr_mime_decode() is given. Same bytes and limits, same result.
@@ -21,7 +23,7 @@
     X(LONG_LINE, "MIME_LONG_LINE")         /* a line of over 998 bytes (RFC 5322, 2.1.1) */        \
     X(LONG_ENC_LINE, "MIME_LONG_ENC_LINE") /* over 76 in base64, quoted-printable (RFC 2045) */    \
     X(LONG_HEADER_NAME, "MIME_LONG_HEADER_NAME")   /* over 75 bytes */                             \
-    X(LONG_HEADER_VALUE, "MIME_LONG_HEADER_VALUE") /* over 2,000 bytes */                          \
+    X(LONG_HEADER_VALUE, "MIME_LONG_HEADER_VALUE") /* over 2,000 bytes; over 64 KiB: cut */        \
     X(LONG_BOUNDARY, "MIME_LONG_BOUNDARY")         /* over 70 bytes (RFC 2046); used if <= 254 */  \
     X(LONG_FILENAME, "MIME_LONG_FILENAME")         /* over 255 bytes: cut */                       \
     X(MALFORMED_MSG, "MIME_MALFORMED_MSG")         /* a line among the fields that is none */      \
@@ -53,7 +55,7 @@ enum mr_mime_anomaly {
 
 /* Bounds. Zeroed fields mean the default. */
 struct mr_mime_limits {
-    uint32_t headers;      /* fields in all parts together (2,000) */
+    uint32_t headers;      /* fields in all parts together (2,000, and 1 MiB) */
     uint32_t parts;        /* 1,000 */
     uint32_t depth;        /* of parts in parts (50, at most 254) */
     uint32_t parameters;   /* of one field (64) */
@@ -109,9 +111,14 @@ struct mr_mime_part {
     struct mr_mime_text disposition; /* "attachment", "inline", ..., in lower case, or "" */
     struct mr_mime_text filename;    /* UTF-8, or "" */
     struct mr_mime_text content_id;  /* without <>, or "" */
-    struct mr_mime_text body;        /* encoded, borrowed from the mail */
+    struct mr_mime_text body;        /* encoded, borrowed from the mail: what of it is in memory */
+    uint64_t body_at;                /* where it begins in the mail */
+    uint64_t body_bytes;             /* its length, in memory or not */
     struct mr_mime_text text;        /* a text part's share of mr_mime.text */
     uint32_t text_at;                /* where that is in it */
+    /* Of a mail that came in pieces: what its content was. NULL: not known (multiparts, messages
+     * that are no files, those in four others). */
+    const struct mr_mime_digest *digest;
 };
 
 enum mr_mime_link_kind {
@@ -141,8 +148,9 @@ struct mr_mime_html {
 };
 
 struct mr_mime {
-    const uint8_t *mail; /* as given: borrowed */
+    const uint8_t *mail; /* what is in memory of it, from its beginning: borrowed */
     size_t len;
+    uint64_t bytes;       /* of the mail, in memory or not */
     bool header_complete; /* the empty line behind the first header section is there */
     uint32_t n_headers, n_parts, n_links, n_hidden;
     const struct mr_mime_header *headers; /* those of part i: from parts[i].first_header on */
@@ -153,6 +161,19 @@ struct mr_mime {
     struct mr_mime_text text; /* of all text parts, UTF-8, line ends as \n, a \n between parts */
     uint64_t anomalies;       /* bits: 1 << enum mr_mime_anomaly */
     uint64_t work;            /* bytes looked at, however often: for tests of linear time */
+    const struct mr_mime_digest *body; /* in pieces: of parts[0].body as it travels, or NULL */
+};
+
+enum { MR_MIME_MD5 = 1, MR_MIME_SHA1 = 2, MR_MIME_SHA256 = 4 };
+
+/* Messages that are files hold the bytes of those in them once more: no more than so many in one
+ * another are read as files, the outermost. */
+#define MR_MIME_READ_MESSAGES 4u
+
+struct mr_mime_digest {
+    uint64_t size;      /* of the content */
+    uint64_t anomalies; /* of its encoding */
+    uint8_t md5[16], sha1[20], sha256[32];
 };
 
 struct mr_mime_decoder;
@@ -178,6 +199,34 @@ const struct mr_mime *mr_mime_decode(struct mr_mime_decoder *decoder,
  * before `memory` of that decode() is. */
 void mr_mime_release(struct mr_mime_decoder *decoder);
 
+/* ---- a mail that comes in pieces ----
+ *
+ * begin, feed as often as it takes, end. The result is that of mr_mime_decode() of all bytes, but
+ * for `work` and for where bytes lie: fields are copies, bodies only as far as they are in `kept`.
+ * In memory are what the result has, the encoded bytes of the text part that is open, and a line or
+ * field. */
+
+/* Hashes (MR_MIME_x ored) of each part's content, and of parts[0].body as it travels. */
+void mr_mime_begin(struct mr_mime_decoder *decoder, const struct mr_mime_memory *memory,
+                   unsigned content_hashes, unsigned body_hashes);
+void mr_mime_feed(struct mr_mime_decoder *decoder, const void *bytes, size_t len);
+/* `kept`: as much of the mail's beginning as is still in memory; the result borrows it. */
+const struct mr_mime *mr_mime_end(struct mr_mime_decoder *decoder, const void *kept, size_t len);
+
+/* A decoder in memory of `memory`, for one mail in pieces that outlives calls and changes threads;
+ * begun already. NULL: no memory. It has no converters of its own: in front of each of feed(),
+ * end(), release() and hand_over() mr_mime_lend() gives it those of a decoder of this thread, and
+ * memory as this thread has it. */
+struct mr_mime_decoder *mr_mime_begin_within(const struct mr_mime_memory *memory,
+                                             const struct mr_mime_limits *limits,
+                                             unsigned content_hashes, unsigned body_hashes);
+void mr_mime_lend(struct mr_mime_decoder *decoder, const struct mr_mime_memory *memory,
+                  const struct mr_mime_decoder *lender);
+/* Gives all its memory back, and itself; or to keep() instead, so that the result lives on. The
+ * lender may be NULL in front of it. */
+void mr_mime_end_within(struct mr_mime_decoder *decoder, void (*keep)(void *user, void *handle),
+                        void *user);
+
 /* The result once more, for whoever needs it longer than the decoder does: in `memory`, 16-byte
  * aligned, of mr_mime_copy_bytes(). It lives as long as that and the mail, which it borrows too. */
 size_t mr_mime_copy_bytes(const struct mr_mime *mime);
@@ -192,19 +241,12 @@ const struct mr_mime_header *mr_mime_field(const struct mr_mime *mime, uint32_t 
  * and a message: as they stand), in pieces, in order. Each is valid during the call only. Returns
  * how many bytes there are in all. Anomalies of the encoding are added to *anomalies unless NULL.
  */
-uint64_t mr_mime_content(const struct mr_mime_part *part,
-                         void (*piece)(void *user, const uint8_t *bytes, size_t len), void *user,
+typedef void mr_mime_piece(void *user, const uint8_t *bytes, size_t len);
+uint64_t mr_mime_content(const struct mr_mime_part *part, mr_mime_piece *piece, void *user,
                          uint64_t *anomalies);
 
-enum { MR_MIME_MD5 = 1, MR_MIME_SHA1 = 2, MR_MIME_SHA256 = 4 };
-
-struct mr_mime_digest {
-    uint64_t size;      /* of the content */
-    uint64_t anomalies; /* of its encoding */
-    uint8_t md5[16], sha1[20], sha256[32];
-};
-
-/* Size and hashes (`which`: MR_MIME_x ored; 0: only the size) of a part's content. */
+/* Size and hashes (`which`: MR_MIME_x ored; 0: only the size) of a part's content: of its body in
+ * memory, or, where that came in pieces, part->digest. */
 void mr_mime_part_digest(const struct mr_mime_part *part, unsigned which,
                          struct mr_mime_digest *digest);
 void mr_mime_bytes_digest(const void *bytes, size_t len, unsigned which,

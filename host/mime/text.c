@@ -39,23 +39,24 @@ void mime_add_lines(struct mr_mime_decoder *d, const uint8_t *in, size_t n)
 }
 
 /* Whatever of a text is no uuencoded file: those are the parts in it. */
-static struct mr_mime_text without_files(struct mr_mime_decoder *d, uint32_t part)
+static struct mr_mime_text without_files(struct mr_mime_decoder *d, uint32_t part,
+                                         struct mr_mime_text body)
 {
-    const struct mr_mime_part *p = &d->parts[part];
-    const uint8_t *at = p->body.ptr, *end = at + p->body.len;
+    uint64_t begin = d->parts[part].body_at, at = 0;
 
     d->coded.len = 0;
-    if (!mime_room(d, &d->coded, p->body.len))
+    if (!mime_room(d, &d->coded, body.len))
         return mime_text(NULL, 0);
-    for (uint32_t i = part + 1; i <= d->result.n_parts; i++) {
+    for (uint32_t i = part + 1; i <= d->result.n_parts && at < body.len; i++) {
         const struct mr_mime_part *file = &d->parts[i];
         bool ours = i < d->result.n_parts && file->parent == part;
-        size_t n = (size_t)((ours ? file->body.ptr : end) - at);
-        memcpy(d->coded.data + d->coded.len, at, n);
+        uint64_t stop = ours ? file->body_at - begin : body.len;
+        size_t n = (size_t)((stop < body.len ? stop : body.len) - at);
+        memcpy(d->coded.data + d->coded.len, body.ptr + at, n);
         d->coded.len += n;
         if (!ours)
             break;
-        at = file->body.ptr + file->body.len;
+        at = file->body_at + file->body_bytes - begin;
     }
     return mime_text(d->coded.data, d->coded.len);
 }
@@ -76,7 +77,7 @@ static struct mr_mime_text without_encoding(struct mr_mime_decoder *d, struct mr
         if (state.odd)
             mime_raise(d, MIME_BIT(INVALID_BASE64));
     } else {
-        n = mime_quoted_decode(body.ptr, body.len, d->coded.data, false, &odd);
+        n = mime_quoted_decode(body.ptr, body.len, d->coded.data, false, &odd, NULL);
         if (odd)
             mime_raise(d, MIME_BIT(INVALID_QP));
     }
@@ -88,33 +89,32 @@ static void to_coded(void *user, const uint8_t *bytes, size_t len)
 {
     struct mr_mime_decoder *d = user;
 
-    if (!mime_room(d, &d->coded, len))
-        return;
-    memcpy(d->coded.data + d->coded.len, bytes, len);
-    d->coded.len += len;
+    mime_append(d, &d->coded, bytes, len, SIZE_MAX);
 }
 
 void mime_part_text(struct mr_mime_decoder *d, uint32_t part)
 {
-    const struct mr_mime_part p = d->parts[part];
-    struct mr_mime_text body = p.body, text;
+    struct mr_mime_part p = d->parts[part];
+    struct mr_mime_text text,
+        body = d->reading.stays ? p.body : mime_text(d->body.data, d->body.len);
 
     if (d->text.len && d->text.data[d->text.len - 1] != '\n')
         mime_add(d, &d->text, (const uint8_t *)"\n", 1);
     d->parts[part].text_at = (uint32_t)d->text.len;
     d->result.work += body.len;
-    if (body.len > d->limits.text_bytes) {
-        body.len = d->limits.text_bytes;
+    if (p.body_bytes > d->limits.text_bytes) {
+        body.len = body.len < d->limits.text_bytes ? body.len : d->limits.text_bytes;
         mime_raise(d, MIME_BIT(TEXT_CUT));
     }
     if (p.encoding == MR_MIME_UUENCODE) {
         d->coded.len = 0;
+        p.body = body;
         mr_mime_content(&p, to_coded, d, &d->result.anomalies);
         body = mime_text(d->coded.data, d->coded.len);
     } else if (p.encoding != MR_MIME_IDENTITY) {
         body = without_encoding(d, body, p.encoding);
     } else if (part + 1 < d->result.n_parts && d->parts[part + 1].parent == part) {
-        body = without_files(d, part);
+        body = without_files(d, part, body);
     }
     text = mime_to_utf8(d, p.charset, body.ptr, body.len);
     if (text.len >= 3 && !memcmp(text.ptr, "\xef\xbb\xbf", 3)) /* a byte order mark */

@@ -57,7 +57,7 @@ static void gather(struct mr_mime_decoder *d, const struct word *word)
         to->len += n + mime_base64_end(&state, out + n);
         odd = state.odd;
     } else {
-        to->len += mime_quoted_decode(word->bytes.ptr, word->bytes.len, out, true, &odd);
+        to->len += mime_quoted_decode(word->bytes.ptr, word->bytes.len, out, true, &odd, NULL);
     }
     if (odd)
         mime_raise(d, MIME_BIT(INVALID_WORD));

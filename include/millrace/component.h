@@ -246,6 +246,7 @@ struct mr_mail_settings {
     bool subject_md5, body_md5;            /* in `email` */
     bool file_md5, file_sha1, file_sha256; /* in `fileinfo` */
     bool extract;                          /* mr_extract() leads somewhere */
+    uint32_t most_bytes;                   /* kept of a mail in memory; 0: as the component wants */
 };
 const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call);
 

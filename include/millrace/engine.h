@@ -88,6 +88,7 @@ struct mr_engine_config {
     const char *actuator;
     const char *extract;     /* mails and attachments go into this folder; NULL: nowhere */
     uint64_t extract_bytes;  /* at most so much; 0: 1 GiB */
+    uint64_t max_mail;       /* kept of a mail in memory, 64 KiB to 64 MiB; 0: 32 MiB */
     const char *email_md5;   /* "subject,body": MD5 of these in `email`; NULL: none */
     const char *file_hashes; /* "md5,sha1,sha256" of attachments, or "none"; NULL: sha256 */
     /* A UNIX socket for `millrace ctl`, made with mode 0600; NULL: none. A line of JSON is asked,

@@ -1,6 +1,7 @@
 /* The MIME decoder: any bytes. Besides what the sanitizers see: what it says lies within the mail,
  * is UTF-8, is the same again from a used decoder and with little memory is never more than with
- * much; work is linear; a copy says the same; all memory is given back.
+ * much; work is linear; a copy says the same, and so does the mail in pieces; all memory is given
+ * back.
  *
  * Input: a byte of flags, then the mail. */
 // layers: mime
@@ -109,10 +110,38 @@ static void check_copy(struct mr_mime_decoder *decoder, const struct mr_mime_mem
     free(room);
 }
 
+/* Pieces are gone after each call: sanitizers see who looks again. */
+static void check_pieces(struct mr_mime_decoder *one, struct mr_mime_decoder *other,
+                         const struct mr_mime_memory *memory, const uint8_t *mail, size_t len,
+                         uint32_t seed)
+{
+    const struct mr_mime *whole = mr_mime_decode(one, memory, mail, len);
+
+    mr_mime_begin(other, memory, MR_MIME_SHA256, MR_MIME_SHA256);
+    for (size_t at = 0, n; at < len; at += n) {
+        seed = seed * 1664525u + 1013904223u;
+        n = 1 + (seed >> 8) % (seed >> 30 ? 5 : 2000);
+        n = n < len - at ? n : len - at;
+        void *piece_of_it = malloc(n);
+        CHECK(piece_of_it);
+        memcpy(piece_of_it, mail + at, n);
+        mr_mime_feed(other, piece_of_it, n);
+        free(piece_of_it);
+    }
+    const struct mr_mime *pieces = mr_mime_end(other, mail, len);
+    CHECK(mime_same_but_work(whole, pieces));
+    CHECK(mime_same_contents(whole, pieces));
+    void *room = malloc(mr_mime_copy_bytes(pieces));
+    CHECK(room);
+    CHECK(mime_same_contents(whole, mr_mime_copy(pieces, room)));
+    free(room);
+    mr_mime_release(other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct mr_mime_memory memory = {NULL, get, put};
-    static struct mr_mime_decoder *used, *small;
+    static struct mr_mime_decoder *used, *small, *other;
     struct mr_mime_limits limits = {5, 4, 3, 3, 3, 64, 0};
 
     if (!size || size > 1u << 16)
@@ -120,12 +149,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!used) {
         used = mr_mime_open(NULL);
         small = mr_mime_open(&limits);
+        other = mr_mime_open(NULL);
     }
     cap = SIZE_MAX;
     uint64_t first = check(mr_mime_decode(used, &memory, data + 1, size - 1), data + 1, size - 1);
     uint64_t again = check(mr_mime_decode(used, &memory, data + 1, size - 1), data + 1, size - 1);
     CHECK(first == again);
     check_copy(used, &memory, data + 1, size - 1);
+    check_pieces(used, other, &memory, data + 1, size - 1, data[0]);
     check(mr_mime_decode(small, &memory, data + 1, size - 1), data + 1, size - 1);
     mr_mime_release(small);
     cap = taken + 1000 * (size_t)data[0];

@@ -84,7 +84,7 @@ static void as_the_reference(void **state)
         size_t n = random_bytes(in, MOST), used = 0;
         struct text expected = {0};
         struct outcome o = {0};
-        struct mr_smtp_memory memory = {&o, outcome_get, outcome_put};
+        struct mr_smtp_memory memory = {.user = &o, .get = outcome_get, .put = outcome_put};
         struct mr_smtp_body body;
         bool ended = false;
         text_add(&expected, "", 0);

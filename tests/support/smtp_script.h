@@ -115,9 +115,10 @@ static UNUSED void outcome_certain(void *user)
 }
 
 static UNUSED struct mr_buffer *outcome_mail(void *user, const struct mr_smtp_mail *mail,
-                                             struct mr_buffer *bytes)
+                                             struct mr_buffer *bytes, void *reader)
 {
     struct outcome *o = user;
+    (void)reader;
     uint32_t n = bytes ? bytes->len : 0;
 
     o->n_mails++;
@@ -314,7 +315,7 @@ struct run {
 static UNUSED void run_open(struct run *run, const struct mr_smtp_limits *limits, unsigned flags)
 {
     static const struct mr_smtp_limits defaults = MR_SMTP_DEFAULT_LIMITS;
-    struct mr_smtp_memory memory = {&run->outcome, outcome_get, outcome_put};
+    struct mr_smtp_memory memory = {.user = &run->outcome, .get = outcome_get, .put = outcome_put};
 
     run->limits = limits ? *limits : defaults;
     run->session = mr_smtp_open(&memory, &run->limits, flags);

@@ -104,7 +104,7 @@ static void replies(void **state)
 static char *fields(const char *mail, size_t len, struct outcome *o)
 {
     static const char names[] = "ftcsdmr";
-    struct mr_smtp_memory memory = {o, outcome_get, outcome_put};
+    struct mr_smtp_memory memory = {.user = o, .get = outcome_get, .put = outcome_put};
     uint8_t *exact = malloc(len ? len : 1);
     struct text t = {0};
 
