@@ -129,8 +129,9 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
     union mr_value value = mr_value_bytes(len ? bytes->data : (const uint8_t *)"", len);
     if (len)
         mr_share(row->call, value);
-    const struct mr_mime *read =
-        reader ? mr_smtp_over_end(row->call, row->worker->decoder, reader, value) : NULL;
+    const struct mr_mime *read = NULL;
+    if (reader && row->worker)
+        read = mr_smtp_over_end(row->call, row->worker->decoder, reader, value);
     if (mr_smtp_mail_wanted(row->call)) {
         struct mr_smtp_reading reading = {.call = row->call,
                                           .row = row->number,

@@ -30,8 +30,9 @@ size_t mime_quoted_decode(const uint8_t *in, size_t n, uint8_t *out, bool word, 
         if (!stop)
             break;
         in = stop + 1;
-        if (end - in >= 2 && hex(in[0]) >= 0 && hex(in[1]) >= 0) {
-            *out++ = (uint8_t)(hex(in[0]) << 4 | hex(in[1]));
+        int high = end - in >= 2 ? hex(in[0]) : -1, low = high >= 0 ? hex(in[1]) : -1;
+        if (high >= 0 && low >= 0) {
+            *out++ = (uint8_t)((unsigned)high << 4 | (unsigned)low);
             in += 2;
             continue;
         }

@@ -189,7 +189,7 @@ static UNUSED void outcome_count(void *user, enum mr_smtp_count what, uint64_t n
 static UNUSED struct mr_smtp_host outcome_host(struct outcome *o)
 {
     return (struct mr_smtp_host){
-        .memory = {o, outcome_get, outcome_put},
+        .memory = {.user = o, .get = outcome_get, .put = outcome_put},
         .user = o,
         .typical_mail_bytes = 0,
         .certain = outcome_certain,
