@@ -1,13 +1,12 @@
-/* Building a record. yajl writes the JSON; what it prints goes to a buffer of fixed size. Before a
- * field is begun its size is known, so that a record that does not fit ends between two fields and
- * is still JSON. */
+/* Building a record: JSON, written straight into a buffer of fixed size. Before a field is begun
+ * its size is known, so that a record that does not fit ends between two fields and is still JSON.
+ */
 #include "output/eve.h"
 
 #include "output/eve_text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <yajl/yajl_gen.h>
 
 #define DEFAULT_STRING_BYTES 4096u
 #define DEFAULT_RECORD_BYTES 65536u
@@ -20,24 +19,60 @@
 
 struct mr_eve {
     struct mr_eve_config config;
-    yajl_gen gen;
     char *buffer;
     char *clean; /* repaired strings, config.max_string_bytes */
     size_t len, limit;
     uint32_t depth;        /* objects and arrays open in the record, the record itself included */
     uint32_t skipped;      /* opened within one that was left out */
     bool array[MAX_DEPTH]; /* [depth - 1]: the innermost is an array */
+    bool comma;            /* something stands in it already */
     bool full;             /* a field did not fit: none is written any more */
     bool mark;             /* something was left out or cut and the field could not say so */
     struct mr_text_clock clock;
 };
 
-static void print(void *context, const char *bytes, size_t len)
-{
-    struct mr_eve *eve = context;
+/* What follows the backslash that a byte gets inside of a string; 0: none, it stands for itself. */
+#define U 'u'
+static const char escapes[256] = {
+    U, U, U, U, U, U, U, U, 'b', 't', 'n', U, 'f', 'r', U, U,           U,
+    U, U, U, U, U, U, U, U, U,   U,   U,   U, U,   U,   U, ['"'] = '"', ['\\'] = '\\'};
+#undef U
 
+static void print(struct mr_eve *eve, const char *bytes, size_t len)
+{
     memcpy(eve->buffer + eve->len, bytes, len);
     eve->len += len;
+}
+
+static char *escape(char *to, unsigned char c)
+{
+    static const char hex[] = "0123456789ABCDEF";
+
+    *to++ = '\\';
+    *to++ = escapes[c];
+    if (escapes[c] != 'u')
+        return to;
+    memcpy(to, "00", 2);
+    to[2] = hex[c >> 4];
+    to[3] = hex[c & 15];
+    return to + 4;
+}
+
+/* A string in its quotes. */
+static void print_string(struct mr_eve *eve, const char *text, size_t len)
+{
+    char *to = eve->buffer + eve->len;
+
+    *to++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (__builtin_expect(escapes[c], 0))
+            to = escape(to, c);
+        else
+            *to++ = (char)c;
+    }
+    *to++ = '"';
+    eve->len = (size_t)(to - eve->buffer);
 }
 
 enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *config)
@@ -56,9 +91,7 @@ enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *confi
     eve->limit = eve->config.max_record_bytes - RESERVE;
     eve->buffer = malloc(eve->config.max_record_bytes);
     eve->clean = malloc(eve->config.max_string_bytes);
-    eve->gen = yajl_gen_alloc(NULL);
-    if (!eve->buffer || !eve->clean || !eve->gen ||
-        !yajl_gen_config(eve->gen, yajl_gen_print_callback, print, eve)) {
+    if (!eve->buffer || !eve->clean) {
         mr_eve_free(eve);
         return MR_ERR_MEMORY;
     }
@@ -70,8 +103,6 @@ void mr_eve_free(struct mr_eve *eve)
 {
     if (!eve)
         return;
-    if (eve->gen)
-        yajl_gen_free(eve->gen);
     free(eve->clean);
     free(eve->buffer);
     free(eve);
@@ -96,31 +127,46 @@ static bool in_array(const struct mr_eve *eve)
     return eve->array[eve->depth - 1];
 }
 
+static void separate(struct mr_eve *eve)
+{
+    if (eve->comma)
+        eve->buffer[eve->len++] = ',';
+    eve->comma = true;
+}
+
+static void print_key(struct mr_eve *eve, const char *key, size_t len)
+{
+    separate(eve);
+    print_string(eve, key, len);
+    eve->buffer[eve->len++] = ':';
+}
+
 /* Begins a field whose value takes at most `bytes`: its key is written. */
 static bool field(struct mr_eve *eve, const char *key, size_t bytes)
 {
-    if (in_array(eve))
-        return room(eve, bytes + 1); /* the comma */
+    if (in_array(eve)) {
+        if (!room(eve, bytes + 1)) /* the comma */
+            return false;
+        separate(eve);
+        return true;
+    }
     if (!key)
         key = "";
     size_t len = strlen(key);
     if (!room(eve, ESCAPED * len + 4 + bytes)) /* comma, quotes, colon */
         return false;
-    yajl_gen_string(eve->gen, (const unsigned char *)key, len);
+    print_key(eve, key, len);
     return true;
 }
 
-/* Bytes of the text once it is escaped as yajl does it. */
+/* Bytes of the text once it is escaped. */
 static size_t escaped_bytes(const char *text, size_t len)
 {
     size_t bytes = len;
 
     for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t' || c == '\b' || c == '\f')
-            bytes += 1;
-        else if (c < 0x20)
-            bytes += ESCAPED - 1;
+        char escape = escapes[(unsigned char)text[i]];
+        bytes += !escape ? 0 : escape == 'u' ? ESCAPED - 1 : 1;
     }
     return bytes;
 }
@@ -135,7 +181,7 @@ static void text_field(struct mr_eve *eve, const char *key, const char *text, si
     if (bytes > 256)
         bytes = escaped_bytes(text, len) + 2; /* the bound may be far off: count */
     if (field(eve, key, bytes))
-        yajl_gen_string(eve->gen, (const unsigned char *)text, len);
+        print_string(eve, text, len);
 }
 
 static void mark_cut(struct mr_eve *eve, const char *key)
@@ -172,7 +218,7 @@ void mr_eve_string(struct mr_eve *eve, const char *key, const void *bytes, size_
 static void number_field(struct mr_eve *eve, const char *key, const char *digits, size_t len)
 {
     if (field(eve, key, len))
-        yajl_gen_number(eve->gen, digits, len);
+        print(eve, digits, len);
 }
 
 void mr_eve_int(struct mr_eve *eve, const char *key, int64_t value)
@@ -195,13 +241,19 @@ void mr_eve_real(struct mr_eve *eve, const char *key, double value)
     if (len)
         number_field(eve, key, digits, len);
     else if (field(eve, key, sizeof "null"))
-        yajl_gen_null(eve->gen);
+        print(eve, "null", strlen("null"));
+}
+
+static void print_bool(struct mr_eve *eve, bool value)
+{
+    const char *text = value ? "true" : "false";
+    print(eve, text, strlen(text));
 }
 
 void mr_eve_bool(struct mr_eve *eve, const char *key, bool value)
 {
     if (field(eve, key, sizeof "false"))
-        yajl_gen_bool(eve->gen, value);
+        print_bool(eve, value);
 }
 
 void mr_eve_time(struct mr_eve *eve, const char *key, uint64_t time_ns)
@@ -227,10 +279,8 @@ static void open_level(struct mr_eve *eve, const char *key, bool array)
         eve->skipped++;
         return;
     }
-    if (array)
-        yajl_gen_array_open(eve->gen);
-    else
-        yajl_gen_map_open(eve->gen);
+    eve->buffer[eve->len++] = array ? '[' : '{';
+    eve->comma = false;
     eve->array[eve->depth++] = array;
 }
 
@@ -246,10 +296,8 @@ void mr_eve_array(struct mr_eve *eve, const char *key)
 
 static void close_level(struct mr_eve *eve)
 {
-    if (in_array(eve))
-        yajl_gen_array_close(eve->gen);
-    else
-        yajl_gen_map_close(eve->gen);
+    eve->buffer[eve->len++] = in_array(eve) ? ']' : '}';
+    eve->comma = true;
     eve->depth--;
 }
 
@@ -364,8 +412,8 @@ void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
     eve->depth = 1;
     eve->skipped = 0;
     eve->full = eve->mark = false;
-    yajl_gen_reset(eve->gen, NULL);
-    yajl_gen_map_open(eve->gen);
+    eve->comma = false;
+    eve->buffer[eve->len++] = '{';
     mr_eve_time(eve, "timestamp", header->time_ns);
     if (header->flow_id)
         uint_field(eve, "flow_id", header->flow_id);
@@ -395,8 +443,8 @@ const char *mr_eve_finish(struct mr_eve *eve, size_t *len)
     while (eve->depth > 1)
         close_level(eve);
     if (eve->mark) {
-        yajl_gen_string(eve->gen, (const unsigned char *)"truncated", strlen("truncated"));
-        yajl_gen_bool(eve->gen, true);
+        print_key(eve, "truncated", strlen("truncated"));
+        print_bool(eve, true);
     }
     close_level(eve);
     eve->buffer[eve->len++] = '\n';
