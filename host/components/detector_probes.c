@@ -58,14 +58,22 @@ static uint32_t first_line(const uint8_t *p, uint32_t n, bool *whole)
     return lf ? (uint32_t)(lf - p) : n;
 }
 
-/* Is `word` (upper case) in the first line? Unsure while the line has no end. */
+/* Is `word` (upper case) among the bytes, in any case? */
+static bool has(const uint8_t *p, uint32_t n, const char *word)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!((p[i] ^ (uint8_t)*word) & ~0x20) && begins(p + i, n - i, word) == MR_YES)
+            return true;
+    return false;
+}
+
+/* Is it in the first line? Unsure while the line has no end. */
 static enum mr_answer line_has(const uint8_t *p, uint32_t n, const char *word)
 {
     bool whole;
     uint32_t len = first_line(p, n, &whole);
-    for (uint32_t i = 0; i < len; i++)
-        if (upper(p[i]) == (uint8_t)*word && begins(p + i, len - i, word) == MR_YES)
-            return MR_YES;
+    if (has(p, len, word))
+        return MR_YES;
     return whole ? MR_NO : MR_UNSURE;
 }
 
@@ -77,7 +85,7 @@ static enum mr_answer greeting_has(const uint8_t *p, uint32_t n, const char *wor
 
     while (whole && at < n && begins(p + at, n - at, "220") == MR_YES) {
         uint32_t len = first_line(p + at, n - at, &whole);
-        if (line_has(p + at, n - at, word) == MR_YES)
+        if (has(p + at, len, word))
             return MR_YES;
         if (len < 4 || p[at + 3] != '-')
             break;

@@ -155,11 +155,16 @@ static const struct {
     {"XCLIENT", MR_SMTP_OTHER, false}, {"XFORWARD", MR_SMTP_OTHER, false},
 };
 
-/* The first four bytes with letters in upper case; no other byte becomes a letter. */
-static void first_four(const uint8_t *p, char four[4])
+/* Four bytes with letters in upper case; no other byte becomes a letter. */
+static uint32_t upper_four(const uint8_t *p)
 {
-    for (int i = 0; i < 4; i++)
-        four[i] = (char)upper(p[i]);
+    const uint32_t each = 0x01010101, top = 0x80808080;
+    uint32_t four;
+
+    memcpy(&four, p, sizeof four);
+    uint32_t low = four & ~top; /* so that sums stay within their bytes */
+    uint32_t from_a = low + each * (0x80 - 'a'), behind_z = low + each * (0x7f - 'z');
+    return four - ((from_a & ~behind_z & ~four & top) >> 2);
 }
 
 void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_command *command)
@@ -170,12 +175,10 @@ void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_com
         at.end--;
     *command = (struct mr_smtp_command){.verb = MR_SMTP_UNKNOWN};
     skip_blanks(&at);
-    char four[4] = "";
-    if (at.end - at.p >= 4)
-        first_four(at.p, four);
-    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        struct cursor behind = at;
-        if (memcmp(four, verbs[i].word, 4) != 0 || !take(&behind, verbs[i].word))
+    uint32_t four = at.end - at.p >= 4 ? upper_four(at.p) : 0;
+    for (size_t i = 0; four && i < sizeof verbs / sizeof *verbs; i++) {
+        struct cursor behind = {at.p + 4, at.end};
+        if (memcmp(&four, verbs[i].word, 4) != 0 || !take(&behind, verbs[i].word + 4))
             continue;
         if (behind.p < behind.end && !is_blank(*behind.p))
             continue;
@@ -244,7 +247,8 @@ int mr_smtp_parse_reply(const uint8_t *line, uint32_t len, bool *more)
 
 bool mr_smtp_known_code(int code)
 {
-    static const uint16_t known[] = {211, 214, 220, 221, 235, 250, 251, 252, 334, 354, 401, 402,
+    /* the frequent ones first */
+    static const uint16_t known[] = {250, 354, 220, 221, 211, 214, 235, 251, 252, 334, 401, 402,
                                      421, 422, 430, 432, 435, 450, 451, 452, 453, 454, 455, 458,
                                      459, 500, 501, 502, 503, 504, 521, 523, 525, 530, 534, 535,
                                      538, 541, 543, 550, 551, 552, 553, 554, 555, 556, 557};
