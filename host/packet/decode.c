@@ -37,12 +37,10 @@ static inline void set_ipv4(struct mr_endpoint *endpoint, const uint8_t *address
     endpoint->zone = 0;
 }
 
-/* Are the sums of both headers right, or not to be looked at? `summed`: the second has one. */
-static inline bool sums_fit(const struct mr_decoder *decoder, const uint8_t *ip, uint32_t len,
-                            bool summed)
+/* Apart, like all that is not done for each packet: who calls it has no registers to save. */
+static __attribute__((noinline)) bool sums_right(const struct mr_decoder *decoder,
+                                                 const uint8_t *ip, uint32_t len, bool summed)
 {
-    if (!mr_checksum_wanted(decoder))
-        return true;
     if (decoder->checksum == MR_CHECKSUM_AUTO && decoder->seen < MR_CHECKSUM_SAMPLE)
         return false; /* they are being counted */
     uint8_t tail[4] = {0, ip[9], (uint8_t)(len >> 8), (uint8_t)len};
@@ -50,6 +48,13 @@ static inline bool sums_fit(const struct mr_decoder *decoder, const uint8_t *ip,
         return false;
     return !summed ||
            mr_sum_fold(mr_sum(ip + IPV4_LEN, len) + mr_sum(ip + 12, 8) + mr_sum(tail, 4)) == 0xffff;
+}
+
+/* Are the sums of both headers right, or not to be looked at? `summed`: the second has one. */
+static inline bool sums_fit(const struct mr_decoder *decoder, const uint8_t *ip, uint32_t len,
+                            bool summed)
+{
+    return !mr_checksum_wanted(decoder) || sums_right(decoder, ip, len, summed);
 }
 
 /* What both have in common. */
@@ -126,11 +131,9 @@ static inline bool plain(const struct mr_decoder *decoder, struct mr_packet *pac
     return ip[9] == MR_IP_UDP && plain_udp(decoder, packet, ip, total - IPV4_LEN);
 }
 
-enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
-                       struct mr_fragment_view *fragment)
+static __attribute__((noinline)) enum mr_drop
+decode_any(struct mr_decoder *decoder, struct mr_packet *packet, struct mr_fragment_view *fragment)
 {
-    if (plain(decoder, packet))
-        return MR_DROP_NONE;
     struct mr_walk w = {.decoder = decoder,
                         .packet = packet,
                         .fragment = fragment,
@@ -141,6 +144,12 @@ enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
     packet->n_vlan = 0;
     packet->flags = 0;
     return mr_decode_link(&w);
+}
+
+enum mr_drop mr_decode(struct mr_decoder *decoder, struct mr_packet *packet,
+                       struct mr_fragment_view *fragment)
+{
+    return plain(decoder, packet) ? MR_DROP_NONE : decode_any(decoder, packet, fragment);
 }
 
 enum mr_drop mr_decode_ip(struct mr_decoder *decoder, struct mr_packet *packet,
