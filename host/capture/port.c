@@ -343,6 +343,11 @@ bool mr_port_starved(const struct mr_port *port)
     return rte_mempool_empty(port->pool);
 }
 
+bool mr_port_down(const struct mr_port *port)
+{
+    return atomic_load_explicit(&port->down, memory_order_relaxed);
+}
+
 bool mr_port_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns)
 {
     struct timespec nap = {.tv_nsec = (long)(most_ns < 1000000 ? most_ns : 1000000)};

@@ -78,6 +78,8 @@ const struct mr_port_facts *mr_port_facts(const struct mr_port *port);
 uint32_t mr_port_receive(struct mr_port *port, uint32_t queue, struct rte_mbuf **packets,
                          uint32_t max);
 bool mr_port_starved(const struct mr_port *port);
+/* Is the interface down? It is captured from again once it is up. Any thread. */
+bool mr_port_down(const struct mr_port *port);
 
 /* Sleeps until a packet arrives or for `most_ns`, as well as the device lets us. false: the device
  * is gone. */

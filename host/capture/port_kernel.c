@@ -218,6 +218,7 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
         status = may_capture(port->interface, error);
     if (status)
         return status;
+    port->number = (int)if_nametoindex(port->interface);
     port->facts.tells_missed = true;
     if (port->facts.kind == MR_PORT_KERNEL) {
         plan_ring(port, config->queues, mtu, large, arguments);
@@ -291,13 +292,25 @@ static void leave_promiscuous(const char *interface)
 
 void mr_port_kernel_start(struct mr_port *port)
 {
-    struct packet_mreq request = {.mr_ifindex = (int)if_nametoindex(port->interface),
-                                  .mr_type = PACKET_MR_PROMISC};
+    struct packet_mreq request = {.mr_ifindex = port->number, .mr_type = PACKET_MR_PROMISC};
     if (port->was_promiscuous)
         leave_promiscuous(port->interface);
     /* ends with the socket, however this process ends */
     if (port->promiscuous)
         setsockopt(port->queues[0].fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request);
+}
+
+/* What became of the interface: false, it is away. Who has its number may call it otherwise now. */
+static bool look_again(struct mr_port *port)
+{
+    struct ifreq request = {0};
+    if (!if_indextoname((unsigned)port->number, request.ifr_name))
+        return false;
+    int fd = query_socket();
+    bool up = !ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP;
+    close(fd);
+    atomic_store_explicit(&port->down, !up, memory_order_relaxed);
+    return true;
 }
 
 bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)
@@ -306,12 +319,12 @@ bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)
     struct timespec most = {.tv_sec = (time_t)(most_ns / 1000000000u),
                             .tv_nsec = (long)(most_ns % 1000000000u)};
     if (ppoll(&poll_for, 1, &most, NULL) != 1 || !(poll_for.revents & (POLLERR | POLLNVAL)))
-        return true;
+        return !mr_port_down(port) || look_again(port);
     /* the interface went down, or away; reading the error clears it */
     int number = 0;
     socklen_t len = sizeof number;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &number, &len);
-    if (!if_nametoindex(port->interface))
+    if (!look_again(port))
         return false;
     struct timespec nap = {.tv_nsec = 10000000};
     nanosleep(&nap, NULL);

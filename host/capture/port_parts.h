@@ -5,6 +5,7 @@
 #include "capture/port.h"
 
 #include <net/if.h>
+#include <stdatomic.h>
 
 struct rte_mempool;
 
@@ -22,6 +23,8 @@ struct mr_port {
     uint16_t id;              /* DPDK's */
     bool opened, started, promiscuous;
     bool was_promiscuous; /* by somebody else */
+    int number;           /* the kernel's, of the interface, which keeps it whatever it is called */
+    _Atomic bool down;    /* the interface is, since a thread looked last */
     uint32_t room;        /* of a packet's buffer */
     uint16_t frames;      /* descriptors of a queue that are asked for */
     struct mr_port_queue queues[MR_PORT_QUEUES_MAX];

@@ -476,6 +476,8 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);
     }
+    if (engine->live)
+        mr_interval_flush(engine, token->end_ns);
 }
 
 void mr_events_release(void *user, struct mr_token *token)

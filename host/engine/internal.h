@@ -41,6 +41,8 @@ struct mr_interval {
     bool begun;
     uint64_t last_ns;       /* packet time of the last event */
     uint64_t swept_ns;      /* packet time when the devices of live capture were last asked */
+    uint64_t flushed_ns;    /* packet time when events were last handed to the kernel */
+    bool told;              /* that events cannot be written */
     struct mr_metrics last; /* the sums at that time */
     struct mr_histogram latency, latency_now; /* of packets: then, and scratch */
 };
@@ -158,6 +160,9 @@ enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error
 /* In the output turn: packet time is `time_ns`. Where the interval of --stats-interval is over, the
  * stats event and the Prometheus file are written. Who has no packets may call it all the same. */
 void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns);
+/* Live, after a token's records: what readers of eve.json wait for goes out, ten times a second at
+ * the most; a full disk is told when it is met. */
+void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns);
 /* After the run, with engine->metrics filled. */
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error);
 

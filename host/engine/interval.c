@@ -10,6 +10,7 @@
 
 #define SECOND_NS 1000000000u
 #define SWEEP_NS  (60ull * SECOND_NS)
+#define FLUSH_NS  100000000u
 
 static uint64_t load(const _Atomic uint64_t *value)
 {
@@ -224,6 +225,22 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
         struct mr_error error;
         mr_prometheus_write(engine, engine->config.prometheus, &error);
     }
+}
+
+void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
+{
+    struct mr_interval *interval = &engine->interval;
+    const char *failure = NULL;
+
+    if (time_ns >= interval->flushed_ns && time_ns - interval->flushed_ns < FLUSH_NS)
+        return;
+    interval->flushed_ns = time_ns;
+    mr_writer_flush(engine->writer);
+    mr_writer_state(engine->writer, NULL, NULL, &failure);
+    if (failure && !interval->told)
+        fprintf(engine->config.diagnostics,
+                "millrace: %s; it goes on, and counts the records that are lost\n", failure);
+    interval->told = failure != NULL;
 }
 
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)

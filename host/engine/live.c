@@ -311,15 +311,28 @@ static struct mr_rx *oldest(struct mr_live *live, uint64_t *until_ns)
     return best;
 }
 
-/* A port whose interface went away: told once; capture ends with the last one. */
+static void tell_of(const struct mr_live_port *p, const char *what)
+{
+    fprintf(p->rx->live->engine->config.diagnostics, "millrace: %s: the interface %s\n",
+            mr_port_facts(p->port)->name, what);
+}
+
+/* Interfaces that went down, came up, or went away: told once; capture ends with the last one. */
 static void look_after_ports(struct mr_live *live)
 {
     uint32_t gone = 0;
     for (uint32_t i = 0; i < live->n_ports; i++) {
         struct mr_live_port *p = &live->ports[i];
-        if (!atomic_load_explicit(&p->gone, memory_order_relaxed))
+        bool down = mr_port_down(p->port);
+        if (!atomic_load_explicit(&p->gone, memory_order_relaxed)) {
+            if (down != p->down)
+                tell_of(p, down ? "is down; capture goes on when it is up" : "is up again");
+            p->down = down;
             continue;
+        }
         gone++;
+        if (!p->told && live->n_ports > 1)
+            tell_of(p, "went away; capture goes on with the others");
         if (!p->told && !live->engine->input_error.status)
             mr_fail(&live->engine->input_error, MR_ERR_INPUT,
                     "-i %s: the interface went away while it was captured from",
@@ -346,6 +359,7 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
     if (atomic_load_explicit(&engine->stop_asked, memory_order_relaxed) ||
         (live->end_ns && now_ns >= live->end_ns))
         stop_reading(live);
+    look_after_ports(live);
     if (token->burst.n) {
         if (!engine->first_burst_ns)
             engine->first_burst_ns = now_ns;
@@ -354,7 +368,6 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
             live->second = last_ns / SECOND_NS;
         return MR_OK;
     }
-    look_after_ports(live);
     if (!running)
         return MR_EOF;
     if ((now_ns + live->offset_ns) / SECOND_NS <= live->second)

@@ -79,7 +79,7 @@ struct mr_live_port {
     struct mr_port *port;
     struct mr_rx *rx; /* [n_rx] */
     uint32_t n_rx;
-    bool told;                /* that it is gone */
+    bool told, down;          /* said: that it is gone; that it is down */
     _Atomic uint32_t gone;    /* the device is */
     _Atomic uint32_t polling; /* threads that still read from the device */
 };

@@ -1,6 +1,6 @@
 /* The writer: takes finished records in order and puts them into eve.json. One thread at a time
- * (the engine's output turn). Writes are batched; a failing write (full disk) is counted and told
- * once, and does not stop the engine. */
+ * (the engine's output turn). Writes are batched: live, the engine flushes ten times a second. A
+ * failing write (full disk) is counted, and does not stop the engine. */
 #ifndef MR_OUTPUT_WRITER_H
 #define MR_OUTPUT_WRITER_H
 

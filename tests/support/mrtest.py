@@ -6,6 +6,7 @@ import collections
 import json
 import os
 import re
+import struct
 import subprocess
 import sys
 import tempfile
@@ -144,6 +145,18 @@ def wanted_mails(truth):
             if carries == "1":
                 wanted[ident] += int(copies)
     return wanted
+
+
+def frames_of(path):
+    """The frames of a pcap file."""
+    with open(path, "rb") as file:
+        data = file.read()
+    frames, at = [], 24
+    while at < len(data):
+        length = struct.unpack_from("<I", data, at + 8)[0]
+        frames.append(data[at + 16:at + 16 + length])
+        at += 16 + length
+    return frames
 
 
 def need_millrace():
