@@ -10,9 +10,7 @@
 #include "costs.h"
 
 #include "base/ticks.h"
-#define mr_batch mr_offload_batch /* the runtime has one of its own; only this file sees both */
 #include "engine/internal.h"
-#undef mr_batch
 #include "runtime/internal.h"
 
 #include <assert.h>

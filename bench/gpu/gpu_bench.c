@@ -78,7 +78,7 @@ int kit_time(const struct kit *kit, int (*work)(void *context, void *stream), vo
     return code;
 }
 
-void kit_fill(const struct kit *kit, struct mr_batch *batch, uint32_t *next)
+void kit_fill(const struct kit *kit, struct mr_offload_batch *batch, uint32_t *next)
 {
     batch->n_bytes = batch->n_messages = 0;
     for (uint32_t tried = 0; tried < batch->messages_max; tried++) {

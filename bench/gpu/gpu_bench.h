@@ -35,7 +35,7 @@ int kit_time(const struct kit *kit, int (*work)(void *context, void *stream), vo
 
 /* Fills a batch with messages from *next on, in turn; those that are too long for it are left out.
  */
-void kit_fill(const struct kit *kit, struct mr_batch *batch, uint32_t *next);
+void kit_fill(const struct kit *kit, struct mr_offload_batch *batch, uint32_t *next);
 
 /* So many of the sorted values, the share `q` of them. */
 double kit_quantile(double *values, size_t n, double q); /* sorts them */

@@ -25,7 +25,7 @@ static int fail(const struct mr_error *error)
 }
 
 struct flow {
-    struct mr_batch *batches[SLOTS];
+    struct mr_offload_batch *batches[SLOTS];
     void *state;
     uint64_t bytes, n, device_ns, kernels_ns, wall_ns;
 };

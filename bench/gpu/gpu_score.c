@@ -100,11 +100,11 @@ static double on_host(const struct kit *kit, const struct texts *texts, uint32_t
 
 struct flow {
     void *state;
-    struct mr_batch *batches[SLOTS];
+    struct mr_offload_batch *batches[SLOTS];
     uint64_t mails, bytes, n, device_ns, kernels_ns, wall_ns;
 };
 
-static void fill(struct mr_batch *batch, const struct texts *texts, uint32_t *next)
+static void fill(struct mr_offload_batch *batch, const struct texts *texts, uint32_t *next)
 {
     while (mr_batch_add(batch, texts->bytes + texts->at[*next], texts->len[*next]))
         *next = (*next + 1) % texts->n;
@@ -119,7 +119,7 @@ static enum mr_status circulate(const struct kit *kit, struct flow *f, struct mr
     for (int i = 0; i < SLOTS && !status; i++, under_way++)
         status = kit->backend->submit(f->state, f->batches[i], error);
     for (uint32_t i = 0; under_way && !status; i = (i + 1) % SLOTS) {
-        struct mr_batch *batch = f->batches[i];
+        struct mr_offload_batch *batch = f->batches[i];
         if (!batch)
             continue;
         status = kit->backend->poll(f->state, batch, error);
@@ -143,7 +143,7 @@ static enum mr_status circulate(const struct kit *kit, struct flow *f, struct mr
     return status;
 }
 
-static int compare(const struct kit *kit, const struct mr_batch *batch)
+static int compare(const struct kit *kit, const struct mr_offload_batch *batch)
 {
     struct mr_spam_scratch *scratch = mr_spam_scratch_new();
     uint8_t *text = malloc(MR_SPAM_TEXT_ROOM);
@@ -165,7 +165,7 @@ static int compare(const struct kit *kit, const struct mr_batch *batch)
 }
 
 static int measure(const struct kit *kit, const struct texts *texts, struct flow *f,
-                   struct mr_batch *batches[SLOTS])
+                   struct mr_offload_batch *batches[SLOTS])
 {
     struct mr_backend_config config = {.work = {.models = {{kit->model, 0}}, .n_models = 1},
                                        .bytes_max = kit->batch_bytes,
@@ -194,7 +194,7 @@ static int measure(const struct kit *kit, const struct texts *texts, struct flow
 int part_score(struct kit *kit)
 {
     struct texts texts = {0};
-    struct mr_batch *batches[SLOTS] = {NULL};
+    struct mr_offload_batch *batches[SLOTS] = {NULL};
     struct flow f = {0};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint32_t n_threads = cores < 1 ? 1 : cores > CORES_MAX ? CORES_MAX : (uint32_t)cores;

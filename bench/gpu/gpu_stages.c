@@ -61,7 +61,7 @@ struct sums {
     uint64_t bytes, batches, matches, redo;
 };
 
-static enum mr_status one_batch(void *state, struct mr_batch *batch, struct sums *sums,
+static enum mr_status one_batch(void *state, struct mr_offload_batch *batch, struct sums *sums,
                                 struct mr_error *error)
 {
     enum mr_status status = mr_device_submit(state, batch, error);
@@ -88,7 +88,7 @@ static enum mr_status one_batch(void *state, struct mr_batch *batch, struct sums
 /* ---- the same on the host ---- */
 
 /* Matches as bits, those of messages that are to be redone left out. */
-static void bits_of(const struct mr_batch *batch, uint32_t n_words, const uint8_t *redo,
+static void bits_of(const struct mr_offload_batch *batch, uint32_t n_words, const uint8_t *redo,
                     uint32_t *bits)
 {
     memset(bits, 0, (size_t)batch->n_messages * n_words * 8);
@@ -105,10 +105,10 @@ static void bits_of(const struct mr_batch *batch, uint32_t n_words, const uint8_
 
 /* Do the host and the device say the same about the batch? */
 static int compare(const struct kit *kit, const struct mr_backend_config *config,
-                   const struct mr_batch *batch)
+                   const struct mr_offload_batch *batch)
 {
     struct mr_error error = {0};
-    struct mr_batch *host = NULL;
+    struct mr_offload_batch *host = NULL;
     void *state = NULL;
     uint32_t n_words = (kit->set.n + 31) / 32;
     size_t bytes = (size_t)batch->n_messages * n_words * 8;
@@ -164,14 +164,14 @@ static void print(const struct kit *kit, const struct sums *sums, const char *na
 }
 
 /* Bytes that no gram fits: what the filter takes for looking alone. */
-static void fill_with_nothing(struct mr_batch *batch)
+static void fill_with_nothing(struct mr_offload_batch *batch)
 {
     batch->n_bytes = batch->n_messages = 0;
     for (uint8_t *at; (at = mr_batch_reserve(batch, batch->bytes_max > 65536 ? 4096 : 256));)
         memset(at, 0xfe, batch->messages[batch->n_messages - 1].len);
 }
 
-static int measure(struct kit *kit, void *state, struct mr_batch *batch,
+static int measure(struct kit *kit, void *state, struct mr_offload_batch *batch,
                    const struct mr_backend_config *config)
 {
     struct sums sums = {.bytes = 0}, nothing = {.bytes = 0};
@@ -214,7 +214,7 @@ int part_stages(struct kit *kit)
                                        .messages_max = 8192,
                                        .matches_each = 32};
     struct mr_error error = {0};
-    struct mr_batch *batch = NULL;
+    struct mr_offload_batch *batch = NULL;
     void *state = NULL;
     int code = 0;
 

@@ -98,7 +98,7 @@ static bool ready(void *user)
 static void for_calls(const struct mr_site *site, const struct mr_offload_done *done,
                       void (*with)(struct mr_asked *asked, uint32_t call, uint32_t word))
 {
-    const struct mr_batch *batch = done->batch;
+    const struct mr_offload_batch *batch = done->batch;
 
     for (uint32_t i = 0; i < batch->n_matches; i++) {
         uint32_t pattern = batch->matches[i].pattern & ~MR_REGEX_UNDECIDED;
@@ -130,7 +130,7 @@ static void begin_calls(const struct mr_site *site, const struct mr_offload_done
 {
     static_assert(MR_ANSWER_WORDS * sizeof(uint32_t) >= sizeof(struct mr_bayes_sums),
                   "sums need no memory of their own");
-    const struct mr_batch *batch = done->batch;
+    const struct mr_offload_batch *batch = done->batch;
     struct mr_asked *asked = mr_asked_of(done->tags[m]);
 
     for (uint32_t c = 0; c < site->n_calls; c++) {
@@ -167,7 +167,7 @@ static void make_room(const struct mr_site *site, struct mr_worker *worker, stru
 static void finish(struct mr_site *site, struct mr_worker *worker,
                    const struct mr_offload_done *done)
 {
-    const struct mr_batch *batch = done->batch;
+    const struct mr_offload_batch *batch = done->batch;
 
     for (uint32_t m = 0; m < batch->n_messages; m++)
         begin_calls(site, done, m);

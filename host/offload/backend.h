@@ -19,7 +19,7 @@
 #define MR_REDO_SEARCH 1u    /* more was found than there was room for */
 #define MR_REDO_ALL    0xffu /* the batch has failed */
 
-struct mr_batch {
+struct mr_offload_batch {
     uint8_t *bytes; /* views begin at multiples of 16 */
     uint32_t n_bytes, bytes_max;
     struct mr_batch_message *messages; /* [n_views][messages_max]: where they are */
@@ -36,14 +36,14 @@ struct mr_batch {
 };
 
 /* The sums of a message by a model; n_known is MR_BAYES_NONE: they are to be computed anew. */
-static inline const struct mr_bayes_sums *mr_batch_sums(const struct mr_batch *batch,
+static inline const struct mr_bayes_sums *mr_batch_sums(const struct mr_offload_batch *batch,
                                                         uint32_t model, uint32_t message)
 {
     return &batch->sums[(size_t)model * batch->sums_each + message];
 }
 
-static inline struct mr_batch_message *mr_batch_view(const struct mr_batch *batch, uint32_t view,
-                                                     uint32_t message)
+static inline struct mr_batch_message *mr_batch_view(const struct mr_offload_batch *batch,
+                                                     uint32_t view, uint32_t message)
 {
     return &batch->messages[(size_t)view * batch->messages_max + message];
 }
@@ -64,11 +64,12 @@ struct mr_backend {
     enum mr_status (*open)(const struct mr_backend_config *config, void **state,
                            struct mr_error *error);
     void (*close)(void *state); /* batches have been freed */
-    enum mr_status (*batch_new)(void *state, struct mr_batch **batch, struct mr_error *error);
-    void (*batch_free)(void *state, struct mr_batch *batch);
-    enum mr_status (*submit)(void *state, struct mr_batch *batch, struct mr_error *error);
+    enum mr_status (*batch_new)(void *state, struct mr_offload_batch **batch,
+                                struct mr_error *error);
+    void (*batch_free)(void *state, struct mr_offload_batch *batch);
+    enum mr_status (*submit)(void *state, struct mr_offload_batch *batch, struct mr_error *error);
     /* MR_AGAIN: not yet. */
-    enum mr_status (*poll)(void *state, struct mr_batch *batch, struct mr_error *error);
+    enum mr_status (*poll)(void *state, struct mr_offload_batch *batch, struct mr_error *error);
 };
 
 extern const struct mr_backend mr_backend_cpu;
@@ -90,21 +91,24 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               struct mr_error *error);
 enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *error);
 void mr_device_close(void *state);
-enum mr_status mr_device_batch_new(void *state, struct mr_batch **batch, struct mr_error *error);
-void mr_device_batch_free(void *state, struct mr_batch *batch);
-enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error);
-enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error);
+enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
+                                   struct mr_error *error);
+void mr_device_batch_free(void *state, struct mr_offload_batch *batch);
+enum mr_status mr_device_submit(void *state, struct mr_offload_batch *batch,
+                                struct mr_error *error);
+enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error);
 
 /* For a message of one view that is so long. */
-bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len);
+bool mr_batch_has_room(const struct mr_offload_batch *batch, uint32_t len);
 /* For one of several. */
-bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *views);
+bool mr_batch_has_room_for(const struct mr_offload_batch *batch, const struct mr_view *views);
 /* Appends a message; the bytes of its views are to be copied to where `to` says. False: there is no
  * room. */
-bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views, uint8_t **to);
+bool mr_batch_reserve_views(struct mr_offload_batch *batch, const struct mr_view *views,
+                            uint8_t **to);
 /* The same for a batch of one view; NULL: there is no room. */
-uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len);
+uint8_t *mr_batch_reserve(struct mr_offload_batch *batch, uint32_t len);
 /* The same with the bytes; false: there is no room. */
-bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len);
+bool mr_batch_add(struct mr_offload_batch *batch, const void *bytes, uint32_t len);
 
 #endif

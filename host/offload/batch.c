@@ -8,7 +8,7 @@ static uint64_t room_of(uint32_t len)
     return ((uint64_t)len + 15) / 16 * 16;
 }
 
-bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *views)
+bool mr_batch_has_room_for(const struct mr_offload_batch *batch, const struct mr_view *views)
 {
     uint64_t n_bytes = batch->n_bytes;
 
@@ -17,14 +17,15 @@ bool mr_batch_has_room_for(const struct mr_batch *batch, const struct mr_view *v
     return batch->n_messages < batch->messages_max && n_bytes <= batch->bytes_max;
 }
 
-bool mr_batch_has_room(const struct mr_batch *batch, uint32_t len)
+bool mr_batch_has_room(const struct mr_offload_batch *batch, uint32_t len)
 {
     const struct mr_view views[MR_VIEWS_MAX] = {{NULL, len}};
 
     return mr_batch_has_room_for(batch, views);
 }
 
-bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views, uint8_t **to)
+bool mr_batch_reserve_views(struct mr_offload_batch *batch, const struct mr_view *views,
+                            uint8_t **to)
 {
     if (!mr_batch_has_room_for(batch, views))
         return false;
@@ -40,7 +41,7 @@ bool mr_batch_reserve_views(struct mr_batch *batch, const struct mr_view *views,
     return true;
 }
 
-uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len)
+uint8_t *mr_batch_reserve(struct mr_offload_batch *batch, uint32_t len)
 {
     const struct mr_view views[MR_VIEWS_MAX] = {{NULL, len}};
     uint8_t *at[MR_VIEWS_MAX] = {NULL};
@@ -48,7 +49,7 @@ uint8_t *mr_batch_reserve(struct mr_batch *batch, uint32_t len)
     return mr_batch_reserve_views(batch, views, at) ? at[0] : NULL;
 }
 
-bool mr_batch_add(struct mr_batch *batch, const void *bytes, uint32_t len)
+bool mr_batch_add(struct mr_offload_batch *batch, const void *bytes, uint32_t len)
 {
     uint8_t *at = mr_batch_reserve(batch, len);
 

@@ -65,8 +65,8 @@ static bool same(const struct mr_bayes_sums *a, const struct mr_bayes_sums *b)
 }
 
 static enum mr_status compare(const struct mr_spam_model *model, const struct mr_backend *backend,
-                              void *state, struct mr_batch *batch, struct mr_bayes_checked *checked,
-                              struct mr_error *error)
+                              void *state, struct mr_offload_batch *batch,
+                              struct mr_bayes_checked *checked, struct mr_error *error)
 {
     uint8_t *text = malloc(MR_BAYES_TEXT_BYTES + MR_SPAM_SLACK);
     struct mr_spam_scratch *scratch = mr_spam_scratch_new();
@@ -106,7 +106,7 @@ enum mr_status mr_bayes_check(const struct mr_spam_model *model, const struct mr
         .messages_max = TEXTS,
         .matches_each = 1,
     };
-    struct mr_batch *batch = NULL;
+    struct mr_offload_batch *batch = NULL;
     void *state = NULL;
     enum mr_status status = backend->open(&config, &state, error);
 

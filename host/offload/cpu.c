@@ -12,7 +12,7 @@ struct cpu {
 };
 
 struct cpu_batch {
-    struct mr_batch batch;
+    struct mr_offload_batch batch;
     struct mr_regex_match *found;
     uint32_t capacity;
     struct mr_bayes_sums *sums;
@@ -58,7 +58,7 @@ static enum mr_status cpu_open(const struct mr_backend_config *config, void **st
     return mr_fail(error, MR_ERR_MEMORY, "no memory for the back end on the CPU");
 }
 
-static void cpu_batch_free(void *state, struct mr_batch *batch)
+static void cpu_batch_free(void *state, struct mr_offload_batch *batch)
 {
     struct cpu_batch *own = (struct cpu_batch *)batch;
 
@@ -73,7 +73,8 @@ static void cpu_batch_free(void *state, struct mr_batch *batch)
     free(own);
 }
 
-static enum mr_status cpu_batch_new(void *state, struct mr_batch **batch, struct mr_error *error)
+static enum mr_status cpu_batch_new(void *state, struct mr_offload_batch **batch,
+                                    struct mr_error *error)
 {
     const struct mr_backend_config *config = &((struct cpu *)state)->config;
     struct cpu_batch *own = calloc(1, sizeof *own);
@@ -117,7 +118,7 @@ static bool append(struct cpu_batch *own, const uint32_t *bits, uint32_t n, uint
 static void search(struct cpu *cpu, struct cpu_batch *own, uint32_t m)
 {
     const struct mr_regex_set *set = cpu->config.work.set;
-    struct mr_batch *batch = &own->batch;
+    struct mr_offload_batch *batch = &own->batch;
     const struct mr_batch_message *view = mr_batch_view(batch, cpu->config.work.set_view, m);
 
     mr_regex_search(set, batch->bytes + view->offset, view->len, cpu->matches, cpu->undecided);
@@ -140,7 +141,8 @@ static void sum_up(struct cpu *cpu, struct cpu_batch *own, uint32_t model, uint3
                  &own->sums[model * own->batch.messages_max + m]);
 }
 
-static enum mr_status cpu_submit(void *state, struct mr_batch *batch, struct mr_error *error)
+static enum mr_status cpu_submit(void *state, struct mr_offload_batch *batch,
+                                 struct mr_error *error)
 {
     struct cpu *cpu = state;
     struct cpu_batch *own = (struct cpu_batch *)batch;
@@ -160,7 +162,7 @@ static enum mr_status cpu_submit(void *state, struct mr_batch *batch, struct mr_
     return MR_OK;
 }
 
-static enum mr_status cpu_poll(void *state, struct mr_batch *batch, struct mr_error *error)
+static enum mr_status cpu_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error)
 {
     (void)state, (void)batch, (void)error;
     return MR_OK;

@@ -113,7 +113,7 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
 
 /* ---- a batch's memory ---- */
 
-void mr_device_batch_free(void *state, struct mr_batch *batch)
+void mr_device_batch_free(void *state, struct mr_offload_batch *batch)
 {
     const struct mr_device_state *d = state;
     const struct mr_device *device = d->backend.device;
@@ -173,7 +173,8 @@ static void take_all(struct mr_device_state *d, struct mr_device_batch *b,
         t->code = t->device->event_new(events[i]);
 }
 
-enum mr_status mr_device_batch_new(void *state, struct mr_batch **batch, struct mr_error *error)
+enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
+                                   struct mr_error *error)
 {
     struct mr_device_state *d = state;
     struct mr_device_batch *b = calloc(1, sizeof *b);
@@ -227,7 +228,7 @@ static int enqueue(void *context, struct mr_shape shape, bool captured)
                                    mr_device_result_bytes(d, shape.n_messages), b->stream);
 }
 
-enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_error *error)
+enum mr_status mr_device_submit(void *state, struct mr_offload_batch *batch, struct mr_error *error)
 {
     struct mr_device_state *d = state;
     struct mr_device_batch *b = (struct mr_device_batch *)batch;
@@ -251,7 +252,7 @@ enum mr_status mr_device_submit(void *state, struct mr_batch *batch, struct mr_e
     return code ? failed(d, code, error, "a batch cannot be started") : MR_OK;
 }
 
-enum mr_status mr_device_poll(void *state, struct mr_batch *batch, struct mr_error *error)
+enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error)
 {
     struct mr_device_state *d = state;
     struct mr_device_batch *b = (struct mr_device_batch *)batch;

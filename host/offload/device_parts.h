@@ -29,7 +29,7 @@ struct mr_device_filtered {
 };
 
 struct mr_device_batch {
-    struct mr_batch batch;
+    struct mr_offload_batch batch;
     const struct mr_device_state *owner;
     void *stream, *began, *copied, *searched, *ended;
     struct mr_graphs graphs;

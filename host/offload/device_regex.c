@@ -150,7 +150,7 @@ static uint32_t keep_real(struct mr_regex_match *matches, uint32_t n, uint32_t n
 void mr_device_regex_collect(struct mr_device_batch *b)
 {
     const struct mr_device_state *d = b->owner;
-    struct mr_batch *batch = &b->batch;
+    struct mr_offload_batch *batch = &b->batch;
 
     batch->matches = b->matches;
     batch->n_matches = 0;

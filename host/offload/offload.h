@@ -109,10 +109,11 @@ void mr_offload_flush(struct mr_offload *offload);
 
 /* A batch that is done. */
 struct mr_offload_done {
-    const struct mr_batch *batch; /* redo[] holds for all: of a batch that fell back nothing else */
-    const uint64_t *tags;         /* of each message */
-    uint64_t check_first;         /* messages from this one on, in steps of check_every, */
-    uint32_t check_every;         /* are to be searched on the CPU as well, and compared */
+    const struct mr_offload_batch
+        *batch;           /* redo[] holds for all: of a batch that fell back nothing else */
+    const uint64_t *tags; /* of each message */
+    uint64_t check_first; /* messages from this one on, in steps of check_every, */
+    uint32_t check_every; /* are to be searched on the CPU as well, and compared */
     uint32_t slot;
 };
 

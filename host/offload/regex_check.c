@@ -15,7 +15,7 @@ struct checker {
     const struct mr_regex_oracle *oracle;
     const struct mr_backend *backend;
     void *state;
-    struct mr_batch *batch;
+    struct mr_offload_batch *batch;
     uint32_t words, *ours, *theirs, *unfit;
     struct mr_regex_checked *checked;
     uint64_t random;
@@ -91,7 +91,7 @@ static void demote(struct checker *c, uint32_t pattern)
 /* ours[]: what the device found in message m; undecided ones count as the oracle has them. */
 static void collect(struct checker *c, uint32_t m)
 {
-    const struct mr_batch *batch = c->batch;
+    const struct mr_offload_batch *batch = c->batch;
 
     memset(c->ours, 0, c->words * 4);
     for (uint32_t i = 0; i < batch->n_matches; i++) {
@@ -106,7 +106,7 @@ static void collect(struct checker *c, uint32_t m)
 
 static enum mr_status compare(struct checker *c, struct mr_error *error)
 {
-    struct mr_batch *batch = c->batch;
+    struct mr_offload_batch *batch = c->batch;
     enum mr_status status = c->backend->submit(c->state, batch, error);
 
     while (!status && (status = c->backend->poll(c->state, batch, error)) == MR_AGAIN)

@@ -22,7 +22,7 @@ enum mr_slot_state {
 
 struct mr_slot {
     enum mr_slot_state state;
-    struct mr_batch *batch;
+    struct mr_offload_batch *batch;
     uint64_t *tags;
     uint32_t writers;   /* that copy bytes into it */
     bool running;       /* submitted and not known to have ended */

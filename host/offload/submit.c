@@ -79,7 +79,7 @@ static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct 
     return o->config.backend->submit(o->state, slot->batch, error);
 }
 
-static void make_wrong(const struct mr_offload *o, struct mr_batch *batch)
+static void make_wrong(const struct mr_offload *o, struct mr_offload_batch *batch)
 {
     if (batch->n_matches)
         batch->n_matches--;
@@ -142,7 +142,8 @@ static void fall(struct mr_offload *o, struct mr_slot *slot, enum mr_fall why)
 }
 
 /* Something of the message is to be done anew. */
-static bool overflowed(const struct mr_offload *o, const struct mr_batch *batch, uint32_t message)
+static bool overflowed(const struct mr_offload *o, const struct mr_offload_batch *batch,
+                       uint32_t message)
 {
     bool any = batch->redo[message] != 0;
 
@@ -153,7 +154,7 @@ static bool overflowed(const struct mr_offload *o, const struct mr_batch *batch,
 
 static void succeed(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
 {
-    const struct mr_batch *batch = slot->batch;
+    const struct mr_offload_batch *batch = slot->batch;
     uint64_t turn = now - slot->closed_ns;
 
     for (uint32_t m = 0; m < batch->n_messages; m++)

@@ -82,7 +82,7 @@ static bool is_checked(const struct mr_offload_done *done, uint32_t m)
 /* As a worker does it: what is marked is searched anew, some is checked, differences demote. */
 static void finish(struct run *r, const struct mr_offload_done *done)
 {
-    const struct mr_batch *batch = done->batch;
+    const struct mr_offload_batch *batch = done->batch;
     uint32_t *found = calloc(batch->n_messages + 1, sizeof *found);
 
     for (uint32_t i = 0; i < batch->n_matches; i++) {
@@ -251,7 +251,7 @@ static uint64_t errors(const struct mr_offload_counters *c)
 /* The CPU's; knows who was not freed. */
 static struct {
     void *state;
-    struct mr_batch *batches[8];
+    struct mr_offload_batch *batches[8];
     uint32_t n_batches;
 } left;
 
@@ -264,7 +264,7 @@ static enum mr_status leaving_open(const struct mr_backend_config *config, void 
     return status;
 }
 
-static enum mr_status leaving_batch_new(void *state, struct mr_batch **batch,
+static enum mr_status leaving_batch_new(void *state, struct mr_offload_batch **batch,
                                         struct mr_error *error)
 {
     enum mr_status status = mr_backend_cpu.batch_new(state, batch, error);
@@ -272,18 +272,20 @@ static enum mr_status leaving_batch_new(void *state, struct mr_batch **batch,
     return status;
 }
 
-static void leaving_batch_free(void *state, struct mr_batch *batch)
+static void leaving_batch_free(void *state, struct mr_offload_batch *batch)
 {
     left.n_batches--;
     mr_backend_cpu.batch_free(state, batch);
 }
 
-static enum mr_status leaving_submit(void *state, struct mr_batch *batch, struct mr_error *error)
+static enum mr_status leaving_submit(void *state, struct mr_offload_batch *batch,
+                                     struct mr_error *error)
 {
     return mr_backend_cpu.submit(state, batch, error);
 }
 
-static enum mr_status leaving_poll(void *state, struct mr_batch *batch, struct mr_error *error)
+static enum mr_status leaving_poll(void *state, struct mr_offload_batch *batch,
+                                   struct mr_error *error)
 {
     return mr_backend_cpu.poll(state, batch, error);
 }

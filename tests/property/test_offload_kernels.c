@@ -2,6 +2,7 @@
  * automaton; long messages, which warps read in pieces; room that runs out; orders of lanes;
  * batches that are launched as a captured graph. */
 // layers: base offload
+// threads: 1
 #include "kernels/emulation/control.h"
 #include "offload/backend.h"
 #include "offload/graphs.h"
@@ -120,7 +121,7 @@ struct scene {
     struct mr_regex_set set;
     const struct mr_backend *backends[2];
     void *states[2];
-    struct mr_batch *batches[2];
+    struct mr_offload_batch *batches[2];
 };
 
 static void scene_open(struct scene *s, const struct mr_regex_limits *limits, uint32_t each)

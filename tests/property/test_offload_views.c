@@ -2,6 +2,7 @@
  * view and sums by models over others, in one batch. The same matches and sums, bit for bit,
  * whatever is asked together; the bytes cross once, and so do the results. */
 // layers: base models offload
+// threads: 1
 #include "kernels/emulation/control.h"
 #include "models/spam_tokens.h"
 #include "test_device.h"
@@ -105,7 +106,7 @@ struct scene {
     struct mr_spam_model *models[2];
     const struct mr_backend *backends[2];
     void *states[2];
-    struct mr_batch *batches[2];
+    struct mr_offload_batch *batches[2];
     uint32_t n_models, n_matches, n_known;
 };
 
@@ -186,7 +187,7 @@ static void work(struct scene *s, int which)
 static void compare(struct scene *s)
 {
     static uint8_t found[2][MESSAGES_MAX][N_REGEXES];
-    const struct mr_batch *host = s->batches[0];
+    const struct mr_offload_batch *host = s->batches[0];
 
     memset(found, 0, sizeof found);
     for (int i = 0; i < 2; i++)

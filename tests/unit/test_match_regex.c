@@ -31,7 +31,7 @@ struct comparison {
     /* what the device is asked, and what Hyperscan said to it */
     const struct mr_backend *backend;
     void *device;
-    struct mr_batch *batch;
+    struct mr_offload_batch *batch;
     bool *expected; /* [BATCH_TEXTS][set.n] */
     uint32_t rounds;
     uint64_t on_device, redone;
