@@ -11,8 +11,11 @@ static bool set_int(const char *value, struct mr_constant *constant)
     bool hexadecimal = value[0] == '0' && (value[1] == 'x' || value[1] == 'X');
 
     errno = 0;
-    constant->value = mr_value_int(strtoll(value, &end, hexadecimal ? 16 : 10));
-    return *value && !*end && !errno;
+    long long number = strtoll(value, &end, hexadecimal ? 16 : 10);
+    if (!*value || *end || errno)
+        return false;
+    constant->value = mr_value_int(number);
+    return true;
 }
 
 static bool set_real(const char *value, struct mr_constant *constant)
@@ -20,17 +23,23 @@ static bool set_real(const char *value, struct mr_constant *constant)
     char *end;
 
     errno = 0;
+    double number = strtod(value, &end);
+    if (!*value || *end || errno)
+        return false;
     constant->value = mr_value_int(0);
-    constant->value.d = strtod(value, &end);
-    return *value && !*end && !errno;
+    constant->value.d = number;
+    return true;
 }
 
-/* A string is taken as it is, without quotes or escapes: the shell has its own. A file counts from
- * the folder in which the command runs. */
+/* A string is taken as it is, without quotes or escapes: the shell has its own. @FILE is a file, as
+ * in programs, and @@ at the beginning one @ of a text. A file counts from the folder in which the
+ * command runs. */
 static bool set_text(struct compile *compile, const char *value, struct literal *literal)
 {
-    if (literal->constant.is_file && *value == '@')
+    if (*value == '@') {
         value++;
+        literal->constant.is_file = *value != '@';
+    }
     size_t len = strlen(value);
     char *copy = len <= MAX_SOURCE_BYTES ? analog_keep_text(compile, value, len) : NULL;
     if (!copy)

@@ -366,9 +366,7 @@ int mr_cli_compare(int argc, char **argv)
         job->runs = calloc(SIDES, sizeof *job->runs);
         code = job->runs ? mr_rerun_open(&job->rerun, "compare") : MR_EXIT_START;
     }
-    if (!code)
-        code = mr_rerun_ended(run_all(job));
-    if (!code) {
+    if (!code && mr_rerun_whole(code = run_all(job))) {
         sum_up(job);
         print_table(job, stdout);
         code = job->json ? mr_rerun_write(job->json, print_json, job) : MR_EXIT_OK;

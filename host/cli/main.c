@@ -4,6 +4,7 @@
 #include "millrace/version.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,16 @@ int mr_cli_fail(const struct mr_error *error)
     if (error->text[0])
         fprintf(stderr, "millrace: %s\n", error->text);
     return mr_cli_exit_code(error->status);
+}
+
+void mr_cli_catch_signals(void (*handler)(int number))
+{
+    struct sigaction action = {.sa_handler = handler}, before;
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
 }
 
 static int version(int argc, char **argv)

@@ -19,12 +19,12 @@ struct arguments {
 
 static const struct argp_option check_options[] = {
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
-     "give a param of all programs, or of one, another value", 0},
+     "give a param of all programs, or of one, another value (@FILE: a file)", 0},
     {0}};
 
 static const struct argp_option explain_options[] = {
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
-     "give a param of all programs, or of one, another value", 0},
+     "give a param of all programs, or of one, another value (@FILE: a file)", 0},
     {"dot", OPT_DOT, 0, 0, "as a graph for graphviz", 0},
     {"svg", OPT_SVG, 0, 0, "as a finished drawing", 0},
     {0}};

@@ -36,12 +36,11 @@ bool mr_rerun_help(int argc, char **argv, const char *text)
     return true;
 }
 
-int mr_rerun_ended(int code)
+bool mr_rerun_whole(int code)
 {
-    if (!stopped)
-        return code;
-    fprintf(stderr, "millrace: stopped, so there is no table\n");
-    return code ? code : MR_EXIT_INTERNAL;
+    if (stopped)
+        fprintf(stderr, "millrace: stopped, so there is no table\n");
+    return !code && !stopped;
 }
 
 static void path_of(const struct mr_rerun *rerun, const char *name, char path[PATH_BYTES])
@@ -51,12 +50,10 @@ static void path_of(const struct mr_rerun *rerun, const char *name, char path[PA
 
 int mr_rerun_open(struct mr_rerun *rerun, const char *command)
 {
-    struct sigaction action = {.sa_handler = on_signal};
     const char *temporary = getenv("TMPDIR");
     int len;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    mr_cli_catch_signals(on_signal);
     len = snprintf(rerun->folder, sizeof rerun->folder, "%s/millrace-%s-XXXXXX",
                    temporary && *temporary ? temporary : "/tmp", command);
     if (len < 0 || (size_t)len >= sizeof rerun->folder) {
@@ -160,7 +157,9 @@ static int start(const struct mr_rerun *rerun, const char *const *more, uint32_t
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : MR_EXIT_INTERNAL;
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    return stopped ? MR_EXIT_OK : MR_EXIT_INTERNAL; /* before it could catch the signal */
 }
 
 static bool hash_file(const char *path, uint64_t *hash)

@@ -26,14 +26,16 @@ struct mr_rerun_figure {
     const char *label, *other; /* NULL: any */
 };
 
-/* Makes the folder, and has SIGINT and SIGTERM end the run under way only. Exit code, told. */
+/* Makes the folder, and has the signals that end a run end the one under way only. Exit code, told.
+ */
 int mr_rerun_open(struct mr_rerun *rerun, const char *command);
 void mr_rerun_close(struct mr_rerun *rerun);
 bool mr_rerun_stopped(void);
 /* Is --help the first option? Then the text is printed. */
 bool mr_rerun_help(int argc, char **argv, const char *text);
-/* The exit code of a command whose runs ended with this one: says when a signal ended them. */
-int mr_rerun_ended(int code);
+/* Did all runs end with exit code 0, and is there something to tell? Says when a signal ended them:
+ * that is no error, as it is none of `run`. */
+bool mr_rerun_whole(int code);
 
 /* One run with `n_more` options more; clears the measure and fills it. Its exit code, or one of
  * ours, told. */

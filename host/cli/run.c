@@ -71,7 +71,7 @@ static const struct argp_option options[] = {
      1},
     {"duration", OPT_DURATION, "S", 0, "end live capture after so many seconds", 1},
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
-     "give a param of all programs, or of one, another value", 1},
+     "give a param of all programs, or of one, another value (@FILE: a file)", 1},
     {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
     {0, 0, 0, 0, "Results:", 2},
     {0, 'l', "DIR", 0,
@@ -500,17 +500,6 @@ static void on_signal(int number)
         mr_engine_stop(engine);
 }
 
-static void catch_signals(struct mr_engine *engine)
-{
-    struct sigaction action = {.sa_handler = on_signal}, before;
-    running = engine;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN) /* as nohup has it */
-        sigaction(SIGHUP, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 /* -T: are the captures there? */
 static int check_inputs(const struct arguments *a)
 {
@@ -539,7 +528,9 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return check_inputs(a);
     }
-    catch_signals(engine);
+    running = engine;
+    mr_cli_catch_signals(on_signal);
+    signal(SIGPIPE, SIG_IGN);
     status = mr_engine_run(engine, &error);
     running = NULL;
     if (bar)

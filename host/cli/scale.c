@@ -279,14 +279,13 @@ int mr_cli_scale(int argc, char **argv)
         job->runs = calloc((size_t)job->n_counts * job->rounds, sizeof *job->runs);
         code = job->runs ? mr_rerun_open(&job->rerun, "scale") : MR_EXIT_START;
     }
-    if (!code)
-        code = mr_rerun_ended(run_all(job));
-    if (!code)
+    if (!code && mr_rerun_whole(code = run_all(job))) {
         print_table(job, stdout);
-    if (!code && job->json)
-        code = mr_rerun_write(job->json, print_json, job);
-    if (!code && job->csv)
-        code = mr_rerun_write(job->csv, print_csv, job);
+        if (job->json)
+            code = mr_rerun_write(job->json, print_json, job);
+        if (!code && job->csv)
+            code = mr_rerun_write(job->csv, print_csv, job);
+    }
     mr_rerun_close(&job->rerun);
     free(job->runs);
     free(job);
