@@ -35,7 +35,7 @@ def measure(_part, args):
                            if os.path.isfile(path) and not path.endswith(".tsv"))
             what = "mails of scripts/make-mails"
         size = sum(os.path.getsize(path) for path in paths) / len(paths)
-        lines = output(os.path.join(ROOT, "build", "release", "bench", "mime_rate"), str(args.rounds), *paths)
+        lines = output(os.path.join(ROOT, "build", "release", "mime_rate"), str(args.rounds), *paths)
     rounds = [list(map(int, line.split())) for line in lines.splitlines()]
     ours, hashed, gmime = (statistics.median(column) for column in zip(*rounds))
     numbers = {"mails": len(paths), "mean_bytes": round(size), "ns_a_mail": ours, "ns_a_mail_with_sha256": hashed,
