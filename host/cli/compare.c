@@ -5,11 +5,10 @@
 #include "cli/rerun.h"
 
 #include "engine/compare.h"
+#include "engine/json.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#include <yajl/yajl_gen.h>
 
 #define SIDES 3
 
@@ -279,11 +278,6 @@ static void print_table(const void *context, FILE *to)
             job->rounds, (unsigned long long)job->hash, job->verdict);
 }
 
-static void put(yajl_gen g, const char *text)
-{
-    yajl_gen_string(g, (const unsigned char *)text, strlen(text));
-}
-
 static void put_side(const struct job *job, const struct mr_compare_side *side, yajl_gen g)
 {
     const struct {
@@ -307,11 +301,9 @@ static void put_side(const struct job *job, const struct mr_compare_side *side, 
     };
 
     yajl_gen_map_open(g);
-    put(g, "device");
-    put(g, side->device);
+    mr_json_text(g, "device", side->device);
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        put(g, values[i].name);
-        yajl_gen_double(g, values[i].value);
+        mr_json_real(g, values[i].name, values[i].value);
     }
     yajl_gen_map_close(g);
 }
@@ -329,21 +321,18 @@ static void print_json(const void *context, FILE *to)
     yajl_gen_config(g, yajl_gen_beautify, 1);
     snprintf(hash, sizeof hash, "%016llx", (unsigned long long)job->hash);
     yajl_gen_map_open(g);
-    put(g, "gpu");
+    mr_json_string(g, "gpu");
     yajl_gen_bool(g, job->gpu);
-    put(g, "missing");
-    put(g, job->gpu ? "" : job->missing.text);
-    put(g, "rounds");
+    mr_json_text(g, "missing", job->gpu ? "" : job->missing.text);
+    mr_json_string(g, "rounds");
     yajl_gen_integer(g, job->rounds);
-    put(g, "hash");
-    put(g, hash);
-    put(g, "sides");
+    mr_json_text(g, "hash", hash);
+    mr_json_string(g, "sides");
     yajl_gen_array_open(g);
     for (uint32_t s = 0; s < job->n_sides; s++)
         put_side(job, &job->sides[s], g);
     yajl_gen_array_close(g);
-    put(g, "verdict");
-    put(g, job->verdict);
+    mr_json_text(g, "verdict", job->verdict);
     yajl_gen_map_close(g);
     yajl_gen_get_buf(g, &text, &len);
     fwrite(text, 1, len, to);

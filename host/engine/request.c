@@ -1,5 +1,6 @@
 /* The commands of `millrace ctl`: from words to calls of the engine, and what came of it as JSON.
  */
+#include "engine/json.h"
 #include "engine/sites.h"
 #include "engine/unloaded.h"
 
@@ -10,57 +11,19 @@
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_tree.h>
 
-static void put_text(yajl_gen g, const char *text)
-{
-    /* messages may quote what is not UTF-8; then they are shown without it */
-    if (yajl_gen_string(g, (const unsigned char *)text, strlen(text)) != yajl_gen_status_ok) {
-        char *plain = strdup(text);
-        for (char *c = plain; c && *c; c++)
-            if ((unsigned char)*c >= 0x80)
-                *c = '?';
-        const char *shown = plain ? plain : "";
-        yajl_gen_string(g, (const unsigned char *)shown, strlen(shown));
-        free(plain);
-    }
-}
-
-static void put_pair(yajl_gen g, const char *key, const char *text)
-{
-    put_text(g, key);
-    put_text(g, text);
-}
-
-static void put_count(yajl_gen g, const char *key, uint64_t n)
-{
-    put_text(g, key);
-    yajl_gen_integer(g, n > INT64_MAX ? INT64_MAX : (long long)n);
-}
-
-/* A counter's name in lower case. */
-static void put_counter(yajl_gen g, const char *upper, uint64_t n)
-{
-    char name[64];
-    size_t i = 0;
-
-    for (; upper[i] && i + 1 < sizeof name; i++)
-        name[i] = upper[i] >= 'A' && upper[i] <= 'Z' ? (char)(upper[i] + 32) : upper[i];
-    name[i] = '\0';
-    put_count(g, name, n);
-}
-
 /* ---- results ---- */
 
 static void put_programs(struct mr_engine *engine, yajl_gen g)
 {
-    put_text(g, "programs");
+    mr_json_string(g, "programs");
     yajl_gen_array_open(g);
     for (uint32_t i = 0; i < engine->plan->n_programs; i++) {
         const struct mr_plan_program *program = &engine->plan->programs[i];
         yajl_gen_map_open(g);
-        put_pair(g, "name", program->name);
-        put_pair(g, "file", program->path);
-        put_count(g, "rules", program->n_rules);
-        put_count(g, "components", program->n_components);
+        mr_json_text(g, "name", program->name);
+        mr_json_text(g, "file", program->path);
+        mr_json_int(g, "rules", program->n_rules);
+        mr_json_int(g, "components", program->n_components);
         yajl_gen_map_close(g);
     }
     yajl_gen_array_close(g);
@@ -70,7 +33,7 @@ static void put_functions(struct mr_engine *engine, yajl_gen g)
 {
     const struct mr_plan *plan = engine->plan;
 
-    put_text(g, "functions");
+    mr_json_string(g, "functions");
     yajl_gen_array_open(g);
     for (uint32_t s = 0; s < plan->n_stages; s++)
         for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
@@ -79,11 +42,11 @@ static void put_functions(struct mr_engine *engine, yajl_gen g)
                 if (op->kind != MR_OP_CALL || !op->function->counters)
                     continue;
                 yajl_gen_map_open(g);
-                put_pair(g, "function", op->function->name);
-                put_pair(g, "component", plan->stages[s].name);
+                mr_json_text(g, "function", op->function->name);
+                mr_json_text(g, "component", plan->stages[s].name);
                 for (uint32_t i = 0; op->function->counters[i]; i++)
-                    put_count(g, op->function->counters[i],
-                              mr_runtime_function_counter(engine->runtime, op->binding, i));
+                    mr_json_int(g, op->function->counters[i],
+                                mr_runtime_function_counter(engine->runtime, op->binding, i));
                 yajl_gen_map_close(g);
             }
     yajl_gen_array_close(g);
@@ -91,16 +54,16 @@ static void put_functions(struct mr_engine *engine, yajl_gen g)
 
 static void put_unloaded(const struct mr_engine *engine, yajl_gen g)
 {
-    put_text(g, "functions_unloaded");
+    mr_json_string(g, "functions_unloaded");
     yajl_gen_array_open(g);
     for (const struct mr_unloaded *u = mr_unloaded_first(engine); u; u = u->next) {
         if (mr_unloaded_is_zero(u))
             continue;
         yajl_gen_map_open(g);
-        put_pair(g, "function", u->function->name);
-        put_pair(g, "component", u->component);
+        mr_json_text(g, "function", u->function->name);
+        mr_json_text(g, "component", u->component);
         for (uint32_t i = 0; u->function->counters[i]; i++)
-            put_count(g, u->function->counters[i], u->counters[i]);
+            mr_json_int(g, u->function->counters[i], u->counters[i]);
         yajl_gen_map_close(g);
     }
     yajl_gen_array_close(g);
@@ -117,22 +80,22 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
         mr_live_counted(engine->live, &sum);
     mr_sites_metrics(engine, &sum);
     mr_runtime_usage(engine->runtime, &usage);
-    put_count(g, "workers", usage.workers);
-    put_count(g, "bursts_in_flight", usage.tokens_in_flight);
-    put_count(g, "program_changes", usage.swaps);
-    put_count(g, "last_pause_microseconds", usage.last_pause_ns / 1000);
-    put_count(g, "longest_pause_microseconds", usage.max_pause_ns / 1000);
-    put_text(g, "counters");
+    mr_json_int(g, "workers", usage.workers);
+    mr_json_int(g, "bursts_in_flight", usage.tokens_in_flight);
+    mr_json_int(g, "program_changes", usage.swaps);
+    mr_json_int(g, "last_pause_microseconds", usage.last_pause_ns / 1000);
+    mr_json_int(g, "longest_pause_microseconds", usage.max_pause_ns / 1000);
+    mr_json_string(g, "counters");
     yajl_gen_map_open(g);
     for (int i = 0; i < MR_N_COUNTERS; i++)
-        put_counter(g, mr_counter_name((enum mr_counter)i),
-                    atomic_load_explicit(&sum.counters[i], memory_order_relaxed));
+        mr_json_counter(g, mr_counter_name((enum mr_counter)i),
+                        atomic_load_explicit(&sum.counters[i], memory_order_relaxed));
     yajl_gen_map_close(g);
-    put_text(g, "drops");
+    mr_json_string(g, "drops");
     yajl_gen_map_open(g);
     for (int i = 1; i < MR_N_DROPS; i++)
-        put_counter(g, mr_drop_name((enum mr_drop)i),
-                    atomic_load_explicit(&sum.drops[i], memory_order_relaxed));
+        mr_json_counter(g, mr_drop_name((enum mr_drop)i),
+                        atomic_load_explicit(&sum.drops[i], memory_order_relaxed));
     yajl_gen_map_close(g);
     put_programs(engine, g);
     put_functions(engine, g);
@@ -161,7 +124,7 @@ static enum mr_status put_tables(struct mr_engine *engine, const char *program, 
     enum mr_status status = to ? mr_tables_dump(engine, program, to) : MR_ERR_MEMORY;
     if (to)
         fclose(to);
-    put_text(g, "rows");
+    mr_json_string(g, "rows");
     yajl_gen_array_open(g);
     for (const char *at = text, *end; !status && at && (end = strchr(at, '\n')); at = end + 1)
         yajl_gen_number(g, at, (size_t)(end - at));
@@ -255,16 +218,16 @@ static char *answer(enum mr_status status, const struct mr_error *error, const c
         return NULL;
     yajl_gen_config(g, yajl_gen_validate_utf8, 1);
     yajl_gen_map_open(g);
-    put_text(g, "ok");
+    mr_json_string(g, "ok");
     yajl_gen_bool(g, !status);
-    put_text(g, "status");
+    mr_json_string(g, "status");
     yajl_gen_integer(g, status);
     if (status)
-        put_pair(g, "error", error->text[0] ? error->text : mr_status_text(status));
+        mr_json_text(g, "error", error->text[0] ? error->text : mr_status_text(status));
     if (diagnostics && diagnostics[0])
-        put_pair(g, "diagnostics", diagnostics);
+        mr_json_text(g, "diagnostics", diagnostics);
     if (result && !status) {
-        put_text(g, "result");
+        mr_json_string(g, "result");
         yajl_gen_get_buf(result, &text, &len);
         yajl_gen_number(g, (const char *)text, len); /* it is JSON already */
     }

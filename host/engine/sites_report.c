@@ -1,12 +1,9 @@
 /* What went to the device and came of it, site by site: the table of --stats, JSON, Prometheus. */
+#include "engine/json.h"
 #include "engine/report.h"
 #include "engine/sites.h"
 
 #include "metrics/prometheus.h"
-
-#include <string.h>
-
-#include <yajl/yajl_gen.h>
 
 /* What a site's functions ask for, e.g. "1200 patterns, 1 model". */
 static const char *what_of(const struct mr_site *site, char text[64])
@@ -124,57 +121,43 @@ void mr_sites_print_stats(const struct mr_engine *engine, FILE *to)
 
 /* ---- for programs ---- */
 
-static void key(yajl_gen g, const char *name)
-{
-    yajl_gen_string(g, (const unsigned char *)name, strlen(name));
-}
-
-static void put(yajl_gen g, const char *name, uint64_t value)
-{
-    key(g, name);
-    yajl_gen_integer(g, (long long)value);
-}
-
 static void put_site(const struct mr_site_figures *f, yajl_gen g)
 {
     const struct mr_offload_counters *c = &f->counters;
 
     yajl_gen_map_open(g);
-    key(g, "site");
-    key(g, f->name);
-    key(g, "work");
-    key(g, f->what);
-    key(g, "on_cpu");
+    mr_json_text(g, "site", f->name);
+    mr_json_text(g, "work", f->what);
+    mr_json_string(g, "on_cpu");
     yajl_gen_bool(g, f->on_cpu);
-    put(g, "batches", c->batches);
-    put(g, "messages", c->messages);
-    put(g, "bytes", c->bytes);
-    key(g, "fill");
-    yajl_gen_double(g, each(c->bytes, c->fill_bytes));
-    key(g, "closed");
+    mr_json_int(g, "batches", c->batches);
+    mr_json_int(g, "messages", c->messages);
+    mr_json_int(g, "bytes", c->bytes);
+    mr_json_real(g, "fill", each(c->bytes, c->fill_bytes));
+    mr_json_string(g, "closed");
     yajl_gen_map_open(g);
     for (int i = 0; i < MR_CLOSES; i++)
-        put(g, mr_close_name((enum mr_close)i), c->closes[i]);
+        mr_json_int(g, mr_close_name((enum mr_close)i), c->closes[i]);
     yajl_gen_map_close(g);
-    put(g, "age_ns", c->age_ns);
-    put(g, "age_max_ns", c->age_max_ns);
-    put(g, "turn_ns", c->turn_ns);
-    put(g, "copy_ns", copy_ns(c));
-    put(g, "kernel_ns", c->kernels_ns);
-    key(g, "left_to_cpu");
+    mr_json_int(g, "age_ns", c->age_ns);
+    mr_json_int(g, "age_max_ns", c->age_max_ns);
+    mr_json_int(g, "turn_ns", c->turn_ns);
+    mr_json_int(g, "copy_ns", copy_ns(c));
+    mr_json_int(g, "kernel_ns", c->kernels_ns);
+    mr_json_string(g, "left_to_cpu");
     yajl_gen_map_open(g);
     for (int i = 0; i < MR_FALLS; i++)
-        put(g, mr_fall_name((enum mr_fall)i), c->falls[i]);
+        mr_json_int(g, mr_fall_name((enum mr_fall)i), c->falls[i]);
     yajl_gen_map_close(g);
-    key(g, "failures");
+    mr_json_string(g, "failures");
     yajl_gen_map_open(g);
     for (int i = 0; i < MR_TROUBLES; i++)
-        put(g, mr_trouble_name((enum mr_trouble)i), c->troubles[i]);
+        mr_json_int(g, mr_trouble_name((enum mr_trouble)i), c->troubles[i]);
     yajl_gen_map_close(g);
-    put(g, "reopened", c->reopened);
-    put(g, "checked", c->checked);
-    put(g, "different", c->different);
-    put(g, "demoted", c->demoted);
+    mr_json_int(g, "reopened", c->reopened);
+    mr_json_int(g, "checked", c->checked);
+    mr_json_int(g, "different", c->different);
+    mr_json_int(g, "demoted", c->demoted);
     yajl_gen_map_close(g);
 }
 
@@ -182,11 +165,10 @@ void mr_sites_put(const struct mr_engine *engine, yajl_gen g)
 {
     struct mr_site_figures f;
 
-    key(g, "device");
+    mr_json_string(g, "device");
     yajl_gen_map_open(g);
-    key(g, "name");
-    key(g, engine->device.backend ? engine->device.backend->name : "none");
-    key(g, "sites");
+    mr_json_text(g, "name", engine->device.backend ? engine->device.backend->name : "none");
+    mr_json_string(g, "sites");
     yajl_gen_array_open(g);
     for (uint32_t i = 0; figures_of(engine, i, &f); i++)
         put_site(&f, g);

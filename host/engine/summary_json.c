@@ -1,4 +1,5 @@
 /* The summary as one JSON object. README.md of this folder tells the keys. */
+#include "engine/json.h"
 #include "engine/report.h"
 #include "engine/sites.h"
 #include "engine/unloaded.h"
@@ -6,39 +7,10 @@
 #include <errno.h>
 #include <string.h>
 
-#include <yajl/yajl_gen.h>
-
-static void key(yajl_gen g, const char *name)
-{
-    yajl_gen_string(g, (const unsigned char *)name, strlen(name));
-}
-
-static void put_int(yajl_gen g, const char *name, uint64_t value)
-{
-    key(g, name);
-    yajl_gen_integer(g, (long long)value);
-}
-
-static void put_real(yajl_gen g, const char *name, double value)
-{
-    key(g, name);
-    yajl_gen_double(g, value);
-}
-
-static void put_name(yajl_gen g, const char *upper, uint64_t value)
-{
-    char name[64];
-    size_t i = 0;
-    for (; upper[i] && i + 1 < sizeof name; i++)
-        name[i] = upper[i] >= 'A' && upper[i] <= 'Z' ? (char)(upper[i] + 32) : upper[i];
-    name[i] = '\0';
-    put_int(g, name, value);
-}
-
 static void write_functions(const struct mr_engine *engine, yajl_gen g)
 {
     const struct mr_plan *plan = engine->plan;
-    key(g, "functions");
+    mr_json_string(g, "functions");
     yajl_gen_map_open(g);
     for (uint32_t s = 0; s < plan->n_stages; s++)
         for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
@@ -48,16 +20,16 @@ static void write_functions(const struct mr_engine *engine, yajl_gen g)
                 if (op->kind != MR_OP_CALL || !op->function->counters)
                     continue;
                 snprintf(name, sizeof name, "%s.%s", plan->stages[s].name, op->function->name);
-                key(g, name);
+                mr_json_string(g, name);
                 yajl_gen_map_open(g);
                 const union mr_value *called = mr_call_name(op);
                 if (called) {
-                    key(g, "name");
+                    mr_json_string(g, "name");
                     yajl_gen_string(g, called->b.ptr, called->b.len);
                 }
                 for (uint32_t i = 0; op->function->counters[i]; i++)
-                    put_int(g, op->function->counters[i],
-                            mr_runtime_function_counter(engine->runtime, op->binding, i));
+                    mr_json_int(g, op->function->counters[i],
+                                mr_runtime_function_counter(engine->runtime, op->binding, i));
                 yajl_gen_map_close(g);
             }
     yajl_gen_map_close(g);
@@ -65,59 +37,53 @@ static void write_functions(const struct mr_engine *engine, yajl_gen g)
 
 static void write_unloaded(const struct mr_engine *engine, yajl_gen g)
 {
-    key(g, "functions_unloaded");
+    mr_json_string(g, "functions_unloaded");
     yajl_gen_map_open(g);
     for (const struct mr_unloaded *u = mr_unloaded_first(engine); u; u = u->next) {
         char name[192];
         if (mr_unloaded_is_zero(u))
             continue;
         snprintf(name, sizeof name, "%s.%s", u->component, u->function->name);
-        key(g, name);
+        mr_json_string(g, name);
         yajl_gen_map_open(g);
         for (uint32_t i = 0; u->function->counters[i]; i++)
-            put_int(g, u->function->counters[i], u->counters[i]);
+            mr_json_int(g, u->function->counters[i], u->counters[i]);
         yajl_gen_map_close(g);
     }
     yajl_gen_map_close(g);
 }
 
-static void put_text(yajl_gen g, const char *name, const char *text)
-{
-    key(g, name);
-    key(g, text);
-}
-
 /* Nanoseconds; only the number where there is none. */
 static void put_times(yajl_gen g, const char *name, const struct mr_times *t)
 {
-    key(g, name);
+    mr_json_string(g, name);
     yajl_gen_map_open(g);
-    put_int(g, "n", t->n);
+    mr_json_int(g, "n", t->n);
     if (t->n) {
-        put_real(g, "mean_ns", t->mean);
-        put_real(g, "p50_ns", t->p50);
-        put_real(g, "p90_ns", t->p90);
-        put_real(g, "p99_ns", t->p99);
-        put_real(g, "p999_ns", t->p999);
-        put_real(g, "max_ns", t->max);
+        mr_json_real(g, "mean_ns", t->mean);
+        mr_json_real(g, "p50_ns", t->p50);
+        mr_json_real(g, "p90_ns", t->p90);
+        mr_json_real(g, "p99_ns", t->p99);
+        mr_json_real(g, "p999_ns", t->p999);
+        mr_json_real(g, "max_ns", t->max);
     }
     yajl_gen_map_close(g);
 }
 
 static void write_stages(const struct mr_engine *engine, yajl_gen g)
 {
-    key(g, "stages");
+    mr_json_string(g, "stages");
     yajl_gen_array_open(g);
     for (uint32_t i = 0; i < engine->plan->n_groups; i++) {
         struct mr_stage_figures s;
         if (mr_stage_figures(engine, i, &s))
             continue;
         yajl_gen_map_open(g);
-        put_text(g, "name", s.name);
-        put_text(g, "kind", s.kind);
-        put_text(g, "backends", s.backends);
-        put_int(g, "tuples", s.tuples);
-        put_int(g, "batches", s.batches);
+        mr_json_text(g, "name", s.name);
+        mr_json_text(g, "kind", s.kind);
+        mr_json_text(g, "backends", s.backends);
+        mr_json_int(g, "tuples", s.tuples);
+        mr_json_int(g, "batches", s.batches);
         put_times(g, "queueing", &s.queued);
         put_times(g, "queueing_hot_lanes", &s.hot);
         put_times(g, "processing", &s.tuple);
@@ -132,19 +98,19 @@ static void write_top(const struct mr_engine *engine, yajl_gen g)
     struct mr_top_flow flows[MR_TOP_MOST];
     uint32_t n = mr_top_flows(engine, flows);
 
-    key(g, "top_flows");
+    mr_json_string(g, "top_flows");
     yajl_gen_array_open(g);
     for (uint32_t i = 0; i < n; i++) {
         char text[MR_TEXT_BYTES + 1];
         yajl_gen_map_open(g);
-        put_text(g, "proto", mr_transport_text(&flows[i].client, text));
-        put_text(g, "client", mr_endpoint_text(&flows[i].client, text));
-        put_text(g, "server", mr_endpoint_text(&flows[i].server, text));
+        mr_json_text(g, "proto", mr_transport_text(&flows[i].client, text));
+        mr_json_text(g, "client", mr_endpoint_text(&flows[i].client, text));
+        mr_json_text(g, "server", mr_endpoint_text(&flows[i].server, text));
         if (flows[i].app_protocol)
-            put_text(g, "app_proto", flows[i].app_protocol);
-        put_int(g, "bytes", flows[i].bytes);
-        put_int(g, "packets", flows[i].packets);
-        put_int(g, "uninspected_bytes", flows[i].uninspected);
+            mr_json_text(g, "app_proto", flows[i].app_protocol);
+        mr_json_int(g, "bytes", flows[i].bytes);
+        mr_json_int(g, "packets", flows[i].packets);
+        mr_json_int(g, "uninspected_bytes", flows[i].uninspected);
         yajl_gen_map_close(g);
     }
     yajl_gen_array_close(g);
@@ -153,33 +119,32 @@ static void write_top(const struct mr_engine *engine, yajl_gen g)
 static void write_rates(const struct mr_figures *f, uint64_t tuples, yajl_gen g)
 {
     double seconds = f->seconds > 0 ? f->seconds : 1e-9;
-    put_real(g, "mbit_per_second", (double)f->bytes * 8 / seconds / 1e6);
-    put_real(g, "packets_per_second", (double)f->received / seconds);
-    put_real(g, "tuples_per_second", (double)tuples / seconds);
-    put_real(g, "stolen_share", f->stolen_share);
-    put_int(g, "planned_memory_bytes", f->planned_bytes);
+    mr_json_real(g, "mbit_per_second", (double)f->bytes * 8 / seconds / 1e6);
+    mr_json_real(g, "packets_per_second", (double)f->received / seconds);
+    mr_json_real(g, "tuples_per_second", (double)tuples / seconds);
+    mr_json_real(g, "stolen_share", f->stolen_share);
+    mr_json_int(g, "planned_memory_bytes", f->planned_bytes);
 }
 
 static void write_ports(const struct mr_engine *engine, yajl_gen g)
 {
     struct mr_live_account a;
 
-    key(g, "ports");
+    mr_json_string(g, "ports");
     yajl_gen_array_open(g);
     for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &a); i++) {
         yajl_gen_map_open(g);
-        key(g, "port");
-        key(g, a.port);
-        put_int(g, "queue", a.queue);
-        put_int(g, "received", a.received);
-        put_int(g, "bytes", a.bytes);
-        put_int(g, "processed", a.processed);
-        put_int(g, "handed_over", a.handed_over);
-        key(g, "drops");
+        mr_json_text(g, "port", a.port);
+        mr_json_int(g, "queue", a.queue);
+        mr_json_int(g, "received", a.received);
+        mr_json_int(g, "bytes", a.bytes);
+        mr_json_int(g, "processed", a.processed);
+        mr_json_int(g, "handed_over", a.handed_over);
+        mr_json_string(g, "drops");
         yajl_gen_map_open(g);
         for (int d = 1; d < MR_N_DROPS; d++)
             if (a.dropped[d])
-                put_name(g, mr_drop_name((enum mr_drop)d), a.dropped[d]);
+                mr_json_counter(g, mr_drop_name((enum mr_drop)d), a.dropped[d]);
         yajl_gen_map_close(g);
         yajl_gen_map_close(g);
     }
@@ -191,31 +156,30 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     struct mr_figures f;
     mr_figures(engine, &f);
     yajl_gen_map_open(g);
-    key(g, "program");
-    key(g, engine->plan->name);
-    put_int(g, "workers", f.usage.workers);
-    put_int(g, "lanes", f.usage.lanes);
-    put_int(g, "max_in_flight", f.usage.max_in_flight);
-    put_int(g, "program_changes", f.usage.swaps);
-    put_int(g, "last_pause_microseconds", f.usage.last_pause_ns / 1000);
-    put_int(g, "longest_pause_microseconds", f.usage.max_pause_ns / 1000);
-    put_real(g, "start_seconds", f.start_seconds);
-    put_real(g, "seconds", f.seconds);
-    put_real(g, "cpu_seconds", f.cpu_seconds);
-    put_int(g, "peak_memory_kib", f.peak_kib);
+    mr_json_text(g, "program", engine->plan->name);
+    mr_json_int(g, "workers", f.usage.workers);
+    mr_json_int(g, "lanes", f.usage.lanes);
+    mr_json_int(g, "max_in_flight", f.usage.max_in_flight);
+    mr_json_int(g, "program_changes", f.usage.swaps);
+    mr_json_int(g, "last_pause_microseconds", f.usage.last_pause_ns / 1000);
+    mr_json_int(g, "longest_pause_microseconds", f.usage.max_pause_ns / 1000);
+    mr_json_real(g, "start_seconds", f.start_seconds);
+    mr_json_real(g, "seconds", f.seconds);
+    mr_json_real(g, "cpu_seconds", f.cpu_seconds);
+    mr_json_int(g, "peak_memory_kib", f.peak_kib);
     write_rates(&f, mr_report_counter(engine, MR_COUNT_TUPLES), g);
-    put_int(g, "buffers_peak_bytes", f.buffers.peak_bytes);
-    put_int(g, "buffers_refused", f.buffers.refused);
-    key(g, "counters");
+    mr_json_int(g, "buffers_peak_bytes", f.buffers.peak_bytes);
+    mr_json_int(g, "buffers_refused", f.buffers.refused);
+    mr_json_string(g, "counters");
     yajl_gen_map_open(g);
     for (int i = 0; i < MR_N_COUNTERS; i++)
-        put_name(g, mr_counter_name((enum mr_counter)i),
-                 mr_report_counter(engine, (enum mr_counter)i));
+        mr_json_counter(g, mr_counter_name((enum mr_counter)i),
+                        mr_report_counter(engine, (enum mr_counter)i));
     yajl_gen_map_close(g);
-    key(g, "drops");
+    mr_json_string(g, "drops");
     yajl_gen_map_open(g);
     for (int i = 1; i < MR_N_DROPS; i++)
-        put_name(g, mr_drop_name((enum mr_drop)i), mr_report_drop(engine, i));
+        mr_json_counter(g, mr_drop_name((enum mr_drop)i), mr_report_drop(engine, i));
     yajl_gen_map_close(g);
     if (engine->live)
         write_ports(engine, g);
