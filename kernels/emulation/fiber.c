@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 /* AddressSanitizer's frames are several times larger. Untouched pages cost nothing. */
-static const size_t stack_bytes = EMU_ASAN || EMU_TSAN ? 256 * 1024 : 64 * 1024;
+static const size_t stack_bytes = EMU_ASAN ? 256 * 1024 : 64 * 1024;
 static const size_t guard_bytes = 4096 * 16; /* a whole page on every processor */
 
 bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
@@ -29,9 +29,6 @@ bool fiber_stacks_alloc(struct fiber *fibers, size_t n)
         memset(&fibers[i], 0, sizeof fibers[i]);
         fibers[i].stack = stack;
         fibers[i].stack_bytes = stack_bytes;
-#if EMU_TSAN
-        fibers[i].tsan = __tsan_create_fiber(0);
-#endif
     }
     return true;
 }
@@ -157,10 +154,6 @@ void fiber_prepare(struct fiber *f, void (*entry)(void *), void *argument)
 void fiber_switch(struct fiber *from, struct fiber *to, bool last)
 {
     to->previous = from;
-#if EMU_TSAN
-    from->tsan = __tsan_get_current_fiber(); /* the first one's differs from thread to thread */
-    __tsan_switch_to_fiber(to->tsan, 0);
-#endif
 #if EMU_ASAN
     __sanitizer_start_switch_fiber(last ? NULL : &from->fake_stack, to->stack, to->stack_bytes);
 #endif

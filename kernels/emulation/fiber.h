@@ -3,7 +3,8 @@
  * Coroutines of one host thread: each lane of an emulated block runs on one, and each virtual
  * worker of the tests of the scheduler (C, usable from C++). A fiber is either
  * running, or waits inside fiber_switch(); switching costs some nanoseconds on x86-64 and some
- * hundred elsewhere. The sanitizers are told of every switch.
+ * hundred elsewhere. AddressSanitizer is told of every switch; ThreadSanitizer does not look here
+ * (CMakeLists.txt).
  */
 #ifndef MR_EMULATION_FIBER_H
 #define MR_EMULATION_FIBER_H
@@ -34,7 +35,6 @@ struct fiber {
     ucontext_t context;
 #endif
     void *fake_stack; /* AddressSanitizer's */
-    void *tsan;       /* ThreadSanitizer's */
 };
 
 /* Reserves stacks for `n` fibers, each with a guard page below it; true when it worked. */

@@ -21,13 +21,6 @@
 #define EMU_ASAN 0
 #endif
 
-#if defined(__SANITIZE_THREAD__) || EMU_FEATURE(thread_sanitizer)
-#define EMU_TSAN 1
-#include <sanitizer/tsan_interface.h>
-#else
-#define EMU_TSAN 0
-#endif
-
 static inline void sanitizer_forbid(const void *at, size_t bytes)
 {
 #if EMU_ASAN

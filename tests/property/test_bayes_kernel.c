@@ -1,6 +1,7 @@
 /* The spam kernel on the emulated device (or a GPU: test_device.h) against the host's scorer:
  * random texts from nothing to 64 KiB, mails, hostile tables, orders of lanes. */
 // layers: models offload
+// threads: 1
 #include "kernels/bayes.h"
 #include "kernels/device.h"
 #include "kernels/emulation/control.h"

@@ -1,5 +1,6 @@
 /* The factor filter on the emulated device against a search that compares every factor at every
  * byte: random messages, lengths, alignments and factors; queues that overflow; orders of lanes. */
+// threads: 1
 #include "kernels/emulation/control.h"
 #include "kernels/emulation/runtime.h"
 #include "kernels/factor_filter.h"

@@ -148,7 +148,11 @@ static void endless_recursion_is_cut(void **state)
 static void full_tables_evict_the_same_everywhere(void **state)
 {
     static const char *programs[] = {KEYER SEQUENCER, NUMBERS};
+#if defined(__SANITIZE_THREAD__) /* any who evict and any who do not: the rest is for others */
+    static const uint64_t caps[] = {8, 300};
+#else
     static const uint64_t caps[] = {1, 8, 30, 300};
+#endif
     (void)state;
     for (size_t p = 0; p < 2; p++)
         for (size_t c = 0; c < sizeof caps / sizeof *caps; c++) {

@@ -212,10 +212,6 @@ static void a_slow_source_or_sink_is_what_it_is(void **state)
 
 int main(void)
 {
-    if (*MR_VIRTUAL_SKIP) {
-        print_message("%s\n", MR_VIRTUAL_SKIP);
-        return 0;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(independent_flows_use_all_workers),
         cmocka_unit_test(one_flow_is_no_faster_than_order_allows),

@@ -1,5 +1,6 @@
 /* The emulated device: warp operations, barriers, atomics and shared memory by their definitions;
  * wrong kernels are named, with their threads, and end in an error; streams, events and graphs. */
+// threads: 1
 #include "kernels/device.cuh"
 #include "kernels/emulation/control.h"
 

@@ -199,10 +199,6 @@ static void waiting_for_each_other_is_found_out(void **state)
 
 int main(void)
 {
-    if (*MR_VIRTUAL_SKIP) {
-        print_message("%s\n", MR_VIRTUAL_SKIP);
-        return 0;
-    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buffers_let_loads_pass_stores),
         cmocka_unit_test(waiting_for_each_other_is_found_out),

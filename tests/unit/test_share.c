@@ -100,10 +100,6 @@ static struct mr_explore search_of(struct share_case *c)
 static void all_get_the_same(void **state)
 {
     (void)state;
-    if (*MR_VIRTUAL_SKIP) {
-        print_message("%s\n", MR_VIRTUAL_SKIP);
-        return;
-    }
     for (int buffers = 0; buffers < 2; buffers++) {
         struct share_case c = {.token = calloc(1, sizeof *c.token)};
         struct mr_explore search = search_of(&c);

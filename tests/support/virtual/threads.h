@@ -23,14 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* For ThreadSanitizer there is nothing to see: virtual threads are one. Its record of calls would
- * only grow with every run that a fiber does not return from. */
-#if defined(__SANITIZE_THREAD__)
-#define MR_VIRTUAL_SKIP "SKIP: virtual threads are one thread: nothing for ThreadSanitizer"
-#else
-#define MR_VIRTUAL_SKIP ""
-#endif
-
 /* Values travel as the low `bytes` (1 to 8) of 64 bits; orders are enum memory_order. */
 uint64_t mr_virtual_load(const volatile void *at, size_t bytes, int order);
 void mr_virtual_store(volatile void *at, uint64_t value, size_t bytes, int order);
