@@ -1,12 +1,13 @@
-/* Building a record: JSON, written straight into a buffer of fixed size. Before a field is begun
- * its size is known, so that a record that does not fit ends between two fields and is still JSON.
- */
+/* Building a record. yajl writes the JSON; what it prints goes to a buffer of fixed size. Before a
+ * field is begun its size is known, so that a record that does not fit ends between two fields and
+ * is still JSON. */
 #include "output/eve.h"
 
 #include "output/eve_text.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <yajl/yajl_gen.h>
 
 #define DEFAULT_STRING_BYTES 4096u
 #define DEFAULT_RECORD_BYTES 65536u
@@ -19,60 +20,24 @@
 
 struct mr_eve {
     struct mr_eve_config config;
+    yajl_gen gen;
     char *buffer;
     char *clean; /* repaired strings, config.max_string_bytes */
     size_t len, limit;
     uint32_t depth;        /* objects and arrays open in the record, the record itself included */
     uint32_t skipped;      /* opened within one that was left out */
     bool array[MAX_DEPTH]; /* [depth - 1]: the innermost is an array */
-    bool comma;            /* something stands in it already */
     bool full;             /* a field did not fit: none is written any more */
     bool mark;             /* something was left out or cut and the field could not say so */
     struct mr_text_clock clock;
 };
 
-/* What follows the backslash that a byte gets inside of a string; 0: none, it stands for itself. */
-#define U 'u'
-static const char escapes[256] = {
-    U, U, U, U, U, U, U, U, 'b', 't', 'n', U, 'f', 'r', U, U,           U,
-    U, U, U, U, U, U, U, U, U,   U,   U,   U, U,   U,   U, ['"'] = '"', ['\\'] = '\\'};
-#undef U
-
-static void print(struct mr_eve *eve, const char *bytes, size_t len)
+static void print(void *context, const char *bytes, size_t len)
 {
+    struct mr_eve *eve = context;
+
     memcpy(eve->buffer + eve->len, bytes, len);
     eve->len += len;
-}
-
-static char *escape(char *to, unsigned char c)
-{
-    static const char hex[] = "0123456789ABCDEF";
-
-    *to++ = '\\';
-    *to++ = escapes[c];
-    if (escapes[c] != 'u')
-        return to;
-    memcpy(to, "00", 2);
-    to[2] = hex[c >> 4];
-    to[3] = hex[c & 15];
-    return to + 4;
-}
-
-/* A string in its quotes. */
-static void print_string(struct mr_eve *eve, const char *text, size_t len)
-{
-    char *to = eve->buffer + eve->len;
-
-    *to++ = '"';
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (__builtin_expect(escapes[c], 0))
-            to = escape(to, c);
-        else
-            *to++ = (char)c;
-    }
-    *to++ = '"';
-    eve->len = (size_t)(to - eve->buffer);
 }
 
 enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *config)
@@ -91,7 +56,9 @@ enum mr_status mr_eve_new(struct mr_eve **out, const struct mr_eve_config *confi
     eve->limit = eve->config.max_record_bytes - RESERVE;
     eve->buffer = malloc(eve->config.max_record_bytes);
     eve->clean = malloc(eve->config.max_string_bytes);
-    if (!eve->buffer || !eve->clean) {
+    eve->gen = yajl_gen_alloc(NULL);
+    if (!eve->buffer || !eve->clean || !eve->gen ||
+        !yajl_gen_config(eve->gen, yajl_gen_print_callback, print, eve)) {
         mr_eve_free(eve);
         return MR_ERR_MEMORY;
     }
@@ -103,6 +70,8 @@ void mr_eve_free(struct mr_eve *eve)
 {
     if (!eve)
         return;
+    if (eve->gen)
+        yajl_gen_free(eve->gen);
     free(eve->clean);
     free(eve->buffer);
     free(eve);
@@ -127,46 +96,31 @@ static bool in_array(const struct mr_eve *eve)
     return eve->array[eve->depth - 1];
 }
 
-static void separate(struct mr_eve *eve)
-{
-    if (eve->comma)
-        eve->buffer[eve->len++] = ',';
-    eve->comma = true;
-}
-
-static void print_key(struct mr_eve *eve, const char *key, size_t len)
-{
-    separate(eve);
-    print_string(eve, key, len);
-    eve->buffer[eve->len++] = ':';
-}
-
 /* Begins a field whose value takes at most `bytes`: its key is written. */
 static bool field(struct mr_eve *eve, const char *key, size_t bytes)
 {
-    if (in_array(eve)) {
-        if (!room(eve, bytes + 1)) /* the comma */
-            return false;
-        separate(eve);
-        return true;
-    }
+    if (in_array(eve))
+        return room(eve, bytes + 1); /* the comma */
     if (!key)
         key = "";
     size_t len = strlen(key);
     if (!room(eve, ESCAPED * len + 4 + bytes)) /* comma, quotes, colon */
         return false;
-    print_key(eve, key, len);
+    yajl_gen_string(eve->gen, (const unsigned char *)key, len);
     return true;
 }
 
-/* Bytes of the text once it is escaped. */
+/* Bytes of the text once it is escaped as yajl does it. */
 static size_t escaped_bytes(const char *text, size_t len)
 {
     size_t bytes = len;
 
     for (size_t i = 0; i < len; i++) {
-        char escape = escapes[(unsigned char)text[i]];
-        bytes += !escape ? 0 : escape == 'u' ? ESCAPED - 1 : 1;
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\' || c == '\n' || c == '\r' || c == '\t' || c == '\b' || c == '\f')
+            bytes += 1;
+        else if (c < 0x20)
+            bytes += ESCAPED - 1;
     }
     return bytes;
 }
@@ -181,7 +135,7 @@ static void text_field(struct mr_eve *eve, const char *key, const char *text, si
     if (bytes > 256)
         bytes = escaped_bytes(text, len) + 2; /* the bound may be far off: count */
     if (field(eve, key, bytes))
-        print_string(eve, text, len);
+        yajl_gen_string(eve->gen, (const unsigned char *)text, len);
 }
 
 static void mark_cut(struct mr_eve *eve, const char *key)
@@ -218,7 +172,7 @@ void mr_eve_string(struct mr_eve *eve, const char *key, const void *bytes, size_
 static void number_field(struct mr_eve *eve, const char *key, const char *digits, size_t len)
 {
     if (field(eve, key, len))
-        print(eve, digits, len);
+        yajl_gen_number(eve->gen, digits, len);
 }
 
 void mr_eve_int(struct mr_eve *eve, const char *key, int64_t value)
@@ -241,19 +195,13 @@ void mr_eve_real(struct mr_eve *eve, const char *key, double value)
     if (len)
         number_field(eve, key, digits, len);
     else if (field(eve, key, sizeof "null"))
-        print(eve, "null", strlen("null"));
-}
-
-static void print_bool(struct mr_eve *eve, bool value)
-{
-    const char *text = value ? "true" : "false";
-    print(eve, text, strlen(text));
+        yajl_gen_null(eve->gen);
 }
 
 void mr_eve_bool(struct mr_eve *eve, const char *key, bool value)
 {
     if (field(eve, key, sizeof "false"))
-        print_bool(eve, value);
+        yajl_gen_bool(eve->gen, value);
 }
 
 void mr_eve_time(struct mr_eve *eve, const char *key, uint64_t time_ns)
@@ -279,8 +227,10 @@ static void open_level(struct mr_eve *eve, const char *key, bool array)
         eve->skipped++;
         return;
     }
-    eve->buffer[eve->len++] = array ? '[' : '{';
-    eve->comma = false;
+    if (array)
+        yajl_gen_array_open(eve->gen);
+    else
+        yajl_gen_map_open(eve->gen);
     eve->array[eve->depth++] = array;
 }
 
@@ -296,8 +246,10 @@ void mr_eve_array(struct mr_eve *eve, const char *key)
 
 static void close_level(struct mr_eve *eve)
 {
-    eve->buffer[eve->len++] = in_array(eve) ? ']' : '}';
-    eve->comma = true;
+    if (in_array(eve))
+        yajl_gen_array_close(eve->gen);
+    else
+        yajl_gen_map_close(eve->gen);
     eve->depth--;
 }
 
@@ -412,8 +364,8 @@ void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
     eve->depth = 1;
     eve->skipped = 0;
     eve->full = eve->mark = false;
-    eve->comma = false;
-    eve->buffer[eve->len++] = '{';
+    yajl_gen_reset(eve->gen, NULL);
+    yajl_gen_map_open(eve->gen);
     mr_eve_time(eve, "timestamp", header->time_ns);
     if (header->flow_id)
         uint_field(eve, "flow_id", header->flow_id);
@@ -443,8 +395,8 @@ const char *mr_eve_finish(struct mr_eve *eve, size_t *len)
     while (eve->depth > 1)
         close_level(eve);
     if (eve->mark) {
-        print_key(eve, "truncated", strlen("truncated"));
-        print_bool(eve, true);
+        yajl_gen_string(eve->gen, (const unsigned char *)"truncated", strlen("truncated"));
+        yajl_gen_bool(eve->gen, true);
     }
     close_level(eve);
     eve->buffer[eve->len++] = '\n';
