@@ -224,6 +224,23 @@ static bool attach_keys(struct mr_exec *exec, struct mr_tuples *t, const union m
     return refused;
 }
 
+/* Tuples of several predicates share contexts: each predicate has its row there, and a batch of one
+ * may hold earlier packets than that of another which came to the lane first. */
+static void meet(struct mr_exec *exec, const struct mr_tuples *t)
+{
+    for (uint32_t row = 0; row < t->n; row++) {
+        if (!t->contexts[row] || (row && t->contexts[row] == t->contexts[row - 1]))
+            continue;
+        struct mr_context *c = mr_context_of_slots(t->contexts[row]);
+        if (t->origins[row]->number < c->flow.first_packet) {
+            c->flow.first_packet = t->origins[row]->number;
+            c->flow.first_ns = t->origins[row]->time_ns;
+        }
+        if (exec->contexts->row_bytes)
+            mr_saved_row_make(exec, c, t, row);
+    }
+}
+
 void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t)
 {
     const struct mr_plan_group *g = &exec->plan->groups[exec->group];
@@ -244,6 +261,8 @@ void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t)
     bool refused = g->key_type == MR_TYPE_FLOW
                        ? attach_flows(exec, t, t->columns[column])
                        : attach_keys(exec, t, t->columns[column], g->key_type);
+    if (g->n_keys > 1)
+        meet(exec, t);
     for (uint32_t i = 0; i < exec->n_cold; i++)
         mr_contexts_prefetch_timers(exec->contexts, exec->cold[i]);
     if (refused)

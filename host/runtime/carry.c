@@ -139,10 +139,10 @@ static union mr_value usual_value(enum mr_type type, const struct mr_context *c,
 
 /* The row as the new plan wants it: attributes may have come to life. */
 static void make_row(const struct change *change, struct mr_exec *exec,
-                     const struct mr_context *old, struct mr_context *c)
+                     const struct mr_context *old, const struct mr_saved_row *row,
+                     struct mr_context *c)
 {
     const struct mr_plan_group *g = &change->fresh->groups[change->fresh_group];
-    const struct mr_saved_row *row = old->row;
     uint32_t predicate = row ? change->predicates[row->predicate] : MR_NO_PREDICATE;
     const struct mr_plan_attribute *kept = NULL;
     union mr_value values[MR_MAX_ARITY] = {0};
@@ -157,7 +157,7 @@ static void make_row(const struct change *change, struct mr_exec *exec,
     const struct mr_plan_predicate *p = &change->fresh->predicates[predicate];
     if (row) {
         kept = change->old->predicates[row->predicate].attributes;
-        mr_saved_row_read(&change->old->predicates[row->predicate], old, values);
+        mr_saved_row_read(&change->old->predicates[row->predicate], old, row, values);
     }
     for (uint32_t i = 0, n_addresses = 0; i < p->arity; i++) {
         if (!kept || !kept[i].live)
@@ -189,12 +189,32 @@ static bool carry_context(const struct change *change, struct mr_exec *exec,
                change->moves[i].bytes);
     if (old->deadline_ns)
         mr_contexts_deadline(to, c, old->deadline_ns);
-    if (to->row_bytes)
-        make_row(change, exec, old, c);
+    if (to->row_bytes) {
+        struct mr_saved_row *row = old->row;
+        do
+            make_row(change, exec, old, row, c);
+        while (row && (row = mr_saved_row_next(row)));
+    }
     return true;
 }
 
 /* ---- a table ---- */
+
+static void renumber_rows(const struct change *change, struct mr_context *c)
+{
+    struct mr_saved_row *last = NULL, *next;
+
+    for (struct mr_saved_row *row = c->row; row; row = next) {
+        next = mr_saved_row_next(row);
+        row->predicate = change->predicates[row->predicate];
+        if (row->predicate != MR_NO_PREDICATE)
+            last = row;
+        else if (!last)
+            c->row = next;
+        else
+            last->next = next ? (uint32_t)((uint8_t *)next - (uint8_t *)last) : 0;
+    }
+}
 
 /* Contexts lie where they lay; only the numbers of predicates may have changed. Into a serial group
  * come rows of any predicate, also of such as the new plan does not have. */
@@ -210,15 +230,8 @@ static void hand_over(const struct change *change, struct mr_context_table *from
     *from = table;
     while (more) {
         uint32_t n = mr_contexts_all(to, all, &more);
-        for (uint32_t i = 0; i < n; i++) {
-            if (!all[i]->row)
-                continue;
-            uint32_t predicate = change->predicates[all[i]->row->predicate];
-            if (predicate == MR_NO_PREDICATE)
-                all[i]->row = NULL;
-            else
-                all[i]->row->predicate = predicate;
-        }
+        for (uint32_t i = 0; i < n; i++)
+            renumber_rows(change, all[i]);
     }
 }
 

@@ -46,13 +46,15 @@ struct mr_context {
     struct mr_packet *end_origin;        /* of that task: what ended it */
     struct mr_context *successor;        /* of one that ended: who stands under its key now */
     struct mr_saved_row *row;            /* of the first tuple: stands for the context when a timer
-                                            rings. NULL: nobody asks for it */
+                                            rings; then of the first of each other predicate that
+                                            has the key. NULL: nobody asks for them */
     _Alignas(64) uint8_t slots[];
 };
 
 /* What is kept of a tuple, in as few bytes as it takes: saved_row.c. */
 struct mr_saved_row {
     uint32_t predicate;
+    uint32_t next;     /* that of another predicate: so many bytes behind this one; 0: none */
     uint64_t own_flow; /* attributes that are the flow of the context: 1 << their number */
     uint8_t cells[];
 };
@@ -139,6 +141,11 @@ struct mr_context_table {
 static inline struct mr_context *mr_context_of_slots(uint8_t *slots)
 {
     return (struct mr_context *)(void *)(slots - offsetof(struct mr_context, slots));
+}
+
+static inline struct mr_saved_row *mr_saved_row_next(struct mr_saved_row *row)
+{
+    return row->next ? (struct mr_saved_row *)(void *)((uint8_t *)row + row->next) : NULL;
 }
 
 static inline struct mr_context *mr_context_at(const struct mr_context_table *table, uint32_t index)

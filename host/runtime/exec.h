@@ -176,7 +176,7 @@ bool mr_exec_lane_evict(struct mr_exec *exec, uint32_t group, struct mr_context_
 bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                            uint64_t now_ns, uint64_t number);
 
-/* ---- saved_row.c: the row that stands for a context ---- */
+/* ---- saved_row.c: the rows that stand for a context ---- */
 
 /* The calls of a group; start with zero. */
 struct mr_group_calls {
@@ -193,25 +193,26 @@ uint32_t mr_plan_sharers(const struct mr_plan *plan);
 /* Some function of the group wants to be called when a context goes. */
 bool mr_group_asks_at_end(const struct mr_plan *plan, uint32_t group);
 
-/* The most that such a row takes in the group; 0: nobody asks for it. */
+/* The most that such rows take in the group; 0: nobody asks for them. */
 uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group);
 
-/* Copies a row into the context. */
+/* Copies a row into the context, unless it has one of the predicate. */
 void mr_saved_row_make(struct mr_exec *exec, struct mr_context *context,
                        const struct mr_tuples *from, uint32_t row);
 
-/* The row of `from` once more, for the context that follows it under its key. */
+/* The rows of `from` once more, for the context that follows it under its key. */
 void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *context,
                        const struct mr_context *from);
 
 /* values[0..arity) of the row, whose predicate is given: they point into the context. Nothing
  * (NULL) stands for a packet, a stream and an attribute that was not kept. */
 void mr_saved_row_read(const struct mr_plan_predicate *predicate, const struct mr_context *context,
-                       union mr_value *values);
+                       const struct mr_saved_row *row, union mr_value *values);
 
 /* Appends it to a batch of its predicate, as a row of `origin` with the token's memory. False: no
  * memory. */
-bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
+bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context,
+                         const struct mr_saved_row *row, struct mr_packet *origin,
                          struct mr_tuples *to);
 
 /* Stages go at a swap, the group stays: what they know of each context is handed to them for the

@@ -167,28 +167,27 @@ static int by_place(const void *x, const void *y)
     return a->place < b->place ? -1 : a->place > b->place;
 }
 
-/* The rows that stand for contexts, a batch for each predicate. */
+/* The rows that stand for contexts, a batch for each predicate, in the order of their numbers. */
 static struct mr_tuples *rows_of(struct mr_exec *exec, const struct asked *asked, uint32_t n)
 {
     struct mr_tuples *list = NULL;
 
-    for (uint32_t i = 0; i < n; i++) {
-        struct mr_context *c = asked[i].context;
-        struct mr_tuples *t = list;
-        if (!c->row)
-            continue;
-        while (t && t->predicate != c->row->predicate)
-            t = t->next;
-        if (!t) {
-            t = mr_tuples_new(exec, c->row->predicate, n - i, MR_WITH_CONTEXTS);
-            if (!t)
-                continue;
-            t->synthetic = true;
-            t->next = list;
-            list = t;
+    for (uint32_t i = 0; i < n; i++)
+        for (struct mr_saved_row *row = asked[i].context->row; row; row = mr_saved_row_next(row)) {
+            struct mr_tuples **at = &list;
+            while (*at && (*at)->predicate < row->predicate)
+                at = &(*at)->next;
+            struct mr_tuples *t = *at;
+            if (!t || t->predicate != row->predicate) {
+                t = mr_tuples_new(exec, row->predicate, n - i, MR_WITH_CONTEXTS);
+                if (!t)
+                    continue;
+                t->synthetic = true;
+                t->next = *at;
+                *at = t;
+            }
+            mr_saved_row_append(exec, asked[i].context, row, asked[i].origin, t);
         }
-        mr_saved_row_append(exec, c, asked[i].origin, t);
-    }
     return list;
 }
 

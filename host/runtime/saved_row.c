@@ -1,5 +1,5 @@
-/* The row that stands for a context when a timer rings: what is kept of the tuple that opened it.
- */
+/* The rows that stand for a context when a timer rings: what is kept of the tuple that opened it,
+ * and of the first one of each other predicate. */
 #include "runtime/exec.h"
 
 #include <string.h>
@@ -25,9 +25,38 @@ static uint32_t cell_bytes(enum mr_type type)
     }
 }
 
-static struct mr_saved_row *row_memory(const struct mr_exec *exec, struct mr_context *c)
+/* What the row of one predicate takes. */
+static uint32_t bytes_of(const struct mr_plan_predicate *p)
 {
-    return (struct mr_saved_row *)(void *)mr_context_row_memory(exec->contexts, c);
+    uint32_t bytes = sizeof(struct mr_saved_row);
+
+    for (uint32_t i = 0; i < p->arity; i++)
+        bytes += p->attributes[i].live ? cell_bytes(p->attributes[i].type) : 0;
+    return (bytes + 15) / 16 * 16;
+}
+
+/* Memory for one more row of a context, behind those that it has; NULL: it has one of the predicate
+ * already, or (after a change of plans) there is no room. */
+static struct mr_saved_row *row_memory(const struct mr_exec *exec, struct mr_context *c,
+                                       uint32_t predicate)
+{
+    const struct mr_plan_predicate *predicates = exec->plan->predicates;
+    uint8_t *at = mr_context_row_memory(exec->contexts, c);
+    uint8_t *end = at + exec->contexts->row_bytes;
+    struct mr_saved_row *last = NULL;
+
+    for (struct mr_saved_row *row = c->row; row; last = row, row = mr_saved_row_next(row))
+        if (row->predicate == predicate)
+            return NULL;
+    if (last)
+        at = (uint8_t *)last + bytes_of(&predicates[last->predicate]);
+    if (at + bytes_of(&predicates[predicate]) > end)
+        return NULL;
+    if (last)
+        last->next = (uint32_t)(at - (uint8_t *)last);
+    else
+        c->row = (struct mr_saved_row *)(void *)at;
+    return (struct mr_saved_row *)(void *)at;
 }
 
 /* Is it the flow that the context stands for? That need not be kept twice. */
@@ -41,9 +70,11 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *c, const struct 
                        uint32_t row)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[from->predicate];
-    struct mr_saved_row *saved = row_memory(exec, c);
-    uint8_t *at = saved->cells;
+    struct mr_saved_row *saved = row_memory(exec, c, from->predicate);
 
+    if (!saved)
+        return;
+    uint8_t *at = saved->cells;
     *saved = (struct mr_saved_row){.predicate = from->predicate};
     for (uint32_t i = 0; i < p->arity; i++) {
         enum mr_type type = p->attributes[i].type;
@@ -70,20 +101,22 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *c, const struct 
         }
         at += bytes;
     }
-    c->row = saved;
 }
 
 void mr_saved_row_copy(const struct mr_exec *exec, struct mr_context *c,
                        const struct mr_context *from)
 {
-    c->row = row_memory(exec, c);
-    memcpy(c->row, from->row, exec->contexts->row_bytes);
+    uint8_t *memory = mr_context_row_memory(exec->contexts, c);
+    uint8_t *old = mr_context_row_memory(exec->contexts, (struct mr_context *)(uintptr_t)from);
+
+    memcpy(memory, old, exec->contexts->row_bytes);
+    c->row = (struct mr_saved_row *)(void *)(memory + ((uint8_t *)from->row - old));
 }
 
 void mr_saved_row_read(const struct mr_plan_predicate *p, const struct mr_context *c,
-                       union mr_value *values)
+                       const struct mr_saved_row *row, union mr_value *values)
 {
-    const uint8_t *at = c->row->cells;
+    const uint8_t *at = row->cells;
 
     for (uint32_t i = 0; i < p->arity; i++) {
         enum mr_type type = p->attributes[i].type;
@@ -91,7 +124,7 @@ void mr_saved_row_read(const struct mr_plan_predicate *p, const struct mr_contex
         if (!p->attributes[i].live)
             continue;
         uint32_t bytes = cell_bytes(type);
-        if (c->row->own_flow >> i & 1) {
+        if (row->own_flow >> i & 1) {
             values[i] = mr_value_bytes(&c->key, sizeof c->key);
             continue;
         }
@@ -140,14 +173,15 @@ static bool borrow(struct mr_exec *exec, enum mr_type type, union mr_value *cell
     return true;
 }
 
-bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c, struct mr_packet *origin,
+bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c,
+                         const struct mr_saved_row *saved, struct mr_packet *origin,
                          struct mr_tuples *to)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[to->predicate];
     union mr_value values[MR_MAX_ARITY];
     uint32_t row = to->n, arity = p->arity;
 
-    mr_saved_row_read(p, c, values);
+    mr_saved_row_read(p, c, saved, values);
     for (uint32_t i = 0; i < arity; i++) {
         if (!to->columns[i])
             continue;
@@ -165,20 +199,10 @@ bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c, struct mr_p
     return true;
 }
 
-/* What the row of one predicate takes: see mr_saved_row_make(). */
-static uint32_t bytes_of(const struct mr_plan_predicate *p)
-{
-    uint32_t bytes = sizeof(struct mr_saved_row);
-
-    for (uint32_t i = 0; i < p->arity; i++)
-        bytes += p->attributes[i].live ? cell_bytes(p->attributes[i].type) : 0;
-    return bytes;
-}
-
 uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group)
 {
     const struct mr_plan_group *g = &plan->groups[group];
-    uint32_t most = 0;
+    uint32_t most = 0, sum = 0;
 
     if (!mr_group_asks_at_end(plan, group))
         return 0;
@@ -188,8 +212,9 @@ uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group)
             enters = enters || g->keys[k].predicate == i;
         uint32_t bytes = enters ? bytes_of(&plan->predicates[i]) : 0;
         most = bytes > most ? bytes : most;
+        sum += bytes;
     }
-    return (most + 15) / 16 * 16;
+    return g->kind == MR_STAGE_SERIAL ? most : sum;
 }
 
 /* Calls of a group, one after the other; NULL: no more. */

@@ -121,6 +121,36 @@ static void recursion_reaches_its_fixpoint(void **state)
                     N_PACKETS / 2);
 }
 
+/* Under one key come tuples of two predicates, and each has a function that says farewell: both are
+ * asked, whichever came first, so that every packet is in one farewell. */
+static void both_predicates_of_a_key_are_asked(void **state)
+{
+    static const char program[] =
+        KEYER "component parts(parallel) {"
+              "p1 odd(@N,PKT,KEY) :- keyed(@N,PKT,KEY), NR = f_number(PKT), NR % 2 == 1."
+              "p2 even(@N,KEY,PKT) :- keyed(@N,PKT,KEY), NR = f_number(PKT), NR % 2 == 0. }\n"
+              "component both(parallel_context_order, context_keys(odd(3), even(2))) {"
+              "b1 first(@N,KEY,S) :- odd(@N,PKT,KEY), S = f_sequence(PKT)."
+              "b2 second(@N,KEY,S) :- even(@N,KEY,PKT), S = f_sequence(PKT). }\n";
+    struct setting s = {.workers = 1, .lanes = 16, .secret_seed = 1};
+    size_t len = 0;
+    long told = 0;
+    (void)state;
+
+    char *text = run(program, s, &len, NULL), *end = text + len, *line = text;
+    while (line < end) {
+        char *value = memchr(line, '\n', (size_t)(end - line));
+        line = value + 1;
+        while (value[-1] != ' ')
+            value--;
+        long seen = strtol(value, NULL, 10);
+        told += seen <= -1000 ? -seen % 1000 : 0;
+    }
+    assert_int_equal(told, N_PACKETS);
+    free(text);
+    same_everywhere(program, 100);
+}
+
 static void endless_recursion_is_cut(void **state)
 {
     size_t len = 0;
@@ -362,6 +392,7 @@ int main(void)
         cmocka_unit_test(many_ends_at_once),
         cmocka_unit_test(a_swap_does_not_wait_for_workers_that_left),
         cmocka_unit_test(recursion_reaches_its_fixpoint),
+        cmocka_unit_test(both_predicates_of_a_key_are_asked),
         cmocka_unit_test(endless_recursion_is_cut),
         cmocka_unit_test(full_tables_evict_the_same_everywhere),
     };
