@@ -102,13 +102,26 @@ static bool is_stuck(const struct mr_offload *o)
     return false;
 }
 
+/* What a device that does not answer may still write to belongs to it as long as the process lives:
+ * it can be neither used again nor given back, and is found here by who looks for lost memory. The
+ * one thing that outlives its engine, as the device does. */
+static struct mr_offload *_Atomic left_to_devices;
+
+static void leave(struct mr_offload *o)
+{
+    o->left = atomic_load(&left_to_devices);
+    while (!atomic_compare_exchange_weak(&left_to_devices, &o->left, o))
+        ;
+}
+
 bool mr_offload_close(struct mr_offload *offload)
 {
     if (!offload)
         return true;
     if (offload->has_thread && !stop_thread(offload))
         return false;
-    if (!is_stuck(offload))
+    bool stuck = is_stuck(offload);
+    if (!stuck)
         mr_slots_close(offload);
     else if (offload->config.log)
         offload->config.log(offload->config.context,
@@ -120,8 +133,12 @@ bool mr_offload_close(struct mr_offload *offload)
         pthread_cond_destroy(&offload->work);
         pthread_cond_destroy(&offload->done);
     }
-    free(offload->slots);
     free(offload->demoted);
+    if (stuck) {
+        leave(offload); /* with its slots, and their batches */
+        return true;
+    }
+    free(offload->slots);
     free(offload);
     return true;
 }

@@ -51,6 +51,7 @@ struct mr_offload {
     bool lost;                            /* a fault: nothing works until it is opened anew */
     bool said_open;                       /* that it could not be opened again */
     uint64_t said_late_ns;                /* when it was said that a batch was late */
+    struct mr_offload *left;              /* the next one of those that were left to their device */
     struct mr_offload_counters counters;
     _Atomic uint32_t *demoted; /* bits */
     _Atomic uint32_t n_done;   /* slots to be taken */

@@ -462,7 +462,7 @@ static void answers_are_wrong(void **state)
 }
 
 /* No batch ever ends: their messages come back all the same, and the end is not held up. What
- * the device has is left to it: the back end's own memory, which goes here. */
+ * the device has is left to it, and lies where the leak sanitizer finds it. */
 static void device_gets_stuck(void **state)
 {
     (void)state;
@@ -486,9 +486,7 @@ static void device_gets_stuck(void **state)
     assert_true(lines >= 2);
     assert_true(mr_clock_ns() - begun < SLOWEST);
     assert_int_equal(left.n_batches, setup.n_slots); /* nobody has freed them */
-    for (uint32_t i = 0; i < left.n_batches; i++)
-        mr_backend_cpu.batch_free(left.state, left.batches[i]);
-    mr_backend_cpu.close(left.state);
+    memset(&left, 0, sizeof left);                   /* not found by way of this */
 }
 
 /* It refuses at first and is in use later. */
