@@ -200,32 +200,36 @@ static __device__ __forceinline__ bool mr_nfa_pieces(const struct mr_running &a,
                                                      const uint8_t *bytes, uint32_t len)
 {
     const uint32_t *stay = mr_nfa_rows(a) + MR_NFA_STAY * W;
-    uint32_t lane = threadIdx.x & 31, entry[W], exit[W], differ;
+    uint32_t lane = threadIdx.x & 31, entry[W], exit[W], on = 0, fresh = 1, round = 0;
     struct mr_piece piece = mr_piece_of(len);
     uint32_t warm = piece.begin < MR_WARM ? piece.begin : MR_WARM;
 
     mr_nfa_begin<W>(a, piece.begin == warm, exit);
-    uint32_t on = mr_nfa_go<W>(a, exit, bytes + piece.begin - warm, warm);
-    MR_UNROLL
-    for (uint32_t w = 0; w < W; w++)
-        entry[w] = exit[w];
-    if (on == 0)
-        on = mr_nfa_go<W>(a, exit, bytes + piece.begin, piece.len);
-    __syncwarp();
-    if (__any_sync(MR_ALL, on != 0))
-        return true;
-    for (;;) {
+    for (;; round++) { /* the bytes before it, the piece, then again what differs */
+        if (fresh != 0)
+            on = mr_nfa_go<W>(a, exit, bytes + piece.begin - (round == 0 ? warm : 0),
+                              round == 0 ? warm : piece.len);
+        __syncwarp();
+        if (round == 0) {
+            MR_UNROLL
+            for (uint32_t w = 0; w < W; w++)
+                entry[w] = exit[w];
+            fresh = on == 0 ? 1 : 0;
+            continue;
+        }
+        if (round == 1 && __any_sync(MR_ALL, on != 0))
+            return true;
         uint32_t others = 0;
         MR_UNROLL
         for (uint32_t w = 0; w < W; w++)
             others |= entry[w] ^ __shfl_up_sync(MR_ALL, exit[w], 1);
-        differ = __ballot_sync(MR_ALL, lane != 0 && others != 0);
+        uint32_t differ = __ballot_sync(MR_ALL, lane != 0 && others != 0);
         if (differ == 0)
             break;
         uint32_t first = static_cast<uint32_t>(__ffs(static_cast<int>(differ)) - 1);
         if (__ballot_sync(MR_ALL, lane < first && on != 0) != 0)
             return true;
-        uint32_t fresh = 0;
+        fresh = 0;
         MR_UNROLL
         for (uint32_t w = 0; w < W; w++) {
             uint32_t there = __shfl_sync(MR_ALL, exit[w], static_cast<int>(first - 1));
@@ -233,13 +237,9 @@ static __device__ __forceinline__ bool mr_nfa_pieces(const struct mr_running &a,
             fresh |= lane >= first ? entry[w] ^ more : 0;
             entry[w] = lane >= first ? more : entry[w];
         }
-        if (fresh != 0) {
-            MR_UNROLL
-            for (uint32_t w = 0; w < W; w++)
-                exit[w] = entry[w];
-            on = mr_nfa_go<W>(a, exit, bytes + piece.begin, piece.len);
-        }
-        __syncwarp();
+        MR_UNROLL
+        for (uint32_t w = 0; w < W; w++)
+            exit[w] = fresh != 0 ? entry[w] : exit[w];
     }
     if (lane == 31)
         on |= mr_nfa_at_end<W>(a, exit);
