@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#define BYTES_MAX    (64u * 1024)
+#define BYTES_MAX    (1u << 20)
 #define MESSAGES_MAX 64u
 
 static const char *const regexes[] = {
@@ -50,6 +50,7 @@ static const char *const regexes[] = {
 #define N_REGEXES (sizeof regexes / sizeof *regexes)
 
 static uint64_t random_state;
+static uint32_t room = 64u * 1024; /* of a batch */
 
 static uint32_t draw(uint32_t below)
 {
@@ -128,7 +129,7 @@ static void scene_open(struct scene *s, const struct mr_regex_limits *limits, ui
 {
     struct mr_error error = {0};
     struct mr_backend_config config = {.work = {.set = &s->set},
-                                       .bytes_max = BYTES_MAX,
+                                       .bytes_max = room,
                                        .messages_max = MESSAGES_MAX,
                                        .matches_each = each};
 
@@ -316,6 +317,23 @@ static void long_memories(void **state)
     assert_int_equal(redone, 0);
 }
 
+/* As long as batches get, beside short ones. */
+static void a_megabyte(void **state)
+{
+    (void)state;
+    uint32_t found = 0, redone = 0;
+
+    random_state = 6;
+    room = BYTES_MAX;
+    rounds(&mr_regex_limits_default, 64, 2, BYTES_MAX - 4096, &found, &redone);
+    sparse = true;
+    rounds(&mr_regex_limits_default, 64, 3, BYTES_MAX - 4096, &found, &redone);
+    sparse = false;
+    room = 64u * 1024;
+    assert_true(found > 20);
+    assert_int_equal(redone, 0);
+}
+
 /* Where there is no room for all matches, messages are marked and none is wrong. */
 static void room_runs_out(void **state)
 {
@@ -422,6 +440,7 @@ int main(void)
         cmocka_unit_test(every_kind_of_automaton),
         cmocka_unit_test(long_messages),
         cmocka_unit_test(long_memories),
+        cmocka_unit_test(a_megabyte),
         cmocka_unit_test(room_runs_out),
         cmocka_unit_test(tables_keep_to_their_room),
         cmocka_unit_test(graphs_find_the_same),
