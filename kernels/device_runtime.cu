@@ -19,6 +19,7 @@ static int count(int *n)
 
 static int use(int which)
 {
+    (void)cudaGetLastError(); /* what was told already is not the next launch's */
     return code(cudaSetDevice(which));
 }
 
