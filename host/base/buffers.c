@@ -168,7 +168,7 @@ uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes)
     uint64_t held = used > short_lived ? used - short_lived : 0;
     uint64_t room = pool->cap_bytes > held ? pool->cap_bytes - held : 0, n = room / token_bytes;
 
-    if (short_lived > room / 2 || !n)
+    if (short_lived > room / 3 || !n)
         return 1;
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }

@@ -33,7 +33,7 @@ void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer);
 void mr_buffers_keep(struct mr_buffers *pool, struct mr_buffer *buffer);
 
 /* For so many tokens that want so much, with what they bring to be held over time, there is room
- * beside what is held already; at least one. While those under way have half of that room, with
+ * beside what is held already; at least one. While those under way have a third of it, with
  * what they keep (mails that wait for a device), it is but one. Any thread. */
 uint32_t mr_buffers_room(const struct mr_buffers *pool, uint64_t token_bytes);
 

@@ -437,14 +437,10 @@ static void shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_kind_of_automaton),
-        cmocka_unit_test(long_messages),
-        cmocka_unit_test(long_memories),
-        cmocka_unit_test(a_megabyte),
-        cmocka_unit_test(room_runs_out),
-        cmocka_unit_test(tables_keep_to_their_room),
-        cmocka_unit_test(graphs_find_the_same),
-        cmocka_unit_test(shapes),
+        cmocka_unit_test(every_kind_of_automaton), cmocka_unit_test(long_messages),
+        cmocka_unit_test(long_memories),           cmocka_unit_test(a_megabyte),
+        cmocka_unit_test(room_runs_out),           cmocka_unit_test(tables_keep_to_their_room),
+        cmocka_unit_test(graphs_find_the_same),    cmocka_unit_test(shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
