@@ -21,7 +21,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "support"))
+sys.path.append(os.path.join(ROOT, "tests", "support"))
 import rewrite  # noqa: E402
 import skew  # noqa: E402
 
