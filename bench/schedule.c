@@ -203,6 +203,7 @@ int main(int argc, char **argv)
         .buffers = buffers,
         .workers = job.workers,
         .lanes = job.lanes,
+        .burst = job.burst,
         .tokens = job.tokens};
     if (mr_secret_draw(&config.secret, 1) || mr_runtime_new(&runtime, &config, &error)) {
         fprintf(stderr, "schedule: %s\n", error.text);

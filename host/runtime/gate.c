@@ -123,7 +123,7 @@ static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_to
         mr_exec_leave(&worker->exec);
 }
 
-void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
+void mr_gate_release(struct mr_worker *worker, struct mr_token *token, bool alone)
 {
     struct mr_runtime *runtime = worker->runtime;
 
@@ -141,27 +141,84 @@ void mr_gate_release(struct mr_worker *worker, struct mr_token *token)
     }
     atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
     mr_token_forget_shared(token);
-    mr_runtime_token_put(runtime, token);
+    mr_runtime_token_put(runtime, token, alone);
 }
 
-static void count_latency(struct mr_worker *worker, const struct mr_token *token)
+static void count_latency(struct mr_worker *worker, const struct mr_token *token, bool measured)
 {
     uint64_t packets = token->burst.n + worker->unmeasured_packets;
 
-    worker->unmeasured_packets = worker->measured ? 0 : packets;
-    if (packets && worker->measured)
+    worker->unmeasured_packets = measured ? 0 : packets;
+    if (packets && measured)
         mr_histogram_add(&worker->latency,
                          mr_ticks_now(&worker->runtime->ticks) - token->arrived_ticks, packets);
 }
 
-void mr_gate_retire(struct mr_worker *worker, struct mr_token *token)
+static void retire(struct mr_worker *worker, struct mr_token *token,
+                   const struct mr_record *records)
+{
+    const struct mr_runtime_hooks *hooks = &worker->runtime->config.hooks;
+    hooks->retire(hooks->user, &worker->metrics, token, records);
+}
+
+/* Cuts what is about packets up to `number` off the front of a sorted list. */
+static struct mr_record *records_up_to(struct mr_record **list, uint64_t number)
+{
+    struct mr_record *first = *list, **end = list;
+
+    while (*end && (*end)->order.number <= 2 * number + 1)
+        end = &(*end)->next;
+    if (end == list)
+        return NULL;
+    *list = *end;
+    *end = NULL;
+    return first;
+}
+
+void mr_gate_retire_train(struct mr_worker *worker, struct mr_token **tokens, uint32_t n)
+{
+    struct mr_record *records = mr_token_sorted_records(tokens[n - 1]);
+
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        retire(worker, tokens[i], records_up_to(&records, tokens[i]->end_number));
+        /* of those that came at the same time the last one is measured for all */
+        count_latency(worker, tokens[i],
+                      worker->measured && tokens[i + 1]->arrived_ticks != tokens[i]->arrived_ticks);
+    }
+    retire(worker, tokens[n - 1], records);
+    count_latency(worker, tokens[n - 1], worker->measured);
+    for (uint32_t i = 0; i < n; i++)
+        mr_gate_release(worker, tokens[i], true);
+}
+
+bool mr_gates_take(struct mr_runtime *runtime)
+{
+    for (uint32_t i = 0; runtime->config.workers > 1 && i < runtime->n_phases; i++)
+        if (atomic_exchange_explicit(&runtime->gates[i].turn, 1, memory_order_seq_cst)) {
+            while (i--)
+                atomic_store_explicit(&runtime->gates[i].turn, 0, memory_order_seq_cst);
+            return false;
+        }
+    return true;
+}
+
+void mr_gates_pass(struct mr_runtime *runtime, uint64_t next)
+{
+    for (uint32_t i = 0; i < runtime->n_phases; i++) {
+        atomic_store_explicit(&runtime->gates[i].next, next, memory_order_relaxed);
+        if (runtime->config.workers > 1)
+            atomic_store_explicit(&runtime->gates[i].turn, 0, memory_order_seq_cst);
+    }
+}
+
+/* It leaves, in the turn of the last gate. */
+static void leave(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
     bool last = token->last;
 
-    runtime->config.hooks.retire(runtime->config.hooks.user, &worker->metrics, token,
-                                 mr_token_sorted_records(token));
-    count_latency(worker, token);
+    retire(worker, token, mr_token_sorted_records(token));
+    count_latency(worker, token, true);
     mr_worker_give_back(worker, token);
     if (last) /* who falls asleep looks at it once more: any_work() */
         atomic_store_explicit(&runtime->finished, 1, memory_order_seq_cst);
@@ -175,7 +232,7 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
     struct mr_runtime *runtime = worker->runtime;
 
     if (into == runtime->n_phases) {
-        mr_gate_retire(worker, token);
+        leave(worker, token);
         return;
     }
     token->gate = into;

@@ -133,9 +133,8 @@ struct mr_worker {
     uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
     struct mr_stage_metrics *stages;  /* [groups of the plan] */
     struct mr_unmeasured *unmeasured; /* [the same] */
-    bool straight;                    /* the token just taken in goes the straight way */
-    bool measured;                    /* the token under way; always, but on the straight way */
-    uint32_t unmeasured_left;         /* tokens before the next one that is */
+    bool measured;                    /* what is under way; always, but on the straight way */
+    uint32_t unmeasured_left;         /* trains before the next one that is */
     uint64_t unmeasured_packets;      /* that have left meanwhile */
     struct mr_histogram latency;      /* ticks: of packets, from intake until they leave */
     uint32_t *lane_slots;             /* scratch of mr_phase_split: [most lanes of a phase] */
@@ -162,13 +161,15 @@ struct mr_runtime {
     /* Tokens cost less than sharing them does: one at a time is under way, mostly with one worker;
      * the others are not woken for it. */
     _Alignas(64) _Atomic uint32_t cheap;
+    uint64_t dear_ticks; /* who takes so long is worth another worker's company */
 
     _Alignas(64) _Atomic uint32_t intake_turn;
     uint64_t judged_tokens,
-        judged_ticks;       /* done when `cheap` was judged last; in the intake turn */
-    uint64_t next_number;   /* the same, as the two below */
-    uint64_t second;        /* of packet time */
-    uint32_t context_epoch; /* of the last packet: mr_context_epoch() */
+        judged_ticks;         /* done when `cheap` was judged last; in the intake turn */
+    uint64_t try_at, try_gap; /* tokens: from when on to try whether they are cheap; the same */
+    uint64_t next_number;     /* the same, as the two below */
+    uint64_t second;          /* of packet time */
+    uint32_t context_epoch;   /* of the last packet: mr_context_epoch() */
     uint64_t last_packet, last_time_ns;
     uint64_t jump_ns; /* the last stamp that was not believed, and how many in a row */
     uint32_t jumped;
@@ -197,11 +198,12 @@ static inline bool mr_runtime_quiet(const struct mr_runtime *runtime)
     return hooks->ready && !hooks->ready(hooks->user);
 }
 
-/* A batch that took so long is worth the company of another worker: a lane that goes over takes
- * some thousand cycles along. Ticks: a processor's counter, or nanoseconds. */
-static inline uint64_t mr_runtime_dear_ticks(const struct mr_runtime *runtime)
+/* Tests that want workers to meet, and devices, whose answers tokens wait for, have many tokens
+ * under way in any case. */
+static inline bool mr_runtime_may_be_cheap(const struct mr_runtime *runtime)
 {
-    return runtime->ticks.counter ? 6000 : 2000;
+    return runtime->config.workers > 1 && !runtime->config.yield_seed &&
+           !runtime->config.hooks.device.wanted;
 }
 
 static inline bool mr_runtime_cheap(const struct mr_runtime *runtime)
@@ -232,6 +234,12 @@ void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token);
 /* Tests only (config.yield_seed): gives way now and then. */
 void mr_worker_maybe_yield(struct mr_worker *worker);
 
+/* ---- cheap.c ---- */
+/* Does a token cost less, in all stages and on all workers, than other workers' help would? In the
+ * intake turn, over the tokens that were done since it was judged last: those under way may have
+ * cost nothing yet. Sets runtime->cheap. */
+void mr_runtime_judge(struct mr_runtime *runtime);
+
 /* ---- phase.c ---- */
 /* The worker works for `token` from now on; its last task must have been ended. */
 void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token);
@@ -241,11 +249,15 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
                        uint32_t group);
 /* A token fresh from intake runs through phase 0. */
 void mr_phase_start(struct mr_worker *worker, struct mr_token *token);
-/* The only worker has the only token there is, whose rows need no splitting: it takes it through
- * all phases in one go. No gate, lane or deque is touched, since nobody waits there; what the
- * stages see, and so what comes out, is the same. */
-bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token);
-void mr_phase_straight(struct mr_worker *worker, struct mr_token *token);
+/* A worker has all n tokens that are under way, the last of which is `token`, and nobody else is to
+ * help: it takes them through all phases in one go, as if they were one burst. Nothing passes
+ * inboxes and deques, since nobody waits there; what the stages see, and so what comes out, is the
+ * same. To be called in the intake turn and with all gates' turns, of which it gives the latter
+ * back. `rows` packets, at most MR_BURST_MAX. */
+bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token,
+                          uint32_t n);
+void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
+                       uint32_t rows);
 /* A plan for which that can be so. */
 bool mr_phase_can_be_straight(const struct mr_runtime *runtime);
 /* Nothing is unmeasured any more. */
@@ -281,22 +293,32 @@ static inline bool mr_answers_possible(const struct mr_runtime *runtime, uint32_
 /* ---- split.c ---- */
 /* Splits what arrived at the gate of `phase` onto its lanes: token->works. */
 void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
+/* The same of a token without ticks and marks that has brought `list`. */
+void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                        struct mr_tuples *list);
 
 /* ---- gate.c ---- */
 enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);
 void mr_gate_free(struct mr_gate *gate);
 /* All tasks of the token's phase are done: it goes to its next gate. */
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
-/* It leaves. In the turn of the last gate. */
-void mr_gate_retire(struct mr_worker *worker, struct mr_token *token);
-/* The token has left: gives back what it held, and then itself. */
-void mr_gate_release(struct mr_worker *worker, struct mr_token *token);
+/* Tokens that took the straight way leave; the last one has the records of all. */
+void mr_gate_retire_train(struct mr_worker *worker, struct mr_token **tokens, uint32_t n);
+/* Takes the turns of all gates; false: somebody has one. */
+bool mr_gates_take(struct mr_runtime *runtime);
+/* Gives them back: all tokens before number `next` have passed. */
+void mr_gates_pass(struct mr_runtime *runtime, uint64_t next);
+/* The token has left: gives back what it held, and then itself; see mr_runtime_token_put(). */
+void mr_gate_release(struct mr_worker *worker, struct mr_token *token, bool alone);
 /* The gate's task. */
 void mr_gate_run(struct mr_worker *worker, struct mr_gate *gate);
 
 /* ---- runtime.c ---- */
-struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit);
-void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token);
+/* Gets in the intake turn. `alone`: all tokens under way are the caller's and it has that turn, or
+ * there is no other worker: no lock is needed. */
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit,
+                                      bool alone);
+void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token, bool alone);
 
 /* The state of one worker for each function that has none yet. */
 enum mr_status mr_worker_open_bindings(struct mr_worker *worker);

@@ -33,7 +33,7 @@ static void stop_clock(struct mr_worker *worker, uint32_t group, enum mr_lane_cl
     atomic_store_explicit(&worker->busy_ticks,
                           atomic_load_explicit(&worker->busy_ticks, memory_order_relaxed) + took,
                           memory_order_relaxed);
-    if (took > 4 * mr_runtime_dear_ticks(worker->runtime) && mr_runtime_cheap(worker->runtime))
+    if (took > 4 * worker->runtime->dear_ticks && mr_runtime_cheap(worker->runtime))
         atomic_store_explicit(&worker->runtime->cheap, 0, memory_order_relaxed);
     other->last = (struct mr_stage_times){
         .class = class,
@@ -163,38 +163,40 @@ void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_
     }
 }
 
-/* The `input` tuples of a burst. */
-static struct mr_tuples *input_tuples(struct mr_exec *exec, struct mr_token *token)
+/* What `input` says of a packet in attribute `c`. */
+static union mr_value input_value(struct mr_packet *packet, uint32_t c)
 {
-    const struct mr_plan_predicate *p = &exec->plan->predicates[exec->plan->input];
-    struct mr_packet *packets = token->burst.packets;
-    uint32_t n = token->burst.n;
-    struct mr_tuples *t = mr_tuples_new(exec, exec->plan->input, n, 0);
-
-    if (!t)
-        return NULL;
-    t->n = n;
-    for (uint32_t c = 0; c < p->arity; c++) {
-        union mr_value *column = t->columns[c];
-        if (!column)
-            continue;
-        if (c == 1)
-            for (uint32_t row = 0; row < n; row++)
-                column[row] = mr_value_bytes(&packets[row], sizeof *packets);
-        else if (c == 2)
-            for (uint32_t row = 0; row < n; row++)
-                column[row] = mr_value_bytes(&packets[row].src, sizeof packets->src);
-        else if (c == 3)
-            for (uint32_t row = 0; row < n; row++)
-                column[row] = mr_value_bytes(&packets[row].dst, sizeof packets->dst);
-        else
-            for (uint32_t row = 0; row < n; row++)
-                column[row] = mr_value_int(0);
+    switch (c) {
+    case 1:
+        return mr_value_bytes(packet, sizeof *packet);
+    case 2:
+        return mr_value_bytes(&packet->src, sizeof packet->src);
+    case 3:
+        return mr_value_bytes(&packet->dst, sizeof packet->dst);
+    default:
+        return mr_value_int(0);
     }
-    for (uint32_t row = 0; row < n; row++)
-        t->origins[row] = &packets[row];
-    memset(t->flows, 0, n * sizeof *t->flows);
-    return t;
+}
+
+/* The `input` tuples of bursts that follow each other, `rows` in all, are the task's outputs. */
+static void put_input(struct mr_exec *exec, struct mr_token *const *tokens, uint32_t n,
+                      uint32_t rows)
+{
+    uint32_t arity = exec->plan->predicates[exec->plan->input].arity;
+    struct mr_tuples *t = rows ? mr_tuples_new(exec, exec->plan->input, rows, 0) : NULL;
+
+    exec->outputs = exec->last_output = t;
+    if (!t) {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t p = 0; p < tokens[i]->burst.n; p++)
+            t->origins[t->n++] = &tokens[i]->burst.packets[p];
+    for (uint32_t c = 0; c < arity; c++)
+        for (uint32_t row = 0; t->columns[c] && row < rows; row++)
+            t->columns[c][row] = input_value(t->origins[row], c);
+    memset(t->flows, 0, rows * sizeof *t->flows);
 }
 
 void mr_phase_start(struct mr_worker *worker, struct mr_token *token)
@@ -205,11 +207,7 @@ void mr_phase_start(struct mr_worker *worker, struct mr_token *token)
     atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
     mr_phase_begin_task(worker, token);
     start_clock(worker);
-    if (token->burst.n) {
-        exec->outputs = exec->last_output = input_tuples(exec, token);
-        if (!exec->outputs)
-            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, token->burst.n);
-    }
+    put_input(exec, &token, 1, token->burst.n);
     mr_phase_end_task(worker, token, 0, worker->runtime->phases[0].first_parallel);
 }
 
@@ -349,14 +347,9 @@ static uint64_t done_in(const struct mr_lane *lane)
 
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 {
-    uint64_t start = done_in(lane);
+    uint64_t start = 0;
 
-    for (uint32_t works = 1;; works++) {
-        if (done_in(lane) - start >= TUPLES_AT_ONCE ||
-            (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque))) {
-            go_on_later(worker, lane, NULL);
-            return;
-        }
+    for (uint32_t works = 0;;) {
         if (!lane->todo)
             empty_inbox(lane);
         struct mr_ticket *ticket = lane->todo;
@@ -367,8 +360,16 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
                 return;
             continue;
         }
+        /* its token is under way: none goes straight, and what the lane counts is this worker's */
+        if (!works)
+            start = done_in(lane);
+        else if (done_in(lane) - start >= TUPLES_AT_ONCE ||
+                 (works % LANE_TURN == 0 && mr_deque_size_any(&worker->deque))) {
+            go_on_later(worker, lane, NULL);
+            return;
+        }
         struct mr_work *work = ticket->work;
-        if (works > 1 && mr_worker_is_elsewhere(worker, work)) {
+        if (works && mr_worker_is_elsewhere(worker, work)) {
             mr_worker_send(worker, lane, work->home);
             return;
         }
@@ -383,6 +384,7 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
             go_on_later(worker, lane, ticket);
             return;
         }
+        works++;
     }
 }
 
@@ -390,97 +392,80 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
 
 bool mr_phase_can_be_straight(const struct mr_runtime *runtime)
 {
-    if (runtime->config.workers > 1 || runtime->config.hooks.device.wanted ||
-        runtime->config.plan->n_segments > 1)
-        return false;
-    for (uint32_t p = 1; p < runtime->n_phases; p++)
-        if (runtime->phases[p].n_lanes > 1)
-            return false;
-    return true;
+    return !runtime->config.hooks.device.wanted && runtime->config.plan->n_segments == 1;
 }
 
-bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token)
+bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token,
+                          uint32_t n)
 {
+    /* acquired: what was done for tokens that have left is to be seen */
     return runtime->straight && !token->n_ticks && !token->last && !token->closing &&
-           atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) == 1;
+           (runtime->config.workers == 1 || mr_runtime_cheap(runtime)) &&
+           atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) == n;
 }
 
-/* What the lane writes to becomes the batch's own, as split.c has it: contexts, and flows where it
- * keeps them. */
-static bool own(struct mr_exec *exec, const struct mr_plan_group *group, struct mr_tuples *t)
-{
-    bool keeps_flows = group->key_type == MR_TYPE_FLOW;
-    uint8_t **contexts = mr_exec_alloc(exec, t->n * sizeof *contexts);
-    struct mr_flow **flows = keeps_flows ? mr_exec_alloc(exec, t->n * sizeof *flows) : t->flows;
-
-    if (!contexts || !flows)
-        return false;
-    if (keeps_flows)
-        memcpy(flows, t->flows, t->n * sizeof *flows);
-    t->contexts = contexts;
-    t->flows = flows;
-    return true;
-}
-
-/* The outputs of the phase before this one enter its only lane. */
-static void straight_lane(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
+/* The parallel groups of a phase over what the task has put out. */
+static void straight_parallel(struct mr_worker *worker, const struct mr_phase *phase)
 {
     struct mr_exec *exec = &worker->exec;
-    struct mr_lane *lane = &worker->runtime->phases[phase].lanes[0];
-    uint32_t group = worker->runtime->phases[phase].lane_group;
-    struct mr_tuples *list = mr_tuples_settle(exec, exec->outputs);
-    struct mr_work work;
 
-    exec->outputs = exec->last_output = NULL;
-    mr_work_init(&work, token, MR_WORK_TUPLES, 0);
-    for (struct mr_tuples *t = list, *next; t; t = next) {
-        next = t->next;
-        if (!t->n)
-            continue;
-        if (!own(exec, &exec->plan->groups[group], t)) {
-            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, t->n);
-            continue;
-        }
-        t->next = work.tuples; /* the order that split.c gives them */
-        work.tuples = t;
+    for (uint32_t g = phase->first_parallel; exec->outputs && g < phase->end_parallel; g++) {
+        struct mr_tuples *in = exec->outputs;
+        exec->outputs = exec->last_output = NULL;
+        run_parallel(worker, g, in, NULL, worker->now);
     }
-    token->admitted_ticks = worker->now;
-    if (work.tuples)
-        (void)(lane->tables ? run_with_tables : run_in_lane)(worker, lane, &work);
 }
 
-void mr_phase_straight(struct mr_worker *worker, struct mr_token *token)
+/* What the phase before this one has put out enters its lanes, one after the other. */
+static void straight_lanes(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
+{
+    struct mr_exec *exec = &worker->exec;
+    const struct mr_phase *p = &worker->runtime->phases[phase];
+    struct mr_tuples *first = NULL, *last = NULL;
+
+    mr_phase_split_all(worker, token, phase, exec->outputs);
+    token->admitted_ticks = worker->now;
+    for (struct mr_work *work = token->works; work; work = work->next) {
+        struct mr_lane *lane = &p->lanes[work->tickets[0].lane];
+        exec->outputs = exec->last_output = NULL;
+        (void)(lane->tables ? run_with_tables : run_in_lane)(worker, lane, work);
+        straight_parallel(worker, p);
+        if (!exec->outputs)
+            continue;
+        if (last)
+            last->next = exec->outputs;
+        else
+            first = exec->outputs;
+        last = exec->last_output;
+    }
+    token->works = token->last_work = NULL;
+    exec->outputs = first;
+    exec->last_output = last;
+}
+
+void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
+                       uint32_t rows)
 {
     struct mr_runtime *runtime = worker->runtime;
     struct mr_exec *exec = &worker->exec;
+    struct mr_token *token = tokens[n - 1]; /* stands for all: what they need it holds */
+    uint64_t next = token->number + 1;
 
     exec->token = token; /* it has no chunk yet */
     begin_task(exec);
-    if (token->burst.n) {
-        exec->outputs = exec->last_output = input_tuples(exec, token);
-        if (!exec->outputs)
-            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, token->burst.n);
-    }
-    for (uint32_t p = 0; p < runtime->n_phases; p++) {
-        const struct mr_phase *phase = &runtime->phases[p];
-        token->gate = p;
-        if (p && exec->outputs)
-            straight_lane(worker, token, p);
-        for (uint32_t g = phase->first_parallel; exec->outputs && g < phase->end_parallel; g++) {
-            struct mr_tuples *in = exec->outputs;
-            exec->outputs = exec->last_output = NULL;
-            run_parallel(worker, g, in, NULL, worker->now);
-        }
-    }
+    put_input(exec, tokens, n, rows);
+    straight_parallel(worker, &runtime->phases[0]);
+    for (uint32_t p = 1; p < runtime->n_phases && exec->outputs; p++)
+        straight_lanes(worker, token, p);
+    exec->group = exec->plan->n_groups - 1; /* which they leave: the lane run last may not have */
     deliver_outputs(worker, token, runtime->n_phases - 1);
     atomic_store_explicit(&token->records, exec->first_record, memory_order_relaxed);
     exec->first_record = exec->last_record = NULL;
     exec->outputs = exec->last_output = NULL;
     exec->chunk = NULL;
     exec->token = NULL;
-    for (uint32_t p = 0; p < runtime->n_phases; p++)
-        atomic_store_explicit(&runtime->gates[p].next, token->number + 1, memory_order_relaxed);
-    mr_gate_retire(worker, token);
+    mr_gate_retire_train(worker, tokens, n);
+    mr_gates_pass(runtime, next);
     worker->measured = true;
     worker->now = 0;
 }

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOME_ROWS 16 /* what handing a lane over costs is less than fetching their lines */
+#define HOME_ROWS   16   /* what handing a lane over costs is less than fetching their lines */
+#define DEAR_CYCLES 6000 /* a lane that goes over takes some thousand cycles along */
+#define DEAR_NS     2000
 
 /* One that this worker had before; else a new one; else whoever's. Under the lock. */
 static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, uint32_t limit)
@@ -26,25 +28,13 @@ static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, ui
     return token;
 }
 
-/* A worker that has no others takes and gives without the lock; what is counted may be read at any
- * time. */
-static void lock_tokens(struct mr_runtime *runtime)
-{
-    if (runtime->config.workers > 1)
-        pthread_mutex_lock(&runtime->tokens_lock);
-}
-
-static void unlock_tokens(struct mr_runtime *runtime)
-{
-    if (runtime->config.workers > 1)
-        pthread_mutex_unlock(&runtime->tokens_lock);
-}
-
-struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit)
+struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home, uint32_t limit,
+                                      bool alone)
 {
     struct mr_token *token = NULL;
 
-    lock_tokens(runtime);
+    if (!alone)
+        pthread_mutex_lock(&runtime->tokens_lock);
     uint32_t n = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
     if (n < limit)
         token = free_token(runtime, home, limit);
@@ -55,19 +45,22 @@ struct mr_token *mr_runtime_token_get(struct mr_runtime *runtime, uint32_t home,
             atomic_store_explicit(&runtime->max_in_flight, n, memory_order_relaxed);
         atomic_store_explicit(&runtime->in_flight_now, n, memory_order_relaxed);
     }
-    unlock_tokens(runtime);
+    if (!alone)
+        pthread_mutex_unlock(&runtime->tokens_lock);
     return token;
 }
 
-void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token)
+void mr_runtime_token_put(struct mr_runtime *runtime, struct mr_token *token, bool alone)
 {
-    lock_tokens(runtime);
+    if (!alone)
+        pthread_mutex_lock(&runtime->tokens_lock);
     token->next_free = runtime->free_tokens[token->home];
     runtime->free_tokens[token->home] = token;
     uint32_t n = atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
     /* released: who drains the workers sees all that the token did */
     atomic_store_explicit(&runtime->in_flight_now, n - 1, memory_order_release);
-    unlock_tokens(runtime);
+    if (!alone)
+        pthread_mutex_unlock(&runtime->tokens_lock);
 }
 
 /* Which segments of the plan have to do with which phase. */
@@ -241,6 +234,8 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     pthread_cond_init(&runtime->swap_change, NULL);
     runtime->next_number = 1;
     mr_ticks_start(&runtime->ticks);
+    runtime->dear_ticks = runtime->ticks.counter ? DEAR_CYCLES : DEAR_NS;
+    atomic_init(&runtime->cheap, mr_runtime_may_be_cheap(runtime)); /* the first token will tell */
     status = mr_table_set_constants(&runtime->constants, config->plan, config->buffers,
                                     &runtime->config.secret);
     if (!status)

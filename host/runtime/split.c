@@ -98,20 +98,27 @@ static size_t view_bytes(const struct mr_plan *plan, const struct mr_tuples *t)
 }
 
 /* Where there is but one lane the columns stay where they are. What the lane writes to is its own:
- * contexts and flows. */
-static bool whole(struct mr_exec *exec, struct mr_work *work, const struct mr_tuples *t, uint32_t n)
+ * contexts, and flows where it keeps them. */
+static bool whole(struct mr_exec *exec, const struct mr_phase *phase, struct mr_work *work,
+                  struct mr_tuples *t, uint32_t n)
 {
-    uint8_t *memory = mr_exec_alloc(exec, view_bytes(exec->plan, t));
+    bool keeps_flows = exec->plan->groups[phase->lane_group].key_type == MR_TYPE_FLOW;
     uint8_t **contexts = mr_exec_alloc(exec, n * sizeof *contexts);
-    struct mr_flow **flows = mr_exec_alloc(exec, n * sizeof *flows);
+    struct mr_flow **flows = keeps_flows ? mr_exec_alloc(exec, n * sizeof *flows) : t->flows;
+    struct mr_tuples *part = t;
 
-    if (!memory || !contexts || !flows)
+    if (!contexts || !flows)
         return false;
-    view(exec->plan, t, 0, n, memory);
-    struct mr_tuples *part = (struct mr_tuples *)(void *)memory;
+    if (n < t->n) { /* the rest comes behind a tick */
+        part = mr_exec_alloc(exec, view_bytes(exec->plan, t));
+        if (!part)
+            return false;
+        view(exec->plan, t, 0, n, (uint8_t *)part);
+    }
+    if (keeps_flows)
+        memcpy(flows, t->flows, n * sizeof *flows);
     part->contexts = contexts;
     part->flows = flows;
-    memcpy(flows, t->flows, n * sizeof *flows);
     part->next = work->tuples;
     work->tuples = part;
     work->rows += n;
@@ -195,7 +202,7 @@ static void split_batch(struct mr_worker *worker, struct mr_token *token,
 
     if (phase->n_lanes == 1) {
         struct mr_work *work = work_for(worker, token, 0, open, n_open);
-        done = work && whole(exec, work, t, n);
+        done = work && whole(exec, phase, work, t, n);
     } else {
         done = split_rows(worker, token, phase, t, n, open, n_open);
     }
@@ -233,6 +240,7 @@ static void split_row(struct mr_worker *worker, struct mr_token *token,
     mr_work_init(work, token, MR_WORK_TUPLES, n ? tickets[0].lane : 0);
     mr_tuples_append(exec->plan, part, t, row);
     work->tuples = part;
+    work->rows = 1;
     if (n > 1) {
         work->tickets = tickets;
         work->n_tickets = n;
@@ -241,7 +249,8 @@ static void split_row(struct mr_worker *worker, struct mr_token *token,
     add_work(token, work);
 }
 
-/* All rows that come before `end` in the order of the run, as one segment. */
+/* All rows that come before `end` in the order of the run, as one segment. Batches of which nothing
+ * is left behind it are taken off the list: the lane may have them. */
 static void split_segment(struct mr_worker *worker, struct mr_token *token,
                           const struct mr_phase *phase, struct mr_order_key end)
 {
@@ -255,12 +264,17 @@ static void split_segment(struct mr_worker *worker, struct mr_token *token,
     struct mr_work **open = mr_exec_alloc(exec, (most + 1) * sizeof(struct mr_work *));
     if (!open)
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, rows);
-    for (struct mr_tuples *t = token->arrived; t; t = t->next) {
+    for (struct mr_tuples **link = &token->arrived, *t; (t = *link);) {
         uint32_t n = 0;
         if (end.number == UINT64_MAX)
             n = t->n;
         while (n < t->n && mr_order_compare(mr_order_of(t->origins[n]), end) < 0)
             n++;
+        bool all = n == t->n;
+        if (all)
+            *link = t->next;
+        else
+            link = &t->next;
         if (!n)
             continue;
         if (!open)
@@ -271,7 +285,8 @@ static void split_segment(struct mr_worker *worker, struct mr_token *token,
                 split_row(worker, token, phase, t, row);
         else
             split_batch(worker, token, phase, t, n, open, &n_open);
-        mr_tuples_drop(exec->plan, t, n);
+        if (!all)
+            mr_tuples_drop(exec->plan, t, n);
     }
     for (uint32_t i = 0; i < n_open; i++)
         worker->lane_slots[open[i]->ticket.lane] = 0;
@@ -317,6 +332,15 @@ static struct mr_tuples *take_arrived(struct mr_worker *worker, struct mr_token 
     if (waiting)
         mr_token_push_outputs(token, waiting, last);
     return arrived;
+}
+
+void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                        struct mr_tuples *list)
+{
+    token->works = token->last_work = NULL;
+    token->arrived = mr_tuples_settle(&worker->exec, list);
+    split_segment(worker, token, &worker->runtime->phases[phase],
+                  (struct mr_order_key){UINT64_MAX, UINT64_MAX});
 }
 
 void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase)

@@ -12,15 +12,15 @@
 #endif
 #define MOST_PAUSES   32      /* between two rounds without work */
 #define OWN_BURSTS    2       /* a worker, before it looks at others' lanes */
-#define MOST_BURSTS   4       /* in one intake turn */
+#define MOST_BURSTS   4       /* in one intake turn ... */
+#define MOST_STRAIGHT 16      /* ... or so many small ones that take the straight way together */
 #define SLEEP_NS      1000000 /* at most; then it looks again ... */
-#define DOUBLINGS     6 /* ... and sleeps twice as long, so often, where the source wakes it */
+#define DOUBLINGS     6       /* ... and sleeps twice as long, so often, where it will be woken */
 #define JUMP_NS       3600000000000u /* an hour: further back a stamp is not believed at once ... */
 #define GAP_NS        86400000000000u /* ... nor a day ahead: links are quiet for hours */
 #define JUMP_PACKETS  16              /* ... but when so many in a row are */
 #define LARGE_BURST   8               /* packets: its times are taken always ... */
 #define MEASURED_EACH 16              /* ... and of smaller ones in a row so many times less */
-#define JUDGED_TOKENS 32              /* at least, or one a worker */
 #define EMPTY_READS   64              /* bursts without a packet before the turn is given up */
 
 #define TOKEN_CHUNKS  4       /* of memory that a token may want, or one a worker ... */
@@ -123,7 +123,7 @@ static bool give_back_all(struct mr_worker *worker, struct mr_worker *of)
     any = token != NULL;
     for (struct mr_token *next; token; token = next) {
         next = token->next_free;
-        mr_gate_release(worker, token);
+        mr_gate_release(worker, token, false);
     }
     return any;
 }
@@ -134,7 +134,7 @@ void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token)
 
     if (home == worker || token->last ||
         atomic_load_explicit(&home->asleep, memory_order_relaxed)) {
-        mr_gate_release(worker, token);
+        mr_gate_release(worker, token, worker->runtime->config.workers == 1);
         return;
     }
     struct mr_token *head = atomic_load_explicit(&home->spent, memory_order_relaxed);
@@ -278,11 +278,11 @@ static void find_ticks(struct mr_worker *worker, struct mr_token *token)
     token->end_number = runtime->last_packet;
 }
 
-/* A clock costs as much as a whole tuple: of small bursts that follow each other at once some are
- * measured, and stand for the others. */
-static bool is_measured(struct mr_worker *worker, const struct mr_token *token)
+/* A clock costs as much as a whole tuple: of trains of small bursts that follow each other at once
+ * some are measured, and stand for the others. */
+static bool is_measured(struct mr_worker *worker, const struct mr_token *first)
 {
-    if (token->burst.n >= LARGE_BURST || !worker->straight)
+    if (first->burst.n >= LARGE_BURST || worker->runtime->config.workers > 1)
         return true;
     if (worker->unmeasured_left--)
         return false;
@@ -290,34 +290,8 @@ static bool is_measured(struct mr_worker *worker, const struct mr_token *token)
     return true;
 }
 
-/* Does a token cost less, in all stages and on all workers, than other workers' help would? Judged
- * in the intake turn, over the tokens that were done since it was judged last: those under way may
- * have cost nothing yet. Tests that want workers to meet, and devices, whose answers tokens wait
- * for, have many under way in any case. */
-static void judge(struct mr_runtime *runtime)
-{
-    uint32_t workers = runtime->config.workers;
-    uint32_t enough = workers > JUDGED_TOKENS ? workers : JUDGED_TOKENS;
-    bool cheap = mr_runtime_cheap(runtime);
-    uint64_t done =
-        runtime->next_number - atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed);
-    uint64_t busy = 0, dear = mr_runtime_dear_ticks(runtime);
-
-    if (workers < 2 || done < runtime->judged_tokens + enough)
-        return;
-    for (uint32_t i = 0; i < workers; i++)
-        busy += atomic_load_explicit(&runtime->workers[i].busy_ticks, memory_order_relaxed);
-    uint64_t each = (busy - runtime->judged_ticks) / (done - runtime->judged_tokens);
-    runtime->judged_tokens = done;
-    runtime->judged_ticks = busy;
-    if (runtime->config.yield_seed || runtime->config.hooks.device.wanted)
-        return;
-    if (cheap != (each < (cheap ? dear + dear / 2 : dear)))
-        atomic_store_explicit(&runtime->cheap, !cheap, memory_order_relaxed);
-}
-
 /* In the intake turn: a burst with its token, or NULL. */
-static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
+static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool alone)
 {
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
@@ -327,7 +301,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
     uint32_t hold = atomic_load_explicit(&runtime->hold, memory_order_acquire);
     if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed) || hold == MR_HOLD_DRAIN)
         return NULL;
-    token = mr_runtime_token_get(runtime, worker->index, limit);
+    token = mr_runtime_token_get(runtime, worker->index, limit, alone);
     if (!token)
         return NULL;
     token->closing = NULL;
@@ -350,17 +324,12 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit)
         token->last = true;
         atomic_store_explicit(&runtime->input_over, 1, memory_order_relaxed);
     } else if (!token->burst.n && !token->clock_ns && !token->closing) {
-        mr_runtime_token_put(runtime, token);
+        mr_runtime_token_put(runtime, token, alone);
         return NULL;
     }
     token->number = runtime->next_number++;
-    judge(runtime);
+    mr_runtime_judge(runtime);
     find_ticks(worker, token);
-    worker->straight = mr_phase_is_straight(runtime, token);
-    worker->measured = is_measured(worker, token);
-    token->admitted_ticks = worker->now = worker->measured ? mr_ticks_now(&runtime->ticks) : 0;
-    if (!token->arrived_ticks)
-        token->arrived_ticks = worker->now;
     mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
     mr_metrics_add(&worker->metrics, MR_COUNT_PACKETS_PROCESSED, token->burst.n);
     mr_metrics_add(&worker->metrics, MR_COUNT_BYTES_PROCESSED, token->bytes);
@@ -374,6 +343,62 @@ static uint64_t token_bytes(const struct mr_runtime *runtime)
 
     return (workers > TOKEN_CHUNKS ? workers : TOKEN_CHUNKS) * MR_CHUNK_BYTES +
            runtime->config.burst * BROUGHT_BYTES;
+}
+
+/* What was taken in in one turn: a train of tokens that take the straight way together, and tokens
+ * that do not. */
+struct taken {
+    struct mr_token *tokens[MOST_STRAIGHT];
+    uint32_t n, straight; /* of all, and of the train, which comes first */
+    uint32_t rows;        /* packets of the train */
+    uint64_t started;     /* ticks; 0: the train is not measured */
+};
+
+/* May the token that was taken in last join the train, or begin one? */
+static bool joins(struct mr_runtime *runtime, const struct taken *taken,
+                  const struct mr_token *token)
+{
+    return taken->straight == taken->n - 1 && taken->rows + token->burst.n <= MR_BURST_MAX &&
+           mr_phase_is_straight(runtime, token, taken->n) &&
+           (taken->straight || mr_gates_take(runtime));
+}
+
+/* How many tokens may be taken in a row now. What was read ahead is taken by who has read it, more
+ * than one burst or not. */
+static uint32_t most_in_a_row(const struct mr_runtime *runtime, const struct taken *taken)
+{
+    uint32_t burst = runtime->config.burst;
+
+    if (taken->straight)
+        return taken->straight < taken->n || taken->rows + burst > MR_BURST_MAX ? 0 : MOST_STRAIGHT;
+    return runtime->config.hooks.ahead ? MOST_BURSTS : 1;
+}
+
+/* At least one burst, if there is one, and more as long as they are full: behind another one there
+ * is nothing to be had. `room`: so many tokens memory has room for. */
+static void take_some_in(struct mr_worker *worker, uint32_t limit, uint32_t room,
+                         struct taken *taken)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    uint32_t tokens = runtime->config.tokens;
+    struct mr_token *token;
+
+    do {
+        token = take_in(worker, limit, runtime->config.workers == 1 || taken->straight);
+        if (!token)
+            return;
+        taken->tokens[taken->n++] = token;
+        bool straight = joins(runtime, taken, token);
+        if (straight && !taken->straight) {
+            limit = room < tokens ? room : tokens; /* they are soon gone */
+            taken->started = is_measured(worker, token) ? mr_ticks_now(&runtime->ticks) : 0;
+        }
+        taken->straight += straight;
+        taken->rows += straight ? token->burst.n : 0;
+        token->admitted_ticks = straight ? taken->started : mr_ticks_now(&runtime->ticks);
+        if (!token->arrived_ticks)
+            token->arrived_ticks = token->admitted_ticks;
+    } while (token->burst.n == runtime->config.burst && taken->n < most_in_a_row(runtime, taken));
 }
 
 /* Takes a burst in, if it is nobody else's turn and fewer than `limit` tokens are under way.
@@ -396,18 +421,20 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
         (runtime->config.workers > 1 &&
          atomic_exchange_explicit(&runtime->intake_turn, 1, memory_order_acquire)))
         return false;
-    /* what was read ahead is taken by who has read it, more than one burst or not */
-    struct mr_token *tokens[MOST_BURSTS];
-    uint32_t n = 0, most = hooks->ahead && !runtime->straight ? MOST_BURSTS : 1;
-    do {
-        tokens[n] = take_in(worker, limit);
-        if (!tokens[n])
-            break;
-    } while (tokens[n++]->burst.n == runtime->config.burst && n < most);
+    struct taken taken;
+    taken.n = taken.straight = taken.rows = 0;
+    take_some_in(worker, limit, room, &taken);
+    if (taken.straight) {
+        worker->measured = taken.started;
+        worker->now = taken.started;
+        mr_phase_straight(worker, taken.tokens, taken.straight, taken.rows);
+    } else if (taken.n) {
+        worker->now = taken.tokens[taken.n - 1]->admitted_ticks;
+    }
     atomic_store_explicit(&runtime->intake_turn, 0, memory_order_release);
-    for (uint32_t i = 0; i < n; i++)
-        (worker->straight ? mr_phase_straight : mr_phase_start)(worker, tokens[i]);
-    return n;
+    for (uint32_t i = taken.straight; i < taken.n; i++)
+        mr_phase_start(worker, taken.tokens[i]);
+    return taken.n;
 }
 
 static bool any_work(struct mr_runtime *runtime)
@@ -431,7 +458,7 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
     struct mr_runtime *runtime = worker->runtime;
     struct timespec at_most = {.tv_nsec = SLEEP_NS};
 
-    if (runtime->config.hooks.ready)
+    if (runtime->config.hooks.ready || mr_runtime_cheap(runtime))
         at_most.tv_nsec <<= doublings < DOUBLINGS ? doublings : DOUBLINGS;
 
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);

@@ -15,8 +15,12 @@
 #define MOST_RUNS 16000
 #endif
 
+/* Which way tokens go: through gates and lanes, straight, or one so and the next one so. */
+enum way { BY_LANES, STRAIGHT, BOTH_WAYS };
+
 struct runtime_case {
     const char *name, *program;
+    enum way way;
     struct setting setting;
     uint32_t bound;
     struct mr_plan *plan;
@@ -34,10 +38,25 @@ struct runtime_case {
 /* The source takes its time: others may come in between. */
 static enum mr_status slow_intake(void *user, struct mr_metrics *metrics, struct mr_token *token)
 {
+    struct runtime_case *c = user;
+
     mr_explore_point();
-    enum mr_status status = intake(user, metrics, token);
+    enum mr_status status = intake(&c->rig, metrics, token);
     mr_explore_point();
+    if (c->way == BOTH_WAYS)
+        atomic_store(&c->runtime->cheap, !atomic_load(&c->runtime->cheap));
     return status;
+}
+
+static void leave_rig(void *user, struct mr_exec *exec, const struct mr_tuples *tuples)
+{
+    leave(&((struct runtime_case *)user)->rig, exec, tuples);
+}
+
+static void retire_rig(void *user, struct mr_metrics *metrics, struct mr_token *token,
+                       const struct mr_record *records)
+{
+    retire(&((struct runtime_case *)user)->rig, metrics, token, records);
 }
 
 static void runtime_set_up(void *user)
@@ -46,11 +65,12 @@ static void runtime_set_up(void *user)
     const struct setting *s = &c->setting;
     struct mr_runtime_config config = {
         .plan = c->plan,
-        .hooks = {.user = &c->rig, .intake = slow_intake, .leave = leave, .retire = retire},
+        .hooks = {.user = c, .intake = slow_intake, .leave = leave_rig, .retire = retire_rig},
         .workers = s->workers,
         .tokens = s->tokens,
         .window = s->window,
         .lanes = s->lanes,
+        .burst = s->burst,
         .home_rows = 1,
         .max_contexts = 64,
     };
@@ -65,6 +85,8 @@ static void runtime_set_up(void *user)
         c->status = mr_runtime_new(&c->runtime, &config, &error);
     if (c->status)
         mr_explore_bug("the runtime cannot be made");
+    atomic_store(&c->runtime->cheap, c->way != BY_LANES);
+    c->runtime->dear_ticks = UINT64_MAX / 8; /* not a matter of this machine's clock */
     atomic_store(&faults, 0);
     memset(by_source, 0, sizeof by_source);
     memset(by_destination, 0, sizeof by_destination);
@@ -91,6 +113,9 @@ static bool runtime_check(void *user)
 
     mr_runtime_usage(c->runtime, &usage);
     mr_buffers_usage(c->buffers, &used);
+    for (uint32_t p = 0; p < c->runtime->n_phases; p++)
+        if (atomic_load(&c->runtime->gates[p].turn))
+            return false;
     for (uint32_t p = 1; p < c->runtime->n_phases; p++)
         for (uint32_t l = 0; l < c->runtime->phases[p].n_lanes; l++) {
             struct mr_lane *lane = &c->runtime->phases[p].lanes[l];
@@ -188,6 +213,26 @@ static const struct runtime_case cases[] = {
      " T = f_total(SEQ). }\n",
      .setting = {.workers = 2, .lanes = 2, .tokens = 2, .burst = 2, .packets = 4},
      .bound = 2},
+    {.name = "straight",
+     .program = EXCHANGE,
+     .way = STRAIGHT,
+     .setting = {.workers = 2, .lanes = 2, .tokens = 2, .burst = 1, .packets = 4},
+     .bound = 2},
+    {.name = "straight and by one lane",
+     .program = KEYER SEQUENCER,
+     .way = BOTH_WAYS,
+     .setting = {.workers = 2, .lanes = 1, .tokens = 2, .burst = 1, .packets = 4},
+     .bound = 2},
+    {.name = "straight and by lanes, three workers",
+     .program = EXCHANGE,
+     .way = BOTH_WAYS,
+     .setting = {.workers = 3, .lanes = 2, .tokens = 3, .burst = 1, .packets = 6},
+     .bound = 1},
+    {.name = "straight and under two keys",
+     .program = TWO_KEYS,
+     .way = BOTH_WAYS,
+     .setting = {.workers = 2, .lanes = 2, .tokens = 2, .burst = 2, .packets = 6},
+     .bound = 1},
 };
 
 static void explore(struct runtime_case *c)
@@ -275,6 +320,11 @@ static const volatile void *first_gate(struct mr_runtime *runtime)
     return &runtime->gates[0].turn;
 }
 
+static const volatile void *last_gate(struct mr_runtime *runtime)
+{
+    return &runtime->gates[runtime->n_phases - 1].turn;
+}
+
 static const volatile void *waiting(struct mr_runtime *runtime)
 {
     return &runtime->gates[0].waiting[2 & runtime->gates[0].mask];
@@ -310,6 +360,7 @@ static const struct {
     {"a lane that was sent is not seen", 0, MR_BREAK_LOADS_ZERO, mail, false},
     {"a token that was sent back is not seen", 0, MR_BREAK_LOADS_ZERO, spent, false},
     {"two workers take bursts in", 0, MR_BREAK_TORN, turn_of_intake, false},
+    {"a token goes straight while others have a turn", 7, MR_BREAK_TORN, last_gate, false},
     {"stores that must be seen at once are not", 0, MR_BREAK_WEAK_STORES, NULL, true},
 };
 

@@ -417,6 +417,7 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
         .tokens = s.tokens,
         .window = s.window,
         .lanes = s.lanes,
+        .burst = s.burst,
         .home_rows = s.yield_seed & 1, /* 0: as usual */
         .max_contexts = s.max_contexts,
         .yield_seed = s.yield_seed,
@@ -461,6 +462,9 @@ static const struct setting settings[] = {
     {.workers = 8, .lanes = 16, .tokens = 3, .secret_seed = 6, .yield_seed = 4},
     {.workers = 8, .lanes = 64, .burst = 1, .window = 1000, .secret_seed = 7, .yield_seed = 5},
     {.workers = 4, .lanes = 2, .secret_seed = 8, .yield_seed = 6},
+    /* the straight way, some bursts at a time, as far as they are cheap */
+    {.workers = 1, .lanes = 4, .burst = 3, .secret_seed = 9},
+    {.workers = 8, .lanes = 8, .burst = 1, .secret_seed = 10},
 };
 
 static void same_everywhere(const char *program, uint32_t at_least)
