@@ -325,7 +325,7 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         c->lanes = (uint32_t)number(state, "--lanes", text, 1, 1u << 16);
         return 0;
     case OPT_BURST:
-        c->burst = (uint32_t)number(state, "--burst", text, 1, 256);
+        c->burst = (uint32_t)number(state, "--burst", text, 1, 1024);
         return 0;
     case OPT_SEED:
         c->seed = number(state, "--seed", text, 0, UINT64_MAX);

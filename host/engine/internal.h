@@ -123,6 +123,16 @@ static inline uint32_t mr_engine_window(const struct mr_engine *engine)
     return tokens < least ? tokens : least;
 }
 
+/* Packets of files that may be held at a time; ports have pools of their own. */
+static inline uint32_t mr_engine_held(const struct mr_engine *engine)
+{
+    uint32_t burst = engine->config.burst;
+
+    if (engine->config.n_ports)
+        return MR_BURST_USUAL;
+    return (mr_engine_window(engine) + 1) * (burst > MR_BURST_USUAL ? burst : MR_BURST_USUAL);
+}
+
 /* ---- intake.c ---- */
 enum mr_status mr_intake_open(struct mr_engine *engine, struct mr_error *error);
 void mr_intake_close(struct mr_engine *engine);

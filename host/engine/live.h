@@ -38,9 +38,9 @@ struct mr_token;
 /* What a capture thread fills and the intake turn empties. */
 struct mr_rx_burst {
     struct mr_burst burst;
-    struct mr_buffer *kept[MR_BURST_MAX]; /* that packet i lies in; linked */
-    uint64_t arrived_ticks;               /* of its first packet */
-    uint32_t at;                          /* the turn has taken so many */
+    struct mr_buffer *kept[MR_BURST_USUAL]; /* that packet i lies in; linked */
+    uint64_t arrived_ticks;                 /* of its first packet */
+    uint32_t at;                            /* the turn has taken so many */
 };
 
 /* A capture thread. */

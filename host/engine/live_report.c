@@ -4,7 +4,7 @@
 uint32_t mr_live_packets(const struct mr_engine_config *config)
 {
     uint32_t window = mr_runtime_window(config->workers, config->tokens);
-    return (window + 2 + 4 * config->queues) * MR_BURST_MAX;
+    return (window + 2 + 4 * config->queues) * MR_BURST_USUAL;
 }
 
 void mr_live_memory(const struct mr_live *live, struct mr_live_memory *memory)
@@ -77,12 +77,12 @@ static void look_at_accounts(struct mr_live *live)
     struct mr_live_account a, now;
 
     for (uint32_t i = 0; mr_live_account(live, i, &a); i++) {
-        if (a.waiting <= MR_RX_BURSTS * MR_BURST_MAX)
+        if (a.waiting <= MR_RX_BURSTS * MR_BURST_USUAL)
             continue;
         bool negative = a.waiting > a.received;
         if (!negative && mr_live_account(live, i, &now)) {
             uint64_t out = now.received - now.waiting;
-            if (a.received <= out + MR_RX_BURSTS * MR_BURST_MAX)
+            if (a.received <= out + MR_RX_BURSTS * MR_BURST_USUAL)
                 continue;
         }
         live->unbalanced++;

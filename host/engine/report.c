@@ -52,7 +52,7 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
     const struct mr_engine_config *c = &engine->config;
     struct mr_runtime_usage usage;
     uint32_t window = mr_engine_window(engine);
-    uint32_t packets = engine->live ? MR_BURST_MAX : (window + 1) * MR_BURST_MAX;
+    uint32_t packets = mr_engine_held(engine);
 
     mr_runtime_usage(engine->runtime, &usage);
     *plan = (struct mr_memory_plan){

@@ -176,7 +176,7 @@ static void take(struct mr_rx *rx, uint32_t n)
     rx->accepted += to - burst->n;
     burst->n = to;
     mr_metrics_add(&rx->metrics, MR_COUNT_BYTES_RECEIVED, bytes);
-    if (to > MR_BURST_MAX - ASK_LEAST)
+    if (to > MR_BURST_USUAL - ASK_LEAST)
         close_burst(rx);
 }
 
@@ -226,7 +226,8 @@ static uint32_t empty_inboxes(struct mr_rx *rx)
         uint32_t n = 0;
         if (!b)
             break;
-        while (b->burst.n + n < MR_BURST_MAX && (mbuf = mr_spsc_take_consumer(&rx->inboxes[from])))
+        while (b->burst.n + n < MR_BURST_USUAL &&
+               (mbuf = mr_spsc_take_consumer(&rx->inboxes[from])))
             b->burst.mbufs[b->burst.n + n++] = mbuf;
         if (n)
             take(rx, n);
@@ -279,7 +280,7 @@ static uint32_t round_of_reading(struct mr_rx *rx, bool polling)
     struct mr_rx_burst *b = open_burst(rx);
     if (!b)
         return fall_behind(rx);
-    n = receive(rx, b->burst.mbufs + b->burst.n, (MR_BURST_MAX - b->burst.n) & ~(ASK_STEP - 1));
+    n = receive(rx, b->burst.mbufs + b->burst.n, (MR_BURST_USUAL - b->burst.n) & ~(ASK_STEP - 1));
     if (n)
         take(rx, n);
     return n;

@@ -10,7 +10,8 @@
 
 #include "millrace/packet.h"
 
-#define MR_BURST_MAX 256
+#define MR_BURST_MAX   1024
+#define MR_BURST_USUAL 256 /* what one worker, and live capture, have at most */
 
 struct rte_mbuf;
 

@@ -7,6 +7,8 @@
  * another thread has made ready (base/pages.h). */
 #include "runtime/context_tags.h"
 
+#include "packet/burst.h"
+
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,9 +17,9 @@
 #define LARGE         MR_LARGE_PAGE_BYTES
 #define MOST_AHEAD    32u /* large pages that are expected for contexts */
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
-#define SPARE         256u   /* contexts that ended in the batch under way: one a row */
-#define FIRST_ENTRIES 32768u /* or fewer: a table grows in whole steps */
-#define LARGE_STAGE   65536u /* entries: from so many on a stage is of large pages */
+#define SPARE         MR_BURST_MAX /* contexts that ended in the batch under way: one a row */
+#define FIRST_ENTRIES 32768u       /* or fewer: a table grows in whole steps */
+#define LARGE_STAGE   65536u       /* entries: from so many on a stage is of large pages */
 #define GROWTH_BITS   3u
 #define MOVED_AT_ONCE 8u      /* entries; a context is made at a time */
 #define RELEASED      262144u /* entries given back at a time: a large page of them */

@@ -195,7 +195,7 @@ static enum mr_status settle(struct mr_runtime *runtime)
     if (!config->tokens)
         config->tokens = 1000;
     if (!config->burst || config->burst > MR_BURST_MAX)
-        config->burst = MR_BURST_MAX;
+        config->burst = MR_BURST_USUAL;
     if (!config->window)
         config->window = mr_runtime_window(config->workers, config->tokens);
     if (config->window > config->tokens)

@@ -126,7 +126,7 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 }
 
 /* Lanes of a group when the configuration leaves that open: one for a worker who has nobody to
- * share them with, else few. A burst of 256 packets makes a batch for each lane, and what a batch
+ * share them with, else few. A burst makes a batch for each lane, and what a batch
  * costs is shared by its rows; still there is something to steal while a lane is being run. */
 static inline uint32_t mr_runtime_lanes(uint32_t workers)
 {

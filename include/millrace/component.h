@@ -217,7 +217,7 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
  * still followed and counted, and its end told. That begins with the first packet whose number is
  * at least MR_BYPASS_PACKETS above that of the row's packet, so that it does not depend on bursts.
  * False where the flow is not assembled in this group: nothing happens. */
-#define MR_BYPASS_PACKETS 256
+#define MR_BYPASS_PACKETS 1024
 bool mr_flow_bypass(struct mr_call *call, uint32_t row);
 
 /* The rest of the row's flow is encrypted: bypassed, when the user wants that (--bypass-encrypted).

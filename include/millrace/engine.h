@@ -60,7 +60,7 @@ struct mr_engine_config {
     uint32_t workers;          /* 0: one for each core that capture threads leave, at least half */
     uint32_t tokens;           /* 0: 1,000 */
     uint32_t lanes;            /* 0: 1 for one worker, else 4 or 8 each */
-    uint32_t burst;            /* packets a token; 0: 256 */
+    uint32_t burst;            /* packets a token; 0: 256, or 1024 of files for several workers */
     uint64_t max_flows;        /* 0: 1,048,576 */
     uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted;     /* flows pass uninspected as soon as they are encrypted */
