@@ -14,7 +14,8 @@
 /* What a flow keeps: the session is in pool memory, since most flows have none. */
 struct slot {
     struct mr_smtp_session *session;
-    bool refused; /* there was no memory: the flow is not inspected */
+    uint64_t next[2]; /* offset of the byte that is due in each direction */
+    bool refused;     /* there was no memory: the flow is not inspected */
 };
 
 /* What a worker keeps: only capacities of buffers depend on it, never a result. */
@@ -266,20 +267,36 @@ static struct mr_smtp_session *open_session(struct slot *slot, const struct row 
     return slot->session;
 }
 
+/* How many bytes in front of the chunk, of `bytes` bytes, never came: chunks that a token had no
+ * memory for, or from before the program that calls. */
+static uint64_t missing(struct slot *slot, const struct mr_chunk *chunk, uint64_t bytes)
+{
+    uint64_t *next = &slot->next[chunk->direction & 1];
+    uint64_t before = chunk->offset > *next ? chunk->offset - *next : 0;
+    uint64_t end = bytes < UINT64_MAX - chunk->offset ? chunk->offset + bytes : UINT64_MAX;
+
+    *next = end > *next ? end : *next;
+    return before;
+}
+
 static void process(struct row *row, const struct mr_smtp_host *host, struct slot *slot,
                     const struct mr_chunk *chunk)
 {
+    enum mr_direction direction = (enum mr_direction)(chunk->direction & 1);
     struct mr_smtp_session *session;
 
     switch (chunk->kind) {
     case MR_CHUNK_DATA:
-        if (chunk->len && (session = open_session(slot, row)))
-            mr_smtp_data(session, host, (enum mr_direction)(chunk->direction & 1), chunk->data,
-                         chunk->len);
+        if (!chunk->len || !(session = open_session(slot, row)))
+            break;
+        mr_smtp_gap(session, host, direction, missing(slot, chunk, chunk->len));
+        mr_smtp_data(session, host, direction, chunk->data, chunk->len);
         break;
     case MR_CHUNK_GAP:
-        if (chunk->gap && (session = open_session(slot, row)))
-            mr_smtp_gap(session, host, (enum mr_direction)(chunk->direction & 1), chunk->gap);
+        if (!chunk->gap || !(session = open_session(slot, row)))
+            break;
+        mr_smtp_gap(session, host, direction, missing(slot, chunk, chunk->gap));
+        mr_smtp_gap(session, host, direction, chunk->gap);
         break;
     default:
         if (slot->session)
