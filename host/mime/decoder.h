@@ -30,6 +30,7 @@ struct mime_space {
     uint8_t *own; /* the decoder's, always there */
     size_t own_bytes;
     void *handle; /* of what was taken instead, if data != own */
+    bool apart;   /* not counted: bytes of the mail */
 };
 
 struct mime_block {

@@ -27,15 +27,17 @@ static void heap_put(void *user, void *handle)
 
 static const struct mr_mime_memory heap = {NULL, heap_get, heap_put};
 
-/* Blocks are counted by their size, so that what is given back can be taken again. */
-static void *take(struct mr_mime_decoder *d, size_t bytes, void **handle)
+/* Blocks are counted by their size, so that what is given back can be taken again. Not counted is
+ * what stands for bytes of a mail that is in memory as a whole: how it is cut must not decide what
+ * there is memory for. */
+static void *take(struct mr_mime_decoder *d, size_t bytes, bool counted, void **handle)
 {
     void *got = NULL;
 
-    if (bytes <= d->limits.memory_bytes - d->taken)
+    if (!counted || bytes <= d->limits.memory_bytes - d->taken)
         got = d->memory.get(d->memory.user, bytes, handle);
     if (got)
-        d->taken += bytes;
+        d->taken += counted ? bytes : 0;
     else
         mime_raise(d, MIME_BIT(NO_MEMORY));
     return got;
@@ -49,7 +51,7 @@ void *mime_alloc(struct mr_mime_decoder *d, size_t bytes)
         void *handle;
         if (want < BLOCK_BYTES)
             want = BLOCK_BYTES;
-        struct mime_block *block = take(d, want, &handle);
+        struct mime_block *block = take(d, want, true, &handle);
         if (!block)
             return NULL;
         *block = (struct mime_block){d->blocks, handle, want};
@@ -67,13 +69,14 @@ static void put_space(struct mr_mime_decoder *d, struct mime_space *space)
 {
     if (space->data != space->own) {
         d->memory.put(d->memory.user, space->handle);
-        d->taken -= space->capacity;
+        d->taken -= space->apart ? 0 : space->capacity;
     }
     space->data = space->own;
     space->capacity = space->own_bytes;
 }
 
-bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more)
+/* `most`: it never needs more. */
+static bool room(struct mr_mime_decoder *d, struct mime_space *space, size_t more, size_t most)
 {
     size_t want = space->len + more, len = space->len;
     void *handle;
@@ -81,8 +84,8 @@ bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more)
     if (want <= space->capacity)
         return true;
     if (want < 2 * space->capacity)
-        want = 2 * space->capacity;
-    uint8_t *larger = take(d, want, &handle);
+        want = 2 * space->capacity < most ? 2 * space->capacity : most;
+    uint8_t *larger = take(d, want, !space->apart, &handle);
     if (!larger)
         return false;
     if (len)
@@ -94,13 +97,18 @@ bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more)
     return true;
 }
 
+bool mime_room(struct mr_mime_decoder *d, struct mime_space *space, size_t more)
+{
+    return room(d, space, more, SIZE_MAX);
+}
+
 void mime_append(struct mr_mime_decoder *d, struct mime_space *space, const uint8_t *bytes,
                  size_t len, size_t limit)
 {
     size_t most = limit - space->len;
 
     len = len < most ? len : most;
-    if (!len || !mime_room(d, space, len))
+    if (!len || !room(d, space, len, limit))
         return;
     memcpy(space->data + space->len, bytes, len);
     space->len += len;
@@ -234,6 +242,7 @@ struct mr_mime_decoder *mime_decoder_in(void *memory, const struct mr_mime_limit
     at = own(&d->coded, at, SPARE_BYTES);
     at = own(&d->utf8, at, SPARE_BYTES);
     at = own(&d->hidden, at, SMALL_BYTES);
+    d->field.apart = d->body.apart = true;
     d->own_pass = (struct mime_pass *)(void *)at;
     mime_forget(d);
     return d;

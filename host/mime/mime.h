@@ -61,7 +61,8 @@ struct mr_mime_limits {
     uint32_t parameters;   /* of one field (64) */
     uint32_t links;        /* 1,000 */
     uint32_t text_bytes;   /* of text, and of hidden text, as UTF-8 (16 MiB each) */
-    uint32_t memory_bytes; /* of a decoder with all that it was given (64 MiB) */
+    uint32_t memory_bytes; /* of a decoder with all that it was given (64 MiB), but for a mail in
+                            * pieces: text_bytes more, of the text that is open as it came */
 };
 
 /* Where a decoder has memory from when its own 256 KiB are used up; mr_mime_release() and the next

@@ -304,6 +304,34 @@ static void test_memory(void **state)
     mr_mime_close(lender);
 }
 
+/* Where the decoder's limit is met, too: what there is memory for is the same. */
+static void test_limit(void **state)
+{
+    struct mr_mime_limits limits = {.text_bytes = 1u << 20, .memory_bytes = 3u << 20};
+    struct mr_mime_decoder *d[2] = {mr_mime_open(&limits), mr_mime_open(&limits)};
+    struct text mail = {0};
+    unsigned refused = 0;
+    (void)state;
+
+    for (unsigned lines = 3000; lines <= 27000; lines += 3000) {
+        mail.len = 0;
+        line(&mail, "Content-Type: text/plain; charset=iso-8859-1\r\n");
+        many(&mail,
+             "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4 \xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4 "
+             "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\r\n",
+             lines);
+        assert_same(d[0], d[1], mail.bytes, mail.len, 500, "text");
+        assert_same(d[0], d[1], mail.bytes, mail.len, 3000, "text");
+        assert_same(d[0], d[1], mail.bytes, mail.len, 1u << 20, "text");
+        const struct mr_mime *m = mr_mime_decode(d[0], NULL, (const uint8_t *)mail.bytes, mail.len);
+        refused += m->anomalies >> MR_MIME_NO_MEMORY & 1;
+    }
+    assert_in_range(refused, 1, 8);
+    free(mail.bytes);
+    mr_mime_close(d[0]);
+    mr_mime_close(d[1]);
+}
+
 /* A result that outlives its decoder: what it lies in is handed over. */
 static void hold(void *user, void *handle)
 {
@@ -341,10 +369,8 @@ static void test_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_made),
-        cmocka_unit_test(test_corpus),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_made),  cmocka_unit_test(test_corpus), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_limit), cmocka_unit_test(test_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
