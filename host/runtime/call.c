@@ -146,8 +146,14 @@ void mr_context_end(struct mr_call *call, uint32_t row)
 
 void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns)
 {
-    mr_contexts_deadline(exec_of(call)->contexts, mr_context_of_slots(call->contexts[row]),
-                         deadline_ns);
+    struct mr_context *c = mr_context_of_slots(call->contexts[row]);
+    uint64_t number = call->packets[row]->number;
+
+    /* another function may have been called for a later packet of the burst already */
+    if (c->ended || number < c->deadline_packet)
+        return;
+    c->deadline_packet = number;
+    mr_contexts_deadline(exec_of(call)->contexts, c, deadline_ns);
 }
 
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n)

@@ -235,7 +235,8 @@ void mr_context_renew(struct mr_call *call, uint32_t row);
 void mr_context_end(struct mr_call *call, uint32_t row);
 
 /* The row's context is handed over with MR_CAUSE_EXPIRE when packet time passes `deadline_ns`
- * (to the next second) and no later deadline was set meanwhile. 0: never. */
+ * (to the next second) and no later deadline was set meanwhile. 0: never. Where several functions
+ * set it the call for the latest packet counts, whatever the burst. */
 void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns);
 
 /* Adds to function->counters[index]. */
