@@ -333,7 +333,8 @@ static struct mr_tuples *run_by_origin(struct mr_exec *exec, const struct mr_pla
         while (*tail)
             tail = &(*tail)->next;
     }
-    return mr_tuples_merge(exec, result);
+    /* which predicate came first depends on where the batch begins */
+    return mr_tuples_by_predicate(mr_tuples_merge(exec, result));
 }
 
 static bool stands_before(const struct mr_tuples *x, const struct mr_tuples *y)
@@ -382,8 +383,7 @@ static struct mr_tuples *run_one_by_one(struct mr_exec *exec, const struct mr_pl
         }
         mr_tuples_drop(exec->plan, first, 1);
     }
-    /* which predicate came first depends on where the batch begins */
-    return mr_tuples_by_predicate(mr_tuples_merge(exec, result));
+    return mr_tuples_by_predicate(mr_tuples_merge(exec, result)); /* as above */
 }
 
 void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
