@@ -70,6 +70,9 @@ struct mr_backend {
     enum mr_status (*submit)(void *state, struct mr_offload_batch *batch, struct mr_error *error);
     /* MR_AGAIN: not yet. */
     enum mr_status (*poll)(void *state, struct mr_offload_batch *batch, struct mr_error *error);
+    /* Somebody else's work has taken the device from all who have it open: to be closed, as after
+     * an error. NULL: that cannot be. */
+    bool (*is_broken)(void *state);
 };
 
 extern const struct mr_backend mr_backend_cpu;
@@ -97,6 +100,8 @@ void mr_device_batch_free(void *state, struct mr_offload_batch *batch);
 enum mr_status mr_device_submit(void *state, struct mr_offload_batch *batch,
                                 struct mr_error *error);
 enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error);
+
+bool mr_device_is_broken(void *state);
 
 /* For a message of one view that is so long. */
 bool mr_batch_has_room(const struct mr_offload_batch *batch, uint32_t len);

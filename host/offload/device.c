@@ -27,7 +27,25 @@ void mr_device_close(void *state)
         return;
     mr_device_regex_unload(d);
     mr_device_bayes_unload(d);
+    mr_device_leave(d->users, d->backend.device, d->config.device);
     free(d);
+}
+
+bool mr_device_is_broken(void *state)
+{
+    const struct mr_device_state *d = state;
+    return atomic_load(&d->users->failed);
+}
+
+/* With this batch. Was it the batch alone, or does every call fail from now on? */
+static enum mr_status failed_with(const struct mr_device_state *d, const struct mr_device_batch *b,
+                                  int code, struct mr_error *error, const char *what)
+{
+    int now = d->backend.device->query(b->began);
+
+    if (now && now != MR_DEVICE_BUSY)
+        atomic_store(&d->users->failed, true);
+    return failed(d, code, error, what);
 }
 
 int mr_device_upload(const struct mr_device_state *d, const void *from, size_t bytes, void **to)
@@ -92,6 +110,13 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
     *state = NULL;
     if (!d)
         return mr_fail(error, MR_ERR_MEMORY, "no memory for a device's back end");
+    d->users = mr_device_enter(backend->device);
+    if (!d->users) {
+        free(d);
+        return mr_fail(error, MR_ERR_START,
+                       "device %s: it has failed, and others have not given it back yet",
+                       backend->device->name);
+    }
     d->backend = *backend;
     d->config = *config;
     int code = backend->device->count(&n);
@@ -249,7 +274,7 @@ enum mr_status mr_device_submit(void *state, struct mr_offload_batch *batch, str
     if (!code)
         code = device->record(b->ended, b->stream);
     b->submitted = true;
-    return code ? failed(d, code, error, "a batch cannot be started") : MR_OK;
+    return code ? failed_with(d, b, code, error, "a batch cannot be started") : MR_OK;
 }
 
 enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error)
@@ -266,7 +291,7 @@ enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struc
     if (!code && device->elapsed_ns(&batch->kernels_ns, b->copied, b->searched))
         batch->kernels_ns = 0; /* only a figure */
     if (code)
-        return failed(d, code, error, "a batch failed");
+        return failed_with(d, b, code, error, "a batch failed");
     b->submitted = false;
     memset(batch->redo, 0, batch->n_messages);
     mr_device_regex_collect(b);

@@ -7,13 +7,29 @@
 #include "offload/backend.h"
 #include "offload/graphs.h"
 
+#include <stdatomic.h>
+
 /* One factor table and what its filter writes. */
 struct mr_device_factors {
     const struct mr_factor_table *host;
     struct mr_factor_table *table;
 };
 
+/* device_users.c: who has something on a device. A kernel that fails takes the device from all of
+ * them until it is reset, which takes their memory: the last one to leave does it. Any thread. */
+
+struct mr_device_users {
+    const char *name; /* of the runtime */
+    uint32_t n;
+    _Atomic bool failed;
+};
+/* NULL: it has failed, and others have not left it yet. */
+struct mr_device_users *mr_device_enter(const struct mr_device *device);
+/* After everything there has been given back. */
+void mr_device_leave(struct mr_device_users *users, const struct mr_device *device, int which);
+
 struct mr_device_state {
+    struct mr_device_users *users;
     struct mr_device_backend backend;
     struct mr_backend_config config;
     struct mr_device_factors factors[2];

@@ -30,6 +30,7 @@ static const struct mr_backend emulated = {
     .batch_free = mr_device_batch_free,
     .submit = mr_device_submit,
     .poll = mr_device_poll,
+    .is_broken = mr_device_is_broken,
 };
 
 const struct mr_backend *mr_backend_emulated(void)

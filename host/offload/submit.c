@@ -235,6 +235,20 @@ static void try_again(struct mr_offload *o, uint64_t now)
     say(o, "the device is in use again", o->config.backend->name);
 }
 
+/* Who has nothing under way learns here that others have broken the device: until all have closed
+ * it nobody can open it again. */
+static void look_at_others(struct mr_offload *o, uint64_t now)
+{
+    const struct mr_backend *backend = o->config.backend;
+    struct mr_error error = {0};
+
+    if (o->down || !backend->is_broken || !backend->is_broken(o->state))
+        return;
+    (void)mr_fail(&error, MR_ERR_START, "device %s: it has failed with another batch",
+                  backend->name);
+    go_down(o, MR_TROUBLE_LOST, &error, now);
+}
+
 /* ---- rounds ---- */
 
 static struct mr_slot *next_closed(struct mr_offload *o)
@@ -363,6 +377,7 @@ void *mr_submit_thread(void *memory)
         uint64_t now = mr_clock_ns();
         if (o->filling && (o->stop || now >= must_close_at(o)))
             mr_slot_close(o, o->stop ? MR_CLOSE_FLUSH : MR_CLOSE_AGE, now);
+        look_at_others(o, now);
         start_closed(o);
         bool under_way = look(o);
         if (o->down && !o->stop)

@@ -47,10 +47,10 @@ struct mr_context {
         uint64_t deadline_packet;     /* while it lives: the number of that which set deadline_ns */
         struct mr_packet *end_origin; /* of one that ended, in that task: what ended it */
     };
-    struct mr_context *successor;        /* of one that ended: who stands under its key now */
-    struct mr_saved_row *row;            /* of the first tuple: stands for the context when a timer
-                                            rings; then of the first of each other predicate that
-                                            has the key. NULL: nobody asks for them */
+    struct mr_context *successor; /* of one that ended: who stands under its key now */
+    struct mr_saved_row *row;     /* of the first tuple: stands for the context when a timer
+                                     rings; then of the first of each other predicate that
+                                     has the key. NULL: nobody asks for them */
     _Alignas(64) uint8_t slots[];
 };
 

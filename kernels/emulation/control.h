@@ -21,6 +21,9 @@ void mr_emulation_seed(uint64_t seed);
  * cudaDeviceReset(). Returns its length. */
 size_t mr_emulation_report(char *text, size_t bytes);
 
+/* The device fails, as after a kernel that has: every call says so until cudaDeviceReset(). */
+void mr_emulation_fail(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -97,6 +97,12 @@ extern "C" size_t mr_emulation_report(char *text, size_t bytes)
     return strlen(emu_device.report);
 }
 
+extern "C" void mr_emulation_fail(void)
+{
+    struct emu_locked locked;
+    emu_device.fault = cudaErrorLaunchFailure;
+}
+
 cudaError_t cudaGetDeviceCount(int *n)
 {
     *n = 1;

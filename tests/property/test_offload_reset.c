@@ -1,0 +1,86 @@
+/* A kernel that fails takes the device from all who have it open, until it is reset: also from who
+ * has nothing under way. All of them come back to it. */
+// layers: base offload
+#include "kernels/emulation/control.h"
+#include "offload/offload.h"
+#include "test_device.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include <cmocka.h>
+
+#define USERS    2u
+#define PATIENCE 10000u /* times a millisecond */
+
+static const char message[] = "hay, a needle, and hay";
+
+static uint64_t reopened(struct mr_offload *offload)
+{
+    struct mr_offload_counters counters;
+
+    mr_offload_count(offload, &counters);
+    return counters.reopened;
+}
+
+/* True: the device has found what is there. */
+static bool ask(struct mr_offload *offload)
+{
+    struct mr_offload_done done;
+
+    if (mr_offload_add(offload, message, sizeof message - 1, 7))
+        return false;
+    mr_offload_flush(offload);
+    while (!mr_offload_take(offload, &done))
+        mr_offload_wait(offload, 1000000000);
+    assert_int_equal(done.batch->n_messages, 1);
+    assert_int_equal(done.tags[0], 7);
+    bool answered = !done.batch->redo[0];
+    assert_int_equal(done.batch->n_matches, answered);
+    mr_offload_release(offload, &done);
+    return answered;
+}
+
+static void a_failed_device_is_reset(void **state)
+{
+    const struct mr_regex_pattern pattern = {"needle", 0};
+    struct mr_offload *users[USERS];
+    struct mr_regex_set set;
+    struct mr_error error = {0};
+    (void)state;
+
+    assert_int_equal(mr_regex_compile(&set, &pattern, 1, &mr_regex_limits_default, 1, &error),
+                     MR_OK);
+    struct mr_offload_config config = {.work = {.set = &set},
+                                       .backend = mr_backend_emulated(),
+                                       .n_slots = 2,
+                                       .bytes_max = 1 << 14,
+                                       .messages_max = 32,
+                                       .deadline_ns = 200000,
+                                       .late_ns = 60000000000u,
+                                       .retry_ns = 1000000};
+    for (uint32_t u = 0; u < USERS; u++) {
+        assert_int_equal(mr_offload_open(&config, &users[u], &error), MR_OK);
+        assert_true(ask(users[u]));
+    }
+    for (uint64_t round = 1; round < 4; round++) {
+        mr_emulation_fail();
+        assert_false(ask(users[0]));
+        for (uint32_t u = 0; u < USERS; u++) {
+            for (uint32_t i = 0; i < PATIENCE && reopened(users[u]) < round; i++)
+                mr_offload_wait(users[u], 1000000);
+            assert_int_equal(reopened(users[u]), round);
+        }
+        for (uint32_t u = 0; u < USERS; u++)
+            assert_true(ask(users[u]));
+    }
+    for (uint32_t u = 0; u < USERS; u++)
+        assert_true(mr_offload_close(users[u]));
+    mr_regex_set_free(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_device_is_reset)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
