@@ -322,6 +322,41 @@ static void no_memory(void **state)
     }
 }
 
+/* A mail over what is kept of it, at whose every request for memory there is none: nothing is lost
+ * of what was taken, whether it ends, its session ends or its flow goes. */
+static void no_memory_over_the_limit(void **state)
+{
+    static const char *const ends[] = {"C: .\nS: 250 ok\n", "", NULL};
+    struct text mail = {0};
+    (void)state;
+    text_print(&mail, TO_DATA "C: Subject: =?utf-8?q?=C3=A4?=\nC: Content-Type: multipart/mixed; "
+                              "boundary=b\nC: \nC: --b\nC: Content-Type: text/html; "
+                              "charset=iso-8859-1\nC: \n");
+    for (int i = 0; i < 4000; i++)
+        text_print(&mail, "C: <a href=\"http://x%d.example/\">\\xe4</a><p hidden>no\n", i);
+    text_print(&mail, "C: --b\nC: Content-Type: a/b; name=f\nC: \nC: bytes\nC: --b--\n");
+    for (size_t end = 0; end < 3; end++) {
+        bool refused = true;
+        for (uint64_t after = 6; refused; after++) {
+            struct flow_rig rig;
+            flow_rig_open(&rig, 25, false);
+            rig.settings.most_bytes = 3000;
+            rig.memory.refuse_after = after;
+            feed(&rig, mail.p);
+            if (ends[end])
+                feed(&rig, ends[end]);
+            if (end < 2)
+                flow_rig_chunk(&rig, MR_CHUNK_END, 0, NULL, 0, 0);
+            refused = rig.memory.requests >= after;
+            if (!refused && !end)
+                assert_non_null(strstr(rig.events.p, "attachment=[ f end url=[ x0.example"));
+            free(flow_rig_close(&rig, false));
+            assert_true(after < 1000);
+        }
+    }
+    free(mail.p);
+}
+
 /* What a script of a session comes to when piece `without` is a gap that is told, or, `silent`, one
  * that only the next piece's offset shows; with the number of gaps. */
 static char *session_without(const struct script *script, size_t without, bool silent,
@@ -379,11 +414,17 @@ static void lost_chunks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(commands),      cmocka_unit_test(replies),
-        cmocka_unit_test(header_fields), cmocka_unit_test(header_bounds),
-        cmocka_unit_test(events),        cmocka_unit_test(events_of_transactions),
-        cmocka_unit_test(anomalies),     cmocka_unit_test(without_end),
-        cmocka_unit_test(no_memory),     cmocka_unit_test(lost_chunks),
+        cmocka_unit_test(commands),
+        cmocka_unit_test(replies),
+        cmocka_unit_test(header_fields),
+        cmocka_unit_test(header_bounds),
+        cmocka_unit_test(events),
+        cmocka_unit_test(events_of_transactions),
+        cmocka_unit_test(anomalies),
+        cmocka_unit_test(without_end),
+        cmocka_unit_test(no_memory),
+        cmocka_unit_test(lost_chunks),
+        cmocka_unit_test(no_memory_over_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
