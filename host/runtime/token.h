@@ -28,7 +28,7 @@ struct mr_shipment;
 struct mr_extraction;
 struct mr_shared;
 
-#define MR_SHARED_BUCKETS 32u /* a power of two */
+#define MR_SHARED_BUCKETS 512u /* a power of two; a burst may hold 40,000 mails of a few bytes */
 
 /* An output record (one event) waiting for its turn. */
 struct mr_record {
