@@ -8,6 +8,7 @@
 
 #define FIRST_BUCKETS 16u
 #define MAX_BYTES     (64u * 1024 * 1024) /* of a buffer */
+#define MOVED_AT_ONCE 4u                  /* buckets; a group comes at a time */
 
 uint32_t mr_value_bytes_of(enum mr_type type, union mr_value value)
 {
@@ -42,20 +43,29 @@ void mr_table_free(struct mr_table *t)
         t->first = row->next;
         mr_slab_put(&t->slab, row, row->bytes, row->large);
     }
-    for (uint32_t i = 0; i < MR_MAX_INDEXES; i++)
-        if (t->indexes[i].buckets)
-            mr_buffers_put(t->slab.pool, t->indexes[i].buckets);
-    if (t->heap)
-        mr_buffers_put(t->slab.pool, t->heap);
+    for (uint32_t i = 0; i < MR_MAX_INDEXES; i++) {
+        mr_buffers_put(t->slab.pool, t->indexes[i].buckets);
+        mr_buffers_put(t->slab.pool, t->indexes[i].old);
+    }
+    mr_buffers_put(t->slab.pool, t->heap);
     mr_slab_release(&t->slab);
 }
 
 /* ---- indexes ---- */
 
-static struct mr_row_group **buckets_of(const struct mr_row_index *index)
+static struct mr_row_group **buckets_of(struct mr_buffer *buffer)
 {
-    assert(index->buckets); /* made with the first row */
-    return (struct mr_row_group **)(void *)index->buckets->data;
+    assert(buffer); /* made with the first row */
+    return (struct mr_row_group **)(void *)buffer->data;
+}
+
+static struct mr_row_group **bucket_of(const struct mr_row_index *index, uint64_t hash)
+{
+    uint64_t in_old = hash & (index->n_buckets / 2 - 1);
+
+    if (index->old && in_old >= index->moved)
+        return &buckets_of(index->old)[in_old];
+    return &buckets_of(index->buckets)[hash & (index->n_buckets - 1)];
 }
 
 static uint64_t hash_columns(const struct mr_table *t, const struct mr_plan_index *index,
@@ -81,7 +91,7 @@ static struct mr_row_group *find_group(const struct mr_table *t, uint32_t i, uin
 
     if (!t->indexes[i].n_groups)
         return NULL;
-    struct mr_row_group *g = buckets_of(&t->indexes[i])[hash & (t->indexes[i].n_buckets - 1)];
+    struct mr_row_group *g = *bucket_of(&t->indexes[i], hash);
     for (; g; g = g->next) {
         bool same = g->hash == hash;
         for (uint32_t k = 0; same && k < index->n; k++) {
@@ -95,9 +105,35 @@ static struct mr_row_group *find_group(const struct mr_table *t, uint32_t i, uin
     return NULL;
 }
 
+/* Nobody waits for all of a large index. Buckets are set before they are read first. */
+static void go_on_growing(struct mr_table *t, struct mr_row_index *index)
+{
+    struct mr_row_group **to = buckets_of(index->buckets);
+    uint64_t half = index->n_buckets / 2;
+
+    for (uint32_t i = 0; i < MOVED_AT_ONCE && index->moved < half; i++, index->moved++) {
+        struct mr_row_group *g = buckets_of(index->old)[index->moved], *next;
+        to[index->moved] = to[index->moved + half] = NULL;
+        for (; g; g = next) {
+            struct mr_row_group **bucket = &to[g->hash & (index->n_buckets - 1)];
+            next = g->next;
+            g->next = *bucket;
+            *bucket = g;
+        }
+    }
+    if (index->moved < half)
+        return;
+    mr_buffers_put(t->slab.pool, index->old);
+    index->old = NULL;
+}
+
 /* Room for one more group. */
 static bool grow_index(struct mr_table *t, struct mr_row_index *index)
 {
+    if (index->old) {
+        go_on_growing(t, index);
+        return true;
+    }
     if (index->buckets && index->n_groups < index->n_buckets)
         return true;
     uint64_t n = index->buckets ? 2 * index->n_buckets : FIRST_BUCKETS;
@@ -107,21 +143,12 @@ static bool grow_index(struct mr_table *t, struct mr_row_index *index)
         mr_buffers_get(t->slab.pool, (size_t)n * sizeof(struct mr_row_group *));
     if (!fresh)
         return index->buckets != NULL;
-    struct mr_row_group **to = (struct mr_row_group **)(void *)fresh->data;
-    memset((void *)to, 0, (size_t)n * sizeof *to);
-    for (uint64_t b = 0; b < index->n_buckets; b++) {
-        struct mr_row_group *g = buckets_of(index)[b];
-        while (g) {
-            struct mr_row_group *next = g->next;
-            g->next = to[g->hash & (n - 1)];
-            to[g->hash & (n - 1)] = g;
-            g = next;
-        }
-    }
-    if (index->buckets)
-        mr_buffers_put(t->slab.pool, index->buckets);
+    if (!index->buckets)
+        memset(fresh->data, 0, (size_t)n * sizeof(struct mr_row_group *));
+    index->old = index->buckets;
     index->buckets = fresh;
     index->n_buckets = n;
+    index->moved = 0;
     return true;
 }
 
@@ -136,7 +163,7 @@ static bool link_index(struct mr_table *t, struct mr_row *row, uint32_t i)
     if (!g) {
         if (!grow_index(t, index) || !(g = mr_slab_get(&t->slab, sizeof *g, &large)))
             return false;
-        struct mr_row_group **bucket = &buckets_of(index)[hash & (index->n_buckets - 1)];
+        struct mr_row_group **bucket = bucket_of(index, hash);
         *g = (struct mr_row_group){.next = *bucket, .hash = hash};
         *bucket = g;
         index->n_groups++;
@@ -167,7 +194,7 @@ static void unlink_index(struct mr_table *t, struct mr_row *row, uint32_t i)
         g->last = link->previous;
     if (--g->n)
         return;
-    struct mr_row_group **at = &buckets_of(index)[g->hash & (index->n_buckets - 1)];
+    struct mr_row_group **at = bucket_of(index, g->hash);
     while (*at != g)
         at = &(*at)->next;
     *at = g->next;

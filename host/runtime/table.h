@@ -38,9 +38,10 @@ struct mr_row {
     union mr_value values[];   /* [arity] */
 };
 
+/* While it grows: half as many buckets as there are now, those before `moved` are empty. */
 struct mr_row_index {
-    struct mr_buffer *buckets;
-    uint64_t n_buckets, n_groups;
+    struct mr_buffer *buckets, *old;
+    uint64_t n_buckets, n_groups, moved;
 };
 
 struct mr_table {
