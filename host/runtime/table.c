@@ -3,12 +3,9 @@
 
 #include "runtime/exec.h"
 
-#include <assert.h>
 #include <string.h>
 
-#define FIRST_BUCKETS 16u
-#define MAX_BYTES     (64u * 1024 * 1024) /* of a buffer */
-#define MOVED_AT_ONCE 4u                  /* buckets; a group comes at a time */
+#define MAX_BYTES (64u * 1024 * 1024) /* of a buffer */
 
 uint32_t mr_value_bytes_of(enum mr_type type, union mr_value value)
 {
@@ -43,30 +40,13 @@ void mr_table_free(struct mr_table *t)
         t->first = row->next;
         mr_slab_put(&t->slab, row, row->bytes, row->large);
     }
-    for (uint32_t i = 0; i < MR_MAX_INDEXES; i++) {
-        mr_buffers_put(t->slab.pool, t->indexes[i].buckets);
-        mr_buffers_put(t->slab.pool, t->indexes[i].old);
-    }
+    for (uint32_t i = 0; i < MR_MAX_INDEXES; i++)
+        mr_buckets_free(&t->indexes[i], t->slab.pool);
     mr_buffers_put(t->slab.pool, t->heap);
     mr_slab_release(&t->slab);
 }
 
 /* ---- indexes ---- */
-
-static struct mr_row_group **buckets_of(struct mr_buffer *buffer)
-{
-    assert(buffer); /* made with the first row */
-    return (struct mr_row_group **)(void *)buffer->data;
-}
-
-static struct mr_row_group **bucket_of(const struct mr_row_index *index, uint64_t hash)
-{
-    uint64_t in_old = hash & (index->n_buckets / 2 - 1);
-
-    if (index->old && in_old >= index->moved)
-        return &buckets_of(index->old)[in_old];
-    return &buckets_of(index->buckets)[hash & (index->n_buckets - 1)];
-}
 
 static uint64_t hash_columns(const struct mr_table *t, const struct mr_plan_index *index,
                              const union mr_value *values, bool packed)
@@ -83,17 +63,22 @@ static uint64_t hash_columns(const struct mr_table *t, const struct mr_plan_inde
     return hash;
 }
 
+static struct mr_row_group *group_of(struct mr_hung *hung)
+{
+    return (struct mr_row_group *)(void *)hung;
+}
+
 /* `packed`: values[k] for column k of the index, else values[c] for column c of the table. */
 static struct mr_row_group *find_group(const struct mr_table *t, uint32_t i, uint64_t hash,
                                        const union mr_value *values, bool packed)
 {
     const struct mr_plan_index *index = &t->table->indexes[i];
 
-    if (!t->indexes[i].n_groups)
+    if (!t->indexes[i].n)
         return NULL;
-    struct mr_row_group *g = *bucket_of(&t->indexes[i], hash);
-    for (; g; g = g->next) {
-        bool same = g->hash == hash;
+    for (struct mr_hung *at = *mr_bucket_of(&t->indexes[i], hash); at; at = at->next) {
+        struct mr_row_group *g = group_of(at);
+        bool same = at->hash == hash;
         for (uint32_t k = 0; same && k < index->n; k++) {
             uint32_t c = index->columns[k];
             same = mr_value_equal(t->predicate->attributes[c].type, g->first->values[c],
@@ -105,68 +90,21 @@ static struct mr_row_group *find_group(const struct mr_table *t, uint32_t i, uin
     return NULL;
 }
 
-/* Nobody waits for all of a large index. Buckets are set before they are read first. */
-static void go_on_growing(struct mr_table *t, struct mr_row_index *index)
-{
-    struct mr_row_group **to = buckets_of(index->buckets);
-    uint64_t half = index->n_buckets / 2;
-
-    for (uint32_t i = 0; i < MOVED_AT_ONCE && index->moved < half; i++, index->moved++) {
-        struct mr_row_group *g = buckets_of(index->old)[index->moved], *next;
-        to[index->moved] = to[index->moved + half] = NULL;
-        for (; g; g = next) {
-            struct mr_row_group **bucket = &to[g->hash & (index->n_buckets - 1)];
-            next = g->next;
-            g->next = *bucket;
-            *bucket = g;
-        }
-    }
-    if (index->moved < half)
-        return;
-    mr_buffers_put(t->slab.pool, index->old);
-    index->old = NULL;
-}
-
-/* Room for one more group. */
-static bool grow_index(struct mr_table *t, struct mr_row_index *index)
-{
-    if (index->old) {
-        go_on_growing(t, index);
-        return true;
-    }
-    if (index->buckets && index->n_groups < index->n_buckets)
-        return true;
-    uint64_t n = index->buckets ? 2 * index->n_buckets : FIRST_BUCKETS;
-    if (n * sizeof(struct mr_row_group *) > MAX_BYTES)
-        return true; /* chains become longer */
-    struct mr_buffer *fresh =
-        mr_buffers_get(t->slab.pool, (size_t)n * sizeof(struct mr_row_group *));
-    if (!fresh)
-        return index->buckets != NULL;
-    if (!index->buckets)
-        memset(fresh->data, 0, (size_t)n * sizeof(struct mr_row_group *));
-    index->old = index->buckets;
-    index->buckets = fresh;
-    index->n_buckets = n;
-    index->moved = 0;
-    return true;
-}
-
 static bool link_index(struct mr_table *t, struct mr_row *row, uint32_t i)
 {
-    struct mr_row_index *index = &t->indexes[i];
+    struct mr_buckets *index = &t->indexes[i];
     uint64_t hash = hash_columns(t, &t->table->indexes[i], row->values, false);
     struct mr_row_group *g = find_group(t, i, hash, row->values, false);
     struct mr_row_link *link = &row->links[i];
     struct mr_buffer *large;
 
     if (!g) {
-        if (!grow_index(t, index) || !(g = mr_slab_get(&t->slab, sizeof *g, &large)))
+        if (!mr_buckets_grow(index, t->slab.pool) ||
+            !(g = mr_slab_get(&t->slab, sizeof *g, &large)))
             return false;
-        struct mr_row_group **bucket = bucket_of(index, hash);
-        *g = (struct mr_row_group){.next = *bucket, .hash = hash};
-        *bucket = g;
-        index->n_groups++;
+        *g = (struct mr_row_group){.hung.hash = hash};
+        mr_bucket_hang(mr_bucket_of(index, hash), &g->hung);
+        index->n++;
     }
     *link = (struct mr_row_link){.previous = g->last, .group = g};
     if (g->last)
@@ -180,7 +118,7 @@ static bool link_index(struct mr_table *t, struct mr_row *row, uint32_t i)
 
 static void unlink_index(struct mr_table *t, struct mr_row *row, uint32_t i)
 {
-    struct mr_row_index *index = &t->indexes[i];
+    struct mr_buckets *index = &t->indexes[i];
     struct mr_row_link *link = &row->links[i];
     struct mr_row_group *g = link->group;
 
@@ -194,11 +132,11 @@ static void unlink_index(struct mr_table *t, struct mr_row *row, uint32_t i)
         g->last = link->previous;
     if (--g->n)
         return;
-    struct mr_row_group **at = bucket_of(index, g->hash);
-    while (*at != g)
+    struct mr_hung **at = mr_bucket_of(index, g->hung.hash);
+    while (*at != &g->hung)
         at = &(*at)->next;
-    *at = g->next;
-    index->n_groups--;
+    *at = g->hung.next;
+    index->n--;
     mr_slab_put(&t->slab, g, sizeof *g, NULL);
 }
 

@@ -9,13 +9,13 @@
 
 #include "analog/plan.h"
 #include "base/hash.h"
+#include "runtime/buckets.h"
 #include "runtime/slab.h"
 #include "runtime/tuples.h"
 
 /* Rows with equal values in the columns of an index. */
 struct mr_row_group {
-    struct mr_row_group *next; /* in its bucket */
-    uint64_t hash;
+    struct mr_hung hung;
     struct mr_row *first, *last;
     uint64_t n;
 };
@@ -38,19 +38,13 @@ struct mr_row {
     union mr_value values[];   /* [arity] */
 };
 
-/* While it grows: half as many buckets as there are now, those before `moved` are empty. */
-struct mr_row_index {
-    struct mr_buffer *buckets, *old;
-    uint64_t n_buckets, n_groups, moved;
-};
-
 struct mr_table {
     const struct mr_plan *plan;
     const struct mr_plan_table *table;
     const struct mr_plan_predicate *predicate;
     const struct mr_secret *secret;
     struct mr_slab slab;
-    struct mr_row_index indexes[MR_MAX_INDEXES];
+    struct mr_buckets indexes[MR_MAX_INDEXES]; /* groups */
     struct mr_row *first, *last;
     uint64_t n, put;        /* rows now; ever */
     struct mr_buffer *heap; /* rows by deadline, soonest first */

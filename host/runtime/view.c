@@ -4,11 +4,9 @@
 #include "runtime/aggregate.h"
 #include "runtime/table_set.h"
 
-#include <assert.h>
 #include <string.h>
 
-#define FIRST_BUCKETS 16u
-#define MAX_BYTES     (64u * 1024 * 1024) /* of a buffer */
+#define MAX_BYTES (64u * 1024 * 1024) /* of a buffer */
 
 /* A value that rows of the group have: in a tree by value, which random numbers keep flat. */
 struct node {
@@ -26,9 +24,9 @@ union state {
 };
 
 struct mr_view_group {
-    struct mr_view_group *next; /* in its bucket */
-    uint64_t hash, n;           /* so many rows */
-    uint64_t told;              /* number of the change that was told last */
+    struct mr_hung hung;
+    uint64_t n;    /* so many rows */
+    uint64_t told; /* number of the change that was told last */
     struct mr_buffer *large;
     uint32_t bytes;
     union state *states;   /* [n_aggregates] */
@@ -45,10 +43,9 @@ void mr_view_init(struct mr_view *view, const struct mr_plan *plan, uint32_t sta
     mr_slab_init(&view->slab, pool);
 }
 
-static struct mr_view_group **buckets_of(const struct mr_view *view)
+static struct mr_view_group *group_of(struct mr_hung *hung)
 {
-    assert(view->buckets); /* where there are n_buckets */
-    return (struct mr_view_group **)(void *)view->buckets->data;
+    return (struct mr_view_group *)(void *)hung;
 }
 
 /* Large pieces are not the slab's. */
@@ -91,15 +88,14 @@ static void free_group(struct mr_view *view, struct mr_view_group *g)
 
 void mr_view_free(struct mr_view *view)
 {
-    for (uint64_t b = 0; view->buckets && b < view->n_buckets; b++)
-        for (struct mr_view_group *g = buckets_of(view)[b], *next; g; g = next) {
-            next = g->next;
-            free_group(view, g);
+    for (uint64_t b = 0; b < view->groups.n_buckets; b++) {
+        struct mr_hung **at = mr_bucket_of(&view->groups, b), *g;
+        while ((g = *at)) {
+            *at = g->next;
+            free_group(view, group_of(g));
         }
-    if (view->buckets)
-        mr_buffers_put(view->slab.pool, view->buckets);
-    view->buckets = NULL;
-    view->n_buckets = view->n_groups = 0;
+    }
+    mr_buckets_free(&view->groups, view->slab.pool);
     mr_slab_release(&view->slab);
 }
 
@@ -128,46 +124,21 @@ static uint64_t hash_keys(const struct mr_exec *exec, const struct mr_view *view
 }
 
 /* Where the group hangs, or would. */
-static struct mr_view_group **find_group(const struct mr_exec *exec, const struct mr_view *view,
-                                         uint64_t hash, const struct mr_tuples *t, uint32_t row)
+static struct mr_hung **find_group(const struct mr_exec *exec, const struct mr_view *view,
+                                   uint64_t hash, const struct mr_tuples *t, uint32_t row)
 {
     const struct mr_plan_predicate *p = &exec->plan->predicates[t->predicate];
-    struct mr_view_group **at = &buckets_of(view)[hash & (view->n_buckets - 1)];
+    struct mr_hung **at = mr_bucket_of(&view->groups, hash);
 
     for (; *at; at = &(*at)->next) {
         bool same = (*at)->hash == hash;
         for (uint32_t c = 0; same && c < view->n_keys; c++)
-            same = !t->columns[c] ||
-                   !mr_value_order(p->attributes[c].type, (*at)->keys[c], t->columns[c][row]);
+            same = !t->columns[c] || !mr_value_order(p->attributes[c].type, group_of(*at)->keys[c],
+                                                     t->columns[c][row]);
         if (same)
             break;
     }
     return at;
-}
-
-/* Room for one more group. */
-static bool grow(struct mr_view *view)
-{
-    if (view->buckets && view->n_groups < view->n_buckets)
-        return true;
-    uint64_t n = view->buckets ? 2 * view->n_buckets : FIRST_BUCKETS;
-    size_t bytes = (size_t)n * sizeof(struct mr_view_group *);
-    struct mr_buffer *fresh = bytes > MAX_BYTES ? NULL : mr_buffers_get(view->slab.pool, bytes);
-    if (!fresh)
-        return view->buckets != NULL; /* chains become longer */
-    struct mr_view_group **to = (struct mr_view_group **)(void *)fresh->data;
-    memset((void *)to, 0, bytes);
-    for (uint64_t b = 0; b < view->n_buckets; b++)
-        for (struct mr_view_group *g = buckets_of(view)[b], *next; g; g = next) {
-            next = g->next;
-            g->next = to[g->hash & (n - 1)];
-            to[g->hash & (n - 1)] = g;
-        }
-    if (view->buckets)
-        mr_buffers_put(view->slab.pool, view->buckets);
-    view->buckets = fresh;
-    view->n_buckets = n;
-    return true;
 }
 
 /* A copy of a value, with what it points to behind *at. */
@@ -338,15 +309,16 @@ static bool feed_row(struct mr_exec *exec, struct mr_view *view, const struct mr
 {
     uint64_t hash = hash_keys(exec, view, t, row);
 
-    if (!grow(view))
+    if (!mr_buckets_grow(&view->groups, view->slab.pool))
         return false;
-    struct mr_view_group **at = find_group(exec, view, hash, t, row), *g = *at;
+    struct mr_hung **at = find_group(exec, view, hash, t, row);
+    struct mr_view_group *g = group_of(*at);
     if (!g) {
         if (t->gone || !(g = make_group(exec, view, t, row)))
             return false;
-        g->hash = hash;
-        *at = g;
-        view->n_groups++;
+        g->hung.hash = hash;
+        *at = &g->hung;
+        view->groups.n++;
     }
     *first = g->told != view->changes;
     g->told = view->changes;
@@ -354,8 +326,8 @@ static bool feed_row(struct mr_exec *exec, struct mr_view *view, const struct mr
         return false;
     if (g->n)
         return true;
-    *at = g->next;
-    view->n_groups--;
+    *at = g->hung.next;
+    view->groups.n--;
     free_group(view, g);
     return true;
 }
@@ -479,8 +451,8 @@ struct mr_tuples *mr_view_tell(struct mr_exec *exec, const struct mr_plan_rule *
     *off = !view || view->off;
     if (*off)
         return NULL;
-    if (view->n_groups)
-        g = *find_group(exec, view, hash_keys(exec, view, group, 0), group, 0);
+    if (view->groups.n)
+        g = group_of(*find_group(exec, view, hash_keys(exec, view, group, 0), group, 0));
     if (!g && (!rule->counts_nothing || group->synthetic))
         return NULL;
     struct mr_tuples *t = mr_tuples_new(exec, rule->head, 1, mr_tuples_with(group));

@@ -9,6 +9,7 @@
 #ifndef MR_RUNTIME_VIEW_H
 #define MR_RUNTIME_VIEW_H
 
+#include "runtime/buckets.h"
 #include "runtime/exec.h"
 #include "runtime/slab.h"
 
@@ -20,8 +21,7 @@ struct mr_view {
     uint32_t n_keys; /* leading attributes of that: the group */
     bool off;
     struct mr_slab slab;
-    struct mr_buffer *buckets;
-    uint64_t n_buckets, n_groups;
+    struct mr_buckets groups;
     uint64_t changes, random;
 };
 
