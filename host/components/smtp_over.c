@@ -7,14 +7,13 @@
 #define LEAST_TEXT (1u << 20)
 #define MOST_TEXT  (16u << 20)
 
-static struct mr_mime_decoder *begin(struct mr_call *call)
+static struct mr_mime_decoder *begin(struct mr_call *call, uint32_t kept)
 {
     const struct mr_mail_settings *settings = mr_mail_settings(call);
     struct mr_mime_memory memory = mr_mail_memory(call->runtime);
-    uint32_t text = settings->most_bytes;
-    struct mr_mime_limits limits = {.text_bytes = text < LEAST_TEXT  ? LEAST_TEXT
-                                                  : text > MOST_TEXT ? MOST_TEXT
-                                                                     : text};
+    struct mr_mime_limits limits = {.text_bytes = kept < LEAST_TEXT  ? LEAST_TEXT
+                                                  : kept > MOST_TEXT ? MOST_TEXT
+                                                                     : kept};
     unsigned hashes = mr_smtp_file_hashes(settings);
 
     if (mr_sharers(call))
@@ -33,7 +32,7 @@ void mr_smtp_over(struct mr_call *call, const struct mr_mime_decoder *lender,
     if (!body->reader) {
         if (!mr_smtp_mail_wanted(call) && !mr_sharers(call))
             return;
-        body->reader = begin(call);
+        body->reader = begin(call, body->limit);
         if (!body->reader) {
             body->no_memory = true;
             return;

@@ -357,6 +357,31 @@ static void no_memory_over_the_limit(void **state)
     free(mail.p);
 }
 
+/* Without --max-mail 32 MiB are kept, and of the text of longer mails as much as with --max-mail
+ * 32m: the 16 MiB of those that are read as a whole. */
+static void text_over_the_usual_limit(void **state)
+{
+    struct flow_rig rig;
+    char *line = malloc(1u << 20);
+    (void)state;
+    assert_non_null(line);
+    for (size_t i = 0; i < 1u << 20; i++)
+        line[i] = "0123456789abcdef0123456789abcd\r\n"[i % 32];
+    flow_rig_open(&rig, 25, false);
+    feed(&rig, TO_DATA "C: Content-Type: multipart/mixed; boundary=b\nC: \nC: --b\nC: \n");
+    for (int i = 0; i < 2; i++)
+        flow_rig_chunk(&rig, MR_CHUNK_DATA, MR_TO_SERVER, (uint8_t *)line, 1u << 20, 0);
+    feed(&rig, "C: http://late.example/x\nC: --b\nC: Content-Type: a/b\nC: \n");
+    for (int i = 0; i < 31; i++)
+        flow_rig_chunk(&rig, MR_CHUNK_DATA, MR_TO_SERVER, (uint8_t *)line, 1u << 20, 0);
+    feed(&rig, "C: --b--\nC: .\nS: 250 ok\n");
+    assert_non_null(strstr(rig.events.p, "MAIL_TRUNCATED"));
+    assert_non_null(strstr(rig.events.p, "url=[ late.example/x"));
+    assert_null(strstr(rig.events.p, "MIME_TEXT_CUT"));
+    free(flow_rig_close(&rig, true));
+    free(line);
+}
+
 /* What a script of a session comes to when piece `without` is a gap that is told, or, `silent`, one
  * that only the next piece's offset shows; with the number of gaps. */
 static char *session_without(const struct script *script, size_t without, bool silent,
@@ -425,6 +450,7 @@ int main(void)
         cmocka_unit_test(no_memory),
         cmocka_unit_test(lost_chunks),
         cmocka_unit_test(no_memory_over_the_limit),
+        cmocka_unit_test(text_over_the_usual_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
