@@ -144,6 +144,23 @@ size_t smtp_peek(const struct smtp_held *held, uint8_t *to, size_t n)
     return len;
 }
 
+/* What was used up goes, of an open item too, when that is half of all: linear in what passes. */
+static void compact(struct smtp_held *held)
+{
+    struct mr_buffer *b = held->buffer;
+    uint32_t gone = held->at + held->used;
+
+    if (!b || !gone || gone < b->len / 2)
+        return;
+    uint64_t head = held_head(held, held->at) - ((uint64_t)held->used << 1);
+    memcpy(b->data + held->at + held->used, &head, sizeof head);
+    memmove(b->data, b->data + gone, b->len - gone);
+    b->len -= gone;
+    if (held->last != UINT32_MAX)
+        held->last = held->last > held->at ? held->last - gone : 0;
+    held->at = held->used = 0;
+}
+
 /* Holds bytes, or, with p NULL, a gap of n. */
 static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, struct smtp_held *held,
                  const uint8_t *p, uint64_t n)
@@ -152,13 +169,7 @@ static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, str
     bool add = p && held->buffer && held->last != UINT32_MAX;
     size_t bytes = p ? (size_t)n : 0;
 
-    if (held->buffer && held->at >= held->buffer->len / 2 && held->at) {
-        memmove(held->buffer->data, held->buffer->data + held->at, held->buffer->len - held->at);
-        held->buffer->len -= held->at;
-        if (held->last != UINT32_MAX)
-            held->last -= held->at;
-        held->at = 0;
-    }
+    compact(held);
     if (!mr_smtp_room(&held->buffer, &host->memory, bytes + sizeof head,
                       4 * (size_t)s->limits->held_bytes + (128u << 10))) {
         smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, 1);

@@ -382,6 +382,25 @@ static void text_over_the_usual_limit(void **state)
     free(line);
 }
 
+/* A client that waits for nobody, whose server is silent: what waits is used up from the front
+ * while more is added behind, for as long as it likes. */
+static void waiting_for_long(void **state)
+{
+    enum { ROUNDS = 100000 };
+    static const char round[] = "DATA\r\nRSET\r\n";
+    struct flow_rig rig;
+    (void)state;
+    flow_rig_open(&rig, 25, false);
+    feed(&rig, "S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx\n");
+    for (int i = 0; i < ROUNDS; i++)
+        flow_rig_chunk(&rig, MR_CHUNK_DATA, MR_TO_SERVER, (const uint8_t *)round, strlen(round), 0);
+    assert_true(rig.memory.peak < 512u << 10);
+    flow_rig_chunk(&rig, MR_CHUNK_END, 0, NULL, 0, 0);
+    assert_int_equal(rig.counts[1][8], 0);              /* no_memory */
+    assert_int_equal(rig.counts[1][5], 1 + 2 * ROUNDS); /* commands */
+    free(flow_rig_close(&rig, false));
+}
+
 /* What a script of a session comes to when piece `without` is a gap that is told, or, `silent`, one
  * that only the next piece's offset shows; with the number of gaps. */
 static char *session_without(const struct script *script, size_t without, bool silent,
@@ -451,6 +470,7 @@ int main(void)
         cmocka_unit_test(lost_chunks),
         cmocka_unit_test(no_memory_over_the_limit),
         cmocka_unit_test(text_over_the_usual_limit),
+        cmocka_unit_test(waiting_for_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
