@@ -123,6 +123,8 @@ void smtp_line_done(struct smtp_input *in, const struct mr_smtp_memory *memory)
 
 /* ---- what waits ---- */
 
+#define LONGEST_GAP (UINT64_MAX >> 1)
+
 static uint64_t held_head(const struct smtp_held *held, uint32_t at)
 {
     uint64_t head;
@@ -161,12 +163,12 @@ static void compact(struct smtp_held *held)
     held->at = held->used = 0;
 }
 
-/* Holds bytes, or, with p NULL, a gap of n. */
-static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, struct smtp_held *held,
-                 const uint8_t *p, uint64_t n)
+/* Adds bytes, or, with p NULL, a gap of n, to what is held. False: no memory. */
+static bool add(struct mr_smtp_session *s, const struct mr_smtp_host *host, struct smtp_held *held,
+                const uint8_t *p, uint64_t n)
 {
     uint64_t head = n << 1 | (p == NULL);
-    bool add = p && held->buffer && held->last != UINT32_MAX;
+    bool same = p && held->buffer && held->last != UINT32_MAX;
     size_t bytes = p ? (size_t)n : 0;
 
     compact(held);
@@ -176,7 +178,7 @@ static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, str
         return false;
     }
     struct mr_buffer *b = held->buffer;
-    if (add) {
+    if (same) {
         head = held_head(held, held->last) + (n << 1);
     } else {
         held->last = b->len;
@@ -191,6 +193,26 @@ static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, str
         held->last = UINT32_MAX;
         held->gaps++;
     }
+    return true;
+}
+
+static uint64_t lost_of(const struct smtp_held *held)
+{
+    return held->lost < UINT32_MAX ? held->lost : LONGEST_GAP;
+}
+
+/* Holds bytes, or, with p NULL, a gap of n. Where there is no memory that becomes a hole, told when
+ * what stands before it was used up. False: nothing does. */
+static bool hold(struct mr_smtp_session *s, const struct mr_smtp_host *host, struct smtp_held *held,
+                 const uint8_t *p, uint64_t n)
+{
+    if (held->lost && add(s, host, held, NULL, lost_of(held)))
+        held->lost = 0;
+    if (!held->lost && add(s, host, held, p, n))
+        return true;
+    if (!held->buffer)
+        return false;
+    held->lost = n < UINT32_MAX - held->lost ? held->lost + (uint32_t)n : UINT32_MAX;
     return true;
 }
 
@@ -251,8 +273,12 @@ static bool step(struct mr_smtp_session *s, const struct mr_smtp_host *host,
             held->used = 0;
         }
     }
-    if (held->at == held->buffer->len)
+    if (held->at == held->buffer->len) {
+        uint64_t lost = lost_of(held);
         drop_held(held, &host->memory);
+        if (lost)
+            gap(s, host, direction, lost);
+    }
     return true;
 }
 
@@ -381,8 +407,8 @@ void mr_smtp_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     if (s->over || !n)
         return;
     smtp_count(host, MR_SMTP_COUNT_GAPS, 1);
-    if (n > UINT64_MAX >> 1)
-        n = UINT64_MAX >> 1;
+    if (n > LONGEST_GAP)
+        n = LONGEST_GAP;
     if (in->held.buffer || waits(s, direction)) {
         if (!hold(s, host, &in->held, NULL, n))
             gap(s, host, direction, n);

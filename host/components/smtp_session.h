@@ -21,6 +21,7 @@ struct smtp_held {
     uint32_t last;  /* the last item, if bytes can be added to it; else UINT32_MAX */
     uint32_t bytes; /* in all */
     uint32_t gaps;
+    uint32_t lost; /* bytes behind all of this for which there was no memory; at most UINT32_MAX */
 };
 
 struct smtp_input {

@@ -401,6 +401,37 @@ static void waiting_for_long(void **state)
     free(flow_rig_close(&rig, false));
 }
 
+/* What waits behind DATA when a chunk of it is lost, for want of memory or as it is told. */
+static char *waiting_without(bool no_memory)
+{
+    static const char lost[] = "lost\r\nSubject: x\r\n";
+    struct flow_rig rig;
+    flow_rig_open(&rig, 25, false);
+    feed(&rig, "S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx\nC: MAIL FROM:<a@x>\nS: 250 ok\n"
+               "C: RCPT TO:<b@y>\nS: 250 ok\nC: DATA\nC: Subject: s\nC: \nC: one\n");
+    rig.memory.refuse_after = no_memory ? 1 : 0;
+    for (int i = 0; i < 100; i++) /* the first may find room */
+        flow_rig_chunk(&rig, no_memory ? MR_CHUNK_DATA : MR_CHUNK_GAP, MR_TO_SERVER,
+                       (const uint8_t *)lost, no_memory ? strlen(lost) : 0,
+                       no_memory ? 0 : strlen(lost));
+    rig.memory.refuse_after = 0;
+    feed(&rig, "C: .\nS: 354 go\nS: 250 ok\nC: QUIT\nS: 221 x\n");
+    return flow_rig_close(&rig, true);
+}
+
+/* A hole stands where it is, not in front of what waits: the mail is told as incomplete. */
+static void no_memory_to_wait(void **state)
+{
+    (void)state;
+    char *told = waiting_without(false), *lost = waiting_without(true);
+    assert_non_null(strstr(told, "status=accepted"));
+    assert_non_null(strstr(told, "incomplete=true"));
+    assert_non_null(strstr(lost, "status=accepted"));
+    assert_non_null(strstr(lost, "incomplete=true"));
+    free(told);
+    free(lost);
+}
+
 /* What a script of a session comes to when piece `without` is a gap that is told, or, `silent`, one
  * that only the next piece's offset shows; with the number of gaps. */
 static char *session_without(const struct script *script, size_t without, bool silent,
@@ -471,6 +502,7 @@ int main(void)
         cmocka_unit_test(no_memory_over_the_limit),
         cmocka_unit_test(text_over_the_usual_limit),
         cmocka_unit_test(waiting_for_long),
+        cmocka_unit_test(no_memory_to_wait),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
