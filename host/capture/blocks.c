@@ -64,6 +64,9 @@ static void come_back(void *address, void *opaque)
     struct mr_blocks *blocks = block->pool;
     uint32_t mine = mr_near_list(&blocks->near);
     (void)address;
+    /* DPDK's short way for the last reference reads the count without acquiring what those who let
+     * go before have released: their reading of the bytes must be over when others are written. */
+    (void)__atomic_fetch_add(&block->shared.refcnt, 0, __ATOMIC_ACQ_REL);
     pthread_mutex_lock(&blocks->lock);
     block->next = blocks->free[mine];
     blocks->free[mine] = block;
