@@ -101,7 +101,7 @@ static bool all_excluded(const struct thread *thread, const struct mr_prefix sid
     return true;
 }
 
-static void decide(struct mr_call *call, struct slot *slot, struct mr_flow *flow, uint8_t protocol)
+static void decide(struct mr_call *call, uint32_t row, struct slot *slot, uint8_t protocol)
 {
     mr_count(call, protocol == UNKNOWN ? GIVEN_UP : DECIDED, 1);
     slot->decided = true;
@@ -110,8 +110,7 @@ static void decide(struct mr_call *call, struct slot *slot, struct mr_flow *flow
         mr_buffer_put(call->runtime, slot->prefix[i]);
         slot->prefix[i] = NULL;
     }
-    if (flow)
-        flow->app_protocol = protocol == UNKNOWN ? "failed" : mr_protocols[protocol].app_protocol;
+    mr_flow_speaks(call, row, protocol == UNKNOWN ? "failed" : mr_protocols[protocol].app_protocol);
 }
 
 /* Bytes of a TLS flow: from its first application data on there is nothing to read in it. */
@@ -164,7 +163,7 @@ static void begin_tls(struct mr_call *call, uint32_t row, struct mr_tls_records 
 }
 
 /* Bytes of a flow that is not decided. */
-static void learn(struct mr_call *call, uint32_t row, struct slot *slot, struct mr_flow *flow,
+static void learn(struct mr_call *call, uint32_t row, struct slot *slot, const struct mr_flow *flow,
                   const struct mr_chunk *chunk)
 {
     enum mr_direction direction = (enum mr_direction)(chunk->direction & 1);
@@ -174,7 +173,7 @@ static void learn(struct mr_call *call, uint32_t row, struct slot *slot, struct 
 
     if (before && !keep(call, slot, direction, chunk->data, n)) {
         mr_count(call, NO_MEMORY, 1);
-        decide(call, slot, flow, by_port(side, flow));
+        decide(call, row, slot, by_port(side, flow));
         return;
     }
     side[direction] = before ? known(slot, (int)direction) : (struct mr_prefix){chunk->data, n};
@@ -193,7 +192,7 @@ static void learn(struct mr_call *call, uint32_t row, struct slot *slot, struct 
     if (protocol == TLS)
         begin_tls(call, row, tls, side, before, chunk);
     if (protocol != UNDECIDED)
-        decide(call, slot, flow, protocol);
+        decide(call, row, slot, protocol);
     if (protocol == TLS)
         memcpy(slot->tls, tls, sizeof tls);
 }
@@ -245,14 +244,15 @@ static union mr_value answer(const struct thread *thread, const struct slot *slo
 }
 
 /* Nothing more will come that follows on what is known. */
-static void give_up(struct mr_call *call, struct slot *slot, struct mr_flow *flow)
+static void give_up(struct mr_call *call, uint32_t row, struct slot *slot,
+                    const struct mr_flow *flow)
 {
     const struct mr_prefix side[2] = {known(slot, 0), known(slot, 1)};
-    decide(call, slot, flow, by_port(side, flow));
+    decide(call, row, slot, by_port(side, flow));
 }
 
 static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *slot,
-                               struct mr_flow *flow, const struct mr_chunk *chunk)
+                               const struct mr_flow *flow, const struct mr_chunk *chunk)
 {
     const struct thread *thread = call->thread;
 
@@ -277,11 +277,11 @@ static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *
         if (slot->decided && slot->protocol == TLS)
             slot->tls[chunk->direction & 1].lost = true;
         if (!slot->decided && known(slot, chunk->direction & 1).n)
-            give_up(call, slot, flow);
+            give_up(call, row, slot, flow);
         break;
     default:
         if (!slot->decided && known(slot, 0).n + known(slot, 1).n)
-            give_up(call, slot, flow);
+            give_up(call, row, slot, flow);
         return answer(thread, slot);
     }
     if (slot->watch == TLS_SEEN && slot->decided && slot->protocol == SMTP)

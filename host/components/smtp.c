@@ -61,7 +61,7 @@ static const struct mr_smtp_limits limits = MR_SMTP_DEFAULT_LIMITS;
 struct row {
     struct mr_call *call;
     uint32_t number;
-    struct mr_flow *flow;
+    const struct mr_flow *flow;
     struct worker *worker;
     struct mr_smtp_memory memory;
     uint64_t counts[MR_SMTP_N_COUNTS]; /* told to the runtime when the call ends */
@@ -79,16 +79,14 @@ static void put(void *user, struct mr_buffer *buffer)
 
 static void on_certain(void *user)
 {
-    struct row *row = user;
-    if (row->flow)
-        row->flow->app_protocol = "smtp";
+    const struct row *row = user;
+    mr_flow_speaks(row->call, row->number, "smtp");
 }
 
 static void on_tls(void *user)
 {
-    struct row *row = user;
-    if (row->flow)
-        row->flow->app_protocol = "tls";
+    const struct row *row = user;
+    mr_flow_speaks(row->call, row->number, "tls");
 }
 
 static void on_anomaly(void *user, enum mr_smtp_anomaly anomaly)
@@ -251,13 +249,14 @@ static bool usual_port(uint16_t port)
     return port == 25 || port == 465 || port == 587 || port == 2525;
 }
 
-static struct mr_smtp_session *open_session(struct slot *slot, const struct row *row)
+static struct mr_smtp_session *open_session(struct slot *slot, const struct row *row,
+                                            const struct mr_chunk *chunk)
 {
     unsigned flags = 0;
 
     if (slot->session || slot->refused)
         return slot->session;
-    if (row->flow && row->flow->midstream)
+    if (chunk->midstream)
         flags |= MR_SMTP_MIDSTREAM;
     if (row->flow && usual_port(row->flow->server.port))
         flags |= MR_SMTP_USUAL_PORT;
@@ -287,13 +286,13 @@ static void process(struct row *row, const struct mr_smtp_host *host, struct slo
 
     switch (chunk->kind) {
     case MR_CHUNK_DATA:
-        if (!chunk->len || !(session = open_session(slot, row)))
+        if (!chunk->len || !(session = open_session(slot, row, chunk)))
             break;
         mr_smtp_gap(session, host, direction, missing(slot, chunk, chunk->len));
         mr_smtp_data(session, host, direction, chunk->data, chunk->len);
         break;
     case MR_CHUNK_GAP:
-        if (!chunk->gap || !(session = open_session(slot, row)))
+        if (!chunk->gap || !(session = open_session(slot, row, chunk)))
             break;
         mr_smtp_gap(session, host, direction, missing(slot, chunk, chunk->gap));
         mr_smtp_gap(session, host, direction, chunk->gap);

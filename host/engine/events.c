@@ -144,7 +144,7 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     if (!mr_events_wanted(event->engine, type))
         return NULL;
     begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
-          flow && (!strcmp(type, "alert") || !strcmp(type, "fileinfo")) ? flow->app_protocol : NULL,
+          !strcmp(type, "alert") || !strcmp(type, "fileinfo") ? mr_flow_protocol(call, row) : NULL,
           exec->plan->stages[exec->stage].users);
     return event;
 }
@@ -250,10 +250,10 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
     }
     mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ANOMALIES, 1);
     struct mr_event *event = mr_event_open(call, row, "anomaly");
-    const struct mr_flow *flow = mr_flow_of(call, row);
+    const char *protocol = !strcmp(type, "applayer") ? mr_flow_protocol(call, row) : NULL;
     mr_event_object(event, "anomaly");
-    if (flow && flow->app_protocol && !strcmp(type, "applayer"))
-        mr_event_string(event, "app_proto", flow->app_protocol, strlen(flow->app_protocol));
+    if (protocol)
+        mr_event_string(event, "app_proto", protocol, strlen(protocol));
     mr_event_string(event, "type", type, strlen(type));
     mr_event_string(event, "event", name, strlen(name));
     if (!strcmp(type, "applayer"))

@@ -240,6 +240,7 @@ static void on_chunk(void *user, const struct mr_chunk *chunk, struct mr_buffer 
         return;
     }
     *copy = *chunk;
+    copy->midstream = chunk->flow->midstream;
     if (chunk->kind == MR_CHUNK_DATA) {
         s->bytes += chunk->len;
     } else if (chunk->kind == MR_CHUNK_GAP && chunk->gap != MR_GAP_REST) {

@@ -85,9 +85,11 @@ bool mr_flow_bypass(struct mr_call *call, uint32_t row)
         c = mr_context_of_slots(call->contexts[row]);
     if (!c || !c->owns_flow)
         return false;
-    if (!c->flow.bypass_asked && !c->flow.bypassed) {
+    uint64_t from = call->packets[row]->number + MR_BYPASS_PACKETS;
+    /* a stage may ask for an earlier row of the batch than one before it has */
+    if (!c->flow.bypassed && (!c->flow.bypass_asked || from < c->flow.bypass_from)) {
         c->flow.bypass_asked = 1;
-        c->flow.bypass_from = call->packets[row]->number + MR_BYPASS_PACKETS;
+        c->flow.bypass_from = from;
     }
     return true;
 }

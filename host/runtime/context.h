@@ -37,6 +37,7 @@ struct mr_context {
     bool owns_flow : 1; /* is where the flow is assembled: tells its end, not only keeps state */
     uint16_t told;      /* bytes of the flow in steps of MR_TOP_STEP_BYTES, as last told */
     struct mr_flow flow;
+    struct mr_protocol_change *changes;  /* of the task under way: protocol.c */
     _Alignas(64) uint64_t deadline_ns;   /* 0: none */
     uint64_t armed_second;               /* on the wheel until then; 0: no timer */
     uint32_t timer_next, timer_previous; /* in its slot of the wheel */

@@ -78,6 +78,7 @@ struct mr_exec {
     enum mr_cause cause;
     uint64_t now_ns;
     struct mr_context *ended, *last_ended; /* to be closed when the batch is through */
+    struct mr_protocol_change *changes;    /* of flows, not settled yet: protocol.c */
     struct mr_record *first_record, *last_record;
     uint32_t n_records;
     uint32_t sharers; /* mr_plan_sharers() */
@@ -224,6 +225,13 @@ bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_
 /* The context ends with the task under way; `origin` is what ended it. */
 void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
                          uint32_t ordinal);
+
+/* ---- protocol.c ---- */
+
+/* What the flow of a context speaks at a packet, by its number; NULL: nobody has said. */
+const char *mr_exec_protocol_at(const struct mr_context *context, uint64_t number);
+/* What was said in the task under way is so from here on. */
+void mr_exec_settle_protocols(struct mr_exec *exec);
 
 /* Ends a flow's context and puts a new one under its key, which is returned; the old one when there
  * is no memory for another. */

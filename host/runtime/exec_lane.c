@@ -49,7 +49,8 @@ void mr_exec_end_context(struct mr_exec *exec, struct mr_context *c, struct mr_p
 /* ---- running ---- */
 
 /* A copy of a context's flow for what leaves the lane: the living one belongs to the lane. */
-static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *c)
+static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *c,
+                                 const struct mr_flow *flow, const char *protocol)
 {
     struct {
         struct mr_flow flow;
@@ -58,9 +59,10 @@ static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *
 
     if (!both)
         return NULL;
-    both->flow = c->flow;
+    both->flow = *flow;
     both->key = c->key;
     both->flow.key = &both->key;
+    both->flow.app_protocol = protocol;
     return &both->flow;
 }
 
@@ -96,17 +98,22 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
 
     for (struct mr_tuples *t = from; t; t = t->next) {
         const struct mr_context *last = NULL;
+        const struct mr_flow *copied = NULL;
         struct mr_flow *copy = NULL;
         if (t->synthetic)
             t->n = 0; /* nobody has said anything about the context: the row was only a question */
         for (uint32_t row = 0; flows && t->contexts && row < t->n; row++) {
             struct mr_context *c = t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
-            if (!c || !c->owns_flow)
-                continue;
-            c->left = true;
-            if (last != c)
-                copy = copy_flow(exec, c);
+            const struct mr_flow *flow = c && c->owns_flow ? &c->flow : t->flows[row];
+            const char *protocol =
+                c && flow ? mr_exec_protocol_at(c, t->origins[row]->number) : NULL;
+            if (!c || !flow || (!c->owns_flow && !protocol))
+                continue; /* a flow that comes from further up stays as it is */
+            c->left = c->left || c->owns_flow;
+            if (last != c || copied != flow || (copy && copy->app_protocol != protocol))
+                copy = copy_flow(exec, c, flow, protocol);
             last = c;
+            copied = flow;
             t->flows[row] = copy;
         }
         detach_chunks(exec, t);
@@ -120,6 +127,7 @@ static void run_from(struct mr_exec *exec, uint32_t stage, struct mr_tuples *in)
     const struct mr_plan_group *g = &exec->plan->groups[exec->group];
     mr_exec_stages(exec, stage, g->first_stage + g->n_stages, in);
     detach(exec, before ? before->next : exec->outputs);
+    mr_exec_settle_protocols(exec);
 }
 
 static void run(struct mr_exec *exec, struct mr_tuples *in)

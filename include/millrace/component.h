@@ -213,6 +213,14 @@ uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len);
 /* The flow that a row's context stands for; NULL when the context key is no flow. */
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
 
+/* From the row's packet on its flow speaks `name`, a static string: "smtp"; "failed": nobody can
+ * tell which. Of what is said at one packet the last counts. Nothing happens where the context key
+ * is no flow. */
+void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name);
+
+/* What the row's flow speaks, as far as the row's packet tells; NULL: nobody has said. */
+const char *mr_flow_protocol(const struct mr_call *call, uint32_t row);
+
 /* The rest of the row's flow passes uninspected: its bytes are no longer assembled, the flow is
  * still followed and counted, and its end told. That begins with the first packet whose number is
  * at least MR_BYPASS_PACKETS above that of the row's packet, so that it does not depend on bursts.

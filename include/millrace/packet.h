@@ -90,15 +90,16 @@ enum mr_direction { MR_TO_SERVER = 0, MR_TO_CLIENT = 1 };
 
 /* A flow as the stream layer sees it. `client` is who sent the SYN; for a flow picked up in the
  * middle, who sent the first packet unless the ports say otherwise. Counters count packets and
- * wire bytes per direction. The engine owns it; a component may set app_protocol. */
+ * wire bytes per direction. The engine owns it. A batch of rows is assembled before others see its
+ * first row: but for key, client, server and first_* these are what is known at its end. */
 struct mr_flow {
     /* what every packet changes, together */
     const struct mr_flow_key *key;
     uint64_t last_ns;
     uint64_t packets[2], bytes[2];
-    const char *state; /* static string: "new", "established", "closed" */
-    uint8_t end;       /* enum mr_flow_end */
-    uint8_t midstream;
+    const char *state;     /* static string: "new", "established", "closed" */
+    uint8_t end;           /* enum mr_flow_end */
+    uint8_t midstream;     /* picked up in the middle; a SYN that comes late may take that back */
     uint8_t tcp_flags[2];  /* all flags seen, or-ed */
     uint8_t depth_reached; /* by 1 << enum mr_direction */
     uint8_t bypass_asked;  /* for the packet bypass_from and later ones */
@@ -108,10 +109,10 @@ struct mr_flow {
     uint64_t first_ns;
     uint64_t first_packet; /* number of the packet that opened it */
     uint64_t gap_bytes[2];
-    uint64_t uninspected[2]; /* stream bytes that were let pass: behind the depth, or bypassed */
-    uint64_t bypass_from;    /* the runtime's: the number of the first packet that passes */
-    const char
-        *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up */
+    uint64_t uninspected[2];  /* stream bytes that were let pass: behind the depth, or bypassed */
+    uint64_t bypass_from;     /* the runtime's: the number of the first packet that passes */
+    const char *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up:
+                                 mr_flow_speaks() sets it, mr_flow_protocol() knows it at a row */
 };
 
 enum mr_chunk_kind {
@@ -129,6 +130,7 @@ struct mr_chunk {
     uint32_t len;
     uint8_t kind;      /* enum mr_chunk_kind */
     uint8_t direction; /* enum mr_direction */
+    uint8_t midstream; /* of its flow, as far as was known at this chunk */
     uint64_t gap;
     uint64_t offset; /* of data[0] in the direction's stream; the first byte after SYN is 0 */
     struct mr_flow *flow;

@@ -72,6 +72,11 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
     return &((struct flow_rig *)call->runtime)->flow;
 }
 
+void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name)
+{
+    mr_flow_of(call, row)->app_protocol = name;
+}
+
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n)
 {
     struct flow_rig *rig = flow_rig_of(call);
@@ -206,6 +211,7 @@ static void *flow_rig_detector(void)
 static UNUSED void flow_rig_batch(struct flow_rig *rig, const struct mr_chunk *chunks, uint32_t n)
 {
     static const struct mr_packet packet = {.data = (const uint8_t *)""};
+    struct mr_chunk own[FLOW_RIG_ROWS];
     union mr_value stream[FLOW_RIG_ROWS], flow[FLOW_RIG_ROWS], out[FLOW_RIG_ROWS];
     const union mr_value *args[2] = {stream, flow};
     struct mr_packet *packets[FLOW_RIG_ROWS];
@@ -214,7 +220,9 @@ static UNUSED void flow_rig_batch(struct flow_rig *rig, const struct mr_chunk *c
         .n = n, .args = args, .out = out, .packets = packets, .contexts = contexts, .runtime = rig};
 
     for (uint32_t i = 0; i < n; i++) {
-        stream[i] = mr_value_bytes(&chunks[i], sizeof chunks[i]);
+        own[i] = chunks[i];
+        own[i].midstream = rig->flow.midstream;
+        stream[i] = mr_value_bytes(&own[i], sizeof own[i]);
         flow[i] = mr_value_bytes(rig->flow.key, 0);
         packets[i] = (struct mr_packet *)(uintptr_t)&packet;
         contexts[i] = rig->slot[0];

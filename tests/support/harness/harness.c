@@ -279,6 +279,19 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
     return mr_harness_flow(harness, key_of(harness, row));
 }
 
+void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name)
+{
+    struct mr_flow *flow = mr_flow_of(call, row);
+    if (flow)
+        flow->app_protocol = name;
+}
+
+const char *mr_flow_protocol(const struct mr_call *call, uint32_t row)
+{
+    const struct mr_flow *flow = mr_flow_of(call, row);
+    return flow ? flow->app_protocol : NULL;
+}
+
 bool mr_flow_bypass(struct mr_call *call, uint32_t row)
 {
     struct mr_flow *flow = mr_flow_of(call, row);
