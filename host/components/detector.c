@@ -31,6 +31,7 @@ struct slot {
         struct mr_buffer *prefix[2];  /* while undecided */
         struct mr_tls_records tls[2]; /* decided, TLS */
     };
+    uint64_t next[2]; /* offset of the byte that is due in each direction */
     bool decided;
     bool excluded; /* undecided, but not SMTP */
     uint8_t protocol;
@@ -251,6 +252,27 @@ static void give_up(struct mr_call *call, uint32_t row, struct slot *slot,
     decide(call, row, slot, by_port(side, flow));
 }
 
+/* Are bytes missing in front of these? Chunks that a token had no memory for are not told. */
+static bool missing(struct slot *slot, const struct mr_chunk *chunk, uint64_t bytes)
+{
+    uint64_t *next = &slot->next[chunk->direction & 1];
+    uint64_t end = bytes < UINT64_MAX - chunk->offset ? chunk->offset + bytes : UINT64_MAX;
+    bool lost = chunk->offset > *next;
+
+    *next = end > *next ? end : *next;
+    return lost;
+}
+
+/* Bytes of a direction are lost: what comes does not go on what is known of it. */
+static void on_hole(struct mr_call *call, uint32_t row, struct slot *slot,
+                    const struct mr_flow *flow, int direction)
+{
+    if (slot->decided && slot->protocol == TLS)
+        slot->tls[direction].lost = true;
+    if (!slot->decided && known(slot, direction).n)
+        give_up(call, row, slot, flow);
+}
+
 static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *slot,
                                const struct mr_flow *flow, const struct mr_chunk *chunk)
 {
@@ -260,6 +282,8 @@ static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *
     case MR_CHUNK_DATA:
         if (!chunk->len)
             break;
+        if (missing(slot, chunk, chunk->len))
+            on_hole(call, row, slot, flow, chunk->direction & 1);
         if (chunk->direction == MR_TO_CLIENT && slot->watch != TLS_SEEN &&
             (!slot->decided || slot->protocol == SMTP) &&
             watch_server(slot, chunk->data, chunk->len)) {
@@ -274,10 +298,8 @@ static union mr_value on_chunk(struct mr_call *call, uint32_t row, struct slot *
     case MR_CHUNK_GAP:
         if (!chunk->gap) /* the runtime's row for a context that goes */
             return answer(thread, slot);
-        if (slot->decided && slot->protocol == TLS)
-            slot->tls[chunk->direction & 1].lost = true;
-        if (!slot->decided && known(slot, chunk->direction & 1).n)
-            give_up(call, row, slot, flow);
+        missing(slot, chunk, chunk->gap);
+        on_hole(call, row, slot, flow, chunk->direction & 1);
         break;
     default:
         if (!slot->decided && known(slot, 0).n + known(slot, 1).n)

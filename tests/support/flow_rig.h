@@ -18,6 +18,7 @@ struct flow_rig {
     struct mr_flow flow;
     uint8_t *slot[2]; /* of detector and SMTP processor */
     void *worker;
+    uint64_t at[2]; /* the offset of a direction's next chunk: flow_rig_chunk() */
     struct text mails, events;
     uint64_t yields, counts[2][16];
     uint32_t anomalies;
@@ -264,7 +265,10 @@ static UNUSED void flow_rig_chunk(struct flow_rig *rig, enum mr_chunk_kind kind,
                              .kind = (uint8_t)kind,
                              .direction = direction,
                              .gap = gap,
+                             .offset = kind == MR_CHUNK_END ? 0 : rig->at[direction],
                              .flow = &rig->flow};
+    if (kind != MR_CHUNK_END)
+        rig->at[direction] += n + gap;
     flow_rig_batch(rig, &chunk, 1);
     memset(exact, 0x5a, n);
     free(exact);
