@@ -264,6 +264,8 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     }
     if (!gap)
         return;
+    if (s->mail_open) /* between chunks: one may be in it */
+        mr_smtp_body_gap(&s->body, gap);
     smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
     s->mode = SMTP_COMMANDS;
     s->unsure = true;

@@ -534,6 +534,14 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "a chunk is lost with its command",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC~ 20\nS: 250 ok\n"
+                       "C! BDAT 2 LAST\\r\\nyz\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 4: abyz\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
+        .timing = true,
+    },
+    {
         "a command is lost",
         HELLO
         "C: MAIL FROM:<a@x>\nS: 250 ok\nC~ 18\nS: 250 ok\nC! b@y>\\r\\nDATA\\r\\n\nS: 354 go\n"
