@@ -195,6 +195,25 @@ static bool join(struct mr_pieces *row, const struct mr_piece_rules *rules)
     return index->n < n;
 }
 
+/* The piece wins [from, to) amid a kept one, number `at`. As a rule that stays one, with the new
+ * bytes in it; but bytes that are strong do not become weak by where they lie. False: no room. */
+static bool put_amid(struct mr_pieces *row, const struct mr_piece_rules *rules,
+                     const struct mr_piece *piece, uint32_t from, uint32_t to, uint32_t at)
+{
+    const struct mr_kept k = mr_pieces_front(row)[at];
+    uint8_t *bytes = k.buffer->data + k.skip;
+
+    if (!(k.marks & ~piece->marks & MR_PIECE_WEAK)) {
+        memcpy(bytes + (from - k.start), piece->data + (from - piece->start), to - from);
+        return true;
+    }
+    const struct mr_piece behind = {
+        .start = to, .len = k.start + k.len - to, .data = bytes + (to - k.start), .marks = k.marks};
+    cut(row, rules, at, from, k.start + k.len);
+    return keep(row, rules, piece, from, to, at + 1) &&
+           keep(row, rules, &behind, to, to + behind.len, at + 2);
+}
+
 /* mr_pieces_insert(), but for an empty index that it may leave behind. */
 static bool insert(struct mr_pieces *row, struct mr_piece_rules *rules,
                    const struct mr_piece *piece)
@@ -215,12 +234,8 @@ static bool insert(struct mr_pieces *row, struct mr_piece_rules *rules,
         uint32_t from = mr_before(start, k_start) ? k_start : start;
         uint32_t to = mr_before(end, k_end) ? end : k_end;
         if (wins(rules, k, piece, from, to)) {
-            if (mr_before(k_start, from) && mr_before(to, k_end)) {
-                /* inside: the piece stays one, with the new bytes in it */
-                memcpy(k->buffer->data + k->skip + (from - k_start),
-                       piece->data + (from - piece->start), to - from);
-                return true;
-            }
+            if (mr_before(k_start, from) && mr_before(to, k_end))
+                return put_amid(row, rules, piece, from, to, at);
             if (!cut(row, rules, at, from, to) && mr_before(k_start, from))
                 at++;
         } else {

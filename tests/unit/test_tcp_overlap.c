@@ -165,6 +165,26 @@ static void equal_bytes_are_no_anomaly(void **state)
     }
 }
 
+/* Bytes that a receiver takes, amid bytes that it throws away (their acknowledgment is of what was
+ * never sent): they are as strong as if they lay alone. */
+static void amid_doubtful_bytes(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 2; how++) {
+        struct rig *r = opened("first");
+        rig_send(r, C, 102, 500 + 200000, A, "dddddddddd", 10); /* 102..112 */
+        put(r, 4, "aa");                                        /* 105..107 */
+        if (how)
+            put(r, 4, "bb"); /* too late */
+        rig_send(r, C, 100, 500, A, ">0123", 5);
+        assert_string_equal(rig_text(r, C), ">0123aa"); /* and at once */
+        assert_int_equal(rig_anomaly(r, DIFFERENT), 2 + how);
+        rig_send(r, C, 107, 500, A, "xyz", 3);
+        assert_string_equal(rig_text(r, C), ">0123aaxyz");
+        rig_free(r);
+    }
+}
+
 /* What was delivered stays, whatever the policy. */
 static void delivered_bytes_win(void **state)
 {
@@ -219,6 +239,7 @@ int main(void)
         cmocka_unit_test(pairs),
         cmocka_unit_test(chains),
         cmocka_unit_test(equal_bytes_are_no_anomaly),
+        cmocka_unit_test(amid_doubtful_bytes),
         cmocka_unit_test(delivered_bytes_win),
         cmocka_unit_test(injected_answer),
         cmocka_unit_test(across_the_wrap),
