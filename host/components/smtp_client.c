@@ -21,6 +21,7 @@ static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     smtp_certain(s, host);
     mr_smtp_body_begin(&s->body, limit, (uint32_t)capacity);
     s->raised &= ~(((uint64_t)1 << (MR_SMTP_ANOMALY_MAIL_TRUNCATED + 1)) - 1);
+    s->body.holed = bdat && s->chunks_lost;
     s->mail_open = true;
     s->mail_bdat = bdat;
     s->mode = bdat ? SMTP_CHUNK : SMTP_BODY;
@@ -48,9 +49,12 @@ void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *
     body->buffer = NULL;
     body->reader = NULL;
     s->mail_open = false;
+    s->chunks_lost |= body->holed; /* was that its end, or one in what came behind the hole? */
     s->mode = SMTP_COMMANDS;
     if (s->mail_queued) {
         struct smtp_record *record = smtp_queue_at(s, s->mail_record);
+        if (record->has_mail) /* one that the command aborted, for want of memory */
+            host->memory.put(host->memory.user, record->mail.note);
         record->has_mail = true;
         record->mail = mail;
         s->mail_queued = false;
@@ -71,19 +75,17 @@ static void end_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *host
         smtp_client_end_mail(s, host, true);
 }
 
-static void begin_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                        const struct mr_smtp_command *command, bool queued)
+/* The chunk of the last BDAT. */
+static void begin_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *host, bool queued)
 {
-    s->chunk_last = command->verb == MR_SMTP_BDAT_LAST;
     if (!s->mail_open)
-        begin_mail(s, host, true, s->chunk_last ? command->size : s->announced);
+        begin_mail(s, host, true, s->chunk_last ? s->chunk_left : s->announced);
     s->mode = SMTP_CHUNK;
-    s->chunk_left = command->size;
     if (s->chunk_last && queued) {
         s->mail_record = s->queue.tail;
         s->mail_queued = true;
     }
-    if (!command->size)
+    if (!s->chunk_left)
         end_chunk(s, host);
 }
 
@@ -154,6 +156,8 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
             smtp_raise(s, host, MR_SMTP_ANOMALY_UNPARSABLE_CONTENT);
         smtp_client_end_mail(s, host, false);
     }
+    if (ends_chunks(command.verb))
+        s->chunks_lost = false;
     bool queued = push(s, host, &command);
     switch (command.verb) {
     case MR_SMTP_MAIL:
@@ -173,7 +177,12 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         break;
     case MR_SMTP_BDAT:
     case MR_SMTP_BDAT_LAST:
-        begin_chunk(s, host, &command, queued);
+        s->chunk_last = command.verb == MR_SMTP_BDAT_LAST;
+        s->chunk_left = command.size;
+        if (queued && !s->chunking && !s->doubt)
+            s->wait = SMTP_WAIT_CHUNK;
+        else
+            begin_chunk(s, host, queued);
         break;
     default:
         break;
@@ -268,7 +277,7 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         mr_smtp_body_gap(&s->body, gap);
     smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
     s->mode = SMTP_COMMANDS;
-    s->unsure = true;
+    s->unsure = s->chunks_lost = true;
     s->unsynced = true;
     s->doubt = true;
 }
@@ -290,6 +299,11 @@ void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *h
     uint8_t wait = s->wait;
 
     s->wait = SMTP_NO_WAIT;
+    if (wait == SMTP_WAIT_CHUNK) {
+        s->chunking = true;
+        begin_chunk(s, host, true);
+        return;
+    }
     hand_on_aborted(s, host, smtp_queue_at(s, s->queue.tail));
     if (wait == SMTP_WAIT_AUTH) {
         s->mode = SMTP_AUTH_LINE;
@@ -335,6 +349,10 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     size_t n = smtp_peek(held, next, sizeof next);
     bool granted = !looks_like_command(next, n), will_come = !s->lost;
 
+    if (s->wait == SMTP_WAIT_CHUNK) {
+        smtp_client_granted(s, host);
+        return;
+    }
     if (s->wait == SMTP_WAIT_LINE) {
         s->wait = SMTP_NO_WAIT;
         if (!granted)

@@ -456,7 +456,7 @@ struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,
     memset(s, 0, offsetof(struct mr_smtp_session, short_queue));
     s->self = self;
     s->limits = limits;
-    s->midstream = s->unsure = s->unsynced = s->doubt = midstream;
+    s->midstream = s->unsure = s->unsynced = s->doubt = s->chunks_lost = midstream;
     s->usual_port = flags & MR_SMTP_USUAL_PORT;
     s->in[0].held.last = s->in[1].held.last = UINT32_MAX;
     return s;

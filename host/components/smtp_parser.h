@@ -2,7 +2,8 @@
  * transactions and anomalies out. Knows no engine: memory and results go through a host.
  *
  * The two directions are two machines that wait for each other where the protocol does: the
- * client's stands still behind DATA, STARTTLS and AUTH until the reply is known, the server's
+ * client's stands still behind DATA, STARTTLS and AUTH until the reply is known (and behind BDAT,
+ * where the server has not offered CHUNKING: what it does not know has no chunk), the server's
  * stands still behind a reply until its command is known. What comes meanwhile is held, within a
  * bound. So the result depends neither on how the bytes are cut nor on how the directions
  * interleave. Where one direction is missing or has holes, the other one's behaviour decides.
@@ -56,8 +57,8 @@ struct mr_smtp_limits {
     X(TRUNCATED_LINE) /* a command line over the limit */                                          \
     X(MAX_REPLY_LINE_LEN_EXCEEDED)                                                                 \
     X(INVALID_PIPELINED_SEQUENCE) /* no command stands behind a DATA that was refused */           \
-    X(INVALID_BDAT)                                                                                \
-    X(BDAT_CHUNK_LEN_EXCEEDED) /* a size that nobody can mean */                                   \
+    X(INVALID_BDAT)               /* or one that the server does not know */                       \
+    X(BDAT_CHUNK_LEN_EXCEEDED)    /* a size that nobody can mean */                                \
     X(NO_SERVER_WELCOME_MESSAGE)                                                                   \
     X(TLS_REJECTED)                                                                                \
     X(STARTTLS_INJECTION) /* plain text stands behind a STARTTLS that was granted */               \

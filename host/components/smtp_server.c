@@ -55,8 +55,22 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
             smtp_raise(s, host, MR_SMTP_ANOMALY_TLS_REJECTED);
         smtp_client_refused(s);
         break;
+    case MR_SMTP_BDAT:
     case MR_SMTP_BDAT_LAST:
     case MR_SMTP_FINAL:
+        if (s->wait == SMTP_WAIT_CHUNK && s->queue.count == 1) {
+            if (code >= 400 && !s->chunking) {
+                /* not known here: what stands behind it is read as commands */
+                smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_BDAT);
+                smtp_client_refused(s);
+                copy.verb = MR_SMTP_BDAT;
+                break;
+            }
+            smtp_client_granted(s, host);
+            copy = *record;
+        }
+        if (record->verb == MR_SMTP_BDAT)
+            break;
         if (s->lmtp && !s->lmtp_left)
             s->lmtp_left = s->tx.n_accepted ? s->tx.n_accepted : 1;
         if (s->lmtp && (s->lmtp_best == 0 || code < s->lmtp_best))
@@ -133,6 +147,20 @@ static bool mentions_smtp(const struct mr_smtp_text *line)
     return false;
 }
 
+/* "250-CHUNKING", of a reply to EHLO (RFC 3030). */
+static bool offers_chunking(const struct mr_smtp_text *line)
+{
+    static const char word[] = "chunking";
+    const uint8_t *p = line->ptr + 4;
+
+    if (line->len < 12 || (line->len > 12 && p[8] != ' ' && p[8] != '\t'))
+        return false;
+    for (uint32_t i = 0; i < 8; i++)
+        if ((p[i] | 0x20) != word[i])
+            return false;
+    return true;
+}
+
 /* The first reply: usually nobody asked for it. True: done with it. */
 static bool greeting(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
@@ -181,6 +209,7 @@ static void on_line(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         return;
     }
     s->reply = (uint16_t)code;
+    s->chunking |= code == 250 && offers_chunking(line);
     if (!s->greeted && mentions_smtp(line))
         s->greeting_evidence = true;
     if (more)

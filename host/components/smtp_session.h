@@ -33,9 +33,17 @@ struct smtp_input {
 };
 
 enum smtp_mode { SMTP_COMMANDS, SMTP_BODY, SMTP_CHUNK, SMTP_AUTH_LINE };
-/* SMTP_WAIT_LINE: no reply is waited for, but the next line is looked at before it is taken as
- * data: the end of the data may be lost. */
-enum smtp_wait { SMTP_NO_WAIT, SMTP_WAIT_DATA, SMTP_WAIT_STARTTLS, SMTP_WAIT_AUTH, SMTP_WAIT_LINE };
+/* SMTP_WAIT_CHUNK: behind a BDAT to a server that has not said that it knows it: what comes is a
+ * chunk, or commands. SMTP_WAIT_LINE: no reply is waited for, but the next line is looked at before
+ * it is taken as data: the end of the data may be lost. */
+enum smtp_wait {
+    SMTP_NO_WAIT,
+    SMTP_WAIT_DATA,
+    SMTP_WAIT_STARTTLS,
+    SMTP_WAIT_AUTH,
+    SMTP_WAIT_CHUNK,
+    SMTP_WAIT_LINE
+};
 
 /* A command without a reply, in the queue; its text follows it, padded to 8 bytes. */
 struct smtp_record {
@@ -84,6 +92,8 @@ struct mr_smtp_session {
     bool unsure;        /* after a gap, or midstream: only what can but be a command is one */
     bool refused_data;  /* DATA was refused just now */
     bool chunk_last;    /**/
+    bool chunking;      /* the server knows BDAT */
+    bool chunks_lost;   /* perhaps: a hole since the last command that begins a mail anew */
     bool mail_open;     /**/
     bool mail_bdat;     /**/
     bool mail_queued;   /* its record is in the queue, at mail_record */
@@ -141,7 +151,7 @@ size_t smtp_peek(const struct smtp_held *held, uint8_t *to, size_t n);
 size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n);
 void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap);
-/* DATA, STARTTLS or AUTH (334) was granted, or anything else came: the wait is over. */
+/* DATA, STARTTLS, AUTH (334) or BDAT was granted, or anything else came: the wait is over. */
 void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 void smtp_client_refused(struct mr_smtp_session *s);
 /* The reply does not come, or there is none: go by what the client does next. */

@@ -237,6 +237,25 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tx 0 rejected " TX " reply=552 bytes=6 mail=1\n",
     },
     {
+        "BDAT to a server that does not know it: what stands behind it are commands",
+        "S: 220 mx SMTP\nC: EHLO client.example\nS: 250-mx\nS: 250 8BITMIME\n"
+        "C! BDAT 1000 LAST\\r\\nMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nDATA\\r\\n\n"
+        "S! 502 what\\r\\n250 ok\\r\\n250 ok\\r\\n354 go\\r\\n\n"
+        "C: evil\nC: .\nS: 250 ok\n" BYE,
+        "mail 6: evil\\r\\n\n"
+        "tx 0 rejected helo=client.example reply=502\n"
+        "tx 1 accepted " TX " reply=250 bytes=6 mail=1\n"
+        "anomaly INVALID_BDAT\n",
+    },
+    {
+        "BDAT to a server that knows it and does not say so",
+        "S: 220 mx SMTP\nC: EHLO client.example\nS: 250 mx\n" ENVELOPE
+        "C! BDAT 6\\r\\nRSET\\r\\nBDAT 4 LAST\\r\\nabcdRSET\\r\\n\n"
+        "S! 250 6 octets\\r\\n250 queued\\r\\n250 reset\\r\\n\n" BYE,
+        "mail bdat 10: RSET\\r\\nabcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=10 mail=1\n",
+    },
+    {
         "a BDAT mail that EHLO, MAIL or DATA cuts off",
         HELLO ENVELOPE
         "C! BDAT 2\\r\\nab\nS: 250 ok\nC: EHLO client.example\nS: 250 mx\n" ENVELOPE
