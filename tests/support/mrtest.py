@@ -3,6 +3,7 @@
 MILLRACE names the program (build/dev/millrace); MR_SHARED_DATA the folder of real captures.
 """
 import collections
+import fcntl
 import json
 import os
 import re
@@ -10,6 +11,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MILLRACE = os.environ.get("MILLRACE", os.path.join(ROOT, "build", "dev", "millrace"))
@@ -116,6 +119,30 @@ def difference(expected, got, most=2):
 
 
 MAIL_ID = re.compile(r"<((?:mail|demo)-\d+)@mails\.example>")
+
+
+def until(what, process, patience=600):
+    """Waits for what will come unless something is wrong; false: the process has ended, or nothing came of it."""
+    end = time.monotonic() + patience
+    while not what():
+        if process.poll() is not None or time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def listens(path):
+    """Somebody accepts connections at a socket (it is there a little earlier)."""
+    with open("/proc/net/unix", encoding="utf-8") as file:
+        return any(words[3] == "00010000" and words[-1] == path for words in map(str.split, file))
+
+
+def catches(process, number):
+    """The process has a handler for a signal, and reads the pipe that it was given to the end."""
+    with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
+        caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
+    unread = struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)))[0]
+    return caught >> number - 1 & 1 and not unread
 
 
 KNOWN_TYPES = {"alert", "anomaly", "fileinfo", "flow", "smtp", "stats"}
