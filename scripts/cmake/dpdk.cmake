@@ -42,6 +42,9 @@ if(dpdk_static)
   set(CMAKE_REQUIRED_LIBRARIES ${dpdk_link})
   check_c_source_compiles("int rte_eal_init(int, char **); int main(void) { return rte_eal_init(0, 0); }"
     MR_DPDK_STATIC)
+  # of the EAL's own: host/capture/cpus.c stands in front of it
+  check_c_source_compiles("int eal_cpu_detected(unsigned); unsigned eal_cpu_socket_id(unsigned);
+    int main(void) { return eal_cpu_detected(0) + (int)eal_cpu_socket_id(0); }" MR_DPDK_CPUS)
   unset(CMAKE_REQUIRED_LIBRARIES)
 endif()
 if(MR_DPDK_STATIC)
