@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -184,6 +185,17 @@ def frames_of(path):
         frames.append(data[at + 16:at + 16 + length])
         at += 16 + length
     return frames
+
+
+def no_options(text):
+    """For suites that take none: --help prints `text`, anything else is refused."""
+    given = sys.argv[1:]
+    if "-h" in given or "--help" in given:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # who reads no further ends this silently
+        print(text.strip())
+        sys.exit(0)
+    if given:
+        sys.exit(f"{os.path.basename(sys.argv[0])}: no option or argument is known but --help: {given[0]}")
 
 
 def need_millrace():
