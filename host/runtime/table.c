@@ -42,7 +42,8 @@ void mr_table_free(struct mr_table *t)
     }
     for (uint32_t i = 0; i < MR_MAX_INDEXES; i++)
         mr_buckets_free(&t->indexes[i], t->slab.pool);
-    mr_buffers_put(t->slab.pool, t->heap);
+    for (uint32_t i = 0; i < MR_HEAP_PARTS; i++)
+        mr_buffers_put(t->slab.pool, t->heap[i]);
     mr_slab_release(&t->slab);
 }
 
@@ -155,9 +156,26 @@ static void clean(struct mr_table *t, struct mr_row *row)
     mr_table_release(t, row);
 }
 
-static void heap_set(struct mr_row **heap, uint32_t at, struct mr_row *row)
+/* Parts double, so that none is ever copied: nobody waits for millions of rows to be moved. */
+static uint32_t part_of(uint32_t at)
 {
-    heap[at] = row;
+    return 31 - (uint32_t)__builtin_clz(at / MR_HEAP_FIRST + 1);
+}
+
+static struct mr_row **heap_at(const struct mr_table *t, uint32_t at)
+{
+    uint32_t part = part_of(at), before = ((1u << part) - 1) * MR_HEAP_FIRST;
+    return (struct mr_row **)(void *)t->heap[part]->data + (at - before);
+}
+
+static struct mr_row *heap_row(const struct mr_table *t, uint32_t at)
+{
+    return *heap_at(t, at);
+}
+
+static void heap_set(struct mr_table *t, uint32_t at, struct mr_row *row)
+{
+    *heap_at(t, at) = row;
     row->heap_at = at + 1;
 }
 
@@ -169,43 +187,29 @@ static bool sooner(const struct mr_row *x, const struct mr_row *y)
 }
 
 /* Puts the row where it belongs, from place `at` on. */
-static void heap_sift(struct mr_row **heap, uint32_t n, uint32_t at, struct mr_row *row)
+static void heap_sift(struct mr_table *t, uint32_t at, struct mr_row *row)
 {
-    while (at && sooner(row, heap[(at - 1) / 2])) {
-        heap_set(heap, at, heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
-    }
-    for (uint32_t child = 2 * at + 1; child < n; child = 2 * at + 1) {
-        if (child + 1 < n && sooner(heap[child + 1], heap[child]))
+    for (; at && sooner(row, heap_row(t, (at - 1) / 2)); at = (at - 1) / 2)
+        heap_set(t, at, heap_row(t, (at - 1) / 2));
+    for (uint32_t child = 2 * at + 1; child < t->n_heap; child = 2 * at + 1) {
+        if (child + 1 < t->n_heap && sooner(heap_row(t, child + 1), heap_row(t, child)))
             child++;
-        if (!sooner(heap[child], row))
+        if (!sooner(heap_row(t, child), row))
             break;
-        heap_set(heap, at, heap[child]);
+        heap_set(t, at, heap_row(t, child));
         at = child;
     }
-    heap_set(heap, at, row);
+    heap_set(t, at, row);
 }
 
 static bool heap_room(struct mr_table *t)
 {
-    size_t wanted = ((size_t)t->n_heap + 1) * sizeof(struct mr_row *);
+    uint32_t part = part_of(t->n_heap);
 
-    if (t->heap && wanted <= t->heap->capacity)
-        return true;
-    struct mr_buffer *fresh = mr_buffers_get(t->slab.pool, t->heap ? 2 * wanted : 512);
-    if (!fresh)
-        return false;
-    if (t->heap) {
-        memcpy(fresh->data, t->heap->data, t->n_heap * sizeof(struct mr_row *));
-        mr_buffers_put(t->slab.pool, t->heap);
-    }
-    t->heap = fresh;
-    return true;
-}
-
-static struct mr_row **heap_of(const struct mr_table *t)
-{
-    return (struct mr_row **)(void *)t->heap->data;
+    if (part < MR_HEAP_PARTS && !t->heap[part])
+        t->heap[part] =
+            mr_buffers_get(t->slab.pool, ((size_t)MR_HEAP_FIRST << part) * sizeof(struct mr_row *));
+    return part < MR_HEAP_PARTS && t->heap[part];
 }
 
 static void heap_remove(struct mr_table *t, struct mr_row *row)
@@ -215,9 +219,9 @@ static void heap_remove(struct mr_table *t, struct mr_row *row)
     if (!row->heap_at)
         return;
     row->heap_at = 0;
-    struct mr_row *moved = heap_of(t)[--t->n_heap];
+    struct mr_row *moved = heap_row(t, --t->n_heap);
     if (moved != row)
-        heap_sift(heap_of(t), t->n_heap, at, moved);
+        heap_sift(t, at, moved);
 }
 
 static bool set_deadline(struct mr_table *t, struct mr_row *row, uint64_t now_ns)
@@ -229,7 +233,7 @@ static bool set_deadline(struct mr_table *t, struct mr_row *row, uint64_t now_ns
     row->deadline_ns = now_ns + t->table->lifetime_ns;
     if (!row->heap_at)
         row->heap_at = ++t->n_heap;
-    heap_sift(heap_of(t), t->n_heap, row->heap_at - 1, row);
+    heap_sift(t, row->heap_at - 1, row);
     return true;
 }
 
@@ -237,8 +241,8 @@ static bool set_deadline(struct mr_table *t, struct mr_row *row, uint64_t now_ns
 struct mr_row *mr_table_expired(struct mr_table *t, uint64_t now_ns)
 {
     while (mr_table_next_deadline(t) <= t->hidden_ns)
-        clean(t, heap_of(t)[0]);
-    return mr_table_next_deadline(t) <= now_ns ? heap_of(t)[0] : NULL;
+        clean(t, heap_row(t, 0));
+    return mr_table_next_deadline(t) <= now_ns ? heap_row(t, 0) : NULL;
 }
 
 void mr_table_hide(struct mr_table *t, uint64_t now_ns)
@@ -252,13 +256,13 @@ bool mr_table_clean(struct mr_table *t, uint32_t most)
     bool more;
 
     while ((more = mr_table_next_deadline(t) <= t->hidden_ns) && most--)
-        clean(t, heap_of(t)[0]);
+        clean(t, heap_row(t, 0));
     return more;
 }
 
 uint64_t mr_table_next_deadline(const struct mr_table *t)
 {
-    return t->n_heap ? heap_of(t)[0]->deadline_ns : UINT64_MAX;
+    return t->n_heap ? heap_row(t, 0)->deadline_ns : UINT64_MAX;
 }
 
 /* ---- rows ---- */
@@ -364,7 +368,7 @@ static struct mr_row *surplus(struct mr_table *t, const struct mr_row *row)
         return g->n > t->table->max_rows ? g->first : NULL;
     }
     while (t->n > t->table->max_rows && mr_table_next_deadline(t) <= t->hidden_ns)
-        clean(t, heap_of(t)[0]);
+        clean(t, heap_row(t, 0));
     return t->n > t->table->max_rows ? t->first : NULL;
 }
 

@@ -13,6 +13,9 @@
 #include "runtime/slab.h"
 #include "runtime/tuples.h"
 
+#define MR_HEAP_FIRST 64u /* rows in the first part of a table's deadlines */
+#define MR_HEAP_PARTS 18u /* the last one is as large as a buffer may be */
+
 /* Rows with equal values in the columns of an index. */
 struct mr_row_group {
     struct mr_hung hung;
@@ -46,8 +49,9 @@ struct mr_table {
     struct mr_slab slab;
     struct mr_buckets indexes[MR_MAX_INDEXES]; /* groups */
     struct mr_row *first, *last;
-    uint64_t n, put;        /* rows now; ever */
-    struct mr_buffer *heap; /* rows by deadline, soonest first */
+    uint64_t n, put;                       /* rows now; ever */
+    struct mr_buffer *heap[MR_HEAP_PARTS]; /* rows by deadline, soonest first: each part is twice as
+                                              long as the one before */
     uint32_t n_heap;
     /* Rows with deadlines up to here are out of sight: nobody finds them, and whoever comes across
      * one releases it. */
