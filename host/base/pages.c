@@ -1,25 +1,27 @@
 /* Large pages that are there before they are needed. The system moves a page from one address to
  * another with its entry in the page table alone (mremap); its lock is held for a few instructions.
- */
+ *
+ * The thread runs where a core has nothing else to do: it takes none from a worker, not even for
+ * the four milliseconds that a turn lasts. Therefore nobody may ever wait for it: what it shares
+ * with others are atomic numbers, and its page faults take no lock of the whole address space. */
 #include "base/pages.h"
 
 #include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-#define NICE 10
 
 struct mr_pages {
-    pthread_mutex_t lock;
-    pthread_cond_t change;
     pthread_t thread;
-    bool ending, failed; /* failed: there is no memory; nothing is made ready any more */
-    int64_t expected;
-    uint32_t n_ready, n_taken;
-    void *ready[MR_MOST_READY_PAGES];
+    sem_t change;
+    pthread_mutex_t making;      /* the thread, and who settles; never a worker */
+    _Atomic bool ending, failed; /* failed: there is no memory; nothing is made ready any more */
+    _Atomic int64_t expected;
+    _Atomic int64_t n_ready; /* or more: until some that were taken are counted */
+    _Atomic uint32_t n_taken;
+    _Atomic(void *) ready[MR_MOST_READY_PAGES]; /* NULL: none here */
 };
 
 /* NULL: there is no memory. */
@@ -31,6 +33,9 @@ static void *make(void)
         return NULL;
     uint64_t before = -(uintptr_t)memory % MR_LARGE_PAGE_BYTES;
     uint8_t *page = memory + before;
+    /* The first fault of a mapping may lock the address space as long as it lasts: that of a small
+     * page, which goes at once. */
+    *(volatile uint8_t *)(page + MR_LARGE_PAGE_BYTES) = 0;
     if (before)
         munmap(memory, before);
     munmap(page + MR_LARGE_PAGE_BYTES, MR_LARGE_PAGE_BYTES - before);
@@ -41,33 +46,47 @@ static void *make(void)
     return page;
 }
 
-static bool is_behind(const struct mr_pages *pages)
+static bool is_behind(struct mr_pages *pages)
 {
-    return !pages->failed && pages->n_ready < MR_MOST_READY_PAGES &&
-           pages->n_ready < pages->expected;
+    int64_t n = atomic_load_explicit(&pages->n_ready, memory_order_acquire);
+
+    return !atomic_load_explicit(&pages->failed, memory_order_relaxed) && n < MR_MOST_READY_PAGES &&
+           n < atomic_load_explicit(&pages->expected, memory_order_relaxed);
+}
+
+static void add(struct mr_pages *pages, void *page)
+{
+    uint32_t i = 0;
+
+    while (atomic_load_explicit(&pages->ready[i], memory_order_relaxed))
+        i = (i + 1) % MR_MOST_READY_PAGES; /* one is free: nobody else adds to them meanwhile */
+    atomic_store_explicit(&pages->ready[i], page, memory_order_release);
+    atomic_fetch_add_explicit(&pages->n_ready, 1, memory_order_release);
+}
+
+/* False: all that are expected are ready. */
+static bool make_one_ready(struct mr_pages *pages)
+{
+    pthread_mutex_lock(&pages->making);
+    bool behind = is_behind(pages);
+    void *page = behind ? make() : NULL;
+    if (page)
+        add(pages, page);
+    else if (behind)
+        atomic_store_explicit(&pages->failed, true, memory_order_relaxed);
+    pthread_mutex_unlock(&pages->making);
+    return behind;
 }
 
 static void *make_ready(void *argument)
 {
     struct mr_pages *pages = argument;
+    const struct sched_param none = {0};
 
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
-    pthread_mutex_lock(&pages->lock);
-    while (!pages->ending) {
-        if (!is_behind(pages)) {
-            pthread_cond_wait(&pages->change, &pages->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&pages->lock);
-        void *page = make();
-        pthread_mutex_lock(&pages->lock);
-        if (page)
-            pages->ready[pages->n_ready++] = page; /* only this thread adds to them */
-        else
-            pages->failed = true;
-        pthread_cond_broadcast(&pages->change);
-    }
-    pthread_mutex_unlock(&pages->lock);
+    (void)pthread_setschedparam(pthread_self(), SCHED_IDLE, &none);
+    while (!atomic_load_explicit(&pages->ending, memory_order_relaxed))
+        if (!make_one_ready(pages))
+            (void)sem_wait(&pages->change);
     return NULL;
 }
 
@@ -77,9 +96,8 @@ enum mr_status mr_pages_new(struct mr_pages **out)
 
     if (!pages)
         return MR_ERR_MEMORY;
-    pthread_mutex_init(&pages->lock, NULL);
-    pthread_cond_init(&pages->change, NULL);
-    if (pthread_create(&pages->thread, NULL, make_ready, pages)) {
+    pthread_mutex_init(&pages->making, NULL);
+    if (sem_init(&pages->change, 0, 0) || pthread_create(&pages->thread, NULL, make_ready, pages)) {
         free(pages);
         return MR_ERR_START;
     }
@@ -91,46 +109,54 @@ void mr_pages_free(struct mr_pages *pages)
 {
     if (!pages)
         return;
-    pthread_mutex_lock(&pages->lock);
-    pages->ending = true;
-    pthread_cond_broadcast(&pages->change);
-    pthread_mutex_unlock(&pages->lock);
+    atomic_store_explicit(&pages->ending, true, memory_order_relaxed);
+    (void)sem_post(&pages->change);
     pthread_join(pages->thread, NULL);
-    for (uint32_t i = 0; i < pages->n_ready; i++)
-        munmap(pages->ready[i], MR_LARGE_PAGE_BYTES);
-    pthread_cond_destroy(&pages->change);
-    pthread_mutex_destroy(&pages->lock);
+    for (uint32_t i = 0; i < MR_MOST_READY_PAGES; i++) {
+        void *page = atomic_load_explicit(&pages->ready[i], memory_order_relaxed);
+        if (page)
+            munmap(page, MR_LARGE_PAGE_BYTES);
+    }
+    sem_destroy(&pages->change);
+    pthread_mutex_destroy(&pages->making);
     free(pages);
-}
-
-/* Under the lock. */
-static void expect(struct mr_pages *pages, int64_t n)
-{
-    pages->expected += n;
-    if (is_behind(pages))
-        pthread_cond_broadcast(&pages->change);
 }
 
 void mr_pages_expect(struct mr_pages *pages, int64_t n)
 {
-    pthread_mutex_lock(&pages->lock);
-    expect(pages, n);
-    pthread_mutex_unlock(&pages->lock);
+    atomic_fetch_add_explicit(&pages->expected, n, memory_order_relaxed);
+    if (is_behind(pages))
+        (void)sem_post(&pages->change);
+}
+
+/* One that is ready; NULL: none. */
+static void *take_ready(struct mr_pages *pages)
+{
+    if (atomic_load_explicit(&pages->n_ready, memory_order_relaxed) <= 0)
+        return NULL;
+    for (uint32_t i = 0; i < MR_MOST_READY_PAGES; i++) {
+        if (!atomic_load_explicit(&pages->ready[i], memory_order_relaxed))
+            continue;
+        void *page = atomic_exchange_explicit(&pages->ready[i], NULL, memory_order_acquire);
+        if (!page)
+            continue;
+        atomic_fetch_sub_explicit(&pages->n_ready, 1, memory_order_relaxed);
+        return page;
+    }
+    return NULL;
 }
 
 bool mr_pages_take(struct mr_pages *pages, void *at)
 {
     void *page = NULL;
 
-    pthread_mutex_lock(&pages->lock);
-    if (pages->n_ready && pages->n_taken < MR_MOST_TAKEN_PAGES) {
-        page = pages->ready[--pages->n_ready];
-        pages->n_taken++;
-    }
-    expect(pages, -1);
-    pthread_mutex_unlock(&pages->lock);
-    if (!page)
+    if (atomic_fetch_add_explicit(&pages->n_taken, 1, memory_order_relaxed) < MR_MOST_TAKEN_PAGES)
+        page = take_ready(pages);
+    mr_pages_expect(pages, -1);
+    if (!page) {
+        mr_pages_gone(pages, 1);
         return false;
+    }
     if (mremap(page, MR_LARGE_PAGE_BYTES, MR_LARGE_PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, at) ==
         at)
         return true;
@@ -144,15 +170,11 @@ bool mr_pages_take(struct mr_pages *pages, void *at)
 
 void mr_pages_gone(struct mr_pages *pages, uint32_t n)
 {
-    pthread_mutex_lock(&pages->lock);
-    pages->n_taken -= n;
-    pthread_mutex_unlock(&pages->lock);
+    atomic_fetch_sub_explicit(&pages->n_taken, n, memory_order_relaxed);
 }
 
 void mr_pages_settle(struct mr_pages *pages)
 {
-    pthread_mutex_lock(&pages->lock);
-    while (is_behind(pages))
-        pthread_cond_wait(&pages->change, &pages->lock);
-    pthread_mutex_unlock(&pages->lock);
+    while (make_one_ready(pages))
+        ;
 }

@@ -21,7 +21,8 @@
 
 struct mr_pages;
 
-/* Starts the thread, which gives way to all others. MR_ERR_MEMORY, MR_ERR_START. */
+/* Starts the thread, which runs on cores that have nothing else to do. MR_ERR_MEMORY, MR_ERR_START.
+ */
 enum mr_status mr_pages_new(struct mr_pages **out);
 void mr_pages_free(struct mr_pages *pages); /* NULL is allowed */
 
@@ -31,13 +32,14 @@ void mr_pages_expect(struct mr_pages *pages, int64_t n);
 
 /* Puts a large page of zeros in the place of private anonymous memory that nobody has touched yet:
  * at `at`, a multiple of its size. One less is expected then. False: none is ready, and the memory
- * stays as it is. Some microseconds. Any thread. */
+ * stays as it is. Some microseconds, and never waits for the thread. Any thread. */
 bool mr_pages_take(struct mr_pages *pages, void *at);
 
 /* So many that were taken have been unmapped. Any thread. */
 void mr_pages_gone(struct mr_pages *pages, uint32_t n);
 
-/* Waits until all that are expected are ready, or as many as may be. Any thread. */
+/* Makes ready what is expected and is not yet, or as much of it as may be. Any thread that may take
+ * its time. */
 void mr_pages_settle(struct mr_pages *pages);
 
 #endif

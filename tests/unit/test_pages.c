@@ -2,6 +2,7 @@
 // layers: base
 #include "base/pages.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,9 @@
 
 #include <cmocka.h>
 
-#define N 5
+#define N       5
+#define ROUNDS  24
+#define THREADS 4
 
 static uint8_t *addresses(void)
 {
@@ -101,10 +104,59 @@ static void what_is_ready_serves_others(void **state)
     mr_pages_free(NULL);
 }
 
+/* Threads take what is ready at the same time; each page has one owner, and all of it is clean. */
+static void *take_some(void *argument)
+{
+    struct mr_pages *pages = argument;
+    uint8_t *memory = addresses(), *first = aligned(memory);
+    uint32_t taken = 0;
+
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint8_t *page = first + i % N * MR_LARGE_PAGE_BYTES;
+        if (i && i % N == 0) { /* the addresses anew */
+            munmap(memory, (N + 1) * MR_LARGE_PAGE_BYTES);
+            mr_pages_gone(pages, taken);
+            memory = addresses();
+            first = aligned(memory);
+            taken = 0;
+            continue;
+        }
+        mr_pages_expect(pages, 1);
+        mr_pages_settle(pages);
+        taken += mr_pages_take(pages, page);
+        for (uint64_t at = 0; at < MR_LARGE_PAGE_BYTES; at += MR_LARGE_PAGE_BYTES / 8) {
+            if (page[at])
+                return argument;
+            page[at] = 1;
+        }
+    }
+    munmap(memory, (N + 1) * MR_LARGE_PAGE_BYTES);
+    mr_pages_gone(pages, taken);
+    return NULL;
+}
+
+static void several_threads_take_each_its_own(void **state)
+{
+    pthread_t threads[THREADS];
+    struct mr_pages *pages = NULL;
+    (void)state;
+
+    assert_int_equal(mr_pages_new(&pages), MR_OK);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_some, pages), 0);
+    for (int i = 0; i < THREADS; i++) {
+        void *wrong = pages;
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    mr_pages_free(pages);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(pages_come_ready_and_clean),
                                        cmocka_unit_test(without_one_memory_stays_as_it_is),
-                                       cmocka_unit_test(what_is_ready_serves_others)};
+                                       cmocka_unit_test(what_is_ready_serves_others),
+                                       cmocka_unit_test(several_threads_take_each_its_own)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
