@@ -77,11 +77,13 @@ static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)
     return ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
 }
 
-/* While the table grows a tag may stand elsewhere: then nothing is gained and nothing lost. */
+/* While the table grows most of the new one has not been touched yet: a look at it costs a page
+ * fault. */
 static inline void prefetch_context(const struct mr_context_table *table, uint64_t hash)
 {
-    const struct mr_context_tags *tags = &table->tags;
-    uint64_t tag = mr_tag_of(table, hash), i = mr_tag_place(tags, tag);
+    uint64_t tag = mr_tag_of(table, hash);
+    const struct mr_context_tags *tags = mr_tag_in_old(table, tag) ? &table->old : &table->tags;
+    uint64_t i = mr_tag_place(tags, tag);
 
     while (tags->entries[i] && !mr_tag_same(tags->entries[i], tag))
         i = (i + 1) & tags->mask;

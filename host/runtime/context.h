@@ -104,6 +104,7 @@ struct mr_context_table {
     struct mr_context_tags old; /* while the table grows: those not moved yet; else no entries */
     uint64_t old_begin, moved;  /* places of `old` from the first on that hold nothing any more */
     uint64_t old_released;      /* its entries given back to the system */
+    uint64_t touched;           /* bytes of `tags` from where the first go that are there */
     uint32_t lane_bits;         /* of a hash: the same in all keys of the table */
     uint32_t partition_bits;    /* those that follow them */
     uint8_t *contexts;          /* [capacity] */

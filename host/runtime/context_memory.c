@@ -1,8 +1,8 @@
 /* The memory of a table of contexts: what it consists of, and how it grows.
  *
  * The table of tags begins small, so that few flows have their tags on few pages, and becomes eight
- * times as large when it is five eighths full. Tags move from one place to eight that go on in
- * order, some at each context that is made, so that nobody waits for it. All ranges are filled from
+ * times as large when it is half full. Tags move from one place to eight that go on in order, some
+ * at each context that is made, so that nobody waits for it. All ranges are filled from
  * the front: small pages, as they are touched, as long as tables are small, then large ones that
  * another thread has made ready (base/pages.h). */
 #include "runtime/context_tags.h"
@@ -21,7 +21,8 @@
 #define FIRST_ENTRIES 32768u       /* or fewer: a table grows in whole steps */
 #define LARGE_STAGE   65536u       /* entries: from so many on a stage is of large pages */
 #define GROWTH_BITS   3u
-#define MOVED_AT_ONCE 8u      /* entries; a context is made at a time */
+#define MOVED_AT_ONCE 4u      /* entries; a context is made at a time */
+#define TOUCHED       65536u  /* bytes that tags move to: they are there before the first is read */
 #define RELEASED      262144u /* entries given back at a time: a large page of them */
 
 /* Of these shares differ by chance little enough, and one is looked through in a moment. */
@@ -147,12 +148,12 @@ static struct mr_context_tags tags_of(uint64_t *entries, uint64_t n)
     return (struct mr_context_tags){entries, n - 1, 64 - bits_of(n)};
 }
 
-/* Until half of the entries are in use nothing is done about more of them. */
+/* Until three eighths of the entries are in use nothing is done about more of them. */
 static void watch_tags(struct mr_context_table *table)
 {
     uint64_t n = table->tags.mask + 1;
     table->tags_steps = 0;
-    table->look_at_tags = table->tags.mask < table->most ? (uint32_t)(n / 2) : UINT32_MAX;
+    table->look_at_tags = table->tags.mask < table->most ? (uint32_t)(n / 8 * 3) : UINT32_MAX;
 }
 
 void mr_contexts_init(struct mr_context_table *table, const struct mr_context_caps *caps,
@@ -282,14 +283,14 @@ static void begin_to_grow(struct mr_context_table *table)
 
     table->old = table->tags;
     table->tags = tags_of(entries, n);
-    table->old_begin = table->moved = table->old_released = 0;
+    table->old_begin = table->moved = table->old_released = table->touched = 0;
     while (table->old.entries[table->old_begin])
         table->old_begin++;
     watch_tags(table);
 }
 
-/* From half full to five eighths the pages of the next table are got ready, one after another; what
- * comes while tags move makes it three quarters. */
+/* From three eighths to half full the pages of the next table are got ready, one after another;
+ * what comes while tags move makes it three quarters. */
 void mr_contexts_look_after_tags(struct mr_context_table *table)
 {
     uint64_t n = table->tags.mask + 1, next = n << GROWTH_BITS;
@@ -305,7 +306,7 @@ void mr_contexts_look_after_tags(struct mr_context_table *table)
     else
         expect(table, &table->expected_for_tags, pages);
     table->tags_steps++;
-    table->look_at_tags = (uint32_t)(n / 2 + n / 8 * table->tags_steps / (pages + 1));
+    table->look_at_tags = (uint32_t)(n / 8 * 3 + n / 8 * table->tags_steps / (pages + 1));
 }
 
 static void release_old(struct mr_context_table *table, uint64_t end)
@@ -316,11 +317,25 @@ static void release_old(struct mr_context_table *table, uint64_t end)
     table->old_released = end;
 }
 
+/* The pages that tags move to next. Where no large one was ready, each would be read first, and
+ * then be there once more to be written to, of which all cores must hear: ten times as long. */
+static void touch_ahead(struct mr_context_table *table)
+{
+    uint64_t all = stage_bytes(table->tags.mask + 1), piece = all < TOUCHED ? all : TOUCHED;
+    uint64_t begin = (table->old_begin << GROWTH_BITS) * sizeof(uint64_t) / piece * piece;
+    uint64_t end = ((table->moved + 2 * MOVED_AT_ONCE) << GROWTH_BITS) * sizeof(uint64_t) + piece;
+
+    for (; table->touched < end && table->touched < all; table->touched += piece)
+        (void)madvise((uint8_t *)table->tags.entries + (begin + table->touched) % all, piece,
+                      MADV_POPULATE_WRITE); /* Linux before 5.14: as they are touched */
+}
+
 void mr_contexts_go_on_growing(struct mr_context_table *table)
 {
     struct mr_context_tags *old = &table->old;
     uint64_t n = old->mask + 1, at = (table->old_begin + table->moved) & old->mask;
 
+    touch_ahead(table);
     for (uint32_t i = 0; i < MOVED_AT_ONCE || old->entries[at]; i++) {
         if (table->moved >= n && !old->entries[at]) {
             table->old_released = 0;

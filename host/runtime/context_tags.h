@@ -30,13 +30,17 @@ static inline uint64_t mr_tag_distance(const struct mr_context_table *table, uin
     return (mr_tag_place(&table->old, tag) - table->old_begin) & table->old.mask;
 }
 
+/* A tag that has not been moved yet, if there is one. */
+static inline bool mr_tag_in_old(const struct mr_context_table *table, uint64_t tag)
+{
+    return __builtin_expect(table->old.entries != NULL, 0) &&
+           mr_tag_distance(table, tag) >= table->moved;
+}
+
 /* Where a tag stands, if anywhere. */
 static inline struct mr_context_tags *mr_tags_for(struct mr_context_table *table, uint64_t tag)
 {
-    if (__builtin_expect(table->old.entries != NULL, 0) &&
-        mr_tag_distance(table, tag) >= table->moved)
-        return &table->old;
-    return &table->tags;
+    return mr_tag_in_old(table, tag) ? &table->old : &table->tags;
 }
 
 static inline uint32_t mr_tag_partition(const struct mr_context_table *table, uint64_t tag)

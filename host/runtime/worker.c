@@ -358,7 +358,8 @@ struct taken {
 static bool joins(struct mr_runtime *runtime, const struct taken *taken,
                   const struct mr_token *token)
 {
-    return taken->straight == taken->n - 1 && taken->rows + token->burst.n <= MR_BURST_MAX &&
+    return taken->straight == taken->n - 1 &&
+           (!taken->straight || taken->rows + token->burst.n <= MR_BURST_USUAL) &&
            mr_phase_is_straight(runtime, token, taken->n) &&
            (taken->straight || mr_gates_take(runtime));
 }
@@ -370,7 +371,8 @@ static uint32_t most_in_a_row(const struct mr_runtime *runtime, const struct tak
     uint32_t burst = runtime->config.burst;
 
     if (taken->straight)
-        return taken->straight < taken->n || taken->rows + burst > MR_BURST_MAX ? 0 : MOST_STRAIGHT;
+        return taken->straight < taken->n || taken->rows + burst > MR_BURST_USUAL ? 0
+                                                                                  : MOST_STRAIGHT;
     return runtime->config.hooks.ahead ? MOST_BURSTS : 1;
 }
 
