@@ -6,11 +6,14 @@
  * timeout after the first packets has passed all timers ring and are set anew (`moving`), and half
  * a minute later all flows expire in the same second (`expiring`), while packets go on to come. For
  * each of these, workers note how long it is between two of their tasks: in CPU time of the thread,
- * since on a busy machine others have the core now and then, and by the wall clock. Of those that
- * were long by the wall clock only it says in how many the thread was taken off its core.
+ * which is the worker's own doing, and by the wall clock. Those that were over a millisecond by the
+ * wall clock only are told apart: the worker waited (for work or a lock), another thread had its
+ * core, or neither: the machine stopped it (bench/stops.c says how often it does that by itself).
+ * For the longest in CPU time it says how many pages were touched first in it.
  *
- * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE]
+ * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST]
  * RATE: flows that begin a second, by the wall clock; 0: as many as workers can take.
+ * BURST: packets a token at most; as many as live capture has by default.
  * Prints one JSON object.
  */
 #include "analog/analog.h"
@@ -46,8 +49,9 @@ struct clocks {
 /* What one worker has seen in a phase. */
 struct watch {
     uint64_t tasks, longest_cpu_ns, longest_wall_ns;
-    uint64_t over_1ms_cpu, over_1ms_wall, taken_off; /* of those over 1 ms by the wall clock only */
-    uint64_t faults;                                 /* pages that were touched first */
+    uint64_t over_1ms_cpu;
+    uint64_t waited, preempted, stopped; /* over 1 ms by the wall clock only */
+    uint64_t faults, longest_faults;     /* pages that were touched first; in the longest task */
 };
 
 struct worker {
@@ -58,6 +62,7 @@ struct worker {
 
 struct run {
     uint64_t flows, n, rate;
+    uint32_t burst;
     _Atomic uint32_t phase;
     uint64_t phase_started_ns[N_PHASES + 1], packets_meanwhile;
     _Atomic uint64_t closed;
@@ -118,7 +123,7 @@ static bool is_early(const struct run *run)
     if (!run->rate || run->n >= run->flows || !run->n)
         return false;
     uint64_t passed_ns = clock_ns(CLOCK_MONOTONIC) - run->phase_started_ns[FILLING];
-    return (double)(run->n + MR_BURST_MAX) * NS / (double)run->rate > (double)passed_ns;
+    return (double)(run->n + run->burst) * NS / (double)run->rate > (double)passed_ns;
 }
 
 static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_token *token)
@@ -129,7 +134,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     (void)metrics;
     if (is_early(run))
         return MR_AGAIN;
-    for (burst->n = 0; burst->n < MR_BURST_MAX; burst->n++) {
+    for (burst->n = 0; burst->n < run->burst; burst->n++) {
         uint64_t flow, time_ns;
         enum phase phase = next_packet(run, run->n, &flow, &time_ns);
         if (time_ns / NS >= END_SECOND)
@@ -175,6 +180,28 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
     (void)records;
 }
 
+static void note(struct watch *w, const struct clocks *last, const struct clocks *now)
+{
+    uint64_t cpu = now->cpu_ns - last->cpu_ns, wall = now->wall_ns - last->wall_ns;
+
+    w->tasks++;
+    w->faults += now->faults - last->faults;
+    if (cpu > w->longest_cpu_ns) {
+        w->longest_cpu_ns = cpu;
+        w->longest_faults = now->faults - last->faults;
+    }
+    w->over_1ms_cpu += cpu > LONG_NS;
+    if (now->waits > last->waits) {
+        w->waited += wall > LONG_NS && cpu <= LONG_NS;
+        return; /* it slept, since there was nothing to do, or waited for a lock */
+    }
+    w->longest_wall_ns = wall > w->longest_wall_ns ? wall : w->longest_wall_ns;
+    if (wall <= LONG_NS || cpu > LONG_NS)
+        return;
+    w->preempted += now->switches > last->switches;
+    w->stopped += now->switches == last->switches;
+}
+
 static void pulse(void *user, uint32_t index)
 {
     struct run *run = user;
@@ -186,19 +213,8 @@ static void pulse(void *user, uint32_t index)
     struct clocks now = {clock_ns(CLOCK_THREAD_CPUTIME_ID), clock_ns(CLOCK_MONOTONIC),
                          (uint64_t)usage.ru_minflt, (uint64_t)usage.ru_nivcsw,
                          (uint64_t)usage.ru_nvcsw};
-    if (worker->last.wall_ns) {
-        uint64_t cpu = now.cpu_ns - worker->last.cpu_ns;
-        uint64_t wall = now.wall_ns - worker->last.wall_ns;
-        if (run->rate && now.waits > worker->last.waits)
-            wall = cpu; /* it slept, since there was nothing to do */
-        w->tasks++;
-        w->longest_cpu_ns = cpu > w->longest_cpu_ns ? cpu : w->longest_cpu_ns;
-        w->longest_wall_ns = wall > w->longest_wall_ns ? wall : w->longest_wall_ns;
-        w->over_1ms_cpu += cpu > LONG_NS;
-        w->over_1ms_wall += wall > LONG_NS;
-        w->taken_off += wall > LONG_NS && cpu <= LONG_NS && now.switches > worker->last.switches;
-        w->faults += now.faults - worker->last.faults;
-    }
+    if (worker->last.wall_ns)
+        note(w, &worker->last, &now);
     worker->last = now;
     worker->phase = (enum phase)atomic_load_explicit(&run->phase, memory_order_relaxed);
 }
@@ -237,21 +253,25 @@ static void report_phase(const struct run *run, enum phase phase, uint32_t worke
     for (uint32_t i = 0; i < workers; i++) {
         const struct watch *w = &run->workers[i].watches[phase];
         sum.tasks += w->tasks;
-        if (w->longest_cpu_ns > sum.longest_cpu_ns)
+        if (w->longest_cpu_ns > sum.longest_cpu_ns) {
             sum.longest_cpu_ns = w->longest_cpu_ns;
+            sum.longest_faults = w->longest_faults;
+        }
         if (w->longest_wall_ns > sum.longest_wall_ns)
             sum.longest_wall_ns = w->longest_wall_ns;
         sum.over_1ms_cpu += w->over_1ms_cpu;
-        sum.over_1ms_wall += w->over_1ms_wall;
-        sum.taken_off += w->taken_off;
+        sum.waited += w->waited;
+        sum.preempted += w->preempted;
+        sum.stopped += w->stopped;
         sum.faults += w->faults;
     }
-    printf(", \"%s\": {\"tasks\": %llu, \"longest_cpu_us\": %.0f, \"over_1ms_cpu\": %llu, "
-           "\"longest_wall_us\": %.0f, \"over_1ms_wall\": %llu, \"taken_off_its_core\": %llu, "
-           "\"page_faults\": %llu}",
+    printf(", \"%s\": {\"tasks\": %llu, \"longest_cpu_us\": %.0f, \"longest_faults\": %llu, "
+           "\"over_1ms_cpu\": %llu, \"longest_wall_us\": %.0f, \"preempted\": %llu, "
+           "\"stopped\": %llu, \"waited\": %llu, \"page_faults\": %llu}",
            phase_names[phase], (unsigned long long)sum.tasks, (double)sum.longest_cpu_ns / 1e3,
-           (unsigned long long)sum.over_1ms_cpu, (double)sum.longest_wall_ns / 1e3,
-           (unsigned long long)sum.over_1ms_wall, (unsigned long long)sum.taken_off,
+           (unsigned long long)sum.longest_faults, (unsigned long long)sum.over_1ms_cpu,
+           (double)sum.longest_wall_ns / 1e3, (unsigned long long)sum.preempted,
+           (unsigned long long)sum.stopped, (unsigned long long)sum.waited,
            (unsigned long long)sum.faults);
 }
 
@@ -271,7 +291,7 @@ static void report(const struct run *run, uint32_t workers)
 
 int main(int argc, char **argv)
 {
-    static struct run run = {.flows = 10000000};
+    static struct run run = {.flows = 10000000, .burst = MR_BURST_USUAL};
     struct mr_runtime_config config = {
         .hooks = {.user = &run,
                   .intake = intake,
@@ -287,7 +307,7 @@ int main(int argc, char **argv)
     struct mr_error error = {0};
     int option;
 
-    while ((option = getopt(argc, argv, "f:w:l:r:")) != -1) {
+    while ((option = getopt(argc, argv, "f:w:l:r:b:")) != -1) {
         unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
         if (option == 'f')
             run.flows = value;
@@ -297,15 +317,19 @@ int main(int argc, char **argv)
             config.lanes = (uint32_t)value;
         else if (option == 'r')
             run.rate = value;
+        else if (option == 'b')
+            run.burst = (uint32_t)value;
         else
             return 1;
     }
-    if (!run.flows || run.flows > 1u << 29 || !config.workers || config.workers > MOST_WORKERS) {
-        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE]\n");
+    if (!run.flows || run.flows > 1u << 29 || !config.workers || config.workers > MOST_WORKERS ||
+        !run.burst || run.burst > MR_BURST_MAX) {
+        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST]\n");
         return 1;
     }
     struct mr_plan *plan = compile();
     config.plan = plan;
+    config.burst = run.burst;
     config.max_contexts = run.flows + run.flows / 16 + BUSY_FLOWS;
     if (mr_buffers_new(&config.buffers, (uint64_t)1 << 30) || mr_pages_new(&config.pages) ||
         mr_secret_draw(&config.secret, 1))
