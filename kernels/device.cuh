@@ -10,9 +10,11 @@
  *   __any_sync, __all_sync, __match_any_sync, __reduce_add/or/and_sync;
  *   atomicAdd, Or, And, Max, Min, CAS, Exch on int, unsigned and unsigned long long;
  *   __ldg, __popc(ll), __ffs(ll), __clz(ll), __brev, __byte_perm, __funnelshift_l/r, __umulhi,
- *   double arithmetic with fma and exp, uint2, uint4, int4, __threadfence(_block, _system).
+ *   double arithmetic with fma and exp, uint2, uint4, int4.
  * All threads of a block reach the same barrier and none returns before one that others reach; all
- * lanes of a mask make the same call. No block waits for another. No inline PTX, textures,
+ * lanes of a mask make the same call. What one lane writes others touch only behind a barrier of
+ * both, or all by atomics; blocks of a grid meet in atomics only, for there are no fences; __ldg is
+ * for what no lane of the grid writes. No block waits for another. No inline PTX, textures,
  * cooperative groups, printf, assert, allocation, float.
  */
 #ifndef MR_DEVICE_CUH

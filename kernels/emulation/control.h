@@ -5,6 +5,7 @@
 #ifndef MR_EMULATION_CONTROL_H
 #define MR_EMULATION_CONTROL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,13 @@ void mr_emulation_seed(uint64_t seed);
  * __syncthreads (k.cu:12); threads 32-63 returned". Empty when there was none since the last
  * cudaDeviceReset(). Returns its length. */
 size_t mr_emulation_report(char *text, size_t bytes);
+
+/* Whether this build sees races between lanes (kernels/emulation/watch.h): they are faults. */
+bool mr_emulation_watches(void);
+
+/* One grid in so many is watched, drawn by itself whatever the seed: all of them at first. It makes
+ * a grid ten times slower. Before anything is queued. */
+void mr_emulation_watch(uint32_t one_grid_in);
 
 /* The device fails, as after a kernel that has: every call says so until cudaDeviceReset(). */
 void mr_emulation_fail(void);

@@ -150,46 +150,21 @@ EMU_REDUCE(__reduce_and_sync, EMU_REDUCE_AND)
 
 /* ---- memory ---- */
 
-template <typename T> void mr_emu_aligned(const T *at, const char *call, const char *file, int line)
-{
-    if (reinterpret_cast<uintptr_t>(at) % sizeof(T) != 0)
-        mr_emu_fault(file, line, "%s: %p is not aligned to %zu bytes", call,
-                     static_cast<const void *>(at), sizeof(T));
-}
-
 template <typename T> T __ldg(const T *at, EMU_WHERE)
 {
-    mr_emu_aligned(at, "__ldg", file, line);
+    mr_emu_read_only(at, sizeof(T), file, line);
     return *at;
 }
 
-static inline void __threadfence(void)
-{
-    mr_emu_waver();
-}
-
-static inline void __threadfence_block(void)
-{
-    mr_emu_waver();
-}
-
-static inline void __threadfence_system(void)
-{
-    mr_emu_waver();
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
-
-/* Every atomic is a loop of compare and exchange: `next` is the new value made of `old`. Hosts'
- * threads may look on, through mapped memory. */
+/* Every atomic is a loop of compare and exchange: `next` is the new value made of `old`. */
 #define EMU_ATOMIC(name, type, next)                                                               \
     static inline type name(type *at, type value, EMU_WHERE)                                       \
     {                                                                                              \
-        mr_emu_aligned(at, #name, file, line);                                                     \
-        mr_emu_waver();                                                                            \
-        type old = __atomic_load_n(at, __ATOMIC_SEQ_CST);                                          \
-        while (!__atomic_compare_exchange_n(at, &old, static_cast<type>(next), false,              \
-                                            __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {                 \
-        }                                                                                          \
+        type old = 0, changed;                                                                     \
+        mr_emu_atomic(at, sizeof(type), #name, file, line);                                        \
+        do {                                                                                       \
+            changed = static_cast<type>(next);                                                     \
+        } while (!mr_emu_replace(at, &old, &changed, sizeof(type)));                               \
         return old;                                                                                \
     }
 #define EMU_ATOMICS(type)                                                                          \
@@ -200,10 +175,8 @@ static inline void __threadfence_system(void)
     EMU_ATOMIC(atomicExch, type, value)                                                            \
     static inline type atomicCAS(type *at, type compare, type value, EMU_WHERE)                    \
     {                                                                                              \
-        mr_emu_aligned(at, "atomicCAS", file, line);                                               \
-        mr_emu_waver();                                                                            \
-        __atomic_compare_exchange_n(at, &compare, value, false, __ATOMIC_SEQ_CST,                  \
-                                    __ATOMIC_SEQ_CST);                                             \
+        mr_emu_atomic(at, sizeof(type), "atomicCAS", file, line);                                  \
+        mr_emu_replace(at, &compare, &value, sizeof(type));                                        \
         return compare;                                                                            \
     }
 EMU_ATOMICS(int)

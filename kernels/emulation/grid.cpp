@@ -7,6 +7,7 @@
 #include "kernels/emulation/collective.h"
 #include "kernels/emulation/fiber.h"
 #include "kernels/emulation/sanitizers.h"
+#include "kernels/emulation/watch.h"
 
 #include <cstdarg>
 #include <cstdio>
@@ -49,22 +50,22 @@ uint64_t emu_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-const struct uint3 &mr_emu_thread_idx(void)
+struct uint3 mr_emu_thread_idx(void)
 {
     return mr_emu_current->thread_idx;
 }
 
-const struct uint3 &mr_emu_block_idx(void)
+struct uint3 mr_emu_block_idx(void)
 {
     return block.block_idx;
 }
 
-const struct uint3 &mr_emu_block_dim(void)
+struct uint3 mr_emu_block_dim(void)
 {
     return block.block_dim;
 }
 
-const struct uint3 &mr_emu_grid_dim(void)
+struct uint3 mr_emu_grid_dim(void)
 {
     return block.grid_dim;
 }
@@ -90,12 +91,41 @@ static void set_ready(struct mr_emu_lane *lane)
     block.ready[block.n_ready++] = static_cast<uint16_t>(index_of(lane));
 }
 
-void mr_emu_waver(void)
+/* ---- memory ---- */
+
+static void must_be_aligned(const void *at, size_t bytes, const char *call, const char *file,
+                            int line)
 {
+    if (reinterpret_cast<uintptr_t>(at) % bytes != 0)
+        mr_emu_fault(file, line, "%s: %p is not aligned to %zu bytes", call, at, bytes);
+}
+
+void mr_emu_atomic(const void *at, size_t bytes, const char *call, const char *file, int line)
+{
+    must_be_aligned(at, bytes, call, file, line);
+    watch_atomic(at, bytes, __builtin_return_address(0));
     if (block.random == 0 || (emu_random(&block.random) & 3) != 0)
         return;
-    set_ready(mr_emu_current);
+    set_ready(mr_emu_current); /* others first */
     yield();
+}
+
+bool mr_emu_replace(void *at, void *old, const void *next, size_t bytes)
+{
+    if (bytes == 4)
+        return __atomic_compare_exchange_n(static_cast<uint32_t *>(at),
+                                           static_cast<uint32_t *>(old),
+                                           *static_cast<const uint32_t *>(next), false,
+                                           __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return __atomic_compare_exchange_n(static_cast<uint64_t *>(at), static_cast<uint64_t *>(old),
+                                       *static_cast<const uint64_t *>(next), false,
+                                       __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+void mr_emu_read_only(const void *at, size_t bytes, const char *file, int line)
+{
+    must_be_aligned(at, bytes, "__ldg", file, line);
+    watch_read_only(at, bytes, __builtin_return_address(0));
 }
 
 /* ---- faults ---- */
@@ -124,7 +154,10 @@ void mr_emu_fault(const char *file, int line, const char *format, ...)
     va_list arguments;
 
     open_report();
-    append("thread %u at %s:%d: ", mr_emu_current->thread_idx.x, file, line);
+    append("thread %u", mr_emu_current->thread_idx.x);
+    if (file != nullptr)
+        append(" at %s:%d", file, line);
+    append(": ");
     used = strlen(block.report);
     va_start(arguments, format);
     vsnprintf(block.report + used, block.report_bytes - used, format, arguments);
@@ -210,6 +243,7 @@ static void finish_barrier(void)
     }
     result = barrier_result(block.lanes, n);
     block.n_at_barrier = 0;
+    watch_barrier();
     for (uint32_t i = 0; i < n; i++) {
         block.lanes[i].result = result;
         set_ready(&block.lanes[i]);
@@ -249,6 +283,8 @@ uint64_t mr_emu_meet(const struct mr_emu_site &site, const struct mr_emu_offer &
         self->state = LANE_WARP;
         if (warp_is_there(warp, self)) {
             collective_finish(warp, offer.mask);
+            if (site.op == EMU_SYNCWARP)
+                watch_syncwarp(index_of(warp), offer.mask);
             for (uint32_t i = 0; i < 32; i++) {
                 if (offer.mask >> i & 1)
                     set_ready(&warp[i]);
@@ -319,6 +355,7 @@ static bool run_block(uint32_t index)
 {
     uint32_t n = block.grid->n_threads;
 
+    watch_block(n, block.dynamic, block.grid->shared_bytes);
     block.block_idx.x = index;
     block.n_ready = block.n_done = block.n_at_barrier = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -333,6 +370,7 @@ static bool run_block(uint32_t index)
         }
         uint32_t next = draw();
         mr_emu_current = &block.lanes[next];
+        watch_turn(next);
         fiber_switch(&block.scheduler, &block.fibers[next], false);
         mr_emu_current = nullptr;
     }
@@ -349,9 +387,40 @@ static uint32_t common_divisor(uint32_t a, uint32_t b)
     return a;
 }
 
+/* A number that has no divisor in common with `n`: steps of so many come to each of n blocks. */
+static uint32_t draw_step(uint32_t n)
+{
+    uint32_t step;
+
+    do {
+        step = 1 + static_cast<uint32_t>(emu_random(&block.random) % n);
+    } while (common_divisor(step, n) != 1);
+    return step;
+}
+
+static bool run_blocks(void)
+{
+    uint64_t step = 1, start = 0, n = block.grid->n_blocks;
+
+    if (block.random != 0) { /* in another order, each once */
+        start = emu_random(&block.random) % n;
+        step = draw_step(block.grid->n_blocks);
+    }
+    for (uint64_t i = 0; i < n; i++) {
+        poison_static();
+        if (!setup_dynamic(block.grid->shared_bytes)) {
+            snprintf(block.report, block.report_bytes, "no memory for shared memory");
+            return false;
+        }
+        if (!run_block(static_cast<uint32_t>((start + i * step) % n)))
+            return false;
+    }
+    return true;
+}
+
 bool grid_run(const struct emu_grid *grid, uint64_t seed, char *report, size_t report_bytes)
 {
-    uint64_t step = 1, start = 0, n = grid->n_blocks;
+    const struct fiber *first = &block.fibers[0], *last = &block.fibers[EMU_THREADS_MAX - 1];
 
     block.grid = grid;
     block.report = report;
@@ -360,24 +429,14 @@ bool grid_run(const struct emu_grid *grid, uint64_t seed, char *report, size_t r
     block.random = seed;
     block.block_dim = {grid->n_threads, 1, 1};
     block.grid_dim = {grid->n_blocks, 1, 1};
-    if (block.fibers[0].stack == nullptr && !fiber_stacks_alloc(block.fibers, EMU_THREADS_MAX)) {
+    if (first->stack == nullptr && !fiber_stacks_alloc(block.fibers, EMU_THREADS_MAX)) {
         snprintf(report, report_bytes, "no memory for the stacks of lanes");
         return false;
     }
-    if (seed != 0) { /* blocks in another order, each once */
-        start = emu_random(&block.random) % n;
-        do {
-            step = 1 + emu_random(&block.random) % n;
-        } while (common_divisor(static_cast<uint32_t>(step), grid->n_blocks) != 1);
-    }
-    for (uint64_t i = 0; i < n; i++) {
-        poison_static();
-        if (!setup_dynamic(grid->shared_bytes)) {
-            snprintf(report, report_bytes, "no memory for shared memory");
-            return false;
-        }
-        if (!run_block(static_cast<uint32_t>((start + i * step) % n)))
-            return false;
-    }
-    return true;
+    watch_grid(first->stack, static_cast<size_t>(static_cast<char *>(last->stack) -
+                                                 static_cast<char *>(first->stack)) +
+                                 last->stack_bytes);
+    bool good = run_blocks();
+    watch_grid_end();
+    return good;
 }

@@ -54,19 +54,26 @@ struct mr_emu_lane;
 extern struct mr_emu_lane *mr_emu_current;
 
 /* Where the running lane is. */
-const struct uint3 &mr_emu_thread_idx(void);
-const struct uint3 &mr_emu_block_idx(void);
-const struct uint3 &mr_emu_block_dim(void);
-const struct uint3 &mr_emu_grid_dim(void);
+struct uint3 mr_emu_thread_idx(void);
+struct uint3 mr_emu_block_idx(void);
+struct uint3 mr_emu_block_dim(void);
+struct uint3 mr_emu_grid_dim(void);
 unsigned char *mr_emu_dynamic_shared(void);
 
 /* Waits for the others that take part and returns this lane's result. */
 uint64_t mr_emu_meet(const struct mr_emu_site &site, const struct mr_emu_offer &offer);
 
-/* Lets other lanes run first, now and then: in front of atomics and at fences. */
-void mr_emu_waver(void);
+/* An atomic: what is at `at`, of so many bytes (4, 8), becomes *next if it is *old; else it is put
+ * into *old, and it is false. Lets other lanes run first, now and then, at the first try of each.
+ * Hosts' threads may look on, through mapped memory. */
+void mr_emu_atomic(const void *at, size_t bytes, const char *call, const char *file, int line);
+bool mr_emu_replace(void *at, void *old, const void *next, size_t bytes);
 
-/* Ends the grid with "<thread>: <text>". Does not return. */
+/* What comes before a read by way of the read-only cache. */
+void mr_emu_read_only(const void *at, size_t bytes, const char *file, int line);
+
+/* Ends the grid with "<thread> at <file>:<line>: <text>" (file: NULL: not known). Does not
+ * return. */
 [[noreturn]] void mr_emu_fault(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -5,6 +5,7 @@
 #include "kernels/emulation/memory.h"
 
 #include "kernels/emulation/sanitizers.h"
+#include "kernels/emulation/watch.h"
 
 #include <cstdint>
 #include <cstdlib>
@@ -83,6 +84,7 @@ bool memory_register(void *at, size_t bytes)
 
 static void release(struct piece *p)
 {
+    watch_forget(p->at, p->bytes);
     if (p->map_bytes != 0) {
         sanitizer_allow(p->map, p->map_bytes);
         munmap(p->map, p->map_bytes);

@@ -6,6 +6,7 @@
 
 #include "kernels/emulation/control.h"
 #include "kernels/emulation/memory.h"
+#include "kernels/emulation/watch.h"
 #include "kernels/emulation/work.h"
 
 #include <cstdio>
@@ -95,6 +96,12 @@ extern "C" size_t mr_emulation_report(char *text, size_t bytes)
     if (bytes != 0)
         snprintf(text, bytes, "%s", emu_device.report);
     return strlen(emu_device.report);
+}
+
+extern "C" void mr_emulation_watch(uint32_t one_grid_in)
+{
+    struct emu_locked locked;
+    watch_one_in(one_grid_in);
 }
 
 extern "C" void mr_emulation_fail(void)
@@ -336,6 +343,12 @@ static bool run_kernel(const struct emu_work *work, const void *arguments)
     uint64_t seed = emu_device.random != 0 ? emu_random(&emu_device.random) | 1 : 0;
     bool good;
 
+    if (grid.shared_bytes > shared_limit(work->kernel)) {
+        snprintf(emu_device.report, sizeof(emu_device.report),
+                 "kernel %s: what shared memory it may have was lowered after its launch",
+                 grid.kernel);
+        return false;
+    }
     grid.arguments = arguments;
     memory_open();
     good = grid_run(&grid, seed, emu_device.report, sizeof(emu_device.report));
@@ -366,5 +379,6 @@ void mr_emu_enqueue_kernel(const struct emu_grid &grid, const void *kernel, cons
     }
     work.run = run_kernel;
     work.grid = grid;
+    work.kernel = kernel;
     emu_error(emu_enqueue(stream, work, arguments, bytes));
 }

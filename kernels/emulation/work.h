@@ -15,6 +15,7 @@ struct alignas(16) emu_work {
     /* Does it; false: the device is lost. NULL for records of and waits for `event`. */
     bool (*run)(const struct emu_work *work, const void *arguments);
     struct emu_grid grid; /* of a kernel */
+    const void *kernel;
     cudaEvent_t event;
     uint64_t ticket; /* the record that this is, or that is waited for */
     bool waits;

@@ -258,6 +258,7 @@ static void rounds(const struct mr_regex_limits *limits, uint32_t each, uint32_t
 {
     struct scene s = {0};
 
+    mr_emulation_watch(1 + len_max / 2000 + n / 8); /* the more there is, the less of it */
     scene_open(&s, limits, each);
     for (int t = 0; t < MR_TIERS; t++)
         print_message("%s %u ", mr_regex_tier_name((enum mr_regex_tier)t), s.set.tiers[t]);
