@@ -13,6 +13,10 @@
 #define WARP_BYTES 512u /* 32 lanes, 16 bytes each */
 #define ALL        0xffffffffu
 #define QUEUE      64u /* hits that wait: fewer than 32, and up to 32 new ones */
+/* What a kernel may have of shared memory belongs to all its launches, those of other tables that
+ * are captured or come from other threads too: it is raised, to one value, and never lowered. */
+#define SHARED_DEFAULT (48u * 1024)
+#define SHARED_MAX     ((1 << 17) + static_cast<int>(THREADS_1 / 32 * QUEUE * 4))
 
 template <typename T>
 static __device__ __forceinline__ const T *table_at(const struct mr_factor_table *table,
@@ -230,8 +234,9 @@ static int enqueue(const struct mr_factor_filter_batch *batch, void *stream_hand
         error = cudaMemsetAsync(batch->seen, 0, seen, stream);
     if (error != cudaSuccess || seen == 0 || batch->n_bytes == 0)
         return static_cast<int>(error);
-    error = cudaFuncSetAttribute(find_factors, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared));
+    if (shared > SHARED_DEFAULT)
+        error = cudaFuncSetAttribute(find_factors, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     SHARED_MAX);
     if (error != cudaSuccess)
         return static_cast<int>(error);
     if (n_blocks > batch->n_blocks_max)

@@ -336,6 +336,34 @@ static void overflow_flags_messages(void **state)
     assert_true(by_queue > 0 && by_message > 0);
 }
 
+/* A small table's launch behind a large one's, which is still queued, or captured: both have the
+ * same kernel, and what shared memory it may have belongs to all of its launches. */
+static void small_behind_large(const struct mr_factor_filter_batch *large)
+{
+    struct mr_factor_filter_batch small = *large;
+    struct mr_factor_table *table;
+    struct mr_error error;
+    const struct mr_factor factor = {reinterpret_cast<const uint8_t *>("factor"), 6, 0, false};
+    char report[2048];
+    cudaStream_t stream;
+
+    assert_int_equal(mr_factor_table_compile(&factor, 1, 4, &table, &error), MR_OK);
+    small.table = static_cast<struct mr_factor_table *>(device(table->bytes));
+    upload(const_cast<struct mr_factor_table *>(small.table), table, table->bytes);
+    small.bitmap_log2 = table->bitmap_log2;
+    small.n_slots = 1;
+    assert_true(small.bitmap_log2 < large->bitmap_log2);
+    assert_int_equal(cudaStreamCreate(&stream), cudaSuccess);
+    assert_int_equal(mr_factor_filter_emulated.enqueue(large, stream), 0);
+    assert_int_equal(mr_factor_filter_emulated.enqueue(&small, stream), 0);
+    if (cudaStreamSynchronize(stream) != cudaSuccess) {
+        mr_emulation_report(report, sizeof(report));
+        fail_msg("%s", report);
+    }
+    assert_int_equal(cudaStreamDestroy(stream), cudaSuccess);
+    mr_factor_table_free(table);
+}
+
 /* Many factors: the larger bitmap, which needs more shared memory than kernels have by default. */
 static void large_tables(void **state)
 {
@@ -381,6 +409,7 @@ static void large_tables(void **state)
     cudaMemcpy(&counts, b.counts, sizeof(counts), cudaMemcpyDeviceToHost);
     assert_int_equal(cudaGetLastError(), cudaSuccess);
     assert_int_equal(counts.n_pairs, N);
+    small_behind_large(&b);
     mr_factor_table_free(table);
     scene_free(s);
 }
