@@ -206,6 +206,8 @@ static int run_crowd(struct crowd *c, uint32_t n_threads, double seconds, double
     bool all = drain(c);
     struct mr_offload_counters n;
     mr_offload_count(c->offload, &n);
+    uint64_t errors =
+        n.troubles[MR_TROUBLE_OPEN] + n.troubles[MR_TROUBLE_LAUNCH] + n.troubles[MR_TROUBLE_LOST];
     fprintf(c->kit->out,
             "\"threads\": %u, \"gbit_per_s\": %.3f, \"cores\": %.2f, \"messages\": %lu, "
             "\"matches\": %lu, \"redone\": %lu, \"refused\": %lu, \"batches\": %lu, \"fill\": "
@@ -213,9 +215,13 @@ static int run_crowd(struct crowd *c, uint32_t n_threads, double seconds, double
             started, *gbit, *cores, (unsigned long)c->taken, (unsigned long)c->matches,
             (unsigned long)c->redone, (unsigned long)atomic_load(&c->refused),
             (unsigned long)n.batches, n.fill_bytes ? (double)n.bytes / (double)n.fill_bytes : 0,
-            (unsigned long)(n.troubles[MR_TROUBLE_OPEN] + n.troubles[MR_TROUBLE_LAUNCH] +
-                            n.troubles[MR_TROUBLE_LOST]));
+            (unsigned long)errors);
     mr_offload_close(c->offload);
+    if (errors || !n.batches) { /* times would be the host's, which does what a device does not */
+        fprintf(stderr, "gpu_bench: the device failed %lu times in %lu batches\n",
+                (unsigned long)errors, (unsigned long)n.batches);
+        return 2;
+    }
     if (!all || started < n_threads || !c->taken) {
         fprintf(stderr, "gpu_bench: of %lu messages %lu came back\n",
                 (unsigned long)atomic_load(&c->sent), (unsigned long)c->taken);
@@ -246,7 +252,7 @@ int part_flow(struct kit *kit)
 
 int part_latency(struct kit *kit)
 {
-    double gbit, cores, ignored;
+    double gbit = 0, cores, ignored;
     struct crowd full = {.kit = kit}, half = {.kit = kit, .us_max = 4000000};
     int code;
 

@@ -259,8 +259,10 @@ static int launches(struct memory *m)
 {
     const struct mr_device *device = m->kit->parts.device;
     double us[3][2] = {{0}};
-    int code = device->capture_begin(m->kit->stream), ended;
+    int code = one_kernel(m), ended; /* it is loaded now, not while it is captured */
 
+    if (!code)
+        code = device->capture_begin(m->kit->stream);
     if (!code) {
         code = many_kernels(m);
         ended = device->capture_end(&m->graph, m->kit->stream);

@@ -221,9 +221,25 @@ static void put_part(const struct part *part, yajl_gen g)
     yajl_gen_map_close(g);
 }
 
+/* Under another name first: whoever is interrupted leaves the report before. */
+static FILE *open_report(const struct report *r, const char *more)
+{
+    return open_in(r->folder, "new-report", more, "we");
+}
+
+static bool close_report(const struct report *r, const char *more, FILE *file)
+{
+    char from[4096], to[4096];
+
+    snprintf(from, sizeof from, "%s/new-report%s", r->folder, more);
+    snprintf(to, sizeof to, "%s/report%s", r->folder, more);
+    bool good = !ferror(file);
+    return !fclose(file) && good && !rename(from, to);
+}
+
 static bool write_json(const struct report *r)
 {
-    FILE *to = open_in(r->folder, "report", ".json", "we");
+    FILE *to = open_report(r, ".json");
     yajl_gen g = yajl_gen_alloc(NULL);
     const unsigned char *text;
     size_t len;
@@ -251,7 +267,7 @@ static bool write_json(const struct report *r)
     yajl_gen_get_buf(g, &text, &len);
     bool good = fwrite(text, 1, len, to) == len;
     yajl_gen_free(g);
-    return !fclose(to) && good;
+    return close_report(r, ".json", to) && good;
 }
 
 static void print_value(FILE *to, yajl_val value)
@@ -318,7 +334,7 @@ static void print_object(FILE *to, const char *name, yajl_val object)
 
 static bool write_text(const struct report *r)
 {
-    FILE *to = open_in(r->folder, "report", ".md", "we");
+    FILE *to = open_report(r, ".md");
     struct aim aims[AIMS];
     size_t n = aims_of(r, aims);
 
@@ -344,7 +360,7 @@ static bool write_text(const struct report *r)
         fprintf(to, "\n## %s\n\n", r->parts[i].name);
         print_object(to, "", r->parts[i].results);
     }
-    return !fclose(to);
+    return close_report(r, ".md", to);
 }
 
 int main(int argc, char **argv)
