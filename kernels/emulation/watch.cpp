@@ -10,6 +10,7 @@
 #include "kernels/emulation/control.h"
 
 #include <cstdio>
+#include <cstring>
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -404,6 +405,8 @@ HOOKS(8)
 HOOKS(16)
 void __tsan_read_range(void *at, unsigned long bytes);
 void __tsan_write_range(void *at, unsigned long bytes);
+void *__tsan_memcpy(void *to, const void *from, unsigned long bytes); /* clang's */
+void *__tsan_memset(void *to, int value, unsigned long bytes);
 void __tsan_init(void);
 void __tsan_func_entry(void *);
 void __tsan_func_exit(void);
@@ -414,6 +417,17 @@ void __tsan_read_range(void *at, unsigned long bytes)
 void __tsan_write_range(void *at, unsigned long bytes)
 {
     touch(at, bytes, TOUCH_WRITE, CODE);
+}
+void *__tsan_memcpy(void *to, const void *from, unsigned long bytes)
+{
+    touch(from, bytes, TOUCH_READ, CODE);
+    touch(to, bytes, TOUCH_WRITE, CODE);
+    return memcpy(to, from, bytes);
+}
+void *__tsan_memset(void *to, int value, unsigned long bytes)
+{
+    touch(to, bytes, TOUCH_WRITE, CODE);
+    return memset(to, value, bytes);
 }
 void __tsan_init(void)
 {
