@@ -222,6 +222,7 @@ static struct mr_compare_side side_of(const char *device, const struct measure *
         .kernels_share = over(m->kernel_ns * 1e-9, m->seconds),
         .copy_share = over(m->copy_ns, busy),
         .left = m->no_slot + m->too_long + m->down + m->failed + m->late + m->overflow,
+        .failed = m->down + m->failed + m->late,
     };
 }
 

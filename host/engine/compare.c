@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define WORTH_IT 1.1 /* times the throughput: less is noise */
+#define SOME     0.1 /* messages: with more that a device left undone its times are not its own */
 #define FREE     0.7 /* of the cores: at the same throughput that is worth it as well */
 
 bool mr_compare_gpu(struct mr_error *why)
@@ -48,7 +49,12 @@ void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compa
 {
     double ratio = cpu->gbit > 0 ? other->gbit / cpu->gbit : 0;
 
-    if (other->device_messages <= 0)
+    if (other->failed > SOME * other->device_messages)
+        snprintf(text, size,
+                 "not measured: the device failed with %.0f messages, which the CPU has searched; "
+                 "what the run said of it tells why",
+                 other->failed);
+    else if (other->device_messages <= 0)
         snprintf(
             text, size,
             "stay on the CPU: nothing of this program was searched elsewhere (it has no "

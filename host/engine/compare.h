@@ -21,6 +21,7 @@ struct mr_compare_side {
     double kernels_share;                    /* of the time the device computed */
     double copy_share;                       /* copies, of what it was busy */
     double left;                             /* messages that came back to the CPU */
+    double failed;                           /* of these because the device failed or was late */
 };
 
 /* One or two sentences on what to do, from the side that only uses the CPU and another one. */

@@ -37,9 +37,31 @@ static void advice(void **state)
     assert_non_null(strstr(verdict("tables", 2, 6, 9), "5.0 times as fast as searching"));
 }
 
+/* What a device that fails leaves to the CPU is no measurement of the device. */
+static void failures(void **state)
+{
+    (void)state;
+    struct mr_compare_side cpu = {.device = "cpu", .gbit = 10, .cores = 16},
+                           other = {.device = "gpu",
+                                    .gbit = 50,
+                                    .cores = 6,
+                                    .device_messages = 0,
+                                    .failed = 100};
+    char text[512];
+
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    assert_non_null(strstr(text, "not measured: the device failed with 100 messages"));
+    other.device_messages = 900;
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    assert_non_null(strstr(text, "not measured: the device failed"));
+    other.device_messages = 100000;
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    assert_non_null(strstr(text, "take the GPU"));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(advice)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(advice), cmocka_unit_test(failures)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
