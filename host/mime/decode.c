@@ -69,11 +69,11 @@ static void pop_level(struct mr_mime_decoder *d)
 static void encoding_of(struct mr_mime_decoder *d, struct mr_mime_part *part,
                         struct mr_mime_text value)
 {
-    const uint8_t *p = value.ptr, *end = p + value.len;
+    const uint8_t *end = value.ptr + value.len, *begin = mime_skip(value.ptr, end), *p = begin;
 
     while (p < end && *p != ';' && *p != '(' && !mime_blank(*p))
         p++;
-    value = mime_trimmed(value.ptr, p);
+    value = mime_trimmed(begin, p);
     if (mime_is(value, "base64"))
         part->encoding = MR_MIME_BASE64;
     else if (mime_is(value, "quoted-printable"))

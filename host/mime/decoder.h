@@ -146,6 +146,7 @@ static inline struct mr_mime_text mime_trimmed(const uint8_t *begin, const uint8
 
 /* Equal but for case; `name` is in lower case. */
 bool mime_is(struct mr_mime_text text, const char *name);
+bool mime_same(struct mr_mime_text a, struct mr_mime_text b);
 
 /* ---- memory.c ---- */
 
@@ -184,6 +185,8 @@ void mime_words(struct mr_mime_decoder *d, struct mr_mime_text from);
 
 /* ---- parameter.c ---- */
 
+/* Behind blanks and comments (nested, RFC 5322, 3.2.2). */
+const uint8_t *mime_skip(const uint8_t *p, const uint8_t *end);
 void mime_content_type(struct mr_mime_decoder *d, struct mr_mime_part *part,
                        struct mr_mime_text value, struct mr_mime_text *boundary);
 void mime_disposition(struct mr_mime_decoder *d, struct mr_mime_part *part,

@@ -12,6 +12,16 @@ bool mime_is(struct mr_mime_text text, const char *name)
     return strlen(name) == text.len && !strncasecmp(name, (const char *)text.ptr, text.len);
 }
 
+bool mime_same(struct mr_mime_text a, struct mr_mime_text b)
+{
+    if (a.len != b.len)
+        return false;
+    for (uint32_t i = 0; i < a.len; i++)
+        if (mime_lower(a.ptr[i]) != mime_lower(b.ptr[i]))
+            return false;
+    return true;
+}
+
 /* A name of a field: printable ASCII; blanks may stand before the colon (RFC 5322, 4.5), which is
  * not looked for in long lines. Returns the colon, or NULL. */
 static const uint8_t *colon_of(const uint8_t *line, const uint8_t *end)

@@ -44,7 +44,9 @@
     X(TOO_MANY_PARAMETERS, "MIME_TOO_MANY_PARAMETERS") /* more than the limit: skipped */          \
     X(TOO_MANY_LINKS, "MIME_TOO_MANY_LINKS")           /* more than the limit: not listed */       \
     X(TEXT_CUT, "MIME_TEXT_CUT")   /* more text than the limit: the rest is not there */           \
-    X(NO_MEMORY, "MIME_NO_MEMORY") /* something is missing, for want of memory */
+    X(NO_MEMORY, "MIME_NO_MEMORY") /* something is missing, for want of memory */                  \
+    X(DUPLICATE_PARAMETERS, "MIME_DUPLICATE_PARAMETERS") /* boundary, charset, name: first counts  \
+                                                          */
 
 enum mr_mime_anomaly {
 #define X(name, text) MR_MIME_##name,

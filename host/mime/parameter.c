@@ -20,8 +20,7 @@ struct list {
     uint32_t n;
 };
 
-/* Blanks and comments (nested, RFC 5322, 3.2.2). */
-static const uint8_t *skip(const uint8_t *p, const uint8_t *end)
+const uint8_t *mime_skip(const uint8_t *p, const uint8_t *end)
 {
     uint32_t open = 0;
 
@@ -93,16 +92,16 @@ static void read_list(struct mr_mime_decoder *d, const uint8_t *p, const uint8_t
     while (p < end) {
         while (p < end && (*p == ';' || mime_blank(*p)))
             p++;
-        p = skip(p, end);
+        p = mime_skip(p, end);
         const uint8_t *begin = p;
         while (p < end && *p != '=' && *p != ';')
             p++;
         if (p == end || *p == ';')
             continue;
         struct parameter parameter = {.name = mime_trimmed(begin, p)};
-        p = value_at(skip(p + 1, end), end, &parameter);
+        p = value_at(mime_skip(p + 1, end), end, &parameter);
         while (p < end && *p != ';' && parameter.quoted && (mime_blank(*p) || *p == '('))
-            p = *p == '(' ? skip(p, end) : p + 1;
+            p = *p == '(' ? mime_skip(p, end) : p + 1;
         name_parts(&parameter);
         if (list->n == limit) {
             mime_raise(d, MIME_BIT(TOO_MANY_PARAMETERS));
@@ -122,6 +121,15 @@ static const struct parameter *find(const struct list *list, const char *name, i
             return p;
     }
     return NULL;
+}
+
+/* Does it come once more? Readers disagree about which one counts. */
+static bool repeated(const struct list *list, const struct parameter *p)
+{
+    for (const struct parameter *q = p + 1; q < list->parameters + list->n; q++)
+        if (q->section == p->section && q->extended == p->extended && mime_same(q->name, p->name))
+            return true;
+    return false;
 }
 
 /* In front of a quote or a backslash a backslash goes; in the path of a file it stays. */
@@ -189,6 +197,8 @@ static struct mr_mime_text get(struct mr_mime_decoder *d, const struct list *lis
         section = 0;
     if (!p && !(p = find(list, name, -1, 0)))
         return charset;
+    if (repeated(list, p))
+        mime_raise(d, MIME_BIT(DUPLICATE_PARAMETERS));
     if (section < 0 && !p->extended && mime_ascii(p->value.ptr, p->value.len) &&
         !memchr(p->value.ptr, '\\', p->value.len) && !memchr(p->value.ptr, '\n', p->value.len) &&
         !memmem(p->value.ptr, p->value.len, "=?", 2))
@@ -265,7 +275,7 @@ static const uint8_t *token_end(const uint8_t *p, const uint8_t *end)
 void mime_content_type(struct mr_mime_decoder *d, struct mr_mime_part *part,
                        struct mr_mime_text value, struct mr_mime_text *boundary)
 {
-    const uint8_t *end = value.ptr + value.len, *begin = skip(value.ptr, end);
+    const uint8_t *end = value.ptr + value.len, *begin = mime_skip(value.ptr, end);
     const uint8_t *p = token_end(begin, end);
     struct list list;
 
@@ -288,7 +298,7 @@ void mime_content_type(struct mr_mime_decoder *d, struct mr_mime_part *part,
 void mime_disposition(struct mr_mime_decoder *d, struct mr_mime_part *part,
                       struct mr_mime_text value)
 {
-    const uint8_t *end = value.ptr + value.len, *begin = skip(value.ptr, end);
+    const uint8_t *end = value.ptr + value.len, *begin = mime_skip(value.ptr, end);
     const uint8_t *p = token_end(begin, end);
     struct list list;
 

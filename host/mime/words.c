@@ -85,16 +85,6 @@ static void flush(struct mr_mime_decoder *d, struct value *value, struct mr_mime
     d->coded.len = 0;
 }
 
-static bool same(struct mr_mime_text a, struct mr_mime_text b)
-{
-    if (a.len != b.len)
-        return false;
-    for (uint32_t i = 0; i < a.len; i++)
-        if (mime_lower(a.ptr[i]) != mime_lower(b.ptr[i]))
-            return false;
-    return true;
-}
-
 static void raw(struct mr_mime_decoder *d, struct value *value, const uint8_t *p,
                 const uint8_t *end)
 {
@@ -128,7 +118,7 @@ void mime_words(struct mr_mime_decoder *d, struct mr_mime_text from)
         while (r < q && mime_blank(*r))
             r++;
         bool adjacent = open && r == q; /* blanks between words are none */
-        if (open && (!adjacent || !same(charset, word.charset)))
+        if (open && (!adjacent || !mime_same(charset, word.charset)))
             flush(d, &value, charset);
         if (!adjacent)
             raw(d, &value, begin, q);

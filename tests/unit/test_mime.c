@@ -156,6 +156,15 @@ static void test_parameters(void **state)
     m = mail("Content-Type: image/png\nContent-Type: text/html\n\n");
     assert_text(m->parts[0].type, "image/png");
     assert_anomalies(m, BIT(DUPLICATE_FIELDS));
+    /* readers disagree about which one counts */
+    m = mail("Content-Type: multipart/mixed; boundary=a; x=1; x=2; Boundary=b\n\n"
+             "--a\n\none\n--a--\n--b\n\ntwo\n--b--\n");
+    assert_int_equal(m->n_parts, 2);
+    assert_text(m->text, "one");
+    assert_anomalies(m, BIT(DUPLICATE_PARAMETERS));
+    assert_anomalies(mail("Content-Disposition: a; filename*0=a; filename*0=b; filename*1=c\n\n"),
+                     BIT(DUPLICATE_PARAMETERS));
+    assert_anomalies(mail("Content-Disposition: a; filename*=x; filename=y\n\n"), 0);
 }
 
 static void test_multipart(void **state)
@@ -222,6 +231,7 @@ static void test_encodings(void **state)
     } cases[] = {
         {"base64", "SGVs\r\nbG8=\r\n", "Hello", 0},
         {"BASE64", "SGVsbG8h", "Hello!", 0},
+        {"(a comment (in one)) base64 (too)", "SGVsbG8h", "Hello!", 0},
         {"base64", "SGV*sbG8h", "Hello!", BIT(INVALID_BASE64)},
         {"base64", "SGVsbG8", "Hello", BIT(INVALID_BASE64)},
         {"base64", "SGVsbG8=\r\n-- \r\na list\r\n", "Hello", BIT(INVALID_BASE64)},
