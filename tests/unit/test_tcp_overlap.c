@@ -185,6 +185,63 @@ static void amid_doubtful_bytes(void **state)
     }
 }
 
+/* Segments at random, good and doubtful, beside a table of bytes: what the first good one, or the
+ * last before delivery, says of each byte, and the doubtful ones only where no good one does. */
+#define SPAN 80
+
+static uint32_t below(uint64_t *state, uint32_t n)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return (uint32_t)((*state >> 11) % n);
+}
+
+static void beside_a_table(void **state)
+{
+    (void)state;
+    for (uint64_t round = 1; round <= 4000; round++) {
+        uint64_t random = round * 0x9e3779b97f4a7c15u;
+        bool last = below(&random, 2);
+        struct rig *r = opened(last ? "last" : "first");
+        uint8_t good[SPAN + 1] = {0};
+        char bytes[SPAN + 1];
+        uint32_t done = 0, opens_at = below(&random, 40);
+        memset(bytes, '_', SPAN);
+        bytes[SPAN] = 0;
+        for (uint32_t i = 0; i < 40; i++) {
+            bool doubtful = !below(&random, 4);
+            uint32_t at = 1 + below(&random, SPAN - 1), len = 1 + below(&random, 20);
+            char part[20];
+            if (i == opens_at)
+                at = 0, doubtful = false;
+            if (len > SPAN - at)
+                len = SPAN - at;
+            memset(part, 'a' + (int)(i % 26), sizeof part);
+            rig_send(r, C, 100 + at, doubtful ? 200500 : 500, A, part, len);
+            for (uint32_t k = at < done ? done : at; k < at + len; k++) {
+                bool wins = bytes[k] == '_' || (doubtful ? last && !good[k] : last || !good[k]);
+                if (wins)
+                    bytes[k] = part[0];
+                good[k] |= !doubtful;
+            }
+            while (i >= opens_at && good[done])
+                done++;
+            char told = bytes[done];
+            bytes[done] = 0;
+            assert_string_equal(rig_text(r, C), bytes);
+            bytes[done] = told;
+        }
+        rig_finish(r, MR_FLOW_END_TIMEOUT);
+        uint32_t n = SPAN;
+        while (bytes[n - 1] == '_')
+            n--;
+        bytes[n] = 0;
+        assert_string_equal(rig_text(r, C), bytes);
+        rig_free(r);
+    }
+}
+
 /* What was delivered stays, whatever the policy. */
 static void delivered_bytes_win(void **state)
 {
@@ -240,6 +297,7 @@ int main(void)
         cmocka_unit_test(chains),
         cmocka_unit_test(equal_bytes_are_no_anomaly),
         cmocka_unit_test(amid_doubtful_bytes),
+        cmocka_unit_test(beside_a_table),
         cmocka_unit_test(delivered_bytes_win),
         cmocka_unit_test(injected_answer),
         cmocka_unit_test(across_the_wrap),
