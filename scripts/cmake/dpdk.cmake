@@ -49,6 +49,8 @@ if(dpdk_static)
 endif()
 if(MR_DPDK_STATIC)
   target_link_libraries(mr_dpdk INTERFACE ${dpdk_link})
+  target_link_options(mr_dpdk INTERFACE LINKER:--wrap=eal_cpu_detected LINKER:--wrap=eal_cpu_core_id
+    LINKER:--undefined=__wrap_eal_cpu_detected) # host/capture/dpdk_cpus.c
   message(STATUS "millrace: DPDK is linked statically")
 else()
   target_link_libraries(mr_dpdk INTERFACE PkgConfig::DPDK)
