@@ -200,8 +200,8 @@ static void search_on_device(const struct scene *s, struct answer *a, uint32_t p
     upload(memory[0], table, table->bytes);
     upload(memory[1], s->bytes, s->n_bytes);
     upload(memory[2], s->messages, s->n_messages * sizeof(*s->messages));
-    assert_int_equal(mr_factor_filter_emulated.enqueue(&b, nullptr), 0);
-    if (cudaDeviceSynchronize() != cudaSuccess) {
+    if (mr_factor_filter_emulated.enqueue(&b, nullptr) != 0 ||
+        cudaDeviceSynchronize() != cudaSuccess) {
         mr_emulation_report(report, sizeof(report));
         fail_msg("%s", report);
     }
