@@ -18,12 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RECENT 64u /* tokens: more than one worker takes in at a time */
+
 static struct {
     struct costs_token *tokens;
     struct costs_packet *packets;
     uint64_t n_tokens, n_packets, room_tokens, room_packets;
-    uint64_t *first; /* [tokens]: its first packet */
-    uint32_t depth;  /* inside of a lane's batch */
+    uint64_t *first;                       /* [tokens]: its first packet */
+    const struct mr_token *recent[RECENT]; /* [number % RECENT]: read last */
+    uint32_t depth;                        /* inside of a lane's batch */
     struct mr_ticks ticks;
     double tick_ns, overhead;
     uint64_t stopped, own; /* ticks: of the stop watch itself */
@@ -71,13 +74,16 @@ static struct costs_token *token_of(const struct mr_token *token)
                                                                  : NULL;
 }
 
-/* The packet that a row came from; NULL: it came from a timer. */
-static struct costs_packet *packet_of(const struct mr_token *token, const struct mr_packet *origin)
+/* The packet that a row came from; NULL: it came from a timer. Several tokens may be under way as
+ * if they were one. */
+static struct costs_packet *packet_of(const struct mr_packet *origin)
 {
-    if (!token_of(token) || origin < token->burst.packets ||
-        origin >= token->burst.packets + token->burst.n)
-        return NULL;
-    return &r.packets[r.first[token->number - 1] + (uint64_t)(origin - token->burst.packets)];
+    for (uint64_t number = r.n_tokens; number && number + RECENT > r.n_tokens; number--) {
+        const struct mr_token *token = r.recent[number % RECENT];
+        if (origin >= token->burst.packets && origin < token->burst.packets + token->burst.n)
+            return &r.packets[r.first[number - 1] + (uint64_t)(origin - token->burst.packets)];
+    }
+    return NULL;
 }
 
 WRAP(enum mr_status, mr_intake_read, void *user, struct mr_metrics *metrics, struct mr_token *token)
@@ -99,6 +105,7 @@ WRAP(enum mr_status, mr_intake_read, void *user, struct mr_metrics *metrics, str
     r.tokens = grown(r.tokens, r.n_tokens, &r.room_tokens, sizeof *r.tokens);
     r.first = grown(r.first, r.n_tokens, &room, sizeof *r.first);
     r.first[r.n_tokens] = r.n_packets;
+    r.recent[(r.n_tokens + 1) % RECENT] = token;
     r.tokens[r.n_tokens++] = (struct costs_token){.n = token->burst.n, .intake_ns = took};
     for (uint32_t i = 0; i < token->burst.n; i++) {
         r.packets = grown(r.packets, r.n_packets, &r.room_packets, sizeof *r.packets);
@@ -117,6 +124,17 @@ WRAP(void, mr_phase_split, struct mr_worker *worker, struct mr_token *token, uin
         costs->split_ns += since(start);
 }
 
+/* The same of who takes a token straight through. */
+WRAP(void, mr_phase_split_all, struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+     struct mr_tuples *list)
+{
+    uint64_t start = now();
+    __real_mr_phase_split_all(worker, token, phase, list);
+    struct costs_token *costs = token_of(token);
+    if (costs)
+        costs->split_ns += since(start);
+}
+
 WRAP(void, mr_events_retire, void *user, struct mr_metrics *metrics, struct mr_token *token,
      const struct mr_record *records)
 {
@@ -128,14 +146,13 @@ WRAP(void, mr_events_retire, void *user, struct mr_metrics *metrics, struct mr_t
 }
 
 /* Spreads the time of a batch over the packets of its rows. */
-static void spread(const struct mr_token *token, const struct mr_tuples *t, uint32_t took,
-                   size_t member, bool by_bytes)
+static void spread(const struct mr_tuples *t, uint32_t took, size_t member, bool by_bytes)
 {
     double all = 0;
     for (uint32_t row = 0; row < t->n; row++)
         all += by_bytes ? 256 + t->origins[row]->payload_len : 1;
     for (uint32_t row = 0; row < t->n; row++) {
-        struct costs_packet *p = packet_of(token, t->origins[row]);
+        struct costs_packet *p = packet_of(t->origins[row]);
         double share = by_bytes ? 256 + t->origins[row]->payload_len : 1;
         if (p)
             *(uint32_t *)(void *)((char *)p + member) += (uint32_t)(took * share / all + 0.5);
@@ -149,7 +166,7 @@ WRAP(void, mr_exec_group, struct mr_exec *exec, uint32_t group, struct mr_tuples
     __real_mr_exec_group(exec, group, in);
     if (r.depth)
         return;
-    spread(exec->token, &copy, since(start),
+    spread(&copy, since(start),
            group ? offsetof(struct costs_packet, back_ns) : offsetof(struct costs_packet, front_ns),
            false);
     note_own();
@@ -161,7 +178,7 @@ WRAP(void, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context
     const struct mr_plan_group *g = &exec->plan->groups[group];
     r.stopped = now();
     for (uint32_t row = 0; in && row < in->n; row++) {
-        struct costs_packet *p = packet_of(exec->token, in->origins[row]);
+        struct costs_packet *p = packet_of(in->origins[row]);
         const union mr_value *keys = in->columns[g->keys[0].column];
         if (p && g->key_type == MR_TYPE_FLOW)
             p->flow = (uint32_t)((const struct mr_flow_key *)keys[row].b.ptr)->hash | 1u << 31;
@@ -173,7 +190,7 @@ WRAP(void, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context
     __real_mr_exec_lane(exec, group, contexts, in);
     uint32_t took = since(start);
     r.depth--;
-    spread(exec->token, &copy, took, offsetof(struct costs_packet, lane_ns), true);
+    spread(&copy, took, offsetof(struct costs_packet, lane_ns), true);
     note_own();
 }
 

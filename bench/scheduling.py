@@ -2,6 +2,7 @@
 
 bench/README.md says what is compared. Not run by itself: scripts/bench calls measure().
 """
+import concurrent.futures
 import json
 import os
 import statistics
@@ -99,7 +100,7 @@ def scale(args):
     return lines, {"runs": {" ".join(map(str, name)): r for name, r in runs.items()}}
 
 
-KINDS = ("work", "intake", "output", "split", "access", "move", "idle_intake", "idle_output",
+KINDS = ("work", "intake", "output", "split", "access", "move", "lines", "idle_intake", "idle_output",
          "idle_order", "idle_other", "idle_end")
 INTAKES = {"capture": "capture threads of their own (live)",
            "decode-outside": "read in turn, decoded by whoever has the burst",
@@ -107,24 +108,28 @@ INTAKES = {"capture": "capture threads of their own (live)",
            "turn": "read and decoded in turn (a pipe)"}
 
 
+# As 16 workers have them (mr_runtime_lanes(), usual_burst()): small batches cost more a packet.
+LANES, BURST = 256, 512
+ALONE = 1, 256
 MOST_RECORDS = 25
 SETTLED = 0.995  # of what it was: so little is left of what the machine's other work has added
 
 
-def record_costs(capture, rounds):
+def record_costs(capture, rounds, lanes, burst):
     """Costs of every packet in every stage, on one worker: of each the least of some runs, until three
     more runs take less than half a per cent off the sum. Also the sum after each run, in ns a packet."""
     folder = os.path.join(ROOT, "build", "bench")
     os.makedirs(folder, exist_ok=True)
-    costs = os.path.join(folder, os.path.basename(capture).rsplit(".", 1)[0] + ".costs")
+    costs = os.path.join(folder, os.path.basename(capture).rsplit(".", 1)[0] + f"-{lanes}.costs")
     if os.path.exists(costs):
         os.remove(costs)
     sums = []
     with tempfile.TemporaryDirectory() as logs:
         while len(sums) < MOST_RECORDS and (len(sums) < rounds or sums[-1] < SETTLED * sums[-4]):
             command = [os.path.join(RELEASE, "millrace_recorded"), "run", "-p",
-                       os.path.join(ROOT, "pipelines", "smtp_regex.analog"), "--workers", "1", "-k",
-                       "none", "--events", "program", "-r", capture, "-l", logs, "--quiet"]
+                       os.path.join(ROOT, "pipelines", "smtp_regex.analog"), "--workers", "1",
+                       "--lanes", str(lanes), "--burst", str(burst), "-k", "none",
+                       "--events", "program", "-r", capture, "-l", logs, "--quiet"]
             done = subprocess.run(command, check=False, capture_output=True, text=True,
                                   env={**os.environ, "MR_COSTS": costs})
             if done.returncode:
@@ -135,8 +140,12 @@ def record_costs(capture, rounds):
 
 
 def curve(costs, workers, *options):
-    """Simulated runs; efficiency is that of one virtual worker with the same options, per worker."""
-    runs = [run("simulate", costs, "--workers", n, *options) for n in workers]
+    """Simulated runs; efficiency is that of one virtual worker with the same options, per worker. As
+    many at a time as there are cores: none is timed. Those that take longest begin first."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        under_way = {n: pool.submit(run, "simulate", costs, "--workers", n, *options)
+                     for n in reversed(workers)}
+        runs = [under_way[n].result() for n in workers]
     for numbers in runs:
         numbers["efficiency"] = runs[0]["ns"] / numbers["ns"] / numbers["workers"] * runs[0]["workers"]
     return runs
@@ -146,13 +155,17 @@ def simulate(args):
     """The scheduler on virtual workers over recorded costs of the SMTP program."""
     lines, record = [], {}
     for title, capture in args.captures():
-        costs, sums = record_costs(capture, max(args.rounds, 5))
-        record[title] = {"sums": sums}
+        costs, sums = record_costs(capture, max(args.rounds, 5), LANES, BURST)
+        alone = record_costs(capture, max(args.rounds, 5), *ALONE)[1]
+        record[title] = {"sums": sums, "sums_alone": alone}
         lines += [f"### {title}: {len(sums)} recordings laid over each other", "",
-                  "All stages together, ns a packet, after each: "
-                  + ", ".join(f"{ns:.0f}" for ns in sums) + ".", ""]
+                  f"All stages together, ns a packet, after each, with {LANES} lanes and bursts of "
+                  f"{BURST}: " + ", ".join(f"{ns:.0f}" for ns in sums) + "; as one worker has it, "
+                  f"with {ALONE[0]} and {ALONE[1]}: {alone[-1]:.0f}.", ""]
         for intake, text in INTAKES.items():
-            runs = curve(costs, (1, 2, 4, 8, 16, 32, 64), "--repeat", 4, "--intake", intake)
+            # where most wait, once is enough
+            runs = curve(costs, (1, 2, 4, 8, 16, 32, 64), "--repeat", 4 if intake == "capture" else 1,
+                         "--burst", BURST, "--intake", intake)
             record[title][intake] = runs
             lines += [f"### {title}: {text}", "", "Shares of all workers' time in per cent.", "",
                       "| workers | speedup | efficiency | " + " | ".join(KINDS) + " |",
@@ -167,13 +180,14 @@ def simulate(args):
                       f"pass over the record; reading and decoding {one['intake'] / one['ns']:.0%} of "
                       "one worker's time.", ""]
         sweeps = {"lanes": (1, 16, 64, 256, 1024), "window": (1, 16, 64, 128, 1000),
-                  "burst": (8, 32, 128, 256), "miss": (35, 60, 90), "move": (0, 600, 1200)}
+                  "burst": (8, 32, 128, 256, 512, 1024), "miss": (35, 60, 90), "move": (0, 350, 600),
+                  "packet": (0, 35, 70, 105), "copy": (0, 7, 14)}
         lines += [f"### {title}: what 16 workers make of other settings (capture threads)", ""]
         for option, values in sweeps.items():
             record[title][option] = {}
             cells = []
             for value in values:
-                settings = ("--repeat", 2, "--intake", "capture", f"--{option}", value)
+                settings = ("--repeat", 2, "--burst", BURST, "--intake", "capture", f"--{option}", value)
                 numbers = curve(costs, (1, 16), *settings)[1]
                 record[title][option][value] = numbers
                 cells.append(f"{value}: {numbers['efficiency']:.3f}")

@@ -1,10 +1,12 @@
 /* The runtime on virtual workers, over recorded costs: where do order and skew limit it?
  *
  *     simulate COSTS [--workers N] [--lanes N] [--tokens N] [--window N] [--burst N]
+ *              [--home-rows N]
  *              [--repeat N]
  *              [--intake turn|ahead|decode-outside|capture]
  *              [--decode-share PERCENT] [--read-share PERCENT]
  *              [--hit NS] [--change NS] [--miss NS] [--gap NS] [--wake NS] [--move NS]
+ *              [--packet NS] [--copy NS]
  *
  * The sources of host/runtime run as they are (tests/support/virtual); only the functions of the
  * program, the source and the sink are stand-ins: they let time pass, as much as record_costs.c
@@ -13,7 +15,7 @@
  * --intake: `turn`, as a pipe is read: one worker at a time reads and decodes; `ahead`, as a file
  * is: each worker reads a burst beforehand (--read-share of what intake costs) and decodes it in
  * its turn; `decode-outside`: one reads, decoding is done by whoever has the burst; `capture`:
- * capture threads of their own do both, and the turn only takes a burst over.
+ * capture threads of their own do both, and the turn only takes their descriptions over.
  */
 #include "costs.h"
 
@@ -31,7 +33,8 @@ enum kind {
     OUTPUT,      /* in the turn of the last gate */
     SPLIT,       /* onto lanes */
     ACCESS,      /* atomics, mutexes, system calls of the runtime */
-    MOVE,        /* what another worker has touched comes over */
+    MOVE,        /* what another worker has touched of a flow comes over */
+    LINES,       /* the same of packets, and of what was derived from them */
     IDLE_INTAKE, /* another worker reads, and nothing else is there to do */
     IDLE_OUTPUT, /* the window is full, and a worker writes */
     IDLE_ORDER,  /* the window is full, and what is in it waits for lanes that run */
@@ -41,8 +44,8 @@ enum kind {
 };
 
 static const char *const kind_names[N_KINDS] = {
-    "work",        "intake",      "output",     "split",      "access",  "move",
-    "idle_intake", "idle_output", "idle_order", "idle_other", "idle_end"};
+    "work",  "intake",      "output",      "split",      "access",     "move",
+    "lines", "idle_intake", "idle_output", "idle_order", "idle_other", "idle_end"};
 
 static const char program[] =
     "component front(parallel) {\n"
@@ -61,7 +64,7 @@ static struct {
     uint64_t out;
     const char *intake;
     double split_ns, retire_ns, rest_ns, read_ns; /* a packet, on the average */
-    double decode_share, read_share, move_ns;
+    double decode_share, read_share, move_ns, packet_ns, copy_ns;
     uint64_t read, taken;               /* bursts read ahead, and taken */
     uint64_t mine[MR_SIMULATE_THREADS]; /* 1 + the burst that a worker has read last */
     double all_ns, longest_flow_ns;
@@ -72,6 +75,8 @@ static struct {
          .decode_share = 0.5,
          .read_share = 0.6,
          .move_ns = -1,
+         .packet_ns = -1,
+         .copy_ns = -1,
          .burst = 256,
          .repeat = 1};
 
@@ -95,8 +100,23 @@ static void call_front(struct mr_call *call)
     mr_simulate_charge(WORK, ns);
 }
 
+/* Who took the packets in has them, and their tuples. */
+static void charge_packets(const struct mr_call *call)
+{
+    uint32_t away = 0;
+
+    for (uint32_t row = 0; row < call->n; row++) {
+        const struct mr_packet *packet = call->args[0][row].b.ptr;
+        away += packet->interface != mr_simulate_thread();
+    }
+    if (away)
+        mr_simulate_charge(LINES, away * job.packet_ns);
+}
+
 static void call_lane(struct mr_call *call)
 {
+    if (call->cause == MR_CAUSE_DATA)
+        charge_packets(call);
     for (uint32_t row = 0; row < call->n; row++) {
         if (call->cause != MR_CAUSE_DATA)
             continue;
@@ -114,6 +134,7 @@ static void call_lane(struct mr_call *call)
 
 static void call_back(struct mr_call *call)
 {
+    charge_packets(call);
     for (uint32_t row = 0; row < call->n; row++) {
         mr_simulate_charge(WORK, costs_of(call, row)->back_ns);
         call->out[row] = mr_value_int(0);
@@ -173,6 +194,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
         job.in_token--;
         struct mr_packet *packet = &token->burst.packets[n];
         packet->number = ++job.next_packet;
+        packet->interface = (uint16_t)mr_simulate_thread(); /* the token's home */
         packet->time_ns = 1000000000u + packet->number;
         packet->data = (const uint8_t *)"";
         packet->wire_len = outside ? (uint32_t)(job.intake_ns * job.decode_share) : 0;
@@ -182,7 +204,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     if (!strcmp(job.intake, "ahead"))
         ns *= 1 - job.read_share;
     job.taken++;
-    mr_simulate_charge(INTAKE, capture ? 100 : ns);
+    mr_simulate_charge(INTAKE, capture ? 100 + job.copy_ns * n : ns);
     return MR_OK;
 }
 
@@ -234,6 +256,18 @@ void __wrap_mr_phase_split(struct mr_worker *worker, struct mr_token *token, uin
 {
     mr_simulate_charge(SPLIT, job.split_ns * token->burst.n);
     __real_mr_phase_split(worker, token, phase);
+}
+
+void __real_mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                               struct mr_tuples *list);
+void __wrap_mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                               struct mr_tuples *list);
+
+void __wrap_mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                               struct mr_tuples *list)
+{
+    mr_simulate_charge(SPLIT, job.split_ns * (double)mr_tuples_rows(list)); /* of a whole train */
+    __real_mr_phase_split_all(worker, token, phase, list);
 }
 
 static uint32_t idle_kind(void *user)
@@ -349,6 +383,12 @@ static void read_options(int argc, char **argv, struct options *o)
             c->wake = n;
         else if (!strcmp(option, "--move"))
             job.move_ns = n;
+        else if (!strcmp(option, "--packet"))
+            job.packet_ns = n;
+        else if (!strcmp(option, "--copy"))
+            job.copy_ns = n;
+        else if (!strcmp(option, "--home-rows"))
+            o->config.home_rows = (uint32_t)n;
         else
             stop("no option", option);
     }
@@ -372,7 +412,7 @@ static struct mr_plan *compile(void)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.config = {.workers = 1, .max_contexts = 1 << 16},
+    struct options o = {.config = {.workers = 1, .max_contexts = 1 << 20},
                         .machine = {.costs = {.hit = 1,
                                               .change = 6,
                                               .miss = 35,
@@ -387,8 +427,13 @@ int main(int argc, char **argv)
     struct mr_metrics sum = {0};
 
     read_options(argc, argv, &o);
-    if (job.move_ns < 0) /* ten lines of a flow's state, one after another */
-        job.move_ns = 10 * o.machine.costs.miss;
+    /* lines asked for beforehand and beside other work take 0.36 of what one alone takes */
+    if (job.move_ns < 0) /* ten lines of a flow's state */
+        job.move_ns = 4 * o.machine.costs.miss;
+    if (job.packet_ns < 0) /* five lines: what describes it, and its tuples */
+        job.packet_ns = 2 * o.machine.costs.miss;
+    if (job.copy_ns < 0) /* two lines of a stream, of which one takes 0.07 */
+        job.copy_ns = 0.2 * o.machine.costs.miss;
     survey();
     struct mr_plan *plan = compile();
     if (!plan || mr_buffers_new(&o.config.buffers, (uint64_t)4 << 30) ||

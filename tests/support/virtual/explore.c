@@ -441,6 +441,12 @@ void mr_virtual_pause(void)
     wait_for(WAITS_FOR_WRITE);
 }
 
+void mr_virtual_prefetch(const volatile void *at, bool changes)
+{
+    (void)at; /* nobody sees anything of it */
+    (void)changes;
+}
+
 /* ---- the search ---- */
 
 static void *start(void *argument)

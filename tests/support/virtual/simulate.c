@@ -29,9 +29,11 @@ struct thread {
 };
 
 struct line {
-    uint64_t name;    /* address >> LINE_BITS; 0: free */
-    uint64_t sharers; /* bit i: thread i has it */
-    double free_at;   /* when its last transfer is over */
+    uint64_t name;      /* address >> LINE_BITS; 0: free */
+    uint64_t sharers;   /* bit i: thread i has it */
+    double free_at;     /* when the next transfer of it may begin */
+    uint64_t coming_to; /* bit i: thread i has asked for it beforehand ... */
+    double there_at;    /* ... and has it then */
 };
 
 static struct {
@@ -96,13 +98,16 @@ static void settle(uint32_t kind)
     m.threads[m.current].accesses = 0;
 }
 
-static struct line *line_of(const volatile void *at)
+/* NULL: nobody has shared it yet, and it shall not be noted. */
+static struct line *line_of(const volatile void *at, bool noted)
 {
     uint64_t name = (uint64_t)(uintptr_t)at >> LINE_BITS;
     uint64_t i = name * 0x9e3779b97f4a7c15u >> 20 & (LINES - 1);
     for (uint32_t tries = 0; tries < 64; tries++, i = (i + 1) & (LINES - 1)) {
         if (m.lines[i].name == name)
             return &m.lines[i];
+        if (!m.lines[i].name && !noted)
+            return NULL;
         if (!m.lines[i].name) {
             m.lines[i].name = name;
             return &m.lines[i];
@@ -111,23 +116,46 @@ static struct line *line_of(const volatile void *at)
     return &m.lines[i]; /* crowded: two lines count as one */
 }
 
-static void access_line(const volatile void *at, bool changes, bool whole)
+/* The line comes to the thread, unless it has it; gives when it is there. */
+static double bring(struct line *line, bool changes, double own)
 {
-    struct line *line = line_of(at);
     uint64_t self = (uint64_t)1 << m.current;
     const struct mr_simulate_costs *costs = &m.s->costs;
-    double own = whole ? costs->change : costs->hit;
+    double there = m.clocks[m.current];
 
-    in_turn();
-    if (changes ? line->sharers == self || !line->sharers : (line->sharers & self) != 0) {
-        access_for(own);
-    } else {
-        double start = m.clocks[m.current] > line->free_at ? m.clocks[m.current] : line->free_at;
-        double wait = line->sharers ? costs->miss : own;
+    if (changes ? line->sharers != self && line->sharers : !(line->sharers & self)) {
+        double start = there > line->free_at ? there : line->free_at;
         line->free_at = start + costs->gap;
-        access_for(start + wait - m.clocks[m.current]);
+        there = start + (line->sharers ? costs->miss : own);
+    } else if (line->coming_to == self && line->there_at > there) {
+        there = line->there_at; /* it was asked for beforehand */
     }
     line->sharers = changes ? self : line->sharers | self;
+    return there;
+}
+
+static void access_line(const volatile void *at, bool changes, bool whole)
+{
+    struct line *line = line_of(at, true);
+    double own = whole ? m.s->costs.change : m.s->costs.hit;
+
+    in_turn();
+    double there = bring(line, changes, own);
+    access_for(there > m.clocks[m.current] ? there - m.clocks[m.current] : own);
+}
+
+void mr_virtual_prefetch(const volatile void *at, bool changes)
+{
+    if (!m.running)
+        return;
+    in_turn();
+    struct line *line = line_of(at, false); /* those of flows, packets: charged as a whole */
+    if (!line)
+        return;
+    double there = bring(line, changes, m.s->costs.hit);
+    line->coming_to = (uint64_t)1 << m.current;
+    line->there_at = there;
+    access_for(m.s->costs.hit);
 }
 
 /* ---- what threads.h asks for ---- */
@@ -321,9 +349,8 @@ void mr_virtual_pause(void)
 {
     if (!m.running)
         return;
-    access_for(m.s->costs.pause);
+    access_for(m.s->costs.pause); /* whatever it looks at next it looks at in its turn */
     settle(m.s->idle_kind(m.s->user));
-    in_turn();
 }
 
 /* ---- for its users ---- */

@@ -37,6 +37,8 @@ int mr_virtual_create(pthread_t *thread, const pthread_attr_t *attributes, void 
 int mr_virtual_join(pthread_t thread, void **result);
 long mr_virtual_syscall(long number, ...); /* SYS_futex only */
 void mr_virtual_pause(void);               /* also for giving way and naps */
+/* The line of `at` is wanted soon: where time counts it is on its way meanwhile. */
+void mr_virtual_prefetch(const volatile void *at, bool changes);
 
 /* Memory as it is: for the machines. */
 static inline uint64_t mr_virtual_peek(const volatile void *at, size_t bytes)
@@ -113,16 +115,18 @@ static inline void mr_virtual_poke(volatile void *at, uint64_t value, size_t byt
 #define atomic_compare_exchange_strong(at, expected, desired)                                      \
     atomic_compare_exchange_strong_explicit(at, expected, desired, memory_order_seq_cst,           \
                                             memory_order_seq_cst)
-#define atomic_compare_exchange_weak atomic_compare_exchange_strong
+#define atomic_compare_exchange_weak          atomic_compare_exchange_strong
 
-#define pthread_mutex_lock           mr_virtual_lock
-#define pthread_mutex_unlock         mr_virtual_unlock
-#define pthread_create               mr_virtual_create
-#define pthread_join                 mr_virtual_join
-#define syscall                      mr_virtual_syscall
-#define __builtin_ia32_pause()       mr_virtual_pause()
-#define sched_yield()                mr_virtual_pause()
-#define nanosleep(how_long, left)    ((void)(how_long), mr_virtual_pause())
+#define pthread_mutex_lock                    mr_virtual_lock
+#define pthread_mutex_unlock                  mr_virtual_unlock
+#define pthread_create                        mr_virtual_create
+#define pthread_join                          mr_virtual_join
+#define syscall                               mr_virtual_syscall
+#define __builtin_ia32_pause()                mr_virtual_pause()
+#define MR_VIRTUAL_PREFETCH(at, changes, ...) mr_virtual_prefetch((at), (changes))
+#define __builtin_prefetch(...)               MR_VIRTUAL_PREFETCH(__VA_ARGS__, 0, 0)
+#define sched_yield()                         mr_virtual_pause()
+#define nanosleep(how_long, left)             ((void)(how_long), mr_virtual_pause())
 
 #endif
 #endif
