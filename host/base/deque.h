@@ -3,7 +3,8 @@
  * Chase and Lev, SPAA 2005, with the C11 orderings of Le, Pop, Cohen and Zappa Nardelli, PPoPP
  * 2013; their fences are sequentially consistent accesses here, which ThreadSanitizer understands.
  * The ring has a fixed capacity: a push into a full deque is refused, nothing is ever reallocated.
- * Suffixes say who may call: _owner one thread, _any all.
+ * Both ends share a line: who pops or steals reads both, and the line is all that a thief fetches
+ * to see that there is nothing. Suffixes say who may call: _owner one thread, _any all.
  */
 #ifndef MR_BASE_DEQUE_H
 #define MR_BASE_DEQUE_H
@@ -16,8 +17,8 @@
 #include <stdlib.h>
 
 struct mr_deque {
-    _Alignas(64) _Atomic int64_t top;
-    _Alignas(64) _Atomic int64_t bottom;
+    _Alignas(32) _Atomic int64_t top;
+    _Atomic int64_t bottom;
     int64_t mask;
     _Atomic(void *) *slots;
 };

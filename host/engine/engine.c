@@ -15,6 +15,7 @@
 
 #define CROWDED_SPINS  100 /* pauses of a worker before it sleeps, where cores are scarce */
 #define MAX_WORKERS    127 /* DPDK's RTE_MAX_LCORE less one */
+#define MANY_WORKERS   8   /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
 static uint32_t cores(void)
@@ -42,10 +43,13 @@ static bool is_crowded(const struct mr_engine_config *config)
 
 /* Small enough that what is derived from it stays in the second-level cache; but where several
  * workers share a file, all that one of them reads ahead at a time: each burst is split onto lanes
- * and passes gates, where it costs cache lines that go from core to core. */
+ * and passes gates, where it costs cache lines that go from core to core. For the same reason many
+ * workers take more of what a port has at a time, where so much waits. */
 static uint32_t usual_burst(const struct mr_engine_config *config)
 {
-    return config->workers > 1 && !config->n_ports ? MR_BURST_MAX : MR_BURST_USUAL;
+    if (config->workers > 1 && !config->n_ports)
+        return MR_BURST_MAX;
+    return config->workers < MANY_WORKERS ? MR_BURST_USUAL : 2 * MR_BURST_USUAL;
 }
 
 static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)

@@ -26,11 +26,17 @@ void mr_gate_free(struct mr_gate *gate)
     gate->waiting = NULL;
 }
 
+/* Lanes that a token sends home, newest first: one hand-over for all. */
+struct parcel {
+    struct mr_task *first, *last;
+};
+
 /* The token waits for the work already. */
-static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work)
+static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_work *work,
+                    struct parcel *parcel)
 {
     /* read before the last ticket is out: from then on the work may be done and gone */
-    uint32_t n = work->n_tickets, home = work->home;
+    uint32_t n = work->n_tickets;
     bool away = mr_worker_is_elsewhere(worker, work);
     struct mr_ticket *tickets = work->tickets;
 
@@ -45,10 +51,14 @@ static void deliver(struct mr_worker *worker, struct mr_phase *phase, struct mr_
             &lane->inbox, &head, ticket, memory_order_seq_cst, memory_order_relaxed));
         if (atomic_exchange_explicit(&lane->scheduled, 1, memory_order_seq_cst))
             continue;
-        if (away)
-            mr_worker_send(worker, lane, home);
-        else
+        if (!away) {
             mr_worker_push(worker, &lane->task);
+            continue;
+        }
+        lane->task.next_mail = parcel->first;
+        parcel->first = &lane->task;
+        if (!parcel->last)
+            parcel->last = &lane->task;
     }
 }
 
@@ -70,7 +80,8 @@ static bool is_untouched(const struct mr_lane *lane, const struct mr_work *work)
 
 /* Tells a mark (all but tuples) to the lanes that may have to do with it. Lanes without work under
  * way and without a deadline by then are left alone: for them nothing happens. */
-static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work)
+static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const struct mr_work *work,
+                      struct parcel *parcel)
 {
     struct mr_lane *lanes = phase->lanes;
 
@@ -89,14 +100,15 @@ static void broadcast(struct mr_worker *worker, struct mr_phase *phase, const st
         copy->time_ns = work->time_ns;
         copy->packet = work->packet;
         atomic_fetch_add_explicit(&work->token->pending, 1, memory_order_relaxed);
-        deliver(worker, phase, copy);
+        deliver(worker, phase, copy, parcel);
     }
 }
 
 static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_token *token)
 {
     bool ticks = token->n_ticks; /* they alone take memory here */
-    uint32_t n = 0;
+    struct parcel parcel = {NULL, NULL};
+    uint32_t n = 0, home = token->home;
 
     /* one count for all, since those that are done already count down meanwhile; and the lanes'
      * lines come while the first ones are delivered: all tokens wait for who is in this turn */
@@ -113,11 +125,13 @@ static void admit(struct mr_worker *worker, struct mr_phase *phase, struct mr_to
     for (struct mr_work *work = token->works; work;) {
         struct mr_work *next = work->next;
         if (work->kind == MR_WORK_TUPLES)
-            deliver(worker, phase, work);
+            deliver(worker, phase, work, &parcel);
         else
-            broadcast(worker, phase, work);
+            broadcast(worker, phase, work, &parcel);
         work = next;
     }
+    if (parcel.first)
+        mr_worker_send(worker, parcel.first, parcel.last, home);
     token->works = token->last_work = NULL;
     if (ticks)
         mr_exec_leave(&worker->exec);

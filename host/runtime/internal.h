@@ -119,10 +119,10 @@ struct mr_unmeasured {
 };
 
 struct mr_worker {
-    _Alignas(64) struct mr_deque deque;
-    _Alignas(64) _Atomic(struct mr_task *) mail; /* lanes that others hand over, newest first */
-    _Atomic(struct mr_token *) spent; /* tokens of this worker that have left, newest first */
-    _Atomic uint32_t asleep;
+    _Alignas(64) struct mr_deque deque;            /* a line with `mail`: what thieves look at */
+    _Atomic(struct mr_task *) mail;                /* lanes that others hand over, newest first */
+    _Alignas(64) _Atomic(struct mr_token *) spent; /* of this worker, left; newest first */
+    _Alignas(64) _Atomic uint32_t asleep;          /* seldom changed, often looked at */
     _Alignas(64) struct mr_exec exec;
     struct mr_metrics metrics;
     struct mr_runtime *runtime;
@@ -227,8 +227,9 @@ void mr_runtime_wake(struct mr_runtime *runtime, bool all);
 void mr_worker_push(struct mr_worker *worker, struct mr_task *task);
 /* Who has the packets of the work in its cache is another worker, and it is awake: better it. */
 bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work);
-/* Hands the lane to another worker. */
-void mr_worker_send(struct mr_worker *worker, struct mr_lane *lane, uint32_t home);
+/* Hands lanes to another worker: a list (first..last), newest first. */
+void mr_worker_send(struct mr_worker *worker, struct mr_task *first, struct mr_task *last,
+                    uint32_t home);
 /* Gives back what a token held, at its home if that is awake. */
 void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token);
 /* Tests only (config.yield_seed): gives way now and then. */

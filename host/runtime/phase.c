@@ -370,7 +370,7 @@ void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)
         }
         struct mr_work *work = ticket->work;
         if (works && mr_worker_is_elsewhere(worker, work)) {
-            mr_worker_send(worker, lane, work->home);
+            mr_worker_send(worker, &lane->task, &lane->task, work->home);
             return;
         }
         lane->todo = ticket->next;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HOME_ROWS   16   /* what handing a lane over costs is less than fetching their lines */
+#define HOME_ROWS   8    /* what handing a lane over costs is less than fetching their lines */
 #define DEAR_CYCLES 6000 /* a lane that goes over takes some thousand cycles along */
 #define DEAR_NS     2000
 
@@ -16,7 +16,9 @@ static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, ui
 
     uint32_t made = atomic_load_explicit(&runtime->tokens_made, memory_order_relaxed);
 
-    if (!*from && made < limit && (token = calloc(1, sizeof *token))) {
+    if (!*from && made < limit && (token = aligned_alloc(64, (sizeof *token + 63) / 64 * 64))) {
+        memset(token, 0, offsetof(struct mr_token, ticks)); /* the rest is written before read */
+        token->burst.n = 0;
         atomic_store_explicit(&runtime->tokens_made, made + 1, memory_order_relaxed);
         return token;
     }

@@ -110,7 +110,7 @@ struct mr_runtime_config {
     uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes(). Rounded up to a
                               power of two, at most mr_context_caps.partitions */
     uint32_t burst;        /* packets a token at most */
-    uint32_t home_rows;    /* for so many rows a lane goes to who took their burst in; 0: 16 */
+    uint32_t home_rows;    /* for so many rows a lane goes to who took their burst in; 0: 8 */
     uint64_t max_contexts; /* of a group; see context.h for how they are shared out */
     uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
@@ -127,10 +127,11 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 
 /* Lanes of a group when the configuration leaves that open: one for a worker who has nobody to
  * share them with, else few. A burst makes a batch for each lane, and what a batch
- * costs is shared by its rows; still there is something to steal while a lane is being run. */
+ * costs is shared by its rows; still there is something to steal while a lane is being run. With
+ * many workers a lane waits longest where flows stand in it that came in at different workers. */
 static inline uint32_t mr_runtime_lanes(uint32_t workers)
 {
-    return workers < 2 ? 1 : workers < 4 ? 2 * workers : 8 * workers;
+    return workers < 2 ? 1 : workers < 4 ? 2 * workers : workers < 8 ? 8 * workers : 16 * workers;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,

@@ -56,23 +56,26 @@ struct mr_token {
     bool last;     /* the input is over: contexts are shut down, nothing follows */
     const struct mr_closing *closing; /* NULL, or what the plan is about to lose; no packets then */
     uint32_t n_ticks;
-    uint64_t end_ns;                     /* packet time at the end of the burst */
-    uint64_t end_number;                 /* number of the last packet read so far */
-    uint64_t arrived_ticks;              /* machine clock: when the burst was read */
-    uint64_t clock_ns;                   /* packet time has come so far without a packet; or 0 */
-    uint64_t admitted_ticks;             /* when it passed its last gate */
-    uint64_t bytes;                      /* wire bytes of the packets */
-    uint32_t gate;                       /* the next one to pass */
-    _Atomic uint32_t pending;            /* tasks under way before that gate */
-    struct mr_tuples *arrived;           /* what enters the next gate, merged */
-    struct mr_work *works, *last_work;   /* the same split by lane */
+    uint64_t end_ns;                   /* packet time at the end of the burst */
+    uint64_t end_number;               /* number of the last packet read so far */
+    uint64_t arrived_ticks;            /* machine clock: when the burst was read */
+    uint64_t clock_ns;                 /* packet time has come so far without a packet; or 0 */
+    uint64_t admitted_ticks;           /* when it passed its last gate */
+    uint64_t bytes;                    /* wire bytes of the packets */
+    uint32_t gate;                     /* the next one to pass */
+    struct mr_tuples *arrived;         /* what enters the next gate, merged */
+    struct mr_work *works, *last_work; /* the same split by lane */
+
+    /* what every task of the token changes, one line of the cache */
+    _Alignas(64) _Atomic uint32_t pending; /* tasks under way before that gate */
+    _Atomic uint32_t any_shared;
     _Atomic(struct mr_tuples *) outputs; /* what tasks left for the next gate */
     _Atomic(struct mr_record *) records;
     _Atomic(struct mr_buffer *) kept;
     _Atomic(struct mr_buffer *)
         open_chunk; /* kept as well: room for more, nobody's at the moment */
-    _Atomic(struct mr_shared *) shared[MR_SHARED_BUCKETS]; /* by where the bytes lie: share.c */
-    _Atomic uint32_t any_shared;
+    _Alignas(64) _Atomic(struct mr_shared *) shared[MR_SHARED_BUCKETS]; /* by where the bytes lie:
+                                                                            share.c */
     struct mr_tick ticks[MR_BURST_MAX + 1];
     struct mr_burst burst;
 };

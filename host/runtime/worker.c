@@ -11,7 +11,6 @@
 #define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
 #define MOST_PAUSES   32      /* between two rounds without work */
-#define OWN_BURSTS    2       /* a worker, before it looks at others' lanes */
 #define MOST_BURSTS   4       /* in one intake turn ... */
 #define MOST_STRAIGHT 16      /* ... or so many small ones that take the straight way together */
 #define SLEEP_NS      1000000 /* at most; then it looks again ... */
@@ -87,15 +86,16 @@ bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work
                                  memory_order_relaxed);
 }
 
-void mr_worker_send(struct mr_worker *worker, struct mr_lane *lane, uint32_t home)
+void mr_worker_send(struct mr_worker *worker, struct mr_task *first, struct mr_task *last,
+                    uint32_t home)
 {
     struct mr_worker *to = &worker->runtime->workers[home];
-    struct mr_task *head = atomic_load_explicit(&to->mail, memory_order_relaxed);
+    struct mr_task *head = NULL; /* mostly so: a look at it would fetch the line a second time */
 
     do {
-        lane->task.next_mail = head;
-    } while (!atomic_compare_exchange_weak_explicit(&to->mail, &head, &lane->task,
-                                                    memory_order_seq_cst, memory_order_relaxed));
+        last->next_mail = head;
+    } while (!atomic_compare_exchange_weak_explicit(&to->mail, &head, first, memory_order_seq_cst,
+                                                    memory_order_relaxed));
     mr_runtime_wake(worker->runtime, false);
 }
 
@@ -137,7 +137,7 @@ void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token)
         mr_gate_release(worker, token, worker->runtime->config.workers == 1);
         return;
     }
-    struct mr_token *head = atomic_load_explicit(&home->spent, memory_order_relaxed);
+    struct mr_token *head = NULL; /* as above */
     do {
         token->next_free = head;
     } while (!atomic_compare_exchange_weak_explicit(&home->spent, &head, token,
@@ -476,16 +476,14 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
     atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
 }
 
-/* One round: something done, or not. A burst of one's own is better than a stolen lane (nobody
- * else has touched it), until some a worker are under way: then the lanes are what waits. Where
- * workers read ahead, each has bursts of its own as long as there is room for them at all. */
+/* One round: something done, or not. A burst of one's own is better than a stolen lane, whose
+ * packets lie in another cache, as long as there is room for more bursts at all. */
 static bool round_of_work(struct mr_worker *worker)
 {
     struct mr_runtime *runtime = worker->runtime;
-    uint32_t workers = runtime->config.workers;
     uint32_t window = runtime->config.window;
-
     struct mr_task *task = NULL;
+
     give_back_all(worker, worker);
     open_mail(worker, worker);
     if (mr_answers_take(worker)) {
@@ -506,8 +504,7 @@ static bool round_of_work(struct mr_worker *worker)
         return true;
     }
     worker->now = 0;
-    uint32_t own = runtime->config.hooks.ahead ? window : OWN_BURSTS * workers;
-    if (intake(worker, own < window ? own : window, false))
+    if (intake(worker, window, false))
         return true;
     task = steal(worker);
     if (task) {

@@ -290,7 +290,7 @@ static void a_swap_leaves_no_lane_in_the_mail(void **state)
     struct mr_worker *worker = &c.runtime->workers[0];
     struct mr_lane *lane = &c.runtime->phases[1].lanes[0];
     atomic_store(&lane->scheduled, 1);
-    mr_worker_send(worker, lane, 0);
+    mr_worker_send(worker, &lane->task, &lane->task, 0);
     assert_int_equal(mr_runtime_swap(c.runtime, plan, installed, NULL, &error), MR_OK);
     assert_null(atomic_load(&worker->mail));
     c.rig.plan = plan;

@@ -101,7 +101,7 @@ static void all_get_the_same(void **state)
 {
     (void)state;
     for (int buffers = 0; buffers < 2; buffers++) {
-        struct share_case c = {.token = calloc(1, sizeof *c.token)};
+        struct share_case c = {.token = aligned_alloc(64, sizeof *c.token)};
         struct mr_explore search = search_of(&c);
         search.store_buffers = buffers;
         if (!mr_explore(&search))
@@ -116,7 +116,7 @@ static void all_get_the_same(void **state)
 /* When the token closes nothing is shared any more. */
 static void it_goes_with_the_token(void **state)
 {
-    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    struct share_case c = {.token = aligned_alloc(64, sizeof *c.token)};
     (void)state;
 
     set_up(&c);
@@ -131,7 +131,7 @@ static void it_goes_with_the_token(void **state)
 /* Contexts that end say nothing, and what that took is given back: not what they shared. */
 static void it_stays_when_nothing_came_of_a_task(void **state)
 {
-    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    struct share_case c = {.token = aligned_alloc(64, sizeof *c.token)};
     struct mr_exec *exec = &c.exec[0];
     void *before, *after;
     (void)state;
@@ -161,7 +161,7 @@ static void it_stays_when_nothing_came_of_a_task(void **state)
 /* What others can make anew has but a quarter of the memory, and is not missed. */
 static void there_is_memory_for_what_is_needed(void **state)
 {
-    struct share_case c = {.token = calloc(1, sizeof *c.token)};
+    struct share_case c = {.token = aligned_alloc(64, sizeof *c.token)};
     struct mr_metrics metrics = {0};
     struct mr_buffers *pool;
     uint32_t n = 0;
