@@ -464,7 +464,10 @@ struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,
 
 void mr_smtp_prefetch(const struct mr_smtp_session *session)
 {
-    for (size_t at = 0; session && at < offsetof(struct mr_smtp_session, short_queue); at += 64)
+    if (!session)
+        return;
+    __builtin_prefetch((const uint8_t *)session - 64, 1); /* what the pool keeps lies before it */
+    for (size_t at = 0; at < offsetof(struct mr_smtp_session, short_queue); at += 64)
         __builtin_prefetch((const uint8_t *)session + at, 1);
 }
 

@@ -179,17 +179,19 @@ static void attach_single(struct mr_exec *exec, struct mr_tuples *t)
 /* True: a row was refused one. */
 static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union mr_value *keys)
 {
-    struct mr_context *c = NULL;
+    struct mr_context *known[MR_LOOK_BACK] = {NULL}; /* of the rows before */
+    struct mr_contexts_asked asked = {0};
     bool ahead = t->n > 1, refused = false;
 
     for (uint32_t row = 0 - MR_LOOK_AHEAD; ahead && row; row += MR_LOOK_STEP)
-        mr_contexts_look_ahead(exec->contexts, keys, t->n, row);
+        mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row);
     for (uint32_t row = 0; row < t->n; row++) {
-        const void *key = keys[row].b.ptr;
+        const struct mr_flow_key *key = keys[row].b.ptr;
+        struct mr_context **last = &known[key->hash % MR_LOOK_BACK], *c = *last;
         if (ahead && row % MR_LOOK_STEP == 0)
-            mr_contexts_look_ahead(exec->contexts, keys, t->n, row);
+            mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row);
         if (!c || !c->in_table || memcmp(&c->key, key, 2 * sizeof(struct mr_endpoint)))
-            c = context_for(exec, MR_TYPE_FLOW, &keys[row], t, row);
+            *last = c = context_for(exec, MR_TYPE_FLOW, &keys[row], t, row);
         t->contexts[row] = c ? c->slots : NULL;
         refused = refused || !c;
         if (c && c->owns_flow)

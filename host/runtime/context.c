@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-#define LINE         64u
-#define NEAR_ENTRIES 32768u /* a table of so many stays in the cache by itself */
-#define FIRST_SLOTS  256u   /* bytes of slots that are asked for with the key */
-#define ALL_STEPS    1024u  /* contexts looked at in a slice */
-#define FRESH        4u     /* tuples: what a context costs that is made in new memory ... */
-#define ENDED        4u     /* ... what one costs that ends ... */
-#define GROWING      8u     /* ... and what it costs more while tags move */
+#define LINE        64u
+#define FEW_SLOTS   256u  /* bytes of functions with little state */
+#define FIRST_SLOTS 640u  /* bytes of slots that are asked for with the key */
+#define ALL_STEPS   1024u /* contexts looked at in a slice */
+#define FRESH       4u    /* tuples: what a context costs that is made in new memory ... */
+#define ENDED       4u    /* ... what one costs that ends ... */
+#define GROWING     8u    /* ... and what it costs more while tags move */
 
 /* ---- finding ---- */
 
@@ -97,33 +97,43 @@ static inline void prefetch_context(const struct mr_context_table *table, uint64
         __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
 }
 
+/* Notes that this hash is asked for; true: it was already. */
+static inline bool was_asked(struct mr_contexts_asked *asked, uint64_t hash)
+{
+    uint32_t *last = &asked->tags[hash % MR_LOOK_BACK], tag = (uint32_t)(hash >> 32);
+    if (*last == tag)
+        return true;
+    *last = tag;
+    return false;
+}
+
 /* A few rows a call: asked for in a heap, lines would wait for each other and nothing be done
  * meanwhile (175 ns a packet for 123, with a million flows). */
-void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr_value *keys,
-                            uint32_t n, uint32_t row)
+void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_contexts_asked *asked,
+                            const union mr_value *keys, uint32_t n, uint32_t row)
 {
-    uint32_t entry = row + MR_LOOK_AHEAD, context = row + MR_LOOK_AHEAD / 2;
-    uint64_t before, hash;
+    const struct mr_context_tags *tags = &table->tags;
+    uint32_t entry = row + MR_LOOK_AHEAD, context = row + MR_LOOK_AHEAD / 2 + MR_LOOK_STEP;
 
-    if (!table->tags.entries)
+    if (!tags->entries)
         return;
-    bool far = table->tags.mask >= NEAR_ENTRIES;
-    before = far && entry && entry <= n ? hash_of(keys, entry - 1) : 0;
-    for (uint32_t i = entry; far && i < n && i < entry + MR_LOOK_STEP; i++, before = hash)
-        if ((hash = hash_of(keys, i)) != before || !i) /* else it was asked for already */
-            __builtin_prefetch(
-                &table->tags.entries[mr_tag_place(&table->tags, mr_tag_of(table, hash))]);
-    before = context && context <= n ? hash_of(keys, context - 1) : 0;
-    for (uint32_t i = context; i < n && i < context + MR_LOOK_STEP; i++, before = hash)
-        if ((hash = hash_of(keys, i)) != before || !i)
-            prefetch_context(table, hash);
+    for (uint32_t i = entry; i < n && i < entry + MR_LOOK_STEP; i++) {
+        uint64_t hash = hash_of(keys, i);
+        if (was_asked(asked, hash))
+            continue;
+        __builtin_prefetch(&tags->entries[mr_tag_place(tags, mr_tag_of(table, hash))]);
+        asked->rows[asked->end++ % MR_LOOK_AHEAD] = i;
+    }
+    while (asked->begin != asked->end &&
+           (int32_t)(asked->rows[asked->begin % MR_LOOK_AHEAD] - context) < 0)
+        prefetch_context(table, hash_of(keys, asked->rows[asked->begin++ % MR_LOOK_AHEAD]));
 }
 
 void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c)
 {
     const uint8_t *bytes = (const uint8_t *)c;
 
-    if (table->context_bytes <= FIRST_SLOTS)
+    if (table->context_bytes <= FEW_SLOTS)
         return; /* functions with so little state look at little else */
     for (uint32_t at = offsetof(struct mr_context, flow) + LINE;
          at < offsetof(struct mr_context, slots); at += LINE)

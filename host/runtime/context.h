@@ -187,11 +187,18 @@ struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint6
 
 /* Asks the memory for what rows behind `row` will need, whose keys are flows (keys[row].b.ptr):
  * first their places in the table, then the contexts. To be called for every MR_LOOK_STEPth row in
- * turn, from 0 - MR_LOOK_AHEAD on. */
+ * turn, from 0 - MR_LOOK_AHEAD on. `asked`: by what was asked for in this batch, zeros at first:
+ * rows of a flow are seldom one behind another, but most have been preceded by some of it. */
 #define MR_LOOK_AHEAD 16u
 #define MR_LOOK_STEP  4u
-void mr_contexts_look_ahead(const struct mr_context_table *table, const union mr_value *keys,
-                            uint32_t n, uint32_t row);
+#define MR_LOOK_BACK  64u /* flows, by the last bits of their hash */
+struct mr_contexts_asked {
+    uint32_t tags[MR_LOOK_BACK];  /* upper halves of hashes */
+    uint32_t rows[MR_LOOK_AHEAD]; /* whose places were asked for and whose contexts were not: */
+    uint32_t begin, end;          /* from here to there, modulo their number */
+};
+void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_contexts_asked *asked,
+                            const union mr_value *keys, uint32_t n, uint32_t row);
 
 /* The same for the rest of a context that was not used of late. */
 void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
