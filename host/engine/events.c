@@ -97,8 +97,9 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     };
     if (flow) {
         header.flow_id = flow_id_of(flow);
-        header.src = &flow->client;
-        header.dst = &flow->server;
+        bool before = origin->number < flow->turned_at;
+        header.src = before ? &flow->server : &flow->client;
+        header.dst = before ? &flow->client : &flow->server;
     } else if (!tick) {
         header.src = &origin->src;
         header.dst = &origin->dst;

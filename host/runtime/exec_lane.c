@@ -50,7 +50,7 @@ void mr_exec_end_context(struct mr_exec *exec, struct mr_context *c, struct mr_p
 
 /* A copy of a context's flow for what leaves the lane: the living one belongs to the lane. */
 static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *c,
-                                 const struct mr_flow *flow, const char *protocol)
+                                 const struct mr_flow *flow, const char *protocol, uint64_t number)
 {
     struct {
         struct mr_flow flow;
@@ -63,6 +63,11 @@ static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *
     both->key = c->key;
     both->flow.key = &both->key;
     both->flow.app_protocol = protocol;
+    if (number < flow->turned_at) {
+        both->flow.client = flow->server;
+        both->flow.server = flow->client;
+    }
+    both->flow.turned_at = 0;
     return &both->flow;
 }
 
@@ -92,6 +97,16 @@ static void detach_chunks(struct mr_exec *exec, struct mr_tuples *t)
     }
 }
 
+/* Rows that nobody assembled have the flow that stood under the key when the batch began. */
+static struct mr_context *of_packet(uint8_t *slots, uint64_t number)
+{
+    struct mr_context *c = mr_context_of_slots(slots);
+
+    while (c->successor && number > c->end_origin->number)
+        c = c->successor;
+    return c;
+}
+
 static void detach(struct mr_exec *exec, struct mr_tuples *from)
 {
     bool flows = exec->plan->groups[exec->group].key_type == MR_TYPE_FLOW;
@@ -99,19 +114,22 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
     for (struct mr_tuples *t = from; t; t = t->next) {
         const struct mr_context *last = NULL;
         const struct mr_flow *copied = NULL;
+        bool before = false; /* of the copy: client and server changed places later */
         struct mr_flow *copy = NULL;
         if (t->synthetic)
             t->n = 0; /* nobody has said anything about the context: the row was only a question */
         for (uint32_t row = 0; flows && t->contexts && row < t->n; row++) {
-            struct mr_context *c = t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
+            uint64_t number = t->origins[row]->number;
+            struct mr_context *c = t->contexts[row] ? of_packet(t->contexts[row], number) : NULL;
             const struct mr_flow *flow = c && c->owns_flow ? &c->flow : t->flows[row];
-            const char *protocol =
-                c && flow ? mr_exec_protocol_at(c, t->origins[row]->number) : NULL;
+            const char *protocol = c && flow ? mr_exec_protocol_at(c, number) : NULL;
             if (!c || !flow || (!c->owns_flow && !protocol))
                 continue; /* a flow that comes from further up stays as it is */
             c->left = c->left || c->owns_flow;
-            if (last != c || copied != flow || (copy && copy->app_protocol != protocol))
-                copy = copy_flow(exec, c, flow, protocol);
+            if (last != c || copied != flow || before != (number < flow->turned_at) ||
+                (copy && copy->app_protocol != protocol))
+                copy = copy_flow(exec, c, flow, protocol, number);
+            before = number < flow->turned_at;
             last = c;
             copied = flow;
             t->flows[row] = copy;

@@ -43,7 +43,8 @@ static void identify(struct pass *p)
 {
     const struct mr_packet *packet = p->packet;
     struct mr_flow *flow = p->flow;
-    bool syn = packet->tcp_flags & MR_TCP_SYN && !(packet->tcp_flags & MR_TCP_RST);
+    /* what decides it for good; SYN with FIN opens nothing */
+    bool syn = (packet->tcp_flags & (MR_TCP_SYN | MR_TCP_RST | MR_TCP_FIN)) == MR_TCP_SYN;
     bool answers = packet->tcp_flags & MR_TCP_ACK;
     bool serves = syn ? answers : sender_serves(packet);
     bool first = !(p->tcp->flags & TCP_SEEN);
@@ -60,6 +61,7 @@ static void identify(struct pass *p)
             flow->bytes[1] = bytes;
             flow->tcp_flags[0] = flow->tcp_flags[1];
             flow->tcp_flags[1] = flags;
+            flow->turned_at = packet->number;
         }
         flow->client = *client;
         flow->server = serves ? packet->src : packet->dst;

@@ -91,7 +91,8 @@ enum mr_direction { MR_TO_SERVER = 0, MR_TO_CLIENT = 1 };
 /* A flow as the stream layer sees it. `client` is who sent the SYN; for a flow picked up in the
  * middle, who sent the first packet unless the ports say otherwise. Counters count packets and
  * wire bytes per direction. The engine owns it. A batch of rows is assembled before others see its
- * first row: but for key, client, server and first_* these are what is known at its end. */
+ * first row: but for key and first_*, and client and server from `turned_at` on, these are what is
+ * known at its end. */
 struct mr_flow {
     /* what every packet changes, together */
     const struct mr_flow_key *key;
@@ -109,8 +110,10 @@ struct mr_flow {
     uint64_t first_ns;
     uint64_t first_packet; /* number of the packet that opened it */
     uint64_t gap_bytes[2];
-    uint64_t uninspected[2];  /* stream bytes that were let pass: behind the depth, or bypassed */
-    uint64_t bypass_from;     /* the runtime's: the number of the first packet that passes */
+    uint64_t uninspected[2]; /* stream bytes that were let pass: behind the depth, or bypassed */
+    uint64_t turned_at;      /* the packet, by its number, from which on client and server are those
+                                above: before it each was the other; 0: always */
+    uint64_t bypass_from;    /* the runtime's: the number of the first packet that passes */
     const char *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up:
                                  mr_flow_speaks() sets it, mr_flow_protocol() knows it at a row */
 };
