@@ -211,6 +211,8 @@ static uint8_t *addresses(uint64_t bytes)
     if (before)
         munmap(memory, before);
     munmap(memory + used, bytes + LARGE - used);
+    /* else some systems clear a large page at the first touch, while a worker waits for it */
+    (void)madvise(memory + before, bytes, MADV_NOHUGEPAGE);
     return memory + before;
 }
 
@@ -321,7 +323,8 @@ static void release_old(struct mr_context_table *table, uint64_t end)
  * then be there once more to be written to, of which all cores must hear: ten times as long. */
 static void touch_ahead(struct mr_context_table *table)
 {
-    uint64_t all = stage_bytes(table->tags.mask + 1), piece = all < TOUCHED ? all : TOUCHED;
+    uint64_t all = (table->tags.mask + 1) * sizeof(uint64_t);
+    uint64_t piece = all < TOUCHED ? all : TOUCHED;
     uint64_t begin = (table->old_begin << GROWTH_BITS) * sizeof(uint64_t) / piece * piece;
     uint64_t end = ((table->moved + 2 * MOVED_AT_ONCE) << GROWTH_BITS) * sizeof(uint64_t) + piece;
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -306,6 +307,53 @@ static void all_is_found_while_the_table_grows(void **state)
     mr_contexts_free(&table);
 }
 
+/* Pages of the table of tags that are there. */
+static uint64_t pages_there(const struct mr_context_table *table)
+{
+    static unsigned char there[4096];
+    uint64_t n = 0, bytes = (table->tags.mask + 1) * sizeof(uint64_t);
+
+    assert_true(bytes / MR_PAGE_BYTES <= sizeof there);
+    assert_int_equal(mincore(table->tags.entries, bytes, there), 0);
+    for (uint64_t i = 0; i < bytes / MR_PAGE_BYTES; i++)
+        n += there[i] & 1;
+    return n;
+}
+
+/* Looking ahead for flows touches no page that tags have not come to yet, and putting tags in none
+ * but those that were asked for. */
+static void what_has_not_moved_is_not_looked_for(void **state)
+{
+    static struct mr_flow_key keys[1000];
+    static union mr_value values[1000];
+    struct mr_context_table table;
+    uint32_t i = 0, looks = 0;
+    (void)state;
+
+    for (uint32_t k = 0; k < 1000; k++) {
+        keys[k].hash = hash_of(MANY + k);
+        values[k] = mr_value_bytes(&keys[k], sizeof keys[k]);
+    }
+    init(&table, MANY, 8, 0);
+    while (!table.old.entries || (table.tags.mask + 1) * sizeof(uint64_t) < 64 * MR_PAGE_BYTES) {
+        assert_non_null(mr_contexts_add(&table, hash_of(i), &i, sizeof i));
+        i++;
+    }
+    assert_int_equal(pages_there(&table), 0);
+    for (; table.old.entries; i++) {
+        struct mr_contexts_asked asked = {0};
+        for (uint32_t row = 0 - MR_LOOK_AHEAD; i % 64 == 0 && row + MR_LOOK_AHEAD < 1000;
+             row += MR_LOOK_STEP)
+            mr_contexts_look_ahead(&table, &asked, values, 1000, row);
+        looks += i % 64 == 0;
+        assert_non_null(mr_contexts_add(&table, hash_of(i), &i, sizeof i));
+        if (table.old.entries)
+            assert_true(pages_there(&table) <= table.touched / MR_PAGE_BYTES);
+    }
+    assert_true(looks > 10);
+    mr_contexts_free(&table);
+}
+
 /* Clusters around the end of the table, and others, come and go while it grows. */
 static void crowded_tables_grow(void **state)
 {
@@ -444,6 +492,7 @@ int main(void)
         cmocka_unit_test(a_partition_admits_so_many_within_an_epoch),
         cmocka_unit_test(crowded_tables_find_the_right_one),
         cmocka_unit_test(all_is_found_while_the_table_grows),
+        cmocka_unit_test(what_has_not_moved_is_not_looked_for),
         cmocka_unit_test(crowded_tables_grow),
         cmocka_unit_test(caps_share_out_what_was_asked_for),
         cmocka_unit_test(memory_is_as_planned),
