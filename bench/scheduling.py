@@ -214,13 +214,36 @@ def stops_line(runs):
             f"{max(r['large_page_us'] for r in runs):.0f} us.")
 
 
+TIMERS_HEAD = [
+    "A worker's own doing is the CPU time of its thread between two tasks: aim, none over 1 ms. All rounds do the "
+    "same work, so what only some of them have is not how much a worker does at a time. A virtual machine's host "
+    "may stop it, or be slow to give it memory (the first round touches what no process has had yet), and both "
+    "count as CPU time; this is not proven of each task. What was over 1 ms by the wall clock only is "
+    "told apart: another thread had the core; the machine stopped the thread; it waited, for work or for a lock.", ""]
+
+
+def timers_lines(rate, workers, runs, control):
+    """What one setting has come to: sums over the rounds, and the longest."""
+    pace = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
+    lines = [f"### {FLOWS:,} flows, {pace}; {workers} worker{'s' if workers > 1 else ''}; rounds: {len(runs)}", "",
+             "| | tasks | longest, CPU us, of each round (pages first touched in it) | over 1 ms | "
+             "rounds without one | aim | longest, wall us | preempted | stopped | waited |", "|---" * 10 + "|"]
+    for phase, text in PHASES.items():
+        of = [r[phase] for r in runs]
+        total = {key: sum(p[key] for p in of) for key in of[0]}
+        free = sum(not p["over_1ms_cpu"] for p in of)
+        longest = ", ".join(f"{p['longest_cpu_us']:.0f} ({p['longest_faults']})" for p in of)
+        lines.append(f"| {text} | {total['tasks']} | {longest} | {total['over_1ms_cpu']} | {free} | "
+                     f"{'met' if free == len(runs) else 'met in some' if free else 'missed'} | "
+                     f"{max(p['longest_wall_us'] for p in of):.0f} | {total['preempted']} | {total['stopped']} | "
+                     f"{total['waited']} |")
+    return lines + ["", f"Begun in {median(runs, 'fill_seconds'):.1f} s, expired in "
+                        f"{median(runs, 'expiry_seconds'):.2f} s (medians). {stops_line(control)}", ""]
+
+
 def timers(args):
     """How long ten million flows hold a worker."""
-    lines = ["A worker's own doing is the CPU time of its thread between two tasks: aim, none over 1 ms. What was "
-             "over 1 ms by the wall clock only is told apart: another thread had the core; the machine stopped "
-             "the thread; it waited, for work or for a lock. All rounds together (one where flows begin at a rate): "
-             "sums, and the longest.", ""]
-    record = {}
+    lines, record = [*TIMERS_HEAD], {}
     for rate in RATES:
         for workers in args.workers:
             control = [run("stops", "-t", workers)]
@@ -228,20 +251,7 @@ def timers(args):
                     for _ in range(1 if rate else args.rounds)] # at a rate it takes half a minute
             control.append(run("stops", "-t", workers))
             record[f"{rate} {workers}"] = {"runs": runs, "control": control}
-            pace = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
-            lines += [f"### {FLOWS:,} flows, {pace}; {workers} worker{'s' if workers > 1 else ''}", "",
-                      "| | tasks | longest, CPU us | over 1 ms | aim | pages first touched in the longest | in all | "
-                      "longest, wall us | preempted | stopped | waited |", "|---" * 11 + "|"]
-            for phase, text in PHASES.items():
-                total = {key: sum(r[phase][key] for r in runs) for key in runs[0][phase]}
-                longest = max((r[phase] for r in runs), key=lambda p: p["longest_cpu_us"])
-                lines.append(f"| {text} | {total['tasks']} | {longest['longest_cpu_us']:.0f} | "
-                             f"{total['over_1ms_cpu']} | {'missed' if total['over_1ms_cpu'] else 'met'} | "
-                             f"{longest['longest_faults']} | {total['page_faults']} | "
-                             f"{max(r[phase]['longest_wall_us'] for r in runs):.0f} | {total['preempted']} | "
-                             f"{total['stopped']} | {total['waited']} |")
-            lines += ["", f"Begun in {median(runs, 'fill_seconds'):.1f} s, expired in "
-                          f"{median(runs, 'expiry_seconds'):.2f} s (medians). {stops_line(control)}", ""]
+            lines += timers_lines(rate, workers, runs, control)
     return lines, record
 
 

@@ -1,7 +1,7 @@
 /* Deadlines of contexts: a wheel of one-second slots, swept in slices. */
 #include "runtime/context_tags.h"
 
-#define SWEEP_STEPS   1024u /* timers looked at in a slice */
+#define SWEEP_STEPS   256u /* timers looked at in a slice */
 #define NS_PER_SECOND 1000000000u
 
 void mr_contexts_prefetch_timers(const struct mr_context_table *table, const struct mr_context *c)
