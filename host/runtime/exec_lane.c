@@ -107,6 +107,18 @@ static struct mr_context *of_packet(uint8_t *slots, uint64_t number)
     return c;
 }
 
+/* Batches whose rows are those that a stage began with share its column of flows: before it is
+ * written to each gets its own, or (no memory, counted there) goes. */
+static void own_flows(struct mr_exec *exec, struct mr_tuples *t)
+{
+    struct mr_flow **own = t->n ? mr_exec_alloc(exec, t->n * sizeof *own) : NULL;
+
+    if (own)
+        t->flows = memcpy(own, t->flows, t->n * sizeof *own);
+    else
+        t->n = 0;
+}
+
 static void detach(struct mr_exec *exec, struct mr_tuples *from)
 {
     bool flows = exec->plan->groups[exec->group].key_type == MR_TYPE_FLOW;
@@ -118,6 +130,8 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
         struct mr_flow *copy = NULL;
         if (t->synthetic)
             t->n = 0; /* nobody has said anything about the context: the row was only a question */
+        if (flows && t->contexts)
+            own_flows(exec, t);
         for (uint32_t row = 0; flows && t->contexts && row < t->n; row++) {
             uint64_t number = t->origins[row]->number;
             struct mr_context *c = t->contexts[row] ? of_packet(t->contexts[row], number) : NULL;
