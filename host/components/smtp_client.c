@@ -255,6 +255,8 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 
 void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap)
 {
+    if (s->wait == SMTP_WAIT_CHUNK) /* no memory to hold what comes: taken for the chunk */
+        smtp_client_granted(s, host);
     if (s->mode == SMTP_BODY) {
         mr_smtp_body_gap(&s->body, gap);
         if (gap >= MR_GAP_REST >> 1) /* no end of the mail will be seen, nor what comes behind */

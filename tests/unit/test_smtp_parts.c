@@ -432,6 +432,30 @@ static void no_memory_to_wait(void **state)
     free(lost);
 }
 
+/* A chunk to a server that may not know BDAT, and no memory to hold it: what comes behind it is not
+ * taken for it. */
+static void no_memory_for_a_chunk_that_waits(void **state)
+{
+    static const char lost[] = "Subject: lost\r\n\r\n1234567890\r\n";
+    struct flow_rig rig;
+    (void)state;
+
+    flow_rig_open(&rig, 25, false);
+    feed(&rig, "S: 220 mx ESMTP\nC: EHLO c\nS: 250 mx\nC: MAIL FROM:<a@x>\nS: 250 ok\n"
+               "C: RCPT TO:<b@y>\nS: 250 ok\nC: BDAT 29 LAST\n");
+    assert_int_equal(strlen(lost), 29);
+    rig.memory.refuse_after = 1;
+    flow_rig_chunk(&rig, MR_CHUNK_DATA, MR_TO_SERVER, (const uint8_t *)lost, strlen(lost), 0);
+    rig.memory.refuse_after = 0;
+    feed(&rig, "S: 250 ok\nC: MAIL FROM:<second@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 250 ok\n"
+               "C: DATA\nS: 354 go\nC: Subject: two\nC: .\nS: 250 ok\nC: QUIT\nS: 221 x\n");
+    char *found = flow_rig_close(&rig, true);
+    const char *second = strstr(found, "mail_from=<second@x>");
+    if (!strstr(found, "incomplete=true") || !second || !strstr(second, "status=accepted"))
+        fail_msg("the second mail is not there: %s", found);
+    free(found);
+}
+
 /* What a script of a session comes to when piece `without` is a gap that is told, or, `silent`, one
  * that only the next piece's offset shows; with the number of gaps. */
 static char *session_without(const struct script *script, size_t without, bool silent,
@@ -503,6 +527,7 @@ int main(void)
         cmocka_unit_test(text_over_the_usual_limit),
         cmocka_unit_test(waiting_for_long),
         cmocka_unit_test(no_memory_to_wait),
+        cmocka_unit_test(no_memory_for_a_chunk_that_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
