@@ -51,8 +51,8 @@ void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compa
 
     if (other->failed > SOME * other->device_messages)
         snprintf(text, size,
-                 "not measured: the device failed with %.0f messages, which the CPU has searched; "
-                 "what the run said of it tells why",
+                 "not measured: the device failed, or was late, with %.0f messages, which the CPU "
+                 "has searched; what the run said of it tells why",
                  other->failed);
     else if (other->device_messages <= 0)
         snprintf(
