@@ -226,13 +226,6 @@ bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_
 void mr_exec_end_context(struct mr_exec *exec, struct mr_context *context, struct mr_packet *origin,
                          uint32_t ordinal);
 
-/* ---- protocol.c ---- */
-
-/* What the flow of a context speaks at a packet, by its number; NULL: nobody has said. */
-const char *mr_exec_protocol_at(const struct mr_context *context, uint64_t number);
-/* What was said in the task under way is so from here on. */
-void mr_exec_settle_protocols(struct mr_exec *exec);
-
 /* Ends a flow's context and puts a new one under its key, which is returned; the old one when there
  * is no memory for another. */
 struct mr_context *mr_exec_renew_context(struct mr_exec *exec, struct mr_context *old,
@@ -257,6 +250,13 @@ bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y);
 int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
 /* The same, as an order of all values: reals that are no number come behind all others. */
 int mr_value_order(enum mr_type type, union mr_value x, union mr_value y);
+
+/* ---- protocol.c: what flows speak ---- */
+
+/* What the flow of a context speaks at a packet, by its number; NULL: nobody has said. */
+const char *mr_exec_protocol_at(const struct mr_context *context, uint64_t number);
+/* What was said in the task under way is so from here on. */
+void mr_exec_settle_protocols(struct mr_exec *exec);
 
 /* ---- last_row.c: the row that tells a stage which goes that a context is over for it ---- */
 
