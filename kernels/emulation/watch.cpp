@@ -376,27 +376,17 @@ void watch_read_only(const void *at, size_t bytes, const void *code)
 
 #if MR_WATCH
 #define CODE __builtin_return_address(0)
-#define HOOKS(n)                                                                                   \
-    void __tsan_read##n(void *at);                                                                 \
-    void __tsan_write##n(void *at);                                                                \
-    void __tsan_unaligned_read##n(void *at);                                                       \
-    void __tsan_unaligned_write##n(void *at);                                                      \
-    void __tsan_read##n(void *at)                                                                  \
+#define HOOK(name, n, how)                                                                         \
+    void name##n(void *at);                                                                        \
+    void name##n(void *at)                                                                         \
     {                                                                                              \
-        touch(at, n, TOUCH_READ, CODE);                                                            \
-    }                                                                                              \
-    void __tsan_write##n(void *at)                                                                 \
-    {                                                                                              \
-        touch(at, n, TOUCH_WRITE, CODE);                                                           \
-    }                                                                                              \
-    void __tsan_unaligned_read##n(void *at)                                                        \
-    {                                                                                              \
-        touch(at, n, TOUCH_READ, CODE);                                                            \
-    }                                                                                              \
-    void __tsan_unaligned_write##n(void *at)                                                       \
-    {                                                                                              \
-        touch(at, n, TOUCH_WRITE, CODE);                                                           \
+        touch(at, n, how, CODE);                                                                   \
     }
+#define HOOKS(n)                                                                                   \
+    HOOK(__tsan_read, n, TOUCH_READ)                                                               \
+    HOOK(__tsan_write, n, TOUCH_WRITE)                                                             \
+    HOOK(__tsan_unaligned_read, n, TOUCH_READ)                                                     \
+    HOOK(__tsan_unaligned_write, n, TOUCH_WRITE)
 extern "C" {
 HOOKS(1)
 HOOKS(2)
