@@ -191,9 +191,8 @@ static __device__ __forceinline__ bool first_time(const struct team &team, uint3
     return false;
 }
 
-static __device__ __forceinline__ void take(const struct mr_bayes_batch &batch,
-                                            const struct team &team, struct lane *lane,
-                                            uint64_t hash)
+static __device__ __forceinline__ void
+take(const struct mr_bayes_batch &batch, const struct team &team, struct lane *lane, uint64_t hash)
 {
     uint32_t where;
     uint4 entry;
@@ -351,8 +350,7 @@ static __global__ void __launch_bounds__(THREADS, 4) sum_tokens(struct mr_bayes_
                              SEEN_LOG2,           threadIdx.x,       THREADS};
 
     /* few texts are spread over many blocks */
-    for (uint32_t m = warp * gridDim.x + blockIdx.x; m < batch.n_messages;
-         m += gridDim.x * WARPS) {
+    for (uint32_t m = warp * gridDim.x + blockIdx.x; m < batch.n_messages; m += gridDim.x * WARPS) {
         uint32_t len = __ldg(&batch.messages[m].len);
         if (len <= SHORT)
             score(batch, one, m, len);
@@ -363,6 +361,13 @@ static __global__ void __launch_bounds__(THREADS, 4) sum_tokens(struct mr_bayes_
         if (len > SHORT)
             score(batch, all, m, len);
     }
+}
+
+static int load(void)
+{
+    cudaFuncAttributes kernel;
+
+    return static_cast<int>(cudaFuncGetAttributes(&kernel, sum_tokens));
 }
 
 static int enqueue(const struct mr_bayes_batch *batch, void *stream_handle)
@@ -384,5 +389,6 @@ extern "C" const struct mr_bayes MR_BACKEND(mr_bayes) = {
 #else
     "emulated",
 #endif
+    load,
     enqueue,
 };

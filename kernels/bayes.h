@@ -30,6 +30,9 @@ struct mr_bayes_batch {
 
 struct mr_bayes {
     const char *name; /* of the back end */
+    /* First, once for every opening of the device in use by this thread: loads the kernel, which is
+     * not to happen while messages wait. */
+    int (*load)(void);
     /* Queues the work on a cudaStream_t. Returns the device's error code, 0 for success. */
     int (*enqueue)(const struct mr_bayes_batch *batch, void *stream);
 };

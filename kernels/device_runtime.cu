@@ -28,8 +28,23 @@ static int processors(int which, int *n)
     return code(cudaDeviceGetAttribute(n, cudaDevAttrMultiProcessorCount, which));
 }
 
+#define TEXT_OF(number) #number
+#define TEXT(number)    TEXT_OF(number)
+
 static const char *error_text(int error)
 {
+#ifdef __CUDACC__
+    int driver = 0;
+
+    if (error == cudaErrorInsufficientDriver) /* so it says also where there is none */
+        return cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0
+                   ? "there is no NVIDIA driver"
+                   : "the NVIDIA driver is too old: this build wants one for CUDA " TEXT(
+                         __CUDACC_VER_MAJOR__) " or newer";
+    if (error == cudaErrorNoKernelImageForDevice)
+        return "this build has no code for such a GPU: it wants one of compute capability 8.0 or "
+               "newer";
+#endif
     return cudaGetErrorString(static_cast<cudaError_t>(error));
 }
 

@@ -10,13 +10,10 @@
 #define THREADS    256u
 #define THREADS_1  1024u /* where a large bitmap leaves room for one block only */
 #define SMALL_LOG2 18u   /* bits of a bitmap of which there is room for several */
-#define WARP_BYTES 512u /* 32 lanes, 16 bytes each */
+#define LARGE_LOG2 20u   /* bits of the largest one */
+#define WARP_BYTES 512u  /* 32 lanes, 16 bytes each */
 #define ALL        0xffffffffu
 #define QUEUE      64u /* hits that wait: fewer than 32, and up to 32 new ones */
-/* What a kernel may have of shared memory belongs to all its launches, those of other tables that
- * are captured or come from other threads too: it is raised, to one value, and never lowered. */
-#define SHARED_DEFAULT (48u * 1024)
-#define SHARED_MAX     ((1 << 17) + static_cast<int>(THREADS_1 / 32 * QUEUE * 4))
 
 template <typename T>
 static __device__ __forceinline__ const T *table_at(const struct mr_factor_table *table,
@@ -219,12 +216,41 @@ static __global__ void __launch_bounds__(THREADS_1, 1)
         atomicAdd(&batch.counts->n_candidates, n_candidates);
 }
 
+static uint32_t threads_for(uint32_t bitmap_log2)
+{
+    return bitmap_log2 > SMALL_LOG2 ? THREADS_1 : THREADS;
+}
+
+static uint32_t shared_for(uint32_t bitmap_log2)
+{
+    return (1u << (bitmap_log2 - 3)) + threads_for(bitmap_log2) / 32 * QUEUE * 4;
+}
+
+/* What a kernel may have of shared memory belongs to all its launches, those of other tables that
+ * are captured or come from other threads too: it is raised, to one value for each device. */
+static int load(int device, uint32_t *bitmap_log2_max)
+{
+    cudaFuncAttributes kernel;
+    int room = 0;
+    uint32_t log2 = LARGE_LOG2;
+    cudaError_t error = cudaFuncGetAttributes(&kernel, find_factors);
+
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&room, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    while (log2 > SMALL_LOG2 && shared_for(log2) > static_cast<uint32_t>(room))
+        log2--;
+    if (error == cudaSuccess)
+        error = cudaFuncSetAttribute(find_factors, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                     static_cast<int>(shared_for(log2)));
+    *bitmap_log2_max = log2;
+    return static_cast<int>(error);
+}
+
 static int enqueue(const struct mr_factor_filter_batch *batch, void *stream_handle)
 {
     cudaStream_t stream = static_cast<cudaStream_t>(stream_handle);
     size_t seen = size_t{batch->n_messages} * mr_factor_seen_words(batch->n_slots) * 4;
-    uint32_t n_threads = batch->bitmap_log2 > SMALL_LOG2 ? THREADS_1 : THREADS;
-    uint32_t shared = (1u << (batch->bitmap_log2 - 3)) + n_threads / 32 * QUEUE * 4;
+    uint32_t n_threads = threads_for(batch->bitmap_log2);
     uint32_t n_blocks = batch->n_bytes / (n_threads / 32 * WARP_BYTES) + 1;
     cudaError_t error = cudaMemsetAsync(batch->counts, 0, sizeof(*batch->counts), stream);
 
@@ -234,14 +260,9 @@ static int enqueue(const struct mr_factor_filter_batch *batch, void *stream_hand
         error = cudaMemsetAsync(batch->seen, 0, seen, stream);
     if (error != cudaSuccess || seen == 0 || batch->n_bytes == 0)
         return static_cast<int>(error);
-    if (shared > SHARED_DEFAULT)
-        error = cudaFuncSetAttribute(find_factors, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                     SHARED_MAX);
-    if (error != cudaSuccess)
-        return static_cast<int>(error);
     if (n_blocks > batch->n_blocks_max)
         n_blocks = batch->n_blocks_max;
-    MR_LAUNCH(find_factors, n_blocks, n_threads, shared, stream, *batch);
+    MR_LAUNCH(find_factors, n_blocks, n_threads, shared_for(batch->bitmap_log2), stream, *batch);
     return static_cast<int>(cudaGetLastError());
 }
 
@@ -251,5 +272,6 @@ extern "C" const struct mr_factor_filter MR_BACKEND(mr_factor_filter) = {
 #else
     "emulated",
 #endif
+    load,
     enqueue,
 };

@@ -46,7 +46,7 @@ struct mr_factor_filter_batch {
     struct mr_factor_counts *counts;
     /* The same as in the table, which the host cannot read. */
     uint32_t n_slots;
-    uint32_t bitmap_log2;
+    uint32_t bitmap_log2; /* at most what load() has said */
     uint32_t gram_mask;
     uint32_t n_blocks_max; /* two to four times the device's processors */
 };
@@ -59,6 +59,11 @@ MR_BOTH uint32_t mr_factor_seen_words(uint32_t n_slots)
 
 struct mr_factor_filter {
     const char *name; /* of the back end */
+    /* First, once for every opening of the device, which is the one in use by this thread: loads
+     * the kernel, which is not to happen while messages wait, and says how large a bitmap its
+     * blocks have room for: tables with a larger one are to be narrowed (factor_table.h). Returns
+     * the device's error code, also when there is no code for such a device. */
+    int (*load)(int device, uint32_t *bitmap_log2_max);
     /* Queues the work on a cudaStream_t: clears seen, states and counts, then fills them.
      * pairs[0 .. min(n_pairs, capacity)) is exact for messages without MR_MESSAGE_OVERFLOW; those
      * with it are to be searched anew on the CPU, and their pairs to be passed over. The order of

@@ -213,6 +213,21 @@ void mr_factor_table_free(struct mr_factor_table *table)
     free(table);
 }
 
+/* A gram's bit is the top of its hash: half as many bits, and two neighbours become one. */
+void mr_factor_table_narrow(struct mr_factor_table *table, uint32_t bitmap_log2)
+{
+    uint32_t *bitmap = (uint32_t *)(void *)((uint8_t *)table + table->bitmap_at);
+
+    for (; table->bitmap_log2 > bitmap_log2 && table->bitmap_log2 > 5; table->bitmap_log2--)
+        for (uint32_t bit = 0; bit < 1u << (table->bitmap_log2 - 1); bit += 32) {
+            uint64_t two = bitmap[bit / 16] | (uint64_t)bitmap[bit / 16 + 1] << 32;
+            uint32_t word = 0;
+            for (uint32_t i = 0; i < 32; i++)
+                word |= (uint32_t)((two >> (2 * i) & 3) != 0) << i;
+            bitmap[bit / 32] = word;
+        }
+}
+
 /* ---- on the host ---- */
 
 static bool stands_at(const uint8_t *bytes, const uint8_t *literal, uint32_t len, bool caseless)

@@ -44,7 +44,7 @@ struct mr_factor_table {
     uint32_t bytes;       /* all of it, a multiple of 16 */
     uint32_t n_slots;     /* different ids */
     uint32_t n_entries;   /* factors */
-    uint32_t bitmap_log2; /* bits: 2^18, 2^20 beyond 10,000 factors */
+    uint32_t bitmap_log2; /* bits: 2^18, 2^20 beyond 10,000 factors; less when narrowed */
     uint32_t bucket_log2;
     uint32_t bitmap_at;   /* u32 words, 16-byte aligned */
     uint32_t buckets_at;  /* u32[2^bucket_log2 + 1]: first entry of each */
@@ -71,6 +71,10 @@ enum mr_status mr_factor_table_compile(const struct mr_factor *factors, uint32_t
                                        uint32_t gram_bytes, struct mr_factor_table **table,
                                        struct mr_error *error);
 void mr_factor_table_free(struct mr_factor_table *table);
+
+/* For a device with little shared memory: a bitmap of at most 2^bitmap_log2 bits, 5 or more, in the
+ * place of the larger one. It passes more grams, and what is found stays the same. */
+void mr_factor_table_narrow(struct mr_factor_table *table, uint32_t bitmap_log2);
 
 /* What a device would find in one message: sets the bits of the ids in found[]. */
 void mr_factor_table_search(const struct mr_factor_table *table, const uint8_t *bytes, uint32_t len,

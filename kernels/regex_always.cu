@@ -106,6 +106,13 @@ static __global__ void __launch_bounds__(THREADS, 3)
     }
 }
 
+extern "C" int MR_BACKEND(mr_regex_load_always)(void)
+{
+    cudaFuncAttributes kernel;
+
+    return static_cast<int>(cudaFuncGetAttributes(&kernel, run_always));
+}
+
 extern "C" int MR_BACKEND(mr_regex_always)(const struct mr_regex_batch *batch, uint32_t n_always,
                                            void *stream_handle)
 {

@@ -55,6 +55,10 @@ struct mr_regex_pairs {
 
 struct mr_regex_kernels {
     const char *name; /* of the back end */
+    /* First, once for every opening of the device in use by this thread: loads the kernels, which
+     * is not to happen while messages wait. The device's error code, also when there is no code
+     * for such a device. */
+    int (*load)(void);
     /* Each queues its work on a cudaStream_t and returns the device's error code, 0 for success.
      * begin() clears the output; the others add to it, in any order. The order of matches means
      * nothing. */

@@ -314,6 +314,7 @@ mr_running_of(const struct mr_regex_table *table, const struct mr_automaton *a)
 }
 
 /* Implemented in regex_always.cu. */
+extern "C" int MR_BACKEND(mr_regex_load_always)(void);
 extern "C" int MR_BACKEND(mr_regex_always)(const struct mr_regex_batch *batch, uint32_t n_always,
                                            void *stream);
 

@@ -157,6 +157,20 @@ static __global__ void __launch_bounds__(THREADS, 3)
     }
 }
 
+static int load(void)
+{
+    cudaFuncAttributes kernel;
+    cudaError_t error = cudaFuncGetAttributes(&kernel, count_pairs);
+
+    if (error == cudaSuccess)
+        error = cudaFuncGetAttributes(&kernel, scan_starts);
+    if (error == cudaSuccess)
+        error = cudaFuncGetAttributes(&kernel, scatter_pairs);
+    if (error == cudaSuccess)
+        error = cudaFuncGetAttributes(&kernel, verify_pairs);
+    return error != cudaSuccess ? static_cast<int>(error) : MR_BACKEND(mr_regex_load_always)();
+}
+
 static uint32_t blocks_for(const struct mr_regex_batch *batch, uint32_t items, uint32_t each)
 {
     uint32_t n = (items + each - 1) / each;
@@ -204,7 +218,5 @@ extern "C" const struct mr_regex_kernels MR_BACKEND(mr_regex_kernels) = {
 #else
     "emulated",
 #endif
-    begin,
-    verify,
-    MR_BACKEND(mr_regex_always),
+    load,   begin, verify, MR_BACKEND(mr_regex_always),
 };

@@ -20,6 +20,16 @@ static struct {
     int filters, verifies;
 } marked;
 
+static int load_filter(int device, uint32_t *bitmap_log2_max)
+{
+    return marked.inner.filter->load(device, bitmap_log2_max);
+}
+
+static int load_kernels(void)
+{
+    return marked.inner.kernels->load();
+}
+
 static int marked_filter(const struct mr_factor_filter_batch *batch, void *stream)
 {
     int stage = marked.filters++ ? FILTER_3 : FILTER;
@@ -202,8 +212,9 @@ static int measure(struct kit *kit, void *state, struct mr_offload_batch *batch,
 
 int part_stages(struct kit *kit)
 {
-    const struct mr_factor_filter filter = {"marked", marked_filter};
-    const struct mr_regex_kernels kernels = {"marked", marked_begin, marked_verify, marked_always};
+    const struct mr_factor_filter filter = {"marked", load_filter, marked_filter};
+    const struct mr_regex_kernels kernels = {"marked", load_kernels, marked_begin, marked_verify,
+                                             marked_always};
     struct mr_device_backend parts = {.device = kit->parts.device,
                                       .filter = &filter,
                                       .kernels = &kernels,

@@ -100,6 +100,17 @@ enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *
                  : mr_fail(error, MR_ERR_START, "device %s: there is none here", device->name);
 }
 
+/* After a call has failed: do all of them from now on? */
+static bool all_fail(const struct mr_device *device)
+{
+    void *event = NULL;
+    int code = device->event_new(&event);
+
+    if (!code)
+        device->event_free(event);
+    return code != 0;
+}
+
 enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               const struct mr_backend_config *config, void **state,
                               struct mr_error *error)
@@ -126,8 +137,11 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
     else if (config->device >= n)
         status = mr_fail(error, MR_ERR_START, "device %s: number %d is wanted and there are %d",
                          backend->device->name, config->device, n);
-    else if ((code = load(d)) != 0)
-        status = failed(d, code, error, "tables cannot be copied there");
+    else if ((code = load(d)) != 0) {
+        if (all_fail(backend->device))
+            atomic_store(&d->users->failed, true);
+        status = failed(d, code, error, "kernels and tables cannot be loaded there");
+    }
     if (status) {
         mr_device_close(d);
         return status;

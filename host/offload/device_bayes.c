@@ -5,7 +5,7 @@
 
 int mr_device_bayes_load(struct mr_device_state *d)
 {
-    int code = 0;
+    int code = d->config.work.n_models ? d->backend.bayes->load() : 0;
 
     for (uint32_t i = 0; i < d->config.work.n_models && !code; i++) {
         const struct mr_spam_model *model = d->config.work.models[i].model;

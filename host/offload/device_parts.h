@@ -13,6 +13,7 @@
 struct mr_device_factors {
     const struct mr_factor_table *host;
     struct mr_factor_table *table;
+    uint32_t bitmap_log2; /* there */
 };
 
 /* device_users.c: who has something on a device. A kernel that fails takes the device from all of
@@ -36,6 +37,7 @@ struct mr_device_state {
     struct mr_regex_table *table;
     struct mr_bayes_entry *entries[MR_MODELS_MAX];
     uint32_t n_blocks_max;
+    uint32_t bitmap_log2_max; /* of a factor table there */
 };
 
 struct mr_device_filtered {

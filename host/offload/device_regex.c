@@ -3,23 +3,44 @@
  * how many to copy. */
 #include "offload/device_parts.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #define PAIRS_EACH   32u /* room for pairs: so many for each message, and some more */
 #define PAIRS_MORE   1024u
 #define MATCHES_MORE 256u
 #define PAIRS_OF_ONE 128u /* a message with more is searched on the CPU */
 
+/* A table whose bitmap is too large for the device's blocks goes there narrowed. */
+static int load_factors(const struct mr_device_state *d, struct mr_device_factors *factors)
+{
+    const struct mr_factor_table *host = factors->host;
+    struct mr_factor_table *narrow = NULL;
+
+    if (host->bitmap_log2 > d->bitmap_log2_max && (narrow = malloc(host->bytes)) != NULL) {
+        memcpy(narrow, host, host->bytes);
+        mr_factor_table_narrow(narrow, d->bitmap_log2_max);
+        host = narrow;
+    }
+    factors->bitmap_log2 = host->bitmap_log2; /* too large without memory: its launch is refused */
+    int code = mr_device_upload(d, host, host->bytes, (void **)&factors->table);
+    free(narrow);
+    return code;
+}
+
 int mr_device_regex_load(struct mr_device_state *d)
 {
     const struct mr_regex_set *set = d->config.work.set;
-    int code = 0;
 
     if (!mr_offload_patterns(&d->config.work))
         return 0;
     d->factors[0].host = set->factors;
     d->factors[1].host = set->factors_3;
+    int code = d->backend.filter->load(d->config.device, &d->bitmap_log2_max);
+    if (!code)
+        code = d->backend.kernels->load();
     for (int i = 0; i < 2 && !code; i++)
-        code = mr_device_upload(d, d->factors[i].host, d->factors[i].host->bytes,
-                                (void **)&d->factors[i].table);
+        code = load_factors(d, &d->factors[i]);
     return code ? code : mr_device_upload(d, set->table, set->table->bytes, (void **)&d->table);
 }
 
@@ -90,7 +111,7 @@ static int filter(const struct mr_device_batch *b, struct mr_shape shape, uint32
         .pairs_per_message_max = PAIRS_OF_ONE,
         .counts = f->counts,
         .n_slots = host->n_slots,
-        .bitmap_log2 = host->bitmap_log2,
+        .bitmap_log2 = d->factors[which].bitmap_log2,
         .gram_mask = host->gram_mask,
         .n_blocks_max = d->n_blocks_max,
     };

@@ -29,6 +29,13 @@ bool mr_emulation_watches(void);
  * a grid ten times slower. Before anything is queued. */
 void mr_emulation_watch(uint32_t one_grid_in);
 
+/* So much shared memory a block may ask for, from now on; 0: as much as a large GPU has. */
+void mr_emulation_shared(uint32_t bytes);
+
+/* How many kernels were launched that nobody had loaded before, all resets forgetting what was: a
+ * GPU's driver loads those in the middle of the work, and on some GPUs compiles them first. */
+uint32_t mr_emulation_unloaded(void);
+
 /* The device fails, as after a kernel that has: every call says so until cudaDeviceReset(). */
 void mr_emulation_fail(void);
 

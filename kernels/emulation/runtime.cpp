@@ -19,11 +19,13 @@ struct emu_device emu_device = {};
 #define SHARED_BYTES_DEFAULT (48u * 1024) /* beyond it a kernel must be allowed to */
 #define KERNELS_MAX          64
 
-static struct {
-    const void *kernel;
-    size_t bytes;
-} shared_limits[KERNELS_MAX];
-static uint32_t n_shared_limits;
+static struct kernel {
+    const void *at;
+    size_t shared_bytes; /* 0: as any */
+    bool loaded;
+} kernels[KERNELS_MAX];
+static uint32_t n_kernels, n_unloaded;
+static uint32_t shared_bytes_max = EMU_SHARED_BYTES_MAX;
 
 static thread_local cudaError_t last_error;
 
@@ -110,6 +112,18 @@ extern "C" void mr_emulation_fail(void)
     emu_device.fault = cudaErrorLaunchFailure;
 }
 
+extern "C" void mr_emulation_shared(uint32_t bytes)
+{
+    struct emu_locked locked;
+    shared_bytes_max = bytes != 0 ? bytes : EMU_SHARED_BYTES_MAX;
+}
+
+extern "C" uint32_t mr_emulation_unloaded(void)
+{
+    struct emu_locked locked;
+    return n_unloaded;
+}
+
 cudaError_t cudaGetDeviceCount(int *n)
 {
     *n = 1;
@@ -126,8 +140,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int dev
     if (device != 0)
         return emu_error(cudaErrorInvalidValue);
     /* few processors, so that grids made for the device stay small here */
-    *value =
-        attribute == cudaDevAttrMultiProcessorCount ? 2 : static_cast<int>(EMU_SHARED_BYTES_MAX);
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 2 : static_cast<int>(shared_bytes_max);
     return cudaSuccess;
 }
 
@@ -137,6 +150,8 @@ cudaError_t cudaDeviceReset(void)
 
     emu_drop_all();
     memory_free_all();
+    memset(kernels, 0, sizeof(kernels)); /* what they were allowed is forgotten */
+    n_kernels = 0;
     emu_device.fault = cudaSuccess;
     emu_device.report[0] = '\0';
     last_error = cudaSuccess;
@@ -309,30 +324,48 @@ cudaError_t cudaMemset(void *at, int value, size_t bytes)
 
 /* ---- kernels ---- */
 
-static size_t shared_limit(const void *kernel)
+/* What is known of it; NULL: there are too many. */
+static struct kernel *kernel_of(const void *at)
 {
-    for (uint32_t i = 0; i < n_shared_limits; i++) {
-        if (shared_limits[i].kernel == kernel)
-            return shared_limits[i].bytes;
-    }
-    return SHARED_BYTES_DEFAULT;
-}
-
-cudaError_t mr_emu_func_attribute(const void *kernel, cudaFuncAttribute attribute, int value)
-{
-    struct emu_locked locked;
     uint32_t i = 0;
 
-    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
-        static_cast<uint32_t>(value) > EMU_SHARED_BYTES_MAX)
-        return emu_error(cudaErrorInvalidValue);
-    while (i < n_shared_limits && shared_limits[i].kernel != kernel)
+    while (i < n_kernels && kernels[i].at != at)
         i++;
     if (i == KERNELS_MAX)
+        return nullptr;
+    kernels[i].at = at;
+    n_kernels += i == n_kernels;
+    return &kernels[i];
+}
+
+static size_t shared_limit(const void *at)
+{
+    const struct kernel *kernel = kernel_of(at);
+    return kernel != nullptr && kernel->shared_bytes != 0 ? kernel->shared_bytes
+                                                          : SHARED_BYTES_DEFAULT;
+}
+
+cudaError_t mr_emu_func_attribute(const void *at, cudaFuncAttribute attribute, int value)
+{
+    struct emu_locked locked;
+    struct kernel *kernel = kernel_of(at);
+
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+        static_cast<uint32_t>(value) > shared_bytes_max || kernel == nullptr)
         return emu_error(cudaErrorInvalidValue);
-    shared_limits[i].kernel = kernel;
-    shared_limits[i].bytes = static_cast<size_t>(value);
-    n_shared_limits += i == n_shared_limits;
+    kernel->shared_bytes = static_cast<size_t>(value);
+    return emu_error(cudaSuccess);
+}
+
+cudaError_t mr_emu_func_load(cudaFuncAttributes *attributes, const void *at)
+{
+    struct emu_locked locked;
+    struct kernel *kernel = kernel_of(at);
+
+    if (kernel == nullptr)
+        return emu_error(cudaErrorInvalidValue);
+    kernel->loaded = true;
+    attributes->maxDynamicSharedSizeBytes = static_cast<int>(shared_limit(at));
     return emu_error(cudaSuccess);
 }
 
@@ -376,6 +409,11 @@ void mr_emu_enqueue_kernel(const struct emu_grid &grid, const void *kernel, cons
     if (grid.shared_bytes > shared_limit(kernel)) {
         emu_error(cudaErrorInvalidValue);
         return;
+    }
+    struct kernel *known = kernel_of(kernel);
+    if (known != nullptr && !known->loaded) {
+        known->loaded = true;
+        n_unloaded++;
     }
     work.run = run_kernel;
     work.grid = grid;

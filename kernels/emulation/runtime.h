@@ -47,6 +47,9 @@ enum cudaDeviceAttr {
 };
 
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+struct cudaFuncAttributes {
+    int maxDynamicSharedSizeBytes;
+};
 
 static const unsigned cudaHostAllocDefault = 0, cudaHostAllocMapped = 2;
 static const unsigned cudaHostRegisterDefault = 0, cudaHostRegisterMapped = 2;
@@ -115,6 +118,14 @@ template <typename... P>
 cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute attribute, int value)
 {
     return mr_emu_func_attribute(reinterpret_cast<const void *>(kernel), attribute, value);
+}
+
+/* Loads the kernel, as the driver otherwise does at its first launch. */
+cudaError_t mr_emu_func_load(cudaFuncAttributes *attributes, const void *kernel);
+template <typename... P>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *attributes, void (*kernel)(P...))
+{
+    return mr_emu_func_load(attributes, reinterpret_cast<const void *>(kernel));
 }
 
 /* What MR_LAUNCH() becomes: copies the arguments; an error is found by cudaGetLastError(). */

@@ -242,7 +242,11 @@ static uint32_t compare(const struct scene *s, const struct answer *a)
 
 static struct scene *scene_new(uint64_t seed)
 {
+    uint32_t log2 = 0;
+
     random_state = seed;
+    assert_int_equal(mr_factor_filter_emulated.load(0, &log2), 0);
+    assert_int_equal(log2, 20);
     struct scene *s = static_cast<struct scene *>(calloc(1, sizeof(*s)));
     assert_non_null(s);
     return s;
@@ -364,6 +368,42 @@ static void small_behind_large(const struct mr_factor_filter_batch *large)
     mr_factor_table_free(table);
 }
 
+/* On a device whose blocks have less: a narrower bitmap, and the same pairs; the table as it was is
+ * refused. */
+static void little_shared_memory(const struct mr_factor_filter_batch *large,
+                                 struct mr_factor_table *table, uint32_t n_pairs)
+{
+    struct mr_factor_filter_batch narrow = *large;
+    struct mr_factor_counts counts[2];
+    uint32_t log2 = 0;
+    size_t set[2] = {0, 0};
+    const uint32_t *bitmap = reinterpret_cast<const uint32_t *>(
+        reinterpret_cast<const uint8_t *>(table) + table->bitmap_at);
+
+    cudaMemcpy(&counts[0], large->counts, sizeof(counts[0]), cudaMemcpyDeviceToHost);
+    assert_int_equal(mr_factor_filter_emulated.load(0, &log2), 0);
+    mr_emulation_shared(99 * 1024);
+    assert_int_equal(mr_factor_filter_emulated.load(0, &log2), 0);
+    assert_int_equal(log2, 19);
+    assert_int_equal(mr_factor_filter_emulated.enqueue(large, nullptr), cudaErrorInvalidValue);
+    for (size_t i = 0; i < 1u << 15; i++)
+        set[0] += static_cast<size_t>(__builtin_popcount(bitmap[i]));
+    mr_factor_table_narrow(table, log2);
+    for (size_t i = 0; i < 1u << 14; i++)
+        set[1] += static_cast<size_t>(__builtin_popcount(bitmap[i]));
+    assert_int_equal(table->bitmap_log2, 19);
+    assert_true(set[1] <= set[0] && set[1] > set[0] * 9 / 10);
+    narrow.table = static_cast<struct mr_factor_table *>(device(table->bytes));
+    narrow.bitmap_log2 = table->bitmap_log2;
+    upload(const_cast<struct mr_factor_table *>(narrow.table), table, table->bytes);
+    assert_int_equal(mr_factor_filter_emulated.enqueue(&narrow, nullptr), 0);
+    cudaMemcpy(&counts[1], narrow.counts, sizeof(counts[1]), cudaMemcpyDeviceToHost);
+    assert_int_equal(cudaGetLastError(), cudaSuccess);
+    assert_int_equal(counts[1].n_pairs, n_pairs);
+    assert_true(counts[1].n_candidates >= counts[0].n_candidates);
+    mr_emulation_shared(0);
+}
+
 /* Many factors: the larger bitmap, which needs more shared memory than kernels have by default. */
 static void large_tables(void **state)
 {
@@ -410,6 +450,7 @@ static void large_tables(void **state)
     assert_int_equal(cudaGetLastError(), cudaSuccess);
     assert_int_equal(counts.n_pairs, N);
     small_behind_large(&b);
+    little_shared_memory(&b, table, N);
     mr_factor_table_free(table);
     scene_free(s);
 }

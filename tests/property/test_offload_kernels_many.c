@@ -136,9 +136,54 @@ static void many(void **unused)
     mr_regex_set_free(&set);
 }
 
+/* So many literals that their table is too large for the blocks of a smaller GPU as it is. */
+static void more_than_small_blocks_hold(void **unused)
+{
+    enum { LITERALS = 10500 };
+    static char texts[LITERALS][12];
+    static struct mr_regex_pattern patterns[LITERALS];
+    const struct mr_device_backend parts = test_parts();
+    struct mr_regex_set set;
+    struct mr_backend_config config = {
+        .work = {.set = &set}, .bytes_max = 1u << 16, .messages_max = 64, .matches_each = 64};
+    struct mr_offload_batch *batch;
+    struct mr_error error = {0};
+    uint32_t unloaded = mr_emulation_unloaded();
+    void *state;
+
+    (void)unused;
+    for (uint32_t i = 0; i < LITERALS; i++) {
+        snprintf(texts[i], sizeof texts[i], "<%05u>", i * 7919 % 99991);
+        patterns[i] = (struct mr_regex_pattern){texts[i], 0};
+    }
+    assert_int_equal(
+        mr_regex_compile(&set, patterns, LITERALS, &mr_regex_limits_default, 2, &error), MR_OK);
+    for (uint32_t kib = 99; kib < 300; kib += 128) { /* 99 and 227 */
+        mr_emulation_shared(kib * 1024);
+        if (mr_device_open(&parts, &config, &state, &error) ||
+            mr_device_batch_new(state, &batch, &error))
+            fail_msg("%s", error.text);
+        for (uint32_t m = 0; m < 64; m++)
+            assert_true(mr_batch_add(batch, texts[m * 160], 7));
+        struct mr_backend backend = {.submit = mr_device_submit, .poll = mr_device_poll};
+        search(&backend, state, batch);
+        assert_int_equal(batch->n_matches, 64);
+        for (uint32_t k = 0; k < 64; k++) {
+            assert_int_equal(batch->matches[k].pattern, batch->matches[k].message * 160);
+            assert_int_equal(batch->redo[k], 0);
+        }
+        mr_device_batch_free(state, batch);
+        mr_device_close(state);
+    }
+    mr_emulation_shared(0);
+    assert_int_equal(mr_emulation_unloaded(), unloaded); /* all kernels were loaded before */
+    mr_regex_set_free(&set);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(many)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(many),
+                                       cmocka_unit_test(more_than_small_blocks_hold)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

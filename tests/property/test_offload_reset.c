@@ -79,8 +79,30 @@ static void a_failed_device_is_reset(void **state)
     mr_regex_set_free(&set);
 }
 
+/* It has failed while nobody had it open, or at the opening: who tries again finds it reset. */
+static void one_that_failed_before_is_reset(void **unused)
+{
+    const struct mr_backend *backend = mr_backend_emulated();
+    const struct mr_regex_pattern pattern = {"needle", 0};
+    struct mr_regex_set set;
+    struct mr_error error = {0};
+    void *state;
+    (void)unused;
+
+    assert_int_equal(mr_regex_compile(&set, &pattern, 1, &mr_regex_limits_default, 1, &error),
+                     MR_OK);
+    const struct mr_backend_config config = {
+        .work = {.set = &set}, .bytes_max = 1 << 12, .messages_max = 8, .matches_each = 1};
+    mr_emulation_fail();
+    assert_int_equal(backend->open(&config, &state, &error), MR_ERR_START);
+    assert_int_equal(backend->open(&config, &state, &error), MR_OK);
+    backend->close(state);
+    mr_regex_set_free(&set);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_device_is_reset)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_device_is_reset),
+                                       cmocka_unit_test(one_that_failed_before_is_reset)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -256,6 +256,7 @@ static void patterns_in_one_of_two_views(void **state)
     rounds(&s, 10);
     assert_true(s.n_matches > 50);
     scene_close(&s);
+    assert_int_equal(mr_emulation_unloaded(), 0); /* nothing was loaded while messages waited */
 }
 
 int main(void)
