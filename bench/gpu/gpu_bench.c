@@ -3,9 +3,9 @@
  *
  * usage: gpu_bench [--device cuda|emulated] [--patterns FILE --messages FILE] [--model FILE]
  *                  [--seconds S] [--batch BYTES] [--copy BYTES] [--threads N] PART...
- * Parts: micro; with patterns and messages also stages, flow, latency; with a model of spam and
- * messages score. Prints a JSON object.
- * Exit codes: 0 fine, 1 usage, 2 something failed or was wrong, 5 there is no such device.
+ * Parts: micro; with messages assemble; with patterns and messages also stages, flow, latency; with
+ * a model of spam and messages score. Prints a JSON object. Exit codes: 0 fine, 1 usage, 2
+ * something failed or was wrong, 5 there is no such device.
  */
 #include "gpu_bench.h"
 
@@ -23,6 +23,12 @@ int kit_fail(const struct kit *kit, const char *what, int code)
         fprintf(stderr, "gpu_bench: %s: %s: %s (%d)\n", kit->backend->name, what,
                 kit->parts.device->error_text(code), code);
     return code ? 2 : 0;
+}
+
+int kit_refuse(const struct mr_error *error)
+{
+    fprintf(stderr, "gpu_bench: %s\n", error->text);
+    return 2;
 }
 
 /* ---- times ---- */
@@ -209,11 +215,11 @@ static void print_set(const struct kit *kit)
 static const struct {
     const char *name;
     int (*run)(struct kit *kit);
-    bool wants_patterns, wants_model;
+    bool wants_patterns, wants_model, wants_messages;
 } parts[] = {
-    {"micro", part_micro, false, false}, {"stages", part_stages, true, false},
-    {"flow", part_flow, true, false},    {"latency", part_latency, true, false},
-    {"score", part_score, false, true},
+    {"micro", part_micro, false, false, false},      {"stages", part_stages, true, false, true},
+    {"flow", part_flow, true, false, true},          {"latency", part_latency, true, false, true},
+    {"assemble", part_assemble, false, false, true}, {"score", part_score, false, true, true},
 };
 
 static int run_part(struct kit *kit, const char *name)
@@ -221,8 +227,8 @@ static int run_part(struct kit *kit, const char *name)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (strcmp(parts[i].name, name))
             continue;
-        if ((parts[i].wants_patterns && (!kit->set.n || !kit->messages.n)) ||
-            (parts[i].wants_model && (!kit->model || !kit->messages.n)))
+        if ((parts[i].wants_patterns && !kit->set.n) || (parts[i].wants_model && !kit->model) ||
+            (parts[i].wants_messages && !kit->messages.n))
             return 1;
         uint64_t began = mr_clock_ns();
         fprintf(kit->out, ",\n \"%s\": {", name);

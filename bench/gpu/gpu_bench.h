@@ -28,6 +28,12 @@ struct kit {
 /* Prints what the device says and returns 2; 0 for code 0. */
 int kit_fail(const struct kit *kit, const char *what, int code);
 
+/* Prints the error and returns 2. */
+int kit_refuse(const struct mr_error *error);
+
+/* Messages of all threads through the device: prints a member "callers". As parts. */
+int kit_callers(struct kit *kit);
+
 /* Nanoseconds that the device takes for what work() queues, over many repetitions: the median of
  * five groups of them. Returns the device's error code. */
 int kit_time(const struct kit *kit, int (*work)(void *context, void *stream), void *context,
@@ -47,5 +53,7 @@ int part_stages(struct kit *kit);  /* each kernel stage on one batch */
 int part_flow(struct kit *kit);    /* batches in flight, with and without graphs; with callers */
 int part_score(struct kit *kit);   /* mails scored, beside the host */
 int part_latency(struct kit *kit); /* of messages at half of what it can do */
+int part_assemble(
+    struct kit *kit); /* messages put into batches by 1, 2, 4 ... threads, no device */
 
 #endif

@@ -43,24 +43,45 @@ static bool wanted(void *user, uint32_t index, uint64_t bytes, uint64_t waited_n
     return on_device;
 }
 
-static bool add(void *user, struct mr_worker *worker, uint32_t index, const void *bytes,
-                uint32_t len, uint64_t tag)
+/* One whose views have to be made: they stand where the next one's will. */
+static bool add_made(struct mr_site *site, struct mr_worker *worker, uint32_t index,
+                     const struct mr_device_row *row)
 {
-    struct mr_site *site = site_of(user, index);
     struct mr_view views[MR_VIEWS_MAX];
 
     for (uint32_t v = 0; v < site->work.n_views; v++) {
         uint32_t c = site->view_calls[v];
-        views[v] = (struct mr_view){bytes, len};
+        views[v] = (struct mr_view){row->bytes, row->len};
         if (c == MR_NO_INDEX)
             continue;
         struct mr_call call = mr_answers_call(worker, index, c);
-        struct mr_device_text text = call.function->device->view(&call, bytes, len);
+        struct mr_device_text text = call.function->device->view(&call, row->bytes, row->len);
         if (!text.bytes)
             return false;
         views[v] = (struct mr_view){text.bytes, text.len};
     }
-    return mr_offload_add_views(site->offload, views, tag) == MR_OK;
+    return mr_offload_add_many(site->offload, views, &row->tag, 1) != 0;
+}
+
+static uint32_t add(void *user, struct mr_worker *worker, uint32_t index,
+                    const struct mr_device_row *rows, uint32_t n)
+{
+    static_assert(MR_DEVICE_ROWS <= MR_OFFLOAD_MANY, "they go there at once");
+    struct mr_site *site = site_of(user, index);
+    struct mr_view views[MR_DEVICE_ROWS];
+    uint64_t tags[MR_DEVICE_ROWS];
+    uint32_t taken = 0;
+
+    if (site->work.n_views > 1 || site->view_calls[0] != MR_NO_INDEX) {
+        for (uint32_t i = 0; i < n; i++)
+            taken |= (uint32_t)add_made(site, worker, index, &rows[i]) << i;
+        return taken;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        views[i] = (struct mr_view){rows[i].bytes, rows[i].len};
+        tags[i] = rows[i].tag;
+    }
+    return mr_offload_add_many(site->offload, views, tags, n);
 }
 
 static void searched(void *user, uint32_t index, uint64_t bytes, uint64_t ns)

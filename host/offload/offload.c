@@ -228,6 +228,7 @@ static struct mr_slot *slot_for(struct mr_offload *o, const struct mr_view *view
         o->filling = &o->slots[i];
         o->filling->state = MR_SLOT_FILLING;
         o->filling->batch->n_bytes = o->filling->batch->n_messages = 0;
+        atomic_store(&o->filling->writers, 0);
         o->filling->opened_ns = now;
         o->filling->first = o->n_messages;
         pthread_cond_signal(&o->work); /* its age counts from here */
@@ -236,38 +237,64 @@ static struct mr_slot *slot_for(struct mr_offload *o, const struct mr_view *view
     return o->filling;
 }
 
-enum mr_status mr_offload_add_views(struct mr_offload *offload, const struct mr_view *views,
-                                    uint64_t tag)
+/* Under the lock: room for a message; NULL, counted, if it is not taken. */
+static struct mr_slot *reserve(struct mr_offload *o, const struct mr_view *views, uint64_t tag,
+                               uint64_t now, uint8_t **to)
 {
-    struct mr_offload *o = offload;
-    uint64_t now = mr_clock_ns();
-    uint8_t *to[MR_VIEWS_MAX];
     enum mr_fall why;
-
-    pthread_mutex_lock(&o->lock);
     struct mr_slot *slot = slot_for(o, views, now, &why);
+
     if (!slot) {
         o->counters.falls[why]++;
-        pthread_mutex_unlock(&o->lock);
-        return MR_AGAIN;
+        return NULL;
     }
     slot->tags[slot->batch->n_messages] = tag;
     mr_batch_reserve_views(slot->batch, views, to);
-    slot->writers++;
+    atomic_fetch_add_explicit(&slot->writers, 1, memory_order_relaxed);
     o->n_messages++;
     if (slot->batch->n_messages == o->config.messages_max)
         mr_slot_close(o, MR_CLOSE_MESSAGES, now);
     else if (slot->batch->n_bytes == o->config.bytes_max)
         mr_slot_close(o, MR_CLOSE_BYTES, now);
-    pthread_mutex_unlock(&o->lock);
-    for (uint32_t v = 0; v < mr_offload_views(&o->config.work); v++)
-        if (views[v].len)
-            memcpy(to[v], views[v].bytes, views[v].len);
+    return slot;
+}
+
+/* Its message is copied: the last one into a closed batch tells the thread. */
+static void copied(struct mr_offload *o, struct mr_slot *slot)
+{
+    if (atomic_fetch_sub(&slot->writers, 1) != (MR_SLOT_SEALED | 1))
+        return;
     pthread_mutex_lock(&o->lock);
-    if (--slot->writers == 0 && slot->state == MR_SLOT_CLOSED)
-        pthread_cond_signal(&o->work);
+    pthread_cond_signal(&o->work);
     pthread_mutex_unlock(&o->lock);
-    return MR_OK;
+}
+
+uint32_t mr_offload_add_many(struct mr_offload *offload, const struct mr_view *views,
+                             const uint64_t *tags, uint32_t n)
+{
+    struct mr_offload *o = offload;
+    uint32_t n_views = mr_offload_views(&o->config.work), taken = 0;
+    uint64_t now = mr_clock_ns();
+    uint8_t *to[MR_OFFLOAD_MANY][MR_VIEWS_MAX];
+    struct mr_slot *slots[MR_OFFLOAD_MANY];
+
+    pthread_mutex_lock(&o->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        slots[i] = reserve(o, views + (size_t)i * n_views, tags[i], now, to[i]);
+        taken |= (uint32_t)(slots[i] != NULL) << i;
+    }
+    pthread_mutex_unlock(&o->lock);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!slots[i])
+            continue;
+        for (uint32_t v = 0; v < n_views; v++) {
+            const struct mr_view *view = &views[(size_t)i * n_views + v];
+            if (view->len)
+                memcpy(to[i][v], view->bytes, view->len);
+        }
+        copied(o, slots[i]);
+    }
+    return taken;
 }
 
 enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
@@ -275,7 +302,7 @@ enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uin
 {
     const struct mr_view views[MR_VIEWS_MAX] = {{bytes, len}};
 
-    return mr_offload_add_views(offload, views, tag);
+    return mr_offload_add_many(offload, views, &tag, 1) ? MR_OK : MR_AGAIN;
 }
 
 void mr_offload_flush(struct mr_offload *offload)

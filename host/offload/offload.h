@@ -97,11 +97,14 @@ bool mr_offload_close(struct mr_offload *offload);
  * time. */
 bool mr_offload_stop(struct mr_offload *offload);
 
-/* Copies a message, all its views, into the batch that is being filled; `tag` comes back with it.
- * MR_AGAIN: not now, the caller does it itself (counted, by reason). */
-enum mr_status mr_offload_add_views(struct mr_offload *offload, const struct mr_view *views,
-                                    uint64_t tag);
-/* The same where messages have one view. */
+/* Copies n messages, at most MR_OFFLOAD_MANY, into the batch that is being filled, and those that
+ * come after it: the views of the first, then those of the next; a message's tag comes back with
+ * it. Returns bits of those that were taken; the caller does the others itself (counted, by
+ * reason). Callers are in each other's way once for each call, so many messages are better. */
+#define MR_OFFLOAD_MANY 32u
+uint32_t mr_offload_add_many(struct mr_offload *offload, const struct mr_view *views,
+                             const uint64_t *tags, uint32_t n);
+/* One message of one view. MR_AGAIN: not now. */
 enum mr_status mr_offload_add(struct mr_offload *offload, const void *bytes, uint32_t len,
                               uint64_t tag);
 /* Closes the batch that is being filled, whatever its age. */

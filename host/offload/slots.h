@@ -13,18 +13,22 @@
 enum mr_slot_state {
     MR_SLOT_FREE,
     MR_SLOT_FILLING,   /* add(), under the lock but for the copying of bytes */
-    MR_SLOT_CLOSED,    /* the thread, once `writers` is 0 */
+    MR_SLOT_CLOSED,    /* the thread, once nobody copies into it */
     MR_SLOT_RUNNING,   /* the thread */
     MR_SLOT_DONE,      /* nobody */
     MR_SLOT_TAKEN,     /* who took it */
     MR_SLOT_ABANDONED, /* the thread: the device may still be at it */
 };
 
+#define MR_SLOT_SEALED 0x80000000u
+
 struct mr_slot {
     enum mr_slot_state state;
     struct mr_offload_batch *batch;
     uint64_t *tags;
-    uint32_t writers;   /* that copy bytes into it */
+    /* Messages that are being copied into it, | MR_SLOT_SEALED once it is closed. Added to under
+     * the lock, taken from without. */
+    _Atomic uint32_t writers;
     bool running;       /* submitted and not known to have ended */
     uint64_t number;    /* of the batch, for the order */
     uint64_t first;     /* of its messages, counted from the beginning */

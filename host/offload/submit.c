@@ -115,6 +115,7 @@ void mr_slot_close(struct mr_offload *o, enum mr_close why, uint64_t now_ns)
 
     o->filling = NULL;
     slot->state = MR_SLOT_CLOSED;
+    atomic_fetch_or(&slot->writers, MR_SLOT_SEALED);
     slot->closed_ns = now_ns;
     slot->number = o->n_closed++;
     o->counters.closes[why]++;
@@ -257,7 +258,7 @@ static struct mr_slot *next_closed(struct mr_offload *o)
 
     for (uint32_t i = 0; i < o->config.n_slots; i++) {
         struct mr_slot *slot = &o->slots[i];
-        if (slot->state == MR_SLOT_CLOSED && !slot->writers &&
+        if (slot->state == MR_SLOT_CLOSED && atomic_load(&slot->writers) == MR_SLOT_SEALED &&
             (!next || slot->number < next->number))
             next = slot;
     }

@@ -105,39 +105,66 @@ static uint32_t *place_of(const struct mr_asked_batch *asked, uint32_t site, uni
     }
 }
 
-static void ask_row(struct mr_worker *worker, struct mr_asked_batch *asked, uint32_t site,
-                    struct mr_asked_call *calls, union mr_value bytes)
+/* Rows on their way to the device. */
+struct asking {
+    struct mr_asked_batch *asked;
+    struct mr_device_row rows[MR_DEVICE_ROWS];
+    uint32_t site, n, taken;
+};
+
+static void send(struct mr_worker *worker, struct asking *a)
 {
     const struct mr_runtime_hooks *hooks = &worker->runtime->config.hooks;
-    struct mr_asked *row = &asked->rows[asked->n];
-    uint32_t *place = place_of(asked, site, bytes);
+
+    if (!a->n)
+        return;
+    atomic_fetch_add_explicit(&a->asked->awaited, a->n, memory_order_relaxed);
+    uint32_t taken = (uint32_t)__builtin_popcount(
+        hooks->device.add(hooks->user, worker, a->site, a->rows, a->n));
+    atomic_fetch_sub_explicit(&a->asked->awaited, a->n - taken, memory_order_relaxed);
+    a->taken += taken;
+    a->n = 0;
+}
+
+static void ask_row(struct mr_worker *worker, struct asking *a, struct mr_asked_call *calls,
+                    union mr_value bytes)
+{
+    struct mr_asked_batch *asked = a->asked;
+    uint32_t *place = place_of(asked, a->site, bytes);
 
     if (*place) /* a fork hands the same bytes to several */
         return;
+    struct mr_asked *row = &asked->rows[asked->n];
+    *place = ++asked->n;
     *row = (struct mr_asked){
-        .batch = asked, .ptr = bytes.b.ptr, .len = bytes.b.len, .site = site, .calls = calls};
-    for (uint32_t c = 0; c < worker->runtime->config.plan->sites[site].n_calls; c++)
+        .batch = asked, .ptr = bytes.b.ptr, .len = bytes.b.len, .site = a->site, .calls = calls};
+    for (uint32_t c = 0; c < worker->runtime->config.plan->sites[a->site].n_calls; c++)
         calls[c] = (struct mr_asked_call){.capacity = MR_ANSWER_WORDS};
-    atomic_fetch_add_explicit(&asked->awaited, 1, memory_order_relaxed);
-    if (hooks->device.add(hooks->user, worker, site, row->ptr, row->len, (uintptr_t)row))
-        *place = ++asked->n;
-    else
-        atomic_fetch_sub_explicit(&asked->awaited, 1, memory_order_relaxed);
+    a->rows[a->n++] = (struct mr_device_row){row->ptr, row->len, (uintptr_t)row};
+    if (a->n == MR_DEVICE_ROWS)
+        send(worker, a);
 }
 
-static void ask_site(struct mr_worker *worker, struct mr_asked_batch *asked, uint32_t site,
-                     const struct mr_tuples *tuples)
+/* Returns how many were taken; those that were not have no answer. */
+static uint32_t ask_site(struct mr_worker *worker, struct mr_asked_batch *asked, uint32_t site,
+                         const struct mr_tuples *tuples)
 {
     const struct mr_plan_site *s = &worker->runtime->config.plan->sites[site];
+    struct asking a;
 
+    a.asked = asked;
+    a.site = site;
+    a.n = a.taken = 0;
     for (const struct mr_tuples *t = tuples; t; t = t->next) {
         if (!is_of(s, t))
             continue;
         struct mr_asked_call *calls =
             mr_exec_alloc(&worker->exec, (size_t)t->n * s->n_calls * sizeof *calls);
         for (uint32_t row = 0; calls && row < t->n; row++)
-            ask_row(worker, asked, site, &calls[(size_t)row * s->n_calls], bytes_of(s, t, row));
+            ask_row(worker, &a, &calls[(size_t)row * s->n_calls], bytes_of(s, t, row));
     }
+    send(worker, &a);
+    return a.taken;
 }
 
 /* The sites of the group that want to go to the device, as bits; *n: rows that may. */
@@ -197,13 +224,14 @@ bool mr_answers_ask(struct mr_worker *worker, struct mr_token *token, uint32_t g
     *asked->batch =
         (struct mr_batch){{.kind = MR_TASK_BATCH}, token, tuples, worker->now, group, asked};
     atomic_fetch_add_explicit(&token->pending, 1, memory_order_relaxed);
+    uint32_t taken = 0;
     for (uint32_t i = 0; i < SITES_MAX && wanted >> i; i++)
         if (wanted >> i & 1)
-            ask_site(worker, asked, i, tuples);
-    if (asked->n && atomic_fetch_sub_explicit(&asked->awaited, 1, memory_order_acq_rel) != 1)
+            taken += ask_site(worker, asked, i, tuples);
+    if (taken && atomic_fetch_sub_explicit(&asked->awaited, 1, memory_order_acq_rel) != 1)
         return true;
     atomic_fetch_sub_explicit(&token->pending, 1, memory_order_relaxed);
-    if (asked->n) /* all are back already */
+    if (taken) /* all are back already */
         *answers = asked;
     return false;
 }

@@ -23,14 +23,23 @@ struct mr_runtime;
 struct mr_worker;
 struct mr_exec;
 
+#define MR_DEVICE_ROWS 32u
+
+struct mr_device_row {
+    const void *bytes;
+    uint32_t len;
+    uint64_t tag;
+};
+
 /* Who takes messages to devices and brings answers back (answers.h). Any worker. */
 struct mr_device_hooks {
     /* So many bytes of the site are to be searched, in a token whose packets came so long ago:
      * true: they are to go to the device. */
     bool (*wanted)(void *user, uint32_t site, uint64_t bytes, uint64_t waited_ns);
-    /* Copies a message, or texts made of it by the worker; false: it is not taken. Never waits. */
-    bool (*add)(void *user, struct mr_worker *worker, uint32_t site, const void *bytes,
-                uint32_t len, uint64_t tag);
+    /* Copies messages, at most MR_DEVICE_ROWS, or texts made of them by the worker: bits of those
+     * that were taken. Never waits. */
+    uint32_t (*add)(void *user, struct mr_worker *worker, uint32_t site,
+                    const struct mr_device_row *rows, uint32_t n);
     /* What is searched on the CPU: it begins (ns is 0), and it has taken so long. */
     void (*searched)(void *user, uint32_t site, uint64_t bytes, uint64_t ns);
     /* There is something for take(). Who sees to it calls mr_runtime_notify() when that becomes so.

@@ -5,7 +5,6 @@
 // layers: base offload
 #include "base/clock.h"
 #include "offload/offload.h"
-#include "offload/placement.h"
 #include "test_device.h"
 
 #include <pthread.h>
@@ -43,6 +42,7 @@ struct run {
     struct mr_offload *offload;
     uint8_t *text; /* messages are pieces of it */
     uint32_t at[MESSAGES_MAX], len[MESSAGES_MAX];
+    uint32_t at_once; /* messages a caller adds */
     _Atomic uint32_t seen[MESSAGES_MAX], next, back, refused, redone, wrong;
     _Atomic uint32_t lines;
 };
@@ -126,27 +126,41 @@ static void take_all(struct run *r)
         finish(r, &done);
 }
 
-/* Where faults are to be met, callers wait for a slot before they give up. */
+/* Where faults are to be met, callers wait for a slot before they give up: what is not taken they
+ * do themselves. */
+static void add_some(struct run *r, uint32_t first, uint32_t n)
+{
+    struct mr_view views[MR_OFFLOAD_MANY] = {{NULL, 0}};
+    uint64_t tags[MR_OFFLOAD_MANY] = {0};
+
+    for (uint32_t k = 0; k < n; k++) {
+        views[k] = (struct mr_view){r->text + r->at[first + k], r->len[first + k]};
+        tags[k] = first + k;
+    }
+    uint64_t taken = mr_offload_add_many(r->offload, views, tags, n);
+    assert_int_equal(taken >> n, 0);
+    for (uint32_t k = 0; k < n; k++)
+        for (int i = 0; !(taken >> k & 1); i++) {
+            atomic_fetch_add(&r->refused, 1);
+            if (i == r->setup.patience) {
+                came_back(r, first + k);
+                break;
+            }
+            mr_offload_wait(r->offload, 1000000);
+            take_all(r);
+            taken |= (uint64_t)!mr_offload_add(r->offload, views[k].bytes, views[k].len, tags[k])
+                     << k;
+        }
+    take_all(r);
+}
+
 static void *worker(void *memory)
 {
     struct run *r = memory;
-    uint32_t message;
+    uint32_t first, n = r->at_once;
 
-    while ((message = atomic_fetch_add(&r->next, 1)) < r->setup.n_messages) {
-        const uint8_t *bytes = r->text + r->at[message];
-        enum mr_status status = mr_offload_add(r->offload, bytes, r->len[message], message);
-        for (int i = 0; status && i < r->setup.patience; i++) {
-            atomic_fetch_add(&r->refused, 1);
-            mr_offload_wait(r->offload, 1000000);
-            take_all(r);
-            status = mr_offload_add(r->offload, bytes, r->len[message], message);
-        }
-        if (status) {
-            atomic_fetch_add(&r->refused, 1);
-            came_back(r, message);
-        }
-        take_all(r);
-    }
+    for (uint32_t all = r->setup.n_messages; (first = atomic_fetch_add(&r->next, n)) < all;)
+        add_some(r, first, all - first < n ? all - first : n);
     while (atomic_load(&r->back) < r->setup.n_messages) {
         mr_offload_wait(r->offload, 1000000);
         take_all(r);
@@ -174,6 +188,7 @@ static struct run *run_new(const struct setup *setup, uint64_t seed)
 
     assert_non_null(r);
     r->setup = *setup;
+    r->at_once = seed % 2 ? 1 : 1 + (uint32_t)(seed / 2 % MR_OFFLOAD_MANY);
     r->text = malloc(LONGEST);
     assert_non_null(r->text);
     for (uint32_t i = 0; i < LONGEST; i++)
@@ -548,34 +563,6 @@ static void no_gpu_here(void **state)
     free(r);
 }
 
-static void placement(void **state)
-{
-    (void)state;
-    struct mr_placement p;
-    enum mr_device_wish wish;
-
-    assert_true(mr_device_wish_parse("auto", &wish) && wish == MR_DEVICE_AUTO);
-    assert_false(mr_device_wish_parse("Gpu", &wish));
-    mr_placement_init(&p, MR_DEVICE_AUTO, 2000000);
-    for (int i = 0; i < 200; i++)
-        mr_placement_learn(&p, 10240, 51200); /* 5 ns a byte */
-    assert_in_range(p.ns_per_kib, 5100, 5140);
-    assert_false(mr_placement_on_device(&p, 300000, 0)); /* 1.5 ms: not yet */
-    assert_true(mr_placement_on_device(&p, 330000, 0));  /* 1.65 ms */
-    assert_true(mr_placement_on_device(&p, 130000, 0));  /* 0.65 ms: still */
-    assert_false(mr_placement_on_device(&p, 110000, 0)); /* 0.55 ms */
-    assert_false(mr_placement_on_device(&p, 300000, 0));
-    assert_int_equal(p.changes, 2);
-    assert_false(mr_placement_on_device(&p, 1000, 1500000)); /* what has waited counts as well */
-    assert_true(mr_placement_on_device(&p, 1000, 1700000));
-    assert_true(mr_placement_on_device(&p, 1000, 700000));
-    assert_false(mr_placement_on_device(&p, 1000, 500000));
-    mr_placement_init(&p, MR_DEVICE_GPU, 2000000);
-    assert_true(mr_placement_on_device(&p, 0, 0));
-    mr_placement_init(&p, MR_DEVICE_CPU, 2000000);
-    assert_false(mr_placement_on_device(&p, 1u << 30, 0));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,7 +575,6 @@ int main(void)
         cmocka_unit_test(device_comes_late),
         cmocka_unit_test(there_is_none),
         cmocka_unit_test(no_gpu_here),
-        cmocka_unit_test(placement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
