@@ -235,7 +235,6 @@ static __device__ __forceinline__ void scan_tile(const struct mr_bayes_batch &ba
         else if (hash_of(text, at + i, kind, &hash))
             take(batch, team, lane, hash);
     }
-    __syncwarp();
 }
 
 /* ---- a text ---- */
@@ -249,6 +248,7 @@ static __device__ __forceinline__ void meet(const struct team &team)
         __syncthreads();
 }
 
+/* find_kinds() meets behind it. */
 static __device__ __forceinline__ void clear(const struct team &team)
 {
     for (uint32_t i = team.me; i < 1u << team.seen_log2; i += team.n)
@@ -257,7 +257,6 @@ static __device__ __forceinline__ void clear(const struct team &team)
         team.tally->n_known = team.tally->n_strong = team.tally->overflow = 0;
         team.tally->spam = team.tally->ham = team.tally->weight = 0;
     }
-    meet(team);
 }
 
 /* Fills team.kinds: first of each tile its last mark, then in what kind each begins. */
@@ -335,8 +334,7 @@ static __device__ __forceinline__ void score(const struct mr_bayes_batch &batch,
         sums->weight = static_cast<int64_t>(team.tally->weight);
         sums->n_known = team.tally->overflow != 0 ? MR_BAYES_NONE : team.tally->n_known;
         sums->n_strong = team.tally->n_strong;
-    }
-    meet(team);
+    } /* the next text's tally is cleared by the same thread, and all else was done with before */
 }
 
 static __global__ void __launch_bounds__(THREADS, 4) sum_tokens(struct mr_bayes_batch batch)

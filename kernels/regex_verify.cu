@@ -148,12 +148,11 @@ static __global__ void __launch_bounds__(THREADS, 3)
         bool runs = a.kind != MR_AUTOMATON_NONE && a.kind != MR_AUTOMATON_LITERAL;
         if (valid)
             match = decide(a, batch.bytes + __ldg(&batch.messages[pair.message].offset), len);
-        __syncwarp();
         match |= decide_long(batch, valid && runs && len > MR_REGEX_LONG, a, pair.message);
         if (match)
             mr_found(batch.output, pair.message,
                      a.kind == MR_AUTOMATON_NONE ? pair.id | MR_REGEX_UNDECIDED : pair.id);
-        __syncwarp();
+        __syncwarp(); /* nobody reads the staged table any more */
     }
 }
 
