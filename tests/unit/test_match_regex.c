@@ -1,11 +1,12 @@
 /* Patterns compiled for a device against Hyperscan: the same set of patterns for every text, on the
- * host and, for some of the texts, on the emulated device. Real
+ * host and, for some of the texts, on the emulated device, or for all of them on a GPU. Real
  * patterns (Hyperscan's own tests, Snort's rules, SpamAssassin's, the sets of ANMLZoo) over what
  * comes with them, mails, texts drawn from the patterns themselves, and changes of those. */
 // layers: base offload components real
 #include "components/match.h"
 #include "offload/backend.h"
 #include "real_patterns.h"
+#include "test_device.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +75,7 @@ static void device_open(struct comparison *c)
                                        .matches_each = 256};
     struct mr_error error;
 
-    c->backend = mr_backend_emulated();
+    c->backend = test_backend();
     if (!c->backend) {
         print_message("SKIP: no emulated device in this build\n");
         return;
@@ -156,7 +157,7 @@ static void compare(struct comparison *c, const uint8_t *bytes, uint32_t len)
                                      c->groups.scratch, on_match, c->hyperscan),
                              HS_SUCCESS);
     mr_regex_search(&c->regex, bytes, len, c->matches, c->undecided);
-    if (c->texts % 37 == 5 || getenv("MR_LARGE"))
+    if (c->texts % 37 == 5 || test_on_gpu() || getenv("MR_LARGE"))
         device_take(c, bytes, len);
     c->texts++;
     c->bytes += len;
