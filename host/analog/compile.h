@@ -132,7 +132,7 @@ bool analog_identities(struct compile *compile, struct program_parts *parts); /*
 
 struct mr_plan *analog_merge(struct compile *compile, struct mr_program *const *programs,
                              uint32_t n_programs); /* NULL: reported */
-void analog_contexts(struct mr_plan *plan);        /* where the slots of functions lie */
+void analog_contexts(struct mr_plan *plan);        /* where the slots of functions lie; by_packet */
 bool analog_live(struct compile *compile, struct mr_plan *plan);  /* false: reported */
 bool analog_sites(struct compile *compile, struct mr_plan *plan); /* what may go to a device */
 /* Is it a call on bytes of the tuple that a device could answer? */

@@ -59,10 +59,41 @@ static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
     group->context_bytes = (bytes + calls + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
 }
 
+/* A stage runs over all packets of a burst before the next one does. May that show? Where contexts
+ * and flows change in one place alone, before anybody looks at them, those behind it see of each
+ * row what it changed there. */
+static bool shows_bursts(const struct mr_plan *plan, const struct mr_plan_group *group)
+{
+    bool looked = false; /* at a context or a flow: state, events, actions */
+    bool told = false;   /* what the flow speaks */
+
+    for (uint32_t s = 0; s < group->n_stages; s++) {
+        const struct mr_plan_stage *stage = &plan->stages[group->first_stage + s];
+        for (uint32_t r = 0; r < stage->n_rules; r++) {
+            const struct mr_plan_rule *rule = &stage->rules[r];
+            for (uint32_t i = 0; i < rule->n_ops; i++) {
+                const struct mr_function *f = rule->ops[i].function;
+                if (rule->ops[i].kind != MR_OP_CALL)
+                    continue;
+                if (f->flow_use & MR_FLOW_ENDS || (f->flow_use & MR_FLOW_RENEWS && looked) ||
+                    (f->flow_use & MR_FLOW_SPEAKS && told))
+                    return true;
+                looked = looked || f->order != MR_ORDER_NONE || !f->pure;
+                told = told || f->flow_use & MR_FLOW_TELLS;
+            }
+            looked = looked || plan->predicates[rule->head].watched;
+        }
+    }
+    return false;
+}
+
 void analog_contexts(struct mr_plan *plan)
 {
-    for (uint32_t g = 0; g < plan->n_groups; g++)
+    for (uint32_t g = 0; g < plan->n_groups; g++) {
         lay_context(plan, &plan->groups[g]);
+        plan->groups[g].by_packet =
+            plan->groups[g].kind == MR_STAGE_CONTEXT && shows_bursts(plan, &plan->groups[g]);
+    }
 }
 
 void analog_fuse(struct compile *compile, struct mr_plan *plan)

@@ -135,6 +135,8 @@ static void print_group(const struct mr_plan *plan, const struct flow *flow, uin
     }
     if (group->one_at_a_time)
         fputs(", one key at a time", to);
+    if (group->by_packet)
+        fputs(", packet by packet", to);
     if (analog_n_components(plan, group) > 1)
         fprintf(to, ", %u components fused%s", analog_n_components(plan, group),
                 group->n_keys ? " (the key stays the same)" : "");

@@ -356,6 +356,7 @@ static const struct mr_function functions[] = {{
     .n_args = 2,
     .result = MR_TYPE_STRING,
     .order = MR_ORDER_CONTEXT,
+    .flow_use = MR_FLOW_SPEAKS,
     .shape = MR_SHAPE_MAP,
     .context_key = MR_TYPE_FLOW,
     .context_bytes = sizeof(struct slot),

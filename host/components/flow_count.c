@@ -121,6 +121,7 @@ static const struct mr_function functions[] = {{
     .context_key = MR_TYPE_FLOW,
     .context_bytes = sizeof(struct count),
     .silent_end = true,
+    .flow_use = MR_FLOW_RENEWS,
     .backends = "cpu",
     .bind = bind,
     .unbind = free,

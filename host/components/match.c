@@ -267,6 +267,7 @@ static const struct mr_function functions[] = {
         .n_constant = 1,
         .result = MR_TYPE_STRING,
         .order = MR_ORDER_NONE,
+        .flow_use = MR_FLOW_TELLS,
         .shape = MR_SHAPE_MAP,
         .backends = "cpu gpu",
         .counters = counters,

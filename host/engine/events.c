@@ -97,7 +97,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     };
     if (flow) {
         header.flow_id = flow_id_of(flow);
-        bool before = origin->number < flow->turned_at;
+        bool before = mr_flow_turned_after(flow, origin->number);
         header.src = before ? &flow->server : &flow->client;
         header.dst = before ? &flow->client : &flow->server;
     } else if (!tick) {
@@ -392,7 +392,7 @@ void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *t
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
         begin(event, exec, "watch", tuples->origins[row],
-              tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
+              tuples->ordinals ? tuples->ordinals[row] : 0, mr_tuples_flow(tuples, row), NULL,
               (uint64_t)1 << predicate->program);
         mr_eve_object(event->eve, "watch");
         mr_eve_string(event->eve, "predicate", predicate->name, strlen(predicate->name));

@@ -367,6 +367,7 @@ static const struct mr_function functions[] = {{
     .shape = MR_SHAPE_EXPAND,
     .context_key = MR_TYPE_FLOW,
     .context_bytes = sizeof(struct mr_tcp),
+    .flow_use = MR_FLOW_RENEWS,
     .backends = "cpu",
     .counters = counters,
     .bind = bind,

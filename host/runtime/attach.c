@@ -51,8 +51,8 @@ static void begin(struct mr_exec *exec, struct mr_context *c, const struct mr_tu
 {
     /* where the rows bring their flow along it is assembled further up */
     begin_flow(c, in->origins[row], !in->flows[row]);
-    if (exec->contexts->row_bytes)
-        mr_saved_row_make(exec, c, in, row);
+    if (exec->contexts->row_bytes && exec->plan->groups[exec->group].kind != MR_STAGE_SERIAL)
+        mr_saved_row_make(exec, c, in, row); /* there meet() does */
 }
 
 /* The successor of a context begins with `origin`, and takes its row over. */
@@ -164,18 +164,6 @@ static void refuse(struct mr_exec *exec, struct mr_tuples *t)
     mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, all - t->n);
 }
 
-/* A serial group has one context for everything. */
-static void attach_single(struct mr_exec *exec, struct mr_tuples *t)
-{
-    const union mr_value key = mr_value_int(0);
-    struct mr_context *c = t->n ? context_for(exec, MR_TYPE_INT, &key, t, 0) : NULL;
-
-    for (uint32_t row = 0; row < t->n; row++)
-        t->contexts[row] = c ? c->slots : NULL;
-    if (t->n && !c)
-        refuse(exec, t);
-}
-
 /* True: a row was refused one. */
 static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union mr_value *keys)
 {
@@ -230,6 +218,8 @@ static bool attach_keys(struct mr_exec *exec, struct mr_tuples *t, const union m
  * may hold earlier packets than that of another which came to the lane first. */
 static void meet(struct mr_exec *exec, const struct mr_tuples *t)
 {
+    bool kept = exec->contexts->row_bytes && mr_group_waits(exec->plan, exec->group, t->predicate);
+
     for (uint32_t row = 0; row < t->n; row++) {
         if (!t->contexts[row] || (row && t->contexts[row] == t->contexts[row - 1]))
             continue;
@@ -238,9 +228,23 @@ static void meet(struct mr_exec *exec, const struct mr_tuples *t)
             c->flow.first_packet = t->origins[row]->number;
             c->flow.first_ns = t->origins[row]->time_ns;
         }
-        if (exec->contexts->row_bytes)
+        if (kept)
             mr_saved_row_make(exec, c, t, row);
     }
+}
+
+/* A serial group has one context for everything. */
+static void attach_single(struct mr_exec *exec, struct mr_tuples *t)
+{
+    const union mr_value key = mr_value_int(0);
+    struct mr_context *c = t->n ? context_for(exec, MR_TYPE_INT, &key, t, 0) : NULL;
+
+    for (uint32_t row = 0; row < t->n; row++)
+        t->contexts[row] = c ? c->slots : NULL;
+    if (c)
+        meet(exec, t);
+    else if (t->n)
+        refuse(exec, t);
 }
 
 void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t)

@@ -21,6 +21,7 @@
 #include "analog/plan.h"
 #include "base/hash.h"
 #include "base/pages.h"
+#include "runtime/tuples.h"
 
 #define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
@@ -146,6 +147,16 @@ struct mr_context_table {
 static inline struct mr_context *mr_context_of_slots(uint8_t *slots)
 {
     return (struct mr_context *)(void *)(slots - offsetof(struct mr_context, slots));
+}
+
+/* The flow of a row: inside the group that keeps it that of the row's context, also where that was
+ * renewed since the rows were given theirs. */
+static inline const struct mr_flow *mr_tuples_flow(const struct mr_tuples *tuples, uint32_t row)
+{
+    uint8_t *slots = tuples->contexts ? tuples->contexts[row] : NULL;
+    const struct mr_context *c = slots ? mr_context_of_slots(slots) : NULL;
+
+    return c && c->owns_flow ? &c->flow : tuples->flows[row];
 }
 
 static inline struct mr_saved_row *mr_saved_row_next(struct mr_saved_row *row)

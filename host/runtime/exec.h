@@ -194,6 +194,11 @@ uint32_t mr_plan_sharers(const struct mr_plan *plan);
 /* Some function of the group wants to be called when a context goes. */
 bool mr_group_asks_at_end(const struct mr_plan *plan, uint32_t group);
 
+/* Tuples of the predicate trigger rules of the group, or (serial) may: their rows stand for
+ * contexts.
+ */
+bool mr_group_waits(const struct mr_plan *plan, uint32_t group, uint32_t predicate);
+
 /* The most that such rows take in the group; 0: nobody asks for them. */
 uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group);
 

@@ -63,11 +63,11 @@ static struct mr_flow *copy_flow(struct mr_exec *exec, const struct mr_context *
     both->key = c->key;
     both->flow.key = &both->key;
     both->flow.app_protocol = protocol;
-    if (number < flow->turned_at) {
+    if (mr_flow_turned_after(flow, number)) {
         both->flow.client = flow->server;
         both->flow.server = flow->client;
     }
-    both->flow.turned_at = 0;
+    memset(both->flow.turned_at, 0, sizeof both->flow.turned_at);
     return &both->flow;
 }
 
@@ -140,10 +140,11 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
             if (!c || !flow || (!c->owns_flow && !protocol))
                 continue; /* a flow that comes from further up stays as it is */
             c->left = c->left || c->owns_flow;
-            if (last != c || copied != flow || before != (number < flow->turned_at) ||
+            bool turned = mr_flow_turned_after(flow, number);
+            if (last != c || copied != flow || before != turned ||
                 (copy && copy->app_protocol != protocol))
                 copy = copy_flow(exec, c, flow, protocol, number);
-            before = number < flow->turned_at;
+            before = turned;
             last = c;
             copied = flow;
             t->flows[row] = copy;
@@ -305,6 +306,30 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
 
 /* ---- tasks ---- */
 
+static void run_lane(struct mr_exec *exec, struct mr_tuples *in)
+{
+    for (struct mr_tuples *t = in; t; t = t->next)
+        if (t->contexts)
+            mr_exec_attach(exec, t);
+    run(exec, in);
+    close_ended(exec);
+}
+
+/* As if every packet were a burst. */
+static void run_by_packet(struct mr_exec *exec, struct mr_tuples *in)
+{
+    struct mr_tuples *before = exec->last_output, *part;
+
+    in = mr_tuples_merge(exec, in);
+    while ((part = mr_exec_cut(exec, in)))
+        run_lane(exec, part);
+    struct mr_tuples **first = before ? &before->next : &exec->outputs;
+    *first = mr_tuples_by_predicate(mr_tuples_merge(exec, *first));
+    exec->last_output = before;
+    for (struct mr_tuples *t = *first; t; t = t->next)
+        exec->last_output = t;
+}
+
 void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                   struct mr_tuples *in)
 {
@@ -313,11 +338,10 @@ void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table 
     exec->cause = MR_CAUSE_DATA;
     if (in && in->n)
         mr_contexts_begin(contexts, in->origins[0]->number);
-    for (struct mr_tuples *t = in; t; t = t->next)
-        if (t->contexts)
-            mr_exec_attach(exec, t);
-    run(exec, in);
-    close_ended(exec);
+    if (exec->plan->groups[group].by_packet && mr_tuples_rows(in) > 1)
+        run_by_packet(exec, in);
+    else
+        run_lane(exec, in);
     exec->contexts = NULL;
 }
 

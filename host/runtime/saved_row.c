@@ -199,22 +199,30 @@ bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *c,
     return true;
 }
 
-uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group)
+bool mr_group_waits(const struct mr_plan *plan, uint32_t group, uint32_t predicate)
 {
     const struct mr_plan_group *g = &plan->groups[group];
-    uint32_t most = 0, sum = 0;
+
+    for (uint32_t k = 0; k < g->n_keys; k++)
+        if (g->keys[k].predicate == predicate)
+            return true;
+    for (uint32_t s = 0; g->kind == MR_STAGE_SERIAL && s < g->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[g->first_stage + s].n_rules; r++)
+            if (plan->stages[g->first_stage + s].rules[r].trigger == predicate)
+                return true;
+    return false;
+}
+
+uint32_t mr_saved_row_bytes(const struct mr_plan *plan, uint32_t group)
+{
+    uint32_t sum = 0;
 
     if (!mr_group_asks_at_end(plan, group))
         return 0;
-    for (uint32_t i = 0; i < plan->n_predicates; i++) {
-        bool enters = g->kind == MR_STAGE_SERIAL;
-        for (uint32_t k = 0; k < g->n_keys; k++)
-            enters = enters || g->keys[k].predicate == i;
-        uint32_t bytes = enters ? bytes_of(&plan->predicates[i]) : 0;
-        most = bytes > most ? bytes : most;
-        sum += bytes;
-    }
-    return g->kind == MR_STAGE_SERIAL ? most : sum;
+    for (uint32_t i = 0; i < plan->n_predicates; i++)
+        if (mr_group_waits(plan, group, i))
+            sum += bytes_of(&plan->predicates[i]);
+    return sum;
 }
 
 /* Calls of a group, one after the other; NULL: no more. */

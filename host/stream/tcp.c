@@ -51,8 +51,9 @@ static void identify(struct pass *p)
 
     if (syn || first) {
         const struct mr_endpoint *client = serves ? &packet->dst : &packet->src;
-        if (!first && !endpoint_equal(&flow->client, client)) {
-            /* packets before this one were counted for the wrong side */
+        if (!endpoint_equal(&flow->client, client)) {
+            /* packets before this one were taken for the other side's, also by who saw some that
+             * did not come here */
             uint64_t packets = flow->packets[0], bytes = flow->bytes[0];
             uint8_t flags = flow->tcp_flags[0];
             flow->packets[0] = flow->packets[1];
@@ -61,7 +62,7 @@ static void identify(struct pass *p)
             flow->bytes[1] = bytes;
             flow->tcp_flags[0] = flow->tcp_flags[1];
             flow->tcp_flags[1] = flags;
-            flow->turned_at = packet->number;
+            flow->turned_at[!first] = packet->number;
         }
         flow->client = *client;
         flow->server = serves ? packet->src : packet->dst;

@@ -146,6 +146,20 @@ static inline void *mr_context(const struct mr_call *call, uint32_t row)
     return call->contexts[row] + call->context_offset;
 }
 
+/* What a call does to the context or the flow of a row, or reads of it, where the cause is DATA.
+ * Functions run over all rows of a burst one after the other, and what one does at a late packet
+ * must not be seen by another at an earlier one: in a component where that could happen packets go
+ * from function to function one by one, which costs time. It cannot where one function alone
+ * renews, and before it nothing has state or effect; where none ends; and where those that tell
+ * stand behind those that speak. */
+enum mr_flow_use {
+    MR_FLOW_RENEWS = 1, /* mr_context_renew(), or it writes to what mr_flow_of() returns */
+    MR_FLOW_ENDS = 2,   /* mr_context_end() */
+    MR_FLOW_SPEAKS = 4, /* mr_flow_speaks() */
+    MR_FLOW_TELLS = 8   /* mr_flow_protocol(), or events that say what a flow speaks: "alert",
+                           "fileinfo", anomalies of type "applayer" */
+};
+
 struct mr_function {
     const char *name;    /* "f_match"; looked up ignoring case */
     const char *aliases; /* more names, separated by blanks, or NULL */
@@ -175,6 +189,7 @@ struct mr_function {
     /* order CONTEXT or TOTAL: has nothing to say when a context goes, so that it need not be called
      * then. Where that holds for all functions of a component, contexts take less memory. */
     bool silent_end;
+    uint8_t flow_use; /* enum mr_flow_use, or-ed */
     /* (optional) A context goes: give back what its slot holds. Also called after expiry. */
     void (*context_close)(void *slot, void *runtime);
     /* (optional; order NONE, shape MAP, result from the first argument and constants alone) What a
@@ -215,10 +230,11 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
 
 /* From the row's packet on its flow speaks `name`, a static string: "smtp"; "failed": nobody can
  * tell which. Of what is said at one packet the last counts. Nothing happens where the context key
- * is no flow. */
+ * is no flow. For functions with MR_FLOW_SPEAKS. */
 void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name);
 
-/* What the row's flow speaks, as far as the row's packet tells; NULL: nobody has said. */
+/* What the row's flow speaks, as far as the row's packet tells; NULL: nobody has said. For
+ * functions with MR_FLOW_TELLS. */
 const char *mr_flow_protocol(const struct mr_call *call, uint32_t row);
 
 /* The rest of the row's flow passes uninspected: its bytes are no longer assembled, the flow is
@@ -236,10 +252,13 @@ void mr_flow_encrypted(struct mr_call *call, uint32_t row);
 uint64_t mr_stream_depth(const struct mr_call *call);
 
 /* The flow of the row is over and another one begins under the same key: rows yielded from here
- * on carry a new, zeroed context. The old one is closed when the batch has passed all stages. */
+ * on carry a new, zeroed context. The old one is closed when the batch has passed all stages. For
+ * functions with MR_FLOW_RENEWS. */
 void mr_context_renew(struct mr_call *call, uint32_t row);
 
-/* The context of the row will be closed when the batch has passed all stages of the lane. */
+/* The context of the row will be closed when the batch has passed all stages of the lane; what
+ * comes later under its key begins anew. Where the cause is DATA for functions with MR_FLOW_ENDS.
+ */
 void mr_context_end(struct mr_call *call, uint32_t row);
 
 /* The row's context is handed over with MR_CAUSE_EXPIRE when packet time passes `deadline_ns`

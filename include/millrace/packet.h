@@ -91,7 +91,7 @@ enum mr_direction { MR_TO_SERVER = 0, MR_TO_CLIENT = 1 };
 /* A flow as the stream layer sees it. `client` is who sent the SYN; for a flow picked up in the
  * middle, who sent the first packet unless the ports say otherwise. Counters count packets and
  * wire bytes per direction. The engine owns it. A batch of rows is assembled before others see its
- * first row: but for key and first_*, and client and server from `turned_at` on, these are what is
+ * first row: but for key, first_*, client and server (mr_flow_turned_after()), these are what is
  * known at its end. */
 struct mr_flow {
     /* what every packet changes, together */
@@ -110,13 +110,19 @@ struct mr_flow {
     uint64_t first_ns;
     uint64_t first_packet; /* number of the packet that opened it */
     uint64_t gap_bytes[2];
-    uint64_t uninspected[2]; /* stream bytes that were let pass: behind the depth, or bypassed */
-    uint64_t turned_at;      /* the packet, by its number, from which on client and server are those
-                                above: before it each was the other; 0: always */
-    uint64_t bypass_from;    /* the runtime's: the number of the first packet that passes */
+    uint64_t uninspected[2];  /* stream bytes that were let pass: behind the depth, or bypassed */
+    uint64_t turned_at[2];    /* packets, by their numbers, at which client and server changed
+                                 places: mr_flow_turned_after(); 0: none */
+    uint64_t bypass_from;     /* the runtime's: the number of the first packet that passes */
     const char *app_protocol; /* static string, "smtp"; NULL while unknown, "failed" when given up:
                                  mr_flow_speaks() sets it, mr_flow_protocol() knows it at a row */
 };
+
+/* At packet `number` the client was who is the server now, and the other way round. */
+static inline bool mr_flow_turned_after(const struct mr_flow *flow, uint64_t number)
+{
+    return (number < flow->turned_at[0]) != (number < flow->turned_at[1]);
+}
 
 enum mr_chunk_kind {
     MR_CHUNK_DATA, /* the next bytes of the direction, in order, without hole or overlap */

@@ -92,6 +92,55 @@ static void call_total(struct mr_call *call)
     }
 }
 
+/* At about every sixth packet, others for another argument. */
+static bool its_turn(const struct mr_call *call, uint32_t row)
+{
+    return mix(packet_of(call, row)->number * 64 + (uint64_t)call->args[1][row].i) % 6 == 0;
+}
+
+static void tell_seen(struct mr_call *call, uint32_t row)
+{
+    struct counted *c = mr_context(call, row);
+
+    if (call->cause == MR_CAUSE_DATA) {
+        mr_context_deadline(call, row, call->packets[row]->time_ns + 3u * 1000000000u);
+        mr_yield(call, row, mr_value_int(++c->seen));
+    } else if (c->seen) {
+        mr_yield(call, row, mr_value_int(-1000 * (int64_t)call->cause - c->seen));
+    }
+}
+
+/* Counts the packets of a key up to one with which it ends the context. */
+static void call_until(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        tell_seen(call, row);
+        if (call->cause == MR_CAUSE_DATA && its_turn(call, row))
+            mr_context_end(call, row);
+    }
+}
+
+/* The same up to one with which the next context begins. */
+static void call_again(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        if (call->cause == MR_CAUSE_DATA && its_turn(call, row))
+            mr_context_renew(call, row);
+        tell_seen(call, row);
+    }
+}
+
+/* Says at the end how much it has seen. */
+static void call_last(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        int64_t *seen = mr_context(call, row);
+        ++*seen;
+        if (call->cause != MR_CAUSE_DATA)
+            mr_yield(call, row, mr_value_int(call->args[0][row].i * 100000 + *seen));
+    }
+}
+
 /* No lock: the runtime must see to it that a source and a destination are never seen twice at
  * once (ThreadSanitizer would tell), and in order. Results depend on both histories. */
 static struct {
@@ -215,6 +264,35 @@ static const struct mr_function functions[] = {
      .shape = MR_SHAPE_MAP,
      .pure = true,
      .call = call_hash},
+    {.name = "f_until",
+     .summary = "counts, and ends",
+     .args = {MR_TYPE_PACKET, MR_TYPE_INT},
+     .n_args = 2,
+     .result = MR_TYPE_INT,
+     .order = MR_ORDER_CONTEXT,
+     .shape = MR_SHAPE_EXPAND,
+     .flow_use = MR_FLOW_ENDS,
+     .context_bytes = sizeof(struct counted),
+     .call = call_until},
+    {.name = "f_again",
+     .summary = "counts, and begins anew",
+     .args = {MR_TYPE_PACKET, MR_TYPE_INT},
+     .n_args = 2,
+     .result = MR_TYPE_INT,
+     .order = MR_ORDER_CONTEXT,
+     .shape = MR_SHAPE_EXPAND,
+     .flow_use = MR_FLOW_RENEWS,
+     .context_bytes = sizeof(struct counted),
+     .call = call_again},
+    {.name = "f_last",
+     .summary = "counts everything, and tells it at the end",
+     .args = {MR_TYPE_INT},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .order = MR_ORDER_TOTAL,
+     .shape = MR_SHAPE_EXPAND,
+     .context_bytes = 8,
+     .call = call_last},
     {.name = "f_total",
      .summary = "counts everything",
      .args = {MR_TYPE_INT},
