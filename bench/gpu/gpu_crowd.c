@@ -19,7 +19,8 @@
 struct crowd {
     const struct kit *kit;
     const struct mr_backend *backend;
-    uint32_t n_threads, burst; /* messages that a thread adds at once */
+    uint32_t n_threads, n_slots; /* 0: as many as the engine has */
+    uint32_t burst;              /* messages that a thread adds at once */
     struct mr_offload *offload;
     _Atomic bool stop;
     uint64_t sent, refused, taken, bytes, matches, redone;
@@ -109,13 +110,15 @@ static bool drain(struct crowd *c)
 static void print_crowd(const struct crowd *c)
 {
     fprintf(c->kit->out,
-            "\"threads\": %u, \"at_once\": %u, \"gbit_per_s\": %.3f, \"cores\": %.2f, "
+            "\"threads\": %u, \"slots\": %u, \"batch_bytes\": %u, \"at_once\": %u, \"gbit_per_s\": "
+            "%.3f, \"cores\": %.2f, "
             "\"gbit_per_core\": %.3f, "
             "\"messages\": %lu, \"matches\": %lu, \"redone\": %lu, \"refused\": %lu, "
             "\"batches\": %lu, \"fill\": %.3f, \"late\": %lu",
-            c->n_threads, c->burst, c->gbit, c->cores, c->cores > 0 ? c->gbit / c->cores : 0,
-            (unsigned long)c->taken, (unsigned long)c->matches, (unsigned long)c->redone,
-            (unsigned long)c->refused, (unsigned long)c->n.batches,
+            c->n_threads, c->n_slots ? c->n_slots : 6, c->kit->batch_bytes, c->burst, c->gbit,
+            c->cores, c->cores > 0 ? c->gbit / c->cores : 0, (unsigned long)c->taken,
+            (unsigned long)c->matches, (unsigned long)c->redone, (unsigned long)c->refused,
+            (unsigned long)c->n.batches,
             c->n.fill_bytes ? (double)c->n.bytes / (double)c->n.fill_bytes : 0,
             (unsigned long)c->n.troubles[MR_TROUBLE_LATE]);
 }
@@ -125,6 +128,7 @@ static int run_crowd(struct crowd *c, double seconds)
 {
     struct mr_offload_config config = {.work = {.set = c->kit->set.n ? &c->kit->set : NULL},
                                        .backend = c->backend,
+                                       .n_slots = c->n_slots,
                                        .bytes_max = c->kit->batch_bytes,
                                        .deadline_ns = DEADLINE_NS};
     static struct caller callers[THREADS_MAX];
@@ -173,14 +177,32 @@ static int run_crowd(struct crowd *c, double seconds)
     return 0;
 }
 
+/* As the engine does it, and then with more slots and larger batches. */
 int kit_callers(struct kit *kit)
 {
+    static const struct {
+        uint32_t slots, batches;
+    } shapes[] = {{12, 1}, {6, 2}, {12, 2}, {24, 1}};
+    const uint32_t bytes = kit->batch_bytes;
     struct crowd crowd = {
         .kit = kit, .backend = kit->backend, .n_threads = kit->threads, .burst = BURST};
 
     fprintf(kit->out, ",\n  \"callers\": {");
     int code = run_crowd(&crowd, 2 * kit->seconds);
-    fprintf(kit->out, "}");
+    fprintf(kit->out, "},\n  \"callers_otherwise\": [");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes && !code; i++) {
+        struct crowd other = {.kit = kit,
+                              .backend = kit->backend,
+                              .n_threads = kit->threads,
+                              .burst = BURST,
+                              .n_slots = shapes[i].slots};
+        kit->batch_bytes = shapes[i].batches * bytes;
+        fprintf(kit->out, "%s\n   {", i ? "," : "");
+        code = run_crowd(&other, kit->seconds);
+        fprintf(kit->out, "}");
+    }
+    kit->batch_bytes = bytes;
+    fprintf(kit->out, "]");
     return code;
 }
 

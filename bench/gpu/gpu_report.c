@@ -19,7 +19,7 @@
 #define TIMED_OUT  124
 #define NOT_HERE   77
 #define NAME_BYTES 64
-#define AIMS       6
+#define AIMS       7
 
 struct part {
     char name[NAME_BYTES];
@@ -162,11 +162,13 @@ static size_t aims_of(const struct report *r, struct aim aims[AIMS])
     aims[1] = (struct aim){"1,200 PCREs: times CPU-only mode with all cores", over(pcre, cpu), 5,
                            false, over(pcre_alone, cpu)};
     aims[2] = (struct aim){"5,000 literals: share of the host-to-device bandwidth",
-                           over(literal, in), 0.8, false, over(literal_alone, in)};
-    aims[3] = latency_of(r, "latency-pcre-1200", "1,200 PCREs: p99 at half load, microseconds");
-    aims[4] =
+                           over(literal_alone, in), 0.8, false, over(literal_alone, in)};
+    aims[3] = (struct aim){"5,000 literals: the same with assembling", over(literal, in), 0.8,
+                           false, over(literal_alone, in)};
+    aims[4] = latency_of(r, "latency-pcre-1200", "1,200 PCREs: p99 at half load, microseconds");
+    aims[5] =
         latency_of(r, "latency-literal-5000", "5,000 literals: p99 at half load, microseconds");
-    aims[5] = (struct aim){"spam: mails scored, times CPU-only mode with all cores",
+    aims[6] = (struct aim){"spam: mails scored, times CPU-only mode with all cores",
                            figure(r, "score", "score/times_host"), 20, false, 0};
     return AIMS;
 }

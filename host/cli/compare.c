@@ -153,15 +153,16 @@ static int choose_sides(struct job *job)
         job->devices[1] = job->gpu ? "gpu" : "tables";
         job->n_sides = 2;
     }
-    if (!job->gpu)
-        fprintf(stderr,
-                "millrace: no GPU here (%s): nothing can be said of one, back ends on the CPU are "
-                "compared\n",
-                job->missing.text);
-    for (uint32_t s = 1; s < job->n_sides && !job->gpu; s++)
-        if (!strcmp(job->devices[s], "gpu"))
-            return MR_EXIT_START;
-    return MR_EXIT_OK;
+    if (job->gpu)
+        return MR_EXIT_OK;
+    bool wanted = false;
+    for (uint32_t s = 1; s < job->n_sides; s++)
+        wanted |= !strcmp(job->devices[s], "gpu");
+    fprintf(stderr, "millrace: no GPU here (%s): %s\n", job->missing.text,
+            wanted ? "there is nothing to compare with; leave out --with, and back ends on the CPU "
+                     "are compared"
+                   : "nothing can be said of one, back ends on the CPU are compared");
+    return wanted ? MR_EXIT_START : MR_EXIT_OK;
 }
 
 /* ---- runs ---- */

@@ -15,7 +15,8 @@ bool mr_compare_gpu(struct mr_error *why)
     const struct mr_backend *gpu = mr_backend_cuda();
 
     if (!gpu) {
-        mr_fail(why, MR_ERR_START, "this build has no GPU back end (it was made without nvcc)");
+        mr_fail(why, MR_ERR_START,
+                "this build has no GPU back end (scripts/build release makes one where nvcc is)");
         return false;
     }
     return gpu->probe(why) == MR_OK;

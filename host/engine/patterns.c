@@ -157,7 +157,8 @@ static void print_tiers(const struct work *w)
 static enum mr_status choose_backend(struct work *w, struct mr_error *error)
 {
     enum mr_device_wish wish;
-    struct mr_error why = {.text = "this build has no GPU back end"};
+    struct mr_error why = {
+        .text = "this build has no GPU back end (scripts/build release makes one where nvcc is)"};
     void *state = NULL;
 
     if (!mr_device_wish_parse(w->options->device, &wish))

@@ -42,7 +42,8 @@ static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
 enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
 {
     const char *text = engine->config.device ? engine->config.device : "auto";
-    struct mr_error why = {.text = "this build has no GPU back end (it was made without nvcc)"};
+    struct mr_error why = {
+        .text = "this build has no GPU back end (scripts/build release makes one where nvcc is)"};
 
     if (!mr_device_wish_parse(text, &engine->device.wish))
         return mr_fail(

@@ -231,6 +231,8 @@ enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
     b->batch.n_views = mr_offload_views(&d->config.work);
     take_all(d, b, &t);
     if (t.code) {
+        if (all_fail(d->backend.device))
+            atomic_store(&d->users->failed, true);
         mr_device_batch_free(d, &b->batch);
         return failed(d, t.code, error, "memory for a batch");
     }
