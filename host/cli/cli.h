@@ -20,7 +20,8 @@ int mr_cli_exit_code(enum mr_status status);
 /* Prints "millrace: TEXT" (unless there is no text: then it was told) and returns the exit code. */
 int mr_cli_fail(const struct mr_error *error);
 
-/* SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under nohup) call this from now on. */
+/* SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under nohup) call this from now on. What
+ * SIGHUP means is a matter of the command. */
 void mr_cli_catch_signals(void (*handler)(int number));
 
 /* Each command gets its own arguments, argv[0] its name. */

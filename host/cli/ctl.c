@@ -66,8 +66,8 @@ static error_t parse(int option, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (!a->n_words)
             argp_failure(state, MR_EXIT_USAGE, 0,
-                         "no command given; use load, replace, unload, reload, list, stats, tables "
-                         "or stop");
+                         "no command given; use load, replace, unload, reload, list, stats, tables, "
+                         "reopen or stop");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -337,6 +337,7 @@ int mr_cli_ctl(int argc, char **argv)
                "list                  the programs\n"
                "stats                 counters, as JSON\n"
                "tables [PROGRAM]      what their tables hold, as JSON\n"
+               "reopen                eve.json was renamed: events go to a new one\n"
                "stop                  ends the run: what was read is inspected and written\n\n"
                "The new programs are compiled while the old ones run, and take over between two "
                "bursts of packets. If there is an error, nothing changes; exit code 2 when it is "

@@ -5,6 +5,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,7 @@ static const struct argp_option options[] = {
     {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
      "let flows pass, counted, as soon as they are encrypted (TLS, SMTP after STARTTLS)", 3},
     {0, 0, 0, 0, "Machine:", 4},
-    {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core)", 4},
+    {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core that may be used)", 4},
     {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
     {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
     {"device", OPT_DEVICE, "NAME", 0,
@@ -492,12 +493,29 @@ static void clear_progress(void)
 /* A signal handler has no other way to its engine. */
 static struct mr_engine *volatile running;
 
+static bool had_terminal, has_file; /* set before any signal comes */
+
+static bool terminal_is_there(void)
+{
+    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+/* SIGHUP has two meanings: logs are to be opened again, or the terminal is gone, and with it who
+ * was watching. */
 static void on_signal(int number)
 {
-    (void)number;
+    int error = errno;
     struct mr_engine *engine = running;
-    if (engine)
+
+    if (engine && number == SIGHUP && has_file && (!had_terminal || terminal_is_there()))
+        mr_engine_reopen(engine);
+    else if (engine)
         mr_engine_stop(engine);
+    errno = error;
 }
 
 /* -T: are the captures there? */
@@ -528,6 +546,8 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return check_inputs(a);
     }
+    had_terminal = terminal_is_there();
+    has_file = strcmp(a->config.log_folder, "-") != 0;
     running = engine;
     mr_cli_catch_signals(on_signal);
     signal(SIGPIPE, SIG_IGN);

@@ -4,9 +4,10 @@
 #include "cli/cli.h"
 #include "cli/rerun.h"
 
+#include "base/cores.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MAX_COUNTS  64
 #define MAX_WORKERS 127
@@ -90,8 +91,8 @@ static bool read_counts(struct job *job, const char *text)
 
 static void default_counts(struct job *job)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    for (unsigned long n = 1; n <= MAX_WORKERS && (n == 1 || (long)n <= cores); n *= 2)
+    uint32_t cores = mr_cores();
+    for (unsigned long n = 1; n <= MAX_WORKERS && n <= cores; n *= 2)
         add_counts(job, n, n);
 }
 

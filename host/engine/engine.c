@@ -5,6 +5,7 @@
 #include "engine/unloaded.h"
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "capture/card.h"
 #include "capture/dpdk.h"
 #include "mime/mime.h"
@@ -18,16 +19,11 @@
 #define MANY_WORKERS   8   /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
-static uint32_t cores(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n < 1 ? 1 : n > MAX_WORKERS ? MAX_WORKERS : (uint32_t)n;
-}
-
 /* Capture threads want cores of their own where there are enough. */
-static uint32_t default_workers(const struct mr_engine_config *config)
+static uint32_t default_workers(const struct mr_engine_config *config, uint32_t cores)
 {
-    uint64_t all = cores(), threads = (uint64_t)config->n_ports * config->queues;
+    uint64_t all = cores < MAX_WORKERS ? cores : MAX_WORKERS;
+    uint64_t threads = (uint64_t)config->n_ports * config->queues;
     uint64_t half = (all + 1) / 2;
     if (!threads || all <= 2)
         return (uint32_t)all;
@@ -36,9 +32,9 @@ static uint32_t default_workers(const struct mr_engine_config *config)
 
 /* No core is left for the kernel, which brings the packets: who spins takes it from whoever has
  * something to do, for as long as a turn lasts (milliseconds). */
-static bool is_crowded(const struct mr_engine_config *config)
+static bool is_crowded(const struct mr_engine_config *config, uint32_t cores)
 {
-    return (uint64_t)config->n_ports * config->queues + config->workers >= cores();
+    return (uint64_t)config->n_ports * config->queues + config->workers >= cores;
 }
 
 /* Small enough that what is derived from it stays in the second-level cache; but where several
@@ -56,10 +52,11 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_engine_config *config = &engine->config;
 
+    engine->cores = mr_cores();
     if (!config->queues)
         config->queues = 1;
     if (!config->workers)
-        config->workers = default_workers(config);
+        config->workers = default_workers(config, engine->cores);
     if (!config->tokens)
         config->tokens = 1000;
     if (!config->burst)
@@ -74,8 +71,8 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
         config->offload_deadline_ns = 2000000;
     if (config->workers > MAX_WORKERS)
         return mr_fail(error, MR_ERR_USAGE,
-                       "--workers %u is too many: give 1 to %u (this machine has %u cores)",
-                       config->workers, MAX_WORKERS, cores());
+                       "--workers %u is too many: give 1 to %u (%u cores can be used here)",
+                       config->workers, MAX_WORKERS, engine->cores);
     if (config->burst > MR_BURST_MAX)
         return mr_fail(error, MR_ERR_USAGE, "--burst %u is too many: give 1 to %u", config->burst,
                        MR_BURST_MAX);
@@ -213,7 +210,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if ((status = make_tops(engine)))
         return mr_fail(error, status, "out of memory for the largest flows");
-    if ((status = mr_writer_open(&engine->writer, config->log_folder, error)))
+    if ((status = mr_writer_open(&engine->writer, config->log_folder, config->n_ports, error)))
         return status;
     if ((status = mr_extractor_open(engine, error)))
         return status;
@@ -224,7 +221,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_live_open(&engine->live, engine, error)))
         return status;
     if (engine->live)
-        engine->live->crowded = is_crowded(config);
+        engine->live->crowded = is_crowded(config, engine->cores);
     if (engine->live && engine->live->crowded)
         runtime.spins = CROWDED_SPINS;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
@@ -404,4 +401,9 @@ void mr_engine_stop(struct mr_engine *engine)
     atomic_store_explicit(&engine->stop_asked, 1, memory_order_relaxed);
     if (!engine->live) /* which ends when all that was read is through */
         mr_runtime_stop(engine->runtime);
+}
+
+void mr_engine_reopen(struct mr_engine *engine)
+{
+    atomic_store_explicit(&engine->reopen_asked, 1, memory_order_relaxed);
 }

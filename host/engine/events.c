@@ -477,6 +477,8 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);
     }
+    if (atomic_load_explicit(&engine->reopen_asked, memory_order_relaxed))
+        mr_interval_reopen(engine);
     if (engine->live)
         mr_interval_flush(engine, token->end_ns);
 }

@@ -43,6 +43,7 @@ struct mr_interval {
     uint64_t swept_ns;      /* packet time when the devices of live capture were last asked */
     uint64_t flushed_ns;    /* packet time when events were last handed to the kernel */
     bool told;              /* that events cannot be written */
+    bool told_removed;      /* that their file was */
     struct mr_metrics last; /* the sums at that time */
     struct mr_histogram latency, latency_now; /* of packets: then, and scratch */
 };
@@ -72,6 +73,7 @@ struct mr_engine {
     struct mr_engine_config config;
     struct mr_program *programs[MR_MAX_PROGRAMS];
     uint32_t n_programs;
+    uint32_t cores; /* that this process may use */
     struct mr_plan *plan;
     struct mr_buffers *buffers;
     struct mr_pages *pages;
@@ -109,7 +111,7 @@ struct mr_engine {
     struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
-    _Atomic uint32_t stop_asked;
+    _Atomic uint32_t stop_asked, reopen_asked;
 };
 
 /* Bursts that a source that can wait fills: a device wants some batches under way. */
@@ -173,6 +175,8 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns);
 /* Live, after a token's records: what readers of eve.json wait for goes out, ten times a second at
  * the most; a full disk is told when it is met. */
 void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns);
+/* In the output turn: eve.json is opened again, as mr_engine_reopen() asked. */
+void mr_interval_reopen(struct mr_engine *engine);
 /* After the run, with engine->metrics filled. */
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error);
 

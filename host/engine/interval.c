@@ -4,6 +4,7 @@
 #include "engine/sites.h"
 
 #include "base/clock.h"
+#include "base/replace.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -180,8 +181,10 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
 enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error)
 {
     /* who cannot write there learns it now and not when the traffic is over */
-    return engine->config.prometheus ? mr_prometheus_write(engine, engine->config.prometheus, error)
-                                     : MR_OK;
+    const char *path = engine->config.prometheus;
+    enum mr_status status = path ? mr_may_replace(path, error) : MR_OK;
+
+    return path && !status ? mr_prometheus_write(engine, path, error) : status;
 }
 
 /* The kernel counts in 32 bits and forgets what it has told: it is asked long before they are full.
@@ -227,6 +230,40 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
     }
 }
 
+void mr_interval_reopen(struct mr_engine *engine)
+{
+    struct mr_error error;
+
+    atomic_store_explicit(&engine->reopen_asked, 0, memory_order_relaxed);
+    if (mr_writer_reopen(engine->writer, &error))
+        fprintf(engine->config.diagnostics,
+                "millrace: %s; events go on to the file of before, which was moved or removed\n",
+                error.text);
+}
+
+/* Who removes the file of a running engine wants what is in it gone, and not what comes. Where it
+ * cannot be made again that is told once. */
+static void replace_removed(struct mr_engine *engine)
+{
+    struct mr_interval *interval = &engine->interval;
+    struct mr_error error;
+
+    if (!mr_writer_is_removed(engine->writer)) {
+        interval->told_removed = false;
+        return;
+    }
+    if (!mr_writer_reopen(engine->writer, &error))
+        fprintf(engine->config.diagnostics,
+                "millrace: %s/eve.json was removed; it was made again\n",
+                engine->config.log_folder);
+    else if (!interval->told_removed)
+        fprintf(engine->config.diagnostics,
+                "millrace: eve.json was removed, and so are events until it can be made again: "
+                "%s\n",
+                error.text);
+    interval->told_removed = true;
+}
+
 void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
@@ -241,6 +278,7 @@ void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
         fprintf(engine->config.diagnostics,
                 "millrace: %s; it goes on, and counts the records that are lost\n", failure);
     interval->told = failure != NULL;
+    replace_removed(engine);
 }
 
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)

@@ -5,13 +5,13 @@
 #ifdef MR_HAVE_HYPERSCAN
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "components/match.h"
 #include "offload/placement.h"
 #include "offload/regex_check.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct work {
     const struct mr_patterns_options *options;
@@ -101,9 +101,7 @@ static enum mr_status read_patterns(struct work *w, struct mr_error *error)
 
 static enum mr_status compile(struct work *w, struct mr_error *error)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    uint32_t threads =
-        w->options->threads ? w->options->threads : (uint32_t)(cores > 0 ? cores : 1);
+    uint32_t threads = w->options->threads ? w->options->threads : mr_cores();
 
     w->patterns = calloc((size_t)w->match.set.n + 1, sizeof *w->patterns);
     if (!w->patterns)

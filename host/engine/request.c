@@ -150,6 +150,7 @@ static const struct command commands[] = {
     {"list", 0, 0, "list"},
     {"stats", 0, 0, "stats"},
     {"tables", 0, 1, "tables [PROGRAM]"},
+    {"reopen", 0, 0, "reopen"},
     {"stop", 0, 0, "stop"},
 };
 
@@ -168,7 +169,7 @@ static enum mr_status check(const char *const *words, uint32_t n, struct mr_erro
     if (!command)
         return mr_fail(error, MR_ERR_USAGE,
                        "there is no command '%.64s'; use load, replace, unload, reload, list, "
-                       "stats, tables or stop",
+                       "stats, tables, reopen or stop",
                        n ? words[0] : "");
     if (n - 1 < command->least || n - 1 > command->most)
         return mr_fail(error, MR_ERR_USAGE, "write %s", command->usage);
@@ -193,6 +194,10 @@ static enum mr_status execute(struct mr_engine *engine, const char *const *words
         return mr_engine_reload(engine, diagnostics, error);
     if (!strcmp(words[0], "stop")) {
         mr_engine_stop(engine);
+        return MR_OK;
+    }
+    if (!strcmp(words[0], "reopen")) {
+        mr_engine_reopen(engine);
         return MR_OK;
     }
     pthread_mutex_lock(&engine->change_lock);

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SAMPLES 4 /* texts drawn from each pattern at load */
 
@@ -173,7 +172,6 @@ static enum mr_status gather(struct mr_site *site, uint32_t *n_patterns, struct 
 static enum mr_status compile_patterns(struct mr_site *site, const struct mr_backend *backend,
                                        struct mr_error *error)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     char folder[1024];
     uint32_t n = 0;
     enum mr_status status = gather(site, &n, error);
@@ -181,7 +179,7 @@ static enum mr_status compile_patterns(struct mr_site *site, const struct mr_bac
     if (status || !n)
         return status;
     status = mr_regex_compile_cached(
-        &site->set, site->patterns, n, &mr_regex_limits_default, cores > 0 ? (uint32_t)cores : 1,
+        &site->set, site->patterns, n, &mr_regex_limits_default, site->engine->cores,
         cache_folder(site->engine, folder, sizeof folder), &site->cached, error);
     if (site->cached.note[0])
         mr_site_say(site, site->cached.note);

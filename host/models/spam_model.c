@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/plain.h"
+#include "base/replace.h"
 #include "models/spam_text.h"
 
 #include <errno.h>
@@ -151,6 +152,10 @@ enum mr_status mr_spam_model_write(struct mr_spam_model *model, const char *path
 {
     char name[4096];
     uint8_t sum[16];
+    enum mr_status status = mr_may_replace(path, error);
+
+    if (status)
+        return status;
     int len = snprintf(name, sizeof name, "%s.new", path);
     FILE *file = len > 0 && (size_t)len < sizeof name ? fopen(name, "wb") : NULL;
 

@@ -29,7 +29,8 @@ struct mr_writer {
     uint32_t n;    /* records in the buffer */
     uint64_t written, lost;
     char failure[FAILURE_BYTES]; /* the first; "" when there was none */
-    char *name;                  /* for messages */
+    char *name;                  /* for messages, and of the file */
+    char *folder;                /* of the file; NULL: there is none */
     size_t ends[BATCH_RECORDS];
     char buffer[BATCH_BYTES];
 };
@@ -60,43 +61,76 @@ static enum mr_status make_folder(const char *folder, struct mr_error *error)
     return MR_OK;
 }
 
-/* Empties the file, unless another run has it: each would write over what the other wrote. */
-static enum mr_status take_over(struct mr_writer *writer, struct mr_error *error)
+static int refuse(struct mr_error *error, const char *name)
 {
-    if (!flock(writer->fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) { /* not all can lock */
-        if (!ftruncate(writer->fd, 0))
-            return MR_OK;
-        mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", writer->name, strerror(errno));
-    } else {
-        mr_fail(error, MR_ERR_OUTPUT, "another run is writing %s: give another folder with -l",
-                writer->name);
-    }
-    close(writer->fd);
-    return MR_ERR_OUTPUT;
+    mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", name, strerror(errno));
+    return -1;
 }
 
-static enum mr_status open_file(struct mr_writer *writer, const char *folder,
+/* Where a run was killed, or the machine, the file may end within a line. */
+static bool ends_torn(const char *name)
+{
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    char last = '\n';
+
+    if (fd < 0)
+        return false; /* it may be written only */
+    if (lseek(fd, -1, SEEK_END) >= 0 && read(fd, &last, 1) != 1)
+        last = '\n';
+    close(fd);
+    return last != '\n';
+}
+
+/* The file, locked: of two runs each would write into what the other writes. Appending also keeps
+ * it whole for who copies and truncates it meanwhile. -1: it cannot be had. */
+static int take(const char *name, struct stat *file, struct mr_error *error)
+{
+    int fd;
+
+    do
+        fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return refuse(error, name);
+    if (fstat(fd, file))
+        file->st_mode = 0;
+    if (!S_ISREG(file->st_mode) || !flock(fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK)
+        return fd; /* not all can lock */
+    mr_fail(error, MR_ERR_OUTPUT, "another run is writing %s: give another folder with -l", name);
+    close(fd);
+    return -1;
+}
+
+static enum mr_status open_file(struct mr_writer *writer, const char *folder, bool append,
                                 struct mr_error *error)
 {
-    if (asprintf(&writer->name, "%s/" FILE_NAME, folder) < 0) {
+    struct stat file;
+
+    writer->folder = strdup(folder);
+    if (!writer->folder || asprintf(&writer->name, "%s/" FILE_NAME, folder) < 0) {
         writer->name = NULL;
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     }
     enum mr_status status = make_folder(folder, error);
     if (status)
         return status;
-    do
-        writer->fd = open(writer->name, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    while (writer->fd < 0 && errno == EINTR);
+    writer->fd = take(writer->name, &file, error);
     if (writer->fd < 0)
-        return mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", writer->name, strerror(errno));
-    struct stat file;
+        return MR_ERR_OUTPUT;
     writer->owns_fd = true;
-    writer->seekable = fstat(writer->fd, &file) == 0 && S_ISREG(file.st_mode);
-    return writer->seekable ? take_over(writer, error) : MR_OK;
+    writer->seekable = S_ISREG(file.st_mode);
+    if (writer->seekable && append) {
+        writer->torn = ends_torn(writer->name);
+    } else if (writer->seekable && ftruncate(writer->fd, 0)) {
+        refuse(error, writer->name);
+        close(writer->fd);
+        return MR_ERR_OUTPUT;
+    }
+    return MR_OK;
 }
 
-enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct mr_error *error)
+enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,
+                              struct mr_error *error)
 {
     struct mr_writer *writer = malloc(sizeof *writer);
     enum mr_status status = MR_OK;
@@ -111,9 +145,10 @@ enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct
         if (!writer->name)
             status = mr_fail(error, MR_ERR_MEMORY, "out of memory");
     } else if (folder) {
-        status = open_file(writer, folder, error);
+        status = open_file(writer, folder, append, error);
     }
     if (status) {
+        free(writer->folder);
         free(writer->name);
         free(writer);
         return status;
@@ -214,6 +249,39 @@ void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len)
     writer->ends[writer->n++] = writer->len;
 }
 
+/* ---- another file of that name ---- */
+
+bool mr_writer_is_removed(const struct mr_writer *writer)
+{
+    struct stat file;
+
+    return writer->owns_fd && writer->seekable && !fstat(writer->fd, &file) && !file.st_nlink;
+}
+
+enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error)
+{
+    struct stat file, before;
+
+    if (!writer->owns_fd)
+        return MR_OK;
+    mr_writer_flush(writer);
+    if (!stat(writer->name, &file) && !fstat(writer->fd, &before) &&
+        file.st_dev == before.st_dev && file.st_ino == before.st_ino)
+        return MR_OK;
+    if (make_folder(writer->folder, error))
+        return MR_ERR_OUTPUT;
+    int fd = take(writer->name, &file, error);
+    if (fd < 0)
+        return MR_ERR_OUTPUT;
+    if (close(writer->fd) && errno != EINTR)
+        note_failure(writer, errno);
+    writer->fd = fd;
+    writer->gone = false;
+    writer->seekable = S_ISREG(file.st_mode);
+    writer->torn = writer->seekable && ends_torn(writer->name);
+    return MR_OK;
+}
+
 /* ---- telling and closing ---- */
 
 void mr_writer_state(const struct mr_writer *writer, uint64_t *written, uint64_t *lost,
@@ -246,6 +314,7 @@ enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error)
                          (unsigned long long)writer->lost + writer->written);
     else if (writer->failure[0])
         status = mr_fail(error, MR_ERR_OUTPUT, "%s", writer->failure);
+    free(writer->folder);
     free(writer->name);
     free(writer);
     return status;

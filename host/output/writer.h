@@ -6,15 +6,25 @@
 
 #include "millrace/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct mr_writer;
 
-/* Opens DIR/eve.json; an existing one is truncated. Makes DIR
- * when only its last part is missing. `folder` NULL: records are counted and thrown away. "-":
- * records go to standard output. MR_ERR_OUTPUT with a sentence. */
-enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, struct mr_error *error);
+/* Opens DIR/eve.json; an existing one is written on (`append`) or truncated. Makes DIR when only its
+ * last part is missing. `folder` NULL: records are counted and thrown away. "-": records go to
+ * standard output. MR_ERR_OUTPUT with a sentence. */
+enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,
+                              struct mr_error *error);
+
+/* The file was renamed or removed (logrotate): what is batched goes to it still, and the rest to
+ * DIR/eve.json, which is made or written on. Nothing happens where that is the same file, or none.
+ * MR_ERR_OUTPUT with a sentence: the file of before is gone on with. */
+enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error);
+
+/* Was the file, or the folder it is in, removed? What is written then nobody will see. */
+bool mr_writer_is_removed(const struct mr_writer *writer);
 
 /* Appends one record of whole lines. */
 void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len);

@@ -3,8 +3,8 @@
  * Embed the engine: load a program, run it over inputs, read what it counted.
  *
  * One engine a process (DPDK's environment is process-wide). All functions are called from one
- * thread, but mr_engine_stop(), which any thread or signal handler may call, and those that change
- * programs, which any thread may call while mr_engine_run() runs.
+ * thread, but mr_engine_stop() and mr_engine_reopen(), which any thread or signal handler may call,
+ * and those that change programs, which any thread may call while mr_engine_run() runs.
  */
 #ifndef MILLRACE_ENGINE_H
 #define MILLRACE_ENGINE_H
@@ -45,8 +45,8 @@ struct mr_engine_config {
     bool no_promiscuous;     /* only what the interface would get anyway */
     bool no_huge;            /* no hugepages, not for network cards either */
     uint64_t duration_ns;    /* ends by itself after so long; 0: does not */
-    const char *log_folder;  /* eve.json goes here; NULL: events are counted only; "-": standard
-                                output */
+    const char *log_folder;  /* eve.json goes here, of ports behind what it holds already, of files
+                                in its place; NULL: events are counted only; "-": standard output */
     const char *event_types; /* "alert,flow,..."; "program": nothing but the tuples that leave
                                 the program; NULL: all */
     bool ordered;            /* leave out what differs from run to run (stats events) */
@@ -116,6 +116,11 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error);
 
 /* Async-signal-safe. */
 void mr_engine_stop(struct mr_engine *engine);
+
+/* eve.json was renamed (logrotate): from the next burst on, live within a second, records go to a
+ * new one. What cannot be opened is told to config->diagnostics, and the old one is gone on with.
+ * Async-signal-safe. */
+void mr_engine_reopen(struct mr_engine *engine);
 
 /* ---- changing programs while the engine runs ----
  *

@@ -138,11 +138,11 @@ def listens(path):
         return any(words[3] == "00010000" and words[-1] == path for words in map(str.split, file))
 
 
-def catches(process, number):
+def catches(process, number, pipe=None):
     """The process has a handler for a signal, and reads the pipe that it was given to the end."""
     with open(f"/proc/{process.pid}/status", encoding="utf-8") as file:
         caught = next(int(line.split()[1], 16) for line in file if line.startswith("SigCgt"))
-    unread = struct.unpack("i", fcntl.ioctl(process.stdin, termios.FIONREAD, bytes(4)))[0]
+    unread = struct.unpack("i", fcntl.ioctl(pipe or process.stdin, termios.FIONREAD, bytes(4)))[0]
     return caught >> number - 1 & 1 and not unread
 
 

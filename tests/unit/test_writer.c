@@ -96,7 +96,7 @@ static void batches_and_large_records(void **state)
         struct mr_error error;
         uint64_t written, lost;
         const char *failure;
-        assert_int_equal(mr_writer_open(&writer, path("new"), &error), MR_OK);
+        assert_int_equal(mr_writer_open(&writer, path("new"), false, &error), MR_OK);
         write_records(writer, cases[i].n, cases[i].len);
         mr_writer_flush(writer);
         mr_writer_flush(writer);
@@ -115,7 +115,7 @@ static void closing_flushes(void **state)
     (void)state;
     struct mr_writer *writer = NULL;
 
-    assert_int_equal(mr_writer_open(&writer, folder, NULL), MR_OK);
+    assert_int_equal(mr_writer_open(&writer, folder, false, NULL), MR_OK);
     write_records(writer, 5, 100);
     assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
     check_records(path("eve.json"), 5, 100);
@@ -128,7 +128,7 @@ static void no_folder_counts_only(void **state)
     struct mr_writer *writer = NULL;
     uint64_t written, lost;
 
-    assert_int_equal(mr_writer_open(&writer, NULL, NULL), MR_OK);
+    assert_int_equal(mr_writer_open(&writer, NULL, false, NULL), MR_OK);
     write_records(writer, 20000, 100);
     mr_writer_flush(writer);
     mr_writer_state(writer, &written, &lost, NULL);
@@ -141,7 +141,7 @@ static void expect_refused(const char *where, const char *words)
 {
     struct mr_writer *writer = NULL;
     struct mr_error error = {MR_OK, ""};
-    enum mr_status status = mr_writer_open(&writer, where, &error);
+    enum mr_status status = mr_writer_open(&writer, where, false, &error);
     assert_int_equal(status, MR_ERR_OUTPUT);
     assert_int_equal(error.status, MR_ERR_OUTPUT);
     assert_null(writer);
@@ -186,7 +186,7 @@ static void a_full_disk_is_counted_and_told_once(void **state)
         skip();
     }
     assert_int_equal(symlink("/dev/full", path("eve.json")), 0);
-    assert_int_equal(mr_writer_open(&writer, folder, &error), MR_OK);
+    assert_int_equal(mr_writer_open(&writer, folder, false, &error), MR_OK);
     write_records(writer, 1, 2 << 20);
     write_records(writer, 20000, 100);
     mr_writer_flush(writer);
@@ -208,7 +208,7 @@ static int child_with_file_limit(const char *where)
     signal(SIGXFSZ, SIG_IGN);
     if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){2048, 2048}))
         return 5;
-    if (mr_writer_open(&writer, where, &error))
+    if (mr_writer_open(&writer, where, false, &error))
         return 1;
     write_records(writer, 30, 100);
     mr_writer_flush(writer);
@@ -275,7 +275,7 @@ static void short_writes_and_interruptions(void **state)
         sigaction(SIGALRM, &action, NULL);
         ualarm(1000, 1000);
         struct mr_writer *writer = NULL;
-        enum mr_status opened = mr_writer_open(&writer, "-", NULL);
+        enum mr_status opened = mr_writer_open(&writer, "-", false, NULL);
         write_records(writer, 30000, 100);
         uint64_t written, lost;
         mr_writer_flush(writer);
@@ -308,7 +308,7 @@ static void a_reader_that_left_is_no_loop(void **state)
     fflush(stdout);
     dup2(ends[1], STDOUT_FILENO);
     close(ends[1]);
-    enum mr_status opened = mr_writer_open(&writer, "-", NULL);
+    enum mr_status opened = mr_writer_open(&writer, "-", false, NULL);
     write_records(writer, 30000, 100);
     enum mr_status closed = mr_writer_close(writer, &error);
     dup2(saved, STDOUT_FILENO);
@@ -318,6 +318,92 @@ static void a_reader_that_left_is_no_loop(void **state)
     assert_int_equal(closed, MR_ERR_OUTPUT);
     assert_non_null(strstr(error.text, "cannot write standard output: Broken pipe"));
     assert_non_null(strstr(error.text, "30000 of 30000"));
+}
+
+/* logrotate: the file gets another name, the writer is told, and nothing is lost or written twice. */
+static void a_renamed_file_is_opened_again(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+    char old[256];
+
+    assert_int_equal(mr_writer_open(&writer, folder, false, NULL), MR_OK);
+    write_records(writer, 3, 100);
+    assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK); /* the same file */
+    check_records(path("eve.json"), 3, 100);
+    strcpy(old, path("eve.json.1"));
+    assert_int_equal(rename(path("eve.json"), old), 0);
+    assert_false(mr_writer_is_removed(writer));
+    assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK);
+    write_records(writer, 4, 100);
+    assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK);
+    check_records(path("eve.json"), 4, 100);
+    check_records(path("eve.json.1"), 3, 100);
+    assert_int_equal(unlink(path("eve.json")), 0);
+    assert_true(mr_writer_is_removed(writer));
+    assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK);
+    assert_false(mr_writer_is_removed(writer));
+    write_records(writer, 5, 100);
+    assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+    check_records(path("eve.json"), 5, 100);
+}
+
+/* Where the new one cannot be had, that is said, and the old one is gone on with. */
+static void what_cannot_be_opened_again(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL, *other = NULL;
+    struct mr_error error;
+    char logs[256], moved[256];
+
+    strcpy(logs, path("logs"));
+    strcpy(moved, path("moved"));
+    assert_int_equal(mr_writer_open(&writer, logs, false, NULL), MR_OK);
+    assert_int_equal(rename(logs, moved), 0);
+    assert_int_equal(mr_writer_open(&other, logs, false, NULL), MR_OK);
+    assert_int_equal(mr_writer_reopen(writer, &error), MR_ERR_OUTPUT);
+    assert_non_null(strstr(error.text, "another run is writing"));
+    write_records(writer, 2, 100);
+    assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+    assert_int_equal(mr_writer_close(other, NULL), MR_OK);
+    check_records(path("moved/eve.json"), 2, 100);
+    check_records(path("logs/eve.json"), 0, 100);
+}
+
+/* Live, a run that begins again goes on behind what the one before wrote; also behind half a line. */
+static void what_is_there_is_written_on(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+    size_t size;
+
+    FILE *file = fopen(path("eve.json"), "w");
+    assert_non_null(file);
+    fputs("{\"half\"", file);
+    fclose(file);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(mr_writer_open(&writer, folder, true, NULL), MR_OK);
+        mr_writer_record(writer, "{}\n", 3);
+        assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+    }
+    char *bytes = slurp(path("eve.json"), &size);
+    assert_string_equal(bytes, "{\"half\"\n{}\n{}\n");
+    free(bytes);
+}
+
+/* Who copies and truncates the file finds no hole in it. */
+static void a_truncated_file_has_no_hole(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+
+    assert_int_equal(mr_writer_open(&writer, folder, false, NULL), MR_OK);
+    write_records(writer, 7, 100);
+    mr_writer_flush(writer);
+    assert_int_equal(truncate(path("eve.json"), 0), 0);
+    write_records(writer, 3, 100);
+    assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+    check_records(path("eve.json"), 3, 100);
 }
 
 int main(void)
@@ -331,6 +417,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_torn_record_is_left, make, clean),
         cmocka_unit_test(short_writes_and_interruptions),
         cmocka_unit_test(a_reader_that_left_is_no_loop),
+        cmocka_unit_test_setup_teardown(a_renamed_file_is_opened_again, make, clean),
+        cmocka_unit_test_setup_teardown(what_cannot_be_opened_again, make, clean),
+        cmocka_unit_test_setup_teardown(what_is_there_is_written_on, make, clean),
+        cmocka_unit_test_setup_teardown(a_truncated_file_has_no_hole, make, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
