@@ -65,9 +65,10 @@ static error_t parse(int option, char *text, struct argp_state *state)
         break;
     case ARGP_KEY_END:
         if (!a->n_words)
-            argp_failure(state, MR_EXIT_USAGE, 0,
-                         "no command given; use load, replace, unload, reload, list, stats, tables, "
-                         "reopen or stop");
+            argp_failure(
+                state, MR_EXIT_USAGE, 0,
+                "no command given; use load, replace, unload, reload, list, stats, tables, "
+                "reopen or stop");
         break;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -265,8 +265,8 @@ enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error
     if (!writer->owns_fd)
         return MR_OK;
     mr_writer_flush(writer);
-    if (!stat(writer->name, &file) && !fstat(writer->fd, &before) &&
-        file.st_dev == before.st_dev && file.st_ino == before.st_ino)
+    if (!stat(writer->name, &file) && !fstat(writer->fd, &before) && file.st_dev == before.st_dev &&
+        file.st_ino == before.st_ino)
         return MR_OK;
     if (make_folder(writer->folder, error))
         return MR_ERR_OUTPUT;

@@ -12,8 +12,8 @@
 
 struct mr_writer;
 
-/* Opens DIR/eve.json; an existing one is written on (`append`) or truncated. Makes DIR when only its
- * last part is missing. `folder` NULL: records are counted and thrown away. "-": records go to
+/* Opens DIR/eve.json; an existing one is written on (`append`) or truncated. Makes DIR when only
+ * its last part is missing. `folder` NULL: records are counted and thrown away. "-": records go to
  * standard output. MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,
                               struct mr_error *error);

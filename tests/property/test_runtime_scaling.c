@@ -6,11 +6,14 @@
 #include "runtime/internal.h"
 #include "runtime/runtime.h"
 #include "virtual/simulate.h"
+#include "virtual/threads.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+
+#include <linux/futex.h>
 
 #include <cmocka.h>
 
@@ -21,6 +24,9 @@ struct load {
     uint32_t burst, flows;
     bool one_has_half;           /* of the packets */
     double work, intake, output; /* ns a packet */
+    uint64_t group;              /* packets that come at a time, live; 0: all are there */
+    double group_ns, longest;    /* when the last group came; until one was through, at most */
+    uint64_t there;              /* packets that have come */
     struct mr_runtime *runtime;
 };
 
@@ -85,9 +91,12 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
 {
     (void)user;
     (void)metrics;
+    uint64_t there = load.group ? load.there : load.packets;
     if (load.made == load.packets)
         return MR_EOF;
-    for (token->burst.n = 0; token->burst.n < load.burst && load.made < load.packets;) {
+    if (load.made == there)
+        return MR_AGAIN;
+    for (token->burst.n = 0; token->burst.n < load.burst && load.made < there;) {
         struct mr_packet *packet = &token->burst.packets[token->burst.n++];
         packet->number = ++load.made;
         packet->time_ns = 1000000000u + packet->number;
@@ -112,6 +121,31 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
     (void)records;
     load.left += token->burst.n;
     mr_simulate_charge(OUTPUT, load.output * token->burst.n);
+    if (load.group && load.left % load.group == 0) {
+        double took = mr_simulate_now() - load.group_ns;
+        load.longest = took > load.longest ? took : load.longest;
+    }
+}
+
+static bool ready(void *user)
+{
+    (void)user;
+    return load.made < load.there || load.made == load.packets;
+}
+
+/* A capture thread: packets in groups, with pauses in which all workers fall asleep. */
+static void *capture(void *argument)
+{
+    static uint32_t nobody;
+    const struct timespec pause = {.tv_nsec = 200000000};
+
+    while (load.there < load.packets) {
+        mr_virtual_syscall(SYS_futex, &nobody, FUTEX_WAIT_PRIVATE, 0, &pause, NULL, 0);
+        load.group_ns = mr_simulate_now();
+        load.there += load.group;
+        mr_runtime_notify(load.runtime);
+    }
+    return argument;
 }
 
 static uint32_t idle(void *user)
@@ -123,9 +157,14 @@ static uint32_t idle(void *user)
 static void run(void *user)
 {
     struct mr_error error = {0};
+    pthread_t thread;
     (void)user;
+    if (load.group)
+        mr_virtual_create(&thread, NULL, capture, NULL);
     if (mr_runtime_run(load.runtime, &error))
         fprintf(stderr, "%s\n", error.text);
+    if (load.group)
+        mr_virtual_join(thread, NULL);
 }
 
 /* Virtual nanoseconds that the load takes. */
@@ -159,6 +198,8 @@ static double takes(struct load what, uint32_t workers)
     mr_diagnostics_free(diagnostics);
     load = what;
     config.plan = plan;
+    config.hooks.ready = load.group ? ready : NULL;
+    config.burst = load.burst;
     assert_int_equal(mr_buffers_new(&config.buffers, (uint64_t)1 << 32), MR_OK);
     assert_int_equal(mr_secret_draw(&config.secret, 1), MR_OK);
     assert_int_equal(mr_runtime_new(&load.runtime, &config, &error), MR_OK);
@@ -214,11 +255,26 @@ static void a_slow_source_or_sink_is_what_it_is(void **state)
     assert_true(s > 3.7 && s < 5.6);
 }
 
+static void a_group_wakes_those_who_can_help(void **state)
+{
+    (void)state;
+    for (uint32_t n = 1; n <= 8; n *= 2) {
+        struct load groups = usual;
+        groups.packets = 20 * 256;
+        groups.group = 256;
+        groups.work = 20000;
+        groups.burst = 256 / n;
+        takes(groups, 8);
+        print_message("%u bursts: %.2f ms\n", n, load.longest / 1e6);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(independent_flows_use_all_workers),
         cmocka_unit_test(one_flow_is_no_faster_than_order_allows),
+        cmocka_unit_test(a_group_wakes_those_who_can_help),
         cmocka_unit_test(a_slow_source_or_sink_is_what_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -320,7 +320,8 @@ static void a_reader_that_left_is_no_loop(void **state)
     assert_non_null(strstr(error.text, "30000 of 30000"));
 }
 
-/* logrotate: the file gets another name, the writer is told, and nothing is lost or written twice. */
+/* logrotate: the file gets another name, the writer is told, and nothing is lost or written twice.
+ */
 static void a_renamed_file_is_opened_again(void **state)
 {
     (void)state;
@@ -370,7 +371,8 @@ static void what_cannot_be_opened_again(void **state)
     check_records(path("logs/eve.json"), 0, 100);
 }
 
-/* Live, a run that begins again goes on behind what the one before wrote; also behind half a line. */
+/* Live, a run that begins again goes on behind what the one before wrote; also behind half a line.
+ */
 static void what_is_there_is_written_on(void **state)
 {
     (void)state;
