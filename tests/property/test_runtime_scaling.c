@@ -130,7 +130,7 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
 static bool ready(void *user)
 {
     (void)user;
-    return load.made < load.there || load.made == load.packets;
+    return load.made < load.there;
 }
 
 /* A capture thread: packets in groups, with pauses in which all workers fall asleep. */
@@ -255,17 +255,22 @@ static void a_slow_source_or_sink_is_what_it_is(void **state)
     assert_true(s > 3.7 && s < 5.6);
 }
 
+/* Live and light: all sleep, a group of packets comes, and whoever can help is awake at once, also
+ * for lanes that are handed over in parcels. By 8 workers 10 ms of work are done in 1.7 (1.3, and
+ * what lanes differ in); one who slept on for as long as it would, 64 ms, would be seen. */
 static void a_group_wakes_those_who_can_help(void **state)
 {
     (void)state;
-    for (uint32_t n = 1; n <= 8; n *= 2) {
+    for (uint32_t bursts = 1; bursts <= 8; bursts *= 8) {
         struct load groups = usual;
-        groups.packets = 20 * 256;
-        groups.group = 256;
+        groups.packets = (uint64_t)5 * 512;
+        groups.group = 512;
+        groups.burst = 512 / bursts;
+        groups.flows = 32;
         groups.work = 20000;
-        groups.burst = 256 / n;
         takes(groups, 8);
-        print_message("%u bursts: %.2f ms\n", n, load.longest / 1e6);
+        print_message("groups of %u bursts: %.2f ms at most\n", bursts, load.longest / 1e6);
+        assert_true(load.longest < 2.5e6);
     }
 }
 
