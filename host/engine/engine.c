@@ -370,6 +370,7 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     engine->cpu_ended_ns = mr_clock_cpu_ns();
     if (engine->live)
         mr_live_finish(engine->live);
+    mr_interval_write(engine);
     mr_metrics_refresh(engine);
     settle_fragments(engine);
     mr_alarms_close(engine->alarms, &engine->metrics);

@@ -112,6 +112,7 @@ struct mr_engine {
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
     _Atomic uint32_t stop_asked, reopen_asked;
+    _Atomic uint64_t unwritten; /* events that the writer has lost; written in the output turn */
 };
 
 /* Bursts that a source that can wait fills: a device wants some batches under way. */
@@ -168,6 +169,9 @@ enum mr_status mr_extractor_close(struct mr_engine *engine, struct mr_error *err
 /* ---- interval.c ---- */
 /* engine->metrics: the sums of the moment. */
 void mr_metrics_refresh(struct mr_engine *engine);
+/* In the output turn: what is batched goes out, and what could not be written is counted. The first
+ * failure in words, or NULL. */
+const char *mr_interval_write(struct mr_engine *engine);
 enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error);
 /* In the output turn: packet time is `time_ns`. Where the interval of --stats-interval is over, the
  * stats event and the Prometheus file are written. Who has no packets may call it all the same. */

@@ -25,6 +25,18 @@ void mr_metrics_refresh(struct mr_engine *engine)
     if (engine->live)
         mr_live_metrics(engine->live, &engine->metrics);
     mr_sites_metrics(engine, &engine->metrics);
+    mr_metrics_add(&engine->metrics, MR_COUNT_EVENTS_UNWRITTEN, load(&engine->unwritten));
+}
+
+const char *mr_interval_write(struct mr_engine *engine)
+{
+    const char *failure = NULL;
+    uint64_t lost;
+
+    mr_writer_flush(engine->writer);
+    mr_writer_state(engine->writer, NULL, &lost, &failure);
+    atomic_store_explicit(&engine->unwritten, lost, memory_order_relaxed);
+    return failure;
 }
 
 static const char *lower(const char *name, char *to, size_t room)
@@ -219,7 +231,7 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
         return;
     mr_metrics_refresh(engine);
     write_event(engine, time_ns);
-    mr_writer_flush(engine->writer);
+    mr_interval_write(engine);
     interval->last = engine->metrics;
     interval->last_ns = time_ns;
     memset(&interval->latency, 0, sizeof interval->latency);
@@ -267,13 +279,11 @@ static void replace_removed(struct mr_engine *engine)
 void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
-    const char *failure = NULL;
 
     if (time_ns >= interval->flushed_ns && time_ns - interval->flushed_ns < FLUSH_NS)
         return;
     interval->flushed_ns = time_ns;
-    mr_writer_flush(engine->writer);
-    mr_writer_state(engine->writer, NULL, NULL, &failure);
+    const char *failure = mr_interval_write(engine);
     if (failure && !interval->told)
         fprintf(engine->config.diagnostics,
                 "millrace: %s; it goes on, and counts the records that are lost\n", failure);

@@ -79,6 +79,8 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
     if (engine->live)
         mr_live_counted(engine->live, &sum);
     mr_sites_metrics(engine, &sum);
+    mr_metrics_add(&sum, MR_COUNT_EVENTS_UNWRITTEN,
+                   atomic_load_explicit(&engine->unwritten, memory_order_relaxed));
     mr_runtime_usage(engine->runtime, &usage);
     mr_json_int(g, "workers", usage.workers);
     mr_json_int(g, "bursts_in_flight", usage.tokens_in_flight);

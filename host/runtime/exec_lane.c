@@ -288,6 +288,8 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
         /* no memory: the context goes without a word, counted by the allocation */
         mr_contexts_unlink(exec->contexts, c);
         close_slots(exec, c);
+        if (c->owns_flow)
+            mr_metrics_add(exec->metrics, MR_COUNT_FLOWS, 1);
         mr_contexts_release(exec->contexts, c);
     }
     if (kept > 1)
