@@ -4,6 +4,9 @@
 
 #include "millrace/status.h"
 
+#include <stdbool.h>
+#include <stdint.h>
+
 /* Documented in README.md; scripts rely on them. */
 enum mr_exit {
     MR_EXIT_OK = 0,
@@ -23,6 +26,13 @@ int mr_cli_fail(const struct mr_error *error);
 /* SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under nohup) call this from now on. What
  * SIGHUP means is a matter of the command. */
 void mr_cli_catch_signals(void (*handler)(int number));
+
+/* The progress bar on standard error, as mr_engine_config wants it; and off the screen again. */
+void mr_cli_progress(void *user, uint64_t done, uint64_t total, uint64_t packets);
+void mr_cli_progress_end(void);
+
+/* Does the process have a terminal, still? Async-signal-safe. */
+bool mr_cli_terminal(void);
 
 /* Each command gets its own arguments, argv[0] its name. */
 int mr_cli_run(int argc, char **argv);

@@ -5,7 +5,6 @@
 
 #include <argp.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -465,45 +464,12 @@ static error_t parse(int option, char *text, struct argp_state *state)
     return 0;
 }
 
-/* ---- progress ---- */
-
-static void show_progress(void *user, uint64_t done, uint64_t total, uint64_t packets)
-{
-    (void)user;
-    char bar[31];
-    if (!total) {
-        fprintf(stderr, "\r%llu packets, %.1f MB ", (unsigned long long)packets,
-                (double)done / 1e6);
-        return;
-    }
-    unsigned filled = (unsigned)(done >= total ? 30 : done * 30 / total);
-    memset(bar, '.', 30);
-    memset(bar, '#', filled);
-    bar[30] = '\0';
-    fprintf(stderr, "\r[%s] %3u %%  %llu packets ", bar,
-            (unsigned)(done >= total ? 100 : done * 100 / total), (unsigned long long)packets);
-}
-
-static void clear_progress(void)
-{
-    fprintf(stderr, "\r%60s\r", "");
-}
-
 /* ---- signals ---- */
 
 /* A signal handler has no other way to its engine. */
 static struct mr_engine *volatile running;
 
 static bool had_terminal, has_file; /* set before any signal comes */
-
-static bool terminal_is_there(void)
-{
-    int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
 
 /* SIGHUP has two meanings: logs are to be opened again, or the terminal is gone, and with it who
  * was watching. */
@@ -512,7 +478,7 @@ static void on_signal(int number)
     int error = errno;
     struct mr_engine *engine = running;
 
-    if (engine && number == SIGHUP && has_file && (!had_terminal || terminal_is_there()))
+    if (engine && number == SIGHUP && has_file && (!had_terminal || mr_cli_terminal()))
         mr_engine_reopen(engine);
     else if (engine)
         mr_engine_stop(engine);
@@ -538,7 +504,7 @@ static int run(struct arguments *a)
     bool bar = !a->quiet && isatty(STDERR_FILENO);
 
     if (bar)
-        a->config.progress = show_progress;
+        a->config.progress = mr_cli_progress;
     enum mr_status status = mr_engine_new(&engine, &a->config, &error);
     if (status)
         return mr_cli_fail(&error);
@@ -547,7 +513,7 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return check_inputs(a);
     }
-    had_terminal = terminal_is_there();
+    had_terminal = mr_cli_terminal();
     has_file = strcmp(a->config.log_folder, "-") != 0;
     running = engine;
     mr_cli_catch_signals(on_signal);
@@ -555,7 +521,7 @@ static int run(struct arguments *a)
     status = mr_engine_run(engine, &error);
     running = NULL;
     if (bar)
-        clear_progress();
+        mr_cli_progress_end();
     int code = MR_EXIT_OK;
     if (status)
         code = mr_cli_fail(&error);
