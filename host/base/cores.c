@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -27,22 +28,23 @@ __attribute__((format(printf, 3, 4))) static bool first_line(char *line, int siz
     return found;
 }
 
-/* Of one control group. `quota_us` is negative or a word where there is none. */
+/* Of one control group. Where there is none it is negative or a word; nonsense reads as 0. */
 static uint32_t quota_of(const char *root, const char *group, bool version_2)
 {
-    char quota[64], period[64];
+    char quota[64], period[64], *end;
     long long quota_us = 0, period_us = 0;
 
-    if (version_2) {
-        if (first_line(quota, sizeof quota, "%s/sys/fs/cgroup%s/cpu.max", root, group) &&
-            sscanf(quota, "%lld %lld", &quota_us, &period_us) != 2)
-            return UINT32_MAX;
+    if (version_2) { /* both in a line */
+        if (first_line(quota, sizeof quota, "%s/sys/fs/cgroup%s/cpu.max", root, group)) {
+            quota_us = strtoll(quota, &end, 10);
+            period_us = strtoll(end, NULL, 10);
+        }
     } else if (first_line(quota, sizeof quota, "%s/sys/fs/cgroup/cpu%s/cpu.cfs_quota_us", root,
                           group) &&
                first_line(period, sizeof period, "%s/sys/fs/cgroup/cpu%s/cpu.cfs_period_us", root,
                           group)) {
-        if (sscanf(quota, "%lld", &quota_us) != 1 || sscanf(period, "%lld", &period_us) != 1)
-            return UINT32_MAX;
+        quota_us = strtoll(quota, NULL, 10);
+        period_us = strtoll(period, NULL, 10);
     }
     if (quota_us <= 0 || period_us <= 0)
         return UINT32_MAX;

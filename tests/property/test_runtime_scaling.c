@@ -157,7 +157,7 @@ static uint32_t idle(void *user)
 static void run(void *user)
 {
     struct mr_error error = {0};
-    pthread_t thread;
+    pthread_t thread = {0};
     (void)user;
     if (load.group)
         mr_virtual_create(&thread, NULL, capture, NULL);

@@ -332,7 +332,7 @@ static void a_renamed_file_is_opened_again(void **state)
     write_records(writer, 3, 100);
     assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK); /* the same file */
     check_records(path("eve.json"), 3, 100);
-    strcpy(old, path("eve.json.1"));
+    snprintf(old, sizeof old, "%s", path("eve.json.1"));
     assert_int_equal(rename(path("eve.json"), old), 0);
     assert_false(mr_writer_is_removed(writer));
     assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK);
@@ -357,8 +357,8 @@ static void what_cannot_be_opened_again(void **state)
     struct mr_error error;
     char logs[256], moved[256];
 
-    strcpy(logs, path("logs"));
-    strcpy(moved, path("moved"));
+    snprintf(logs, sizeof logs, "%s", path("logs"));
+    snprintf(moved, sizeof moved, "%s", path("moved"));
     assert_int_equal(mr_writer_open(&writer, logs, false, NULL), MR_OK);
     assert_int_equal(rename(logs, moved), 0);
     assert_int_equal(mr_writer_open(&other, logs, false, NULL), MR_OK);
