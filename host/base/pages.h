@@ -16,6 +16,7 @@
 #define MR_PAGE_BYTES       4096u
 #define MR_LARGE_PAGE_BYTES ((uint64_t)2 << 20)
 #define MR_MOST_READY_PAGES 64u /* cleared and not taken yet */
+#define MR_STOCK_PAGES      16u /* for live capture: ready before the first flow, and then */
 #define MR_MOST_TAKEN_PAGES                                                                        \
     16384u /* each is a mapping of its own; Linux grants 65,530 to a process */
 

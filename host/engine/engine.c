@@ -206,6 +206,9 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_pages_new(&engine->pages)))
         return mr_fail(error, status, "cannot start a thread for memory");
     runtime.pages = engine->pages;
+    if (config
+            ->n_ports) /* flows that begin do not wait for memory; of files nobody asks for that */
+        mr_pages_expect(engine->pages, MR_STOCK_PAGES);
     if (!(engine->charsets = mr_mime_charsets_keep()))
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if ((status = make_tops(engine)))

@@ -61,12 +61,14 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
         .packets = mr_dpdk_memory_bytes(packets),
         .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
         .flows = usage.contexts_bytes,
+        .stock = engine->live ? MR_STOCK_PAGES * MR_LARGE_PAGE_BYTES : 0,
         .device = mr_sites_memory(engine),
     };
     if (engine->live)
         mr_live_memory(engine->live, &plan->live);
     plan->all = plan->buffers + plan->tokens + plan->packets + plan->blocks + plan->flows +
-                plan->device + plan->live.packets + plan->live.rings + plan->live.bursts;
+                plan->stock + plan->device + plan->live.packets + plan->live.rings +
+                plan->live.bursts;
 }
 
 void mr_figures(const struct mr_engine *engine, struct mr_figures *f)

@@ -8,6 +8,7 @@
 
 struct mr_memory_plan {
     uint64_t buffers, tokens, packets, blocks, flows, device; /* bytes at the most */
+    uint64_t stock;                                           /* large pages kept ready */
     struct mr_live_memory live;                               /* of ports */
     uint64_t all;
 };

@@ -160,6 +160,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
             "a moment)\n",
             (double)plan.flows / 1048576, (unsigned long long)c->max_flows,
             (unsigned long long)usage.context_bytes);
+    if (plan.stock)
+        fprintf(to, "  %8.1f MiB that flows that begin find ready\n", (double)plan.stock / 1048576);
     if (engine->live)
         mr_live_print_plan(engine->live, to);
     if (plan.device)

@@ -10,8 +10,7 @@
 #define FEW_SLOTS   256u  /* bytes of functions with little state */
 #define FIRST_SLOTS 640u  /* bytes of slots that are asked for with the key */
 #define ALL_STEPS   1024u /* contexts looked at in a slice */
-#define FRESH       4u    /* tuples: what a context costs that is made in new memory ... */
-#define ENDED       4u    /* ... what one costs that ends ... */
+#define ENDED       4u    /* tuples: what a context costs that ends ... */
 #define GROWING     8u    /* ... and what it costs more while tags move */
 
 /* ---- finding ---- */
@@ -178,7 +177,7 @@ static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
             return NULL;
         c = mr_context_at(table, table->n_made);
         c->index = table->n_made++;
-        table->strain += FRESH;
+        table->strain += table->fresh;
         if (table->n_made >= table->look_at)
             mr_contexts_look_after(table);
     }

@@ -131,6 +131,7 @@ struct mr_context_table {
     uint32_t tags_steps;            /* of getting the next table of tags ready */
     uint64_t backed_bytes;          /* of contexts: behind it no page has been touched */
     uint64_t strain; /* what making and ending contexts has cost so far, as so many tuples */
+    uint32_t fresh;  /* what the next one made in new memory costs of it */
 
     uint64_t now_second;
     uint64_t next_deadline_ns; /* a lower bound; UINT64_MAX: none. Not while a sweep is under way */

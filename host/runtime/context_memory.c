@@ -18,11 +18,13 @@
 #define MOST_AHEAD    32u /* large pages that are expected for contexts */
 #define MOST_CONTEXTS ((uint64_t)1 << 30)
 #define SPARE         MR_BURST_MAX /* contexts that ended in the batch under way: one a row */
-#define FIRST_ENTRIES 32768u       /* or fewer: a table grows in whole steps */
+#define FIRST_ENTRIES 4096u        /* or fewer: a table grows in whole steps */
 #define LARGE_STAGE   65536u       /* entries: from so many on a stage is of large pages */
 #define GROWTH_BITS   3u
 #define MOVED_AT_ONCE 4u      /* entries; a context is made at a time */
-#define TOUCHED       65536u  /* bytes that tags move to: they are there before the first is read */
+#define TOUCHED       16384u  /* bytes that tags move to: they are there before the first is read */
+#define FRESH         4u      /* tuples: what a context costs that is made in new memory ... */
+#define PAGE_COST     64u     /* ... and what each small page costs that it touches first */
 #define RELEASED      262144u /* entries given back at a time: a large page of them */
 
 /* Of these shares differ by chance little enough, and one is looked through in a moment. */
@@ -156,6 +158,11 @@ static void watch_tags(struct mr_context_table *table)
     table->look_at_tags = table->tags.mask < table->most ? (uint32_t)(n / 8 * 3) : UINT32_MAX;
 }
 
+static uint32_t cost_on_small_pages(uint32_t stride)
+{
+    return FRESH + (uint32_t)((uint64_t)stride * PAGE_COST / MR_PAGE_BYTES);
+}
+
 void mr_contexts_init(struct mr_context_table *table, const struct mr_context_caps *caps,
                       uint32_t lanes, uint32_t context_bytes, uint32_t row_bytes)
 {
@@ -174,6 +181,7 @@ void mr_contexts_init(struct mr_context_table *table, const struct mr_context_ca
         .surge = caps->surge,
         .capacity = l.capacity,
         .most_oldest = l.most_oldest,
+        .fresh = cost_on_small_pages(l.stride),
         .most = l.n_entries - 1,
         .mapped_bytes = l.bytes,
         .tags_offset = l.tags_offset,
@@ -241,11 +249,13 @@ static void expect(struct mr_context_table *table, uint32_t *expected, uint32_t 
 }
 
 /* A large page that was expected, if it is ready. */
-static void take(struct mr_context_table *table, uint32_t *expected, uint8_t *at)
+static bool take(struct mr_context_table *table, uint32_t *expected, uint8_t *at)
 {
-    if (table->pages && mr_pages_take(table->pages, at))
-        table->taken++;
+    bool taken = table->pages && mr_pages_take(table->pages, at);
+
+    table->taken += taken;
     --*expected;
+    return taken;
 }
 
 /* Contexts have come to the last page that they may touch, or (before the first large one) half
@@ -257,7 +267,8 @@ void mr_contexts_look_after(struct mr_context_table *table)
     uint64_t ahead = 1 + backed / LARGE / 4;
 
     if (table->expected && table->n_made >= backed / table->stride) {
-        take(table, &table->expected, table->contexts + backed);
+        bool large = take(table, &table->expected, table->contexts + backed);
+        table->fresh = large ? FRESH : cost_on_small_pages(table->stride);
         backed += LARGE;
     }
     if (ahead > MOST_AHEAD)
@@ -303,8 +314,8 @@ void mr_contexts_look_after_tags(struct mr_context_table *table)
         return;
     }
     if (table->tags_steps)
-        take(table, &table->expected_for_tags,
-             (uint8_t *)next_entries(table) + (table->tags_steps - 1) * LARGE);
+        (void)take(table, &table->expected_for_tags,
+                   (uint8_t *)next_entries(table) + (table->tags_steps - 1) * LARGE);
     else
         expect(table, &table->expected_for_tags, pages);
     table->tags_steps++;

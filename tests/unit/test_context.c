@@ -410,6 +410,50 @@ static void many_contexts_lie_on_large_pages(void **state)
     mr_pages_free(pages);
 }
 
+/* Pages of a table that are there. */
+static uint32_t resident(const struct mr_context_table *table, uint8_t *pages)
+{
+    uint32_t n = 0, all = (uint32_t)(table->mapped_bytes / MR_PAGE_BYTES);
+
+    if (!table->memory)
+        return 0;
+    assert_int_equal(mincore(table->memory, (size_t)all * MR_PAGE_BYTES, pages), 0);
+    for (uint32_t i = 0; i < all; i++)
+        n += pages[i] & 1;
+    return n;
+}
+
+/* Who makes contexts pays for the pages that are touched first, some microseconds each or, where
+ * the system is slow to give them, many: no burst of new contexts touches much more than what they
+ * lie on, neither the first one nor while tags move. */
+static void no_burst_touches_many_pages(void **state)
+{
+    enum { KEYS = 150000, BURST = 256, FEW = 28 };
+    struct mr_context_table table;
+    (void)state;
+
+    init(&table, KEYS, 64, 0);
+    uint8_t *pages = malloc(table.mapped_bytes / MR_PAGE_BYTES);
+    assert_non_null(pages);
+    uint32_t most = FEW + BURST * table.stride / MR_PAGE_BYTES + 1, before = 0;
+    uint64_t strain = 0;
+    for (uint32_t i = 0; i < KEYS; i++) {
+        assert_non_null(mr_contexts_add(&table, hash_of(i), &i, sizeof i));
+        mr_contexts_begin(&table, (uint64_t)i + 1);
+        if ((i + 1) % BURST)
+            continue;
+        uint32_t now = resident(&table, pages);
+        if (now > before) { /* else some were given back */
+            assert_in_range(now - before, 1, most);
+            assert_in_range(table.strain - strain, 64 * (now - before), 10000); /* a turn's end */
+        }
+        before = now;
+        strain = table.strain;
+    }
+    free(pages);
+    mr_contexts_free(&table);
+}
+
 static void memory_is_as_planned(void **state)
 {
     struct mr_context_table table;
@@ -497,6 +541,7 @@ int main(void)
         cmocka_unit_test(caps_share_out_what_was_asked_for),
         cmocka_unit_test(memory_is_as_planned),
         cmocka_unit_test(many_contexts_lie_on_large_pages),
+        cmocka_unit_test(no_burst_touches_many_pages),
         cmocka_unit_test(deadlines_ring_once_and_in_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
