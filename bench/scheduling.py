@@ -202,14 +202,24 @@ FLOWS = 10_000_000
 RATES = (500_000, 0)  # flows that begin a second; 0: as many as workers can take
 
 
+CONTROL_MIB = 2500    # of small pages, as much as ten million flows lie on at the most
+
+
 def stops_line(runs):
-    """What bench/stops.c said before and after, in one sentence."""
+    """What bench/stops.c said before and after, in a few sentences."""
     seconds = sum(r["threads"] * r["seconds"] for r in runs)
     stops, preempted, cpu = (sum(r[key] for r in runs) for key in ("stops", "preempted", "cpu_stops"))
+    first, again = ({key: sum(r[kind][key] for r in runs) for key in ("tasks", "over_1ms", "cpu_seconds")}
+                    for kind in ("first", "again"))
+    longest = {kind: max(r[kind]["longest_us"] for r in runs) for kind in ("first", "again")}
     return (f"As many threads that only read clocks, {seconds} s of them before and after: stopped {stops} times "
             f"for over 1 ms ({preempted} times another thread had the core; longest "
             f"{max(r['longest_us'] for r in runs):.0f} us), {cpu} times so that it counts as CPU time (longest "
-            f"{max(r['longest_cpu_us'] for r in runs):.0f} us). The first touch of a small page took "
+            f"{max(r['longest_cpu_us'] for r in runs):.0f} us). As many that only touch {runs[0]['task_pages']} small "
+            f"pages at a time: {first['over_1ms']} of {first['tasks']} over 1 ms of CPU time (longest "
+            f"{longest['first']:.0f} us; {first['cpu_seconds']:.1f} s in all); that change a byte in each line of these "
+            f"pages again: {again['over_1ms']} of {again['tasks']} (longest {longest['again']:.0f} us; "
+            f"{again['cpu_seconds']:.1f} s). The first touch of a small page took "
             f"{max(r['small_page_us'] for r in runs):.1f} us of CPU, of a large one "
             f"{max(r['large_page_us'] for r in runs):.0f} us.")
 
@@ -218,23 +228,49 @@ TIMERS_HEAD = [
     "A worker's own doing is the CPU time of its thread between two tasks: aim, none over 1 ms. All rounds do the "
     "same work, so what only some of them have is not how much a worker does at a time. A virtual machine's host "
     "may stop it, or be slow to give it memory (the first round touches what no process has had yet), and both "
-    "count as CPU time; this is not proven of each task. What was over 1 ms by the wall clock only is "
+    "count as CPU time. How often that is `bench/stops.c` says, which does nothing else, before and after: *machine "
+    "alone* is how many tasks over 1 ms it would have had, of as many pages first touched, in tasks of 24 (rate of "
+    "its tasks that touch), and in as many seconds of CPU time without one (rate of its threads that read clocks or "
+    "memory that is there). Where that is no less than what the engine had, the aim is met but for the machine. "
+    "What was over 1 ms by the wall clock only is "
     "told apart: another thread had the core; the machine stopped the thread; it waited, for work or for a lock.", ""]
+
+
+def machine_alone(total, control):
+    """How many tasks over 1 ms stops.c would have had, where the engine touched and where it did not."""
+    pages = sum(r["first"]["tasks"] * r["task_pages"] for r in control)
+    touching = total["page_faults"] * sum(r["first"]["over_1ms"] for r in control) / pages
+    seconds = sum(r["threads"] * r["seconds"] + r["again"]["cpu_seconds"] for r in control)
+    still = sum(r["cpu_stops"] + r["again"]["over_1ms"] for r in control) / seconds
+    return touching, total["cpu_seconds"] * still
+
+
+def verdict(total, free, rounds, alone):
+    """Of the aim that no task takes over 1 ms of CPU time."""
+    if free == rounds:
+        return "met"
+    if total["over_1ms_cpu"] <= alone:
+        return "met but for the machine"
+    return "met in some" if free else "missed"
 
 
 def timers_lines(rate, workers, runs, control):
     """What one setting has come to: sums over the rounds, and the longest."""
     pace = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
     lines = [f"### {FLOWS:,} flows, {pace}; {workers} worker{'s' if workers > 1 else ''}; rounds: {len(runs)}", "",
-             "| | tasks | longest, CPU us, of each round (pages first touched in it) | over 1 ms | "
-             "rounds without one | aim | longest, wall us | preempted | stopped | waited |", "|---" * 10 + "|"]
+             "| | tasks | longest, CPU us, of each round (pages first touched in it) | over 1 ms: touching, not "
+             "touching | machine alone | rounds without one | aim | most pages first touched in a task | "
+             "longest, wall us | preempted | stopped | waited |", "|---" * 12 + "|"]
     for phase, text in PHASES.items():
         of = [r[phase] for r in runs]
         total = {key: sum(p[key] for p in of) for key in of[0]}
         free = sum(not p["over_1ms_cpu"] for p in of)
         longest = ", ".join(f"{p['longest_cpu_us']:.0f} ({p['longest_faults']})" for p in of)
-        lines.append(f"| {text} | {total['tasks']} | {longest} | {total['over_1ms_cpu']} | {free} | "
-                     f"{'met' if free == len(runs) else 'met in some' if free else 'missed'} | "
+        touching, still = machine_alone(total, control)
+        lines.append(f"| {text} | {total['tasks']} | {longest} | {total['over_touching']}, "
+                     f"{total['over_1ms_cpu'] - total['over_touching']} | {touching:.1f}, {still:.1f} | {free} | "
+                     f"{verdict(total, free, len(runs), touching + still)} | "
+                     f"{max(p['most_faults'] for p in of)} | "
                      f"{max(p['longest_wall_us'] for p in of):.0f} | {total['preempted']} | {total['stopped']} | "
                      f"{total['waited']} |")
     return lines + ["", f"Begun in {median(runs, 'fill_seconds'):.1f} s, expired in "
@@ -246,10 +282,10 @@ def timers(args):
     lines, record = [*TIMERS_HEAD], {}
     for rate in RATES:
         for workers in args.workers:
-            control = [run("stops", "-t", workers)]
-            runs = [run("timers", "-f", FLOWS, "-w", workers, "-r", rate)
-                    for _ in range(1 if rate else args.rounds)] # at a rate it takes half a minute
-            control.append(run("stops", "-t", workers))
+            runs, control = [], [run("stops", "-t", workers, "-m", CONTROL_MIB)]
+            for _ in range(1 if rate else args.rounds): # at a rate it takes half a minute
+                runs.append(run("timers", "-f", FLOWS, "-w", workers, "-r", rate))
+                control.append(run("stops", "-t", workers, "-m", CONTROL_MIB))
             record[f"{rate} {workers}"] = {"runs": runs, "control": control}
             lines += timers_lines(rate, workers, runs, control)
     return lines, record

@@ -9,7 +9,8 @@
  * which is the worker's own doing, and by the wall clock. Those that were over a millisecond by the
  * wall clock only are told apart: the worker waited (for work or a lock), another thread had its
  * core, or neither: the machine stopped it (bench/stops.c says how often it does that by itself).
- * For the longest in CPU time it says how many pages were touched first in it.
+ * For the longest in CPU time it says how many pages were touched first in it, and in how many of
+ * those over a millisecond there were any.
  *
  * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST]
  * RATE: flows that begin a second, by the wall clock; 0: as many as workers can take.
@@ -49,9 +50,11 @@ struct clocks {
 /* What one worker has seen in a phase. */
 struct watch {
     uint64_t tasks, longest_cpu_ns, longest_wall_ns;
-    uint64_t over_1ms_cpu;
-    uint64_t waited, preempted, stopped; /* over 1 ms by the wall clock only */
-    uint64_t faults, longest_faults;     /* pages that were touched first; in the longest task */
+    uint64_t over_1ms_cpu, over_touching; /* ... in which pages were first touched */
+    uint64_t waited, preempted, stopped;  /* over 1 ms by the wall clock only */
+    /* pages that were touched first; in the longest task; the most in any */
+    uint64_t faults, longest_faults, most_faults;
+    uint64_t cpu_ns;
 };
 
 struct worker {
@@ -183,14 +186,18 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
 static void note(struct watch *w, const struct clocks *last, const struct clocks *now)
 {
     uint64_t cpu = now->cpu_ns - last->cpu_ns, wall = now->wall_ns - last->wall_ns;
+    uint64_t faults = now->faults - last->faults;
 
     w->tasks++;
-    w->faults += now->faults - last->faults;
+    w->faults += faults;
+    w->cpu_ns += cpu;
+    w->most_faults = faults > w->most_faults ? faults : w->most_faults;
     if (cpu > w->longest_cpu_ns) {
         w->longest_cpu_ns = cpu;
-        w->longest_faults = now->faults - last->faults;
+        w->longest_faults = faults;
     }
     w->over_1ms_cpu += cpu > LONG_NS;
+    w->over_touching += cpu > LONG_NS && faults;
     if (now->waits > last->waits) {
         w->waited += wall > LONG_NS && cpu <= LONG_NS;
         return; /* it slept, since there was nothing to do, or waited for a lock */
@@ -264,15 +271,20 @@ static void report_phase(const struct run *run, enum phase phase, uint32_t worke
         sum.preempted += w->preempted;
         sum.stopped += w->stopped;
         sum.faults += w->faults;
+        sum.cpu_ns += w->cpu_ns;
+        sum.over_touching += w->over_touching;
+        sum.most_faults = w->most_faults > sum.most_faults ? w->most_faults : sum.most_faults;
     }
     printf(", \"%s\": {\"tasks\": %llu, \"longest_cpu_us\": %.0f, \"longest_faults\": %llu, "
            "\"over_1ms_cpu\": %llu, \"longest_wall_us\": %.0f, \"preempted\": %llu, "
-           "\"stopped\": %llu, \"waited\": %llu, \"page_faults\": %llu}",
+           "\"stopped\": %llu, \"waited\": %llu, \"page_faults\": %llu, "
+           "\"over_touching\": %llu, \"most_faults\": %llu, \"cpu_seconds\": %.3f}",
            phase_names[phase], (unsigned long long)sum.tasks, (double)sum.longest_cpu_ns / 1e3,
            (unsigned long long)sum.longest_faults, (unsigned long long)sum.over_1ms_cpu,
            (double)sum.longest_wall_ns / 1e3, (unsigned long long)sum.preempted,
            (unsigned long long)sum.stopped, (unsigned long long)sum.waited,
-           (unsigned long long)sum.faults);
+           (unsigned long long)sum.faults, (unsigned long long)sum.over_touching,
+           (unsigned long long)sum.most_faults, (double)sum.cpu_ns / 1e9);
 }
 
 static void report(const struct run *run, uint32_t workers)
@@ -334,6 +346,7 @@ int main(int argc, char **argv)
     if (mr_buffers_new(&config.buffers, (uint64_t)1 << 30) || mr_pages_new(&config.pages) ||
         mr_secret_draw(&config.secret, 1))
         fail("out of memory", NULL);
+    mr_pages_expect(config.pages, MR_STOCK_PAGES); /* as with live capture */
     if (mr_runtime_new(&runtime, &config, &error) || mr_runtime_run(runtime, &error))
         fail("cannot run", &error);
     struct mr_metrics metrics = {0};
