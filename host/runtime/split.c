@@ -3,11 +3,16 @@
 
 #include <string.h>
 
+static uint64_t flow_hash(union mr_value key)
+{
+    return ((const struct mr_flow_key *)key.b.ptr)->hash;
+}
+
 uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union mr_value key)
 {
     switch (type) {
     case MR_TYPE_FLOW:
-        return ((const struct mr_flow_key *)key.b.ptr)->hash;
+        return flow_hash(key);
     case MR_TYPE_STRING:
         return mr_hash_bytes(exec->secret, key.b.len ? key.b.ptr : "", key.b.len);
     case MR_TYPE_ADDRESS:
@@ -34,6 +39,11 @@ static void lanes_of(struct mr_exec *exec, const struct mr_phase *phase, const s
         for (uint32_t k = 0; k < g->n_keys; k++)
             if (g->keys[k].predicate == t->predicate)
                 keys = t->columns[g->keys[k].column];
+    if (keys && g->key_type == MR_TYPE_FLOW) { /* nearly always: by itself, since it is each row */
+        for (uint32_t row = 0; row < t->n; row++)
+            lanes[row] = mr_context_lane(flow_hash(keys[row]), phase->lane_bits);
+        return;
+    }
     if (keys) {
         for (uint32_t row = 0; row < t->n; row++)
             lanes[row] = lane_of(exec, phase, g->key_type, keys[row]);
@@ -56,22 +66,18 @@ static void add_work(struct mr_token *token, struct mr_work *work)
     token->last_work = work;
 }
 
-/* The work of the segment for a lane, made when there is none yet. `slots` holds 1 + the index in
- * `open` of the lane's work. */
-static struct mr_work *work_for(struct mr_worker *worker, struct mr_token *token, uint32_t lane,
-                                struct mr_work **open, uint32_t *n_open)
+/* Makes the work of the segment for a lane that has none yet. Gives 1 + its index in `open`, which
+ * is the lane's slot; 0: no memory. */
+static uint32_t open_work(struct mr_worker *worker, struct mr_token *token, uint32_t lane,
+                          struct mr_work **open, uint32_t *n_open)
 {
-    uint32_t slot = worker->lane_slots[lane];
-    if (slot)
-        return open[slot - 1];
     struct mr_work *work = mr_exec_alloc(&worker->exec, sizeof *work);
     if (!work)
-        return NULL;
+        return 0;
     mr_work_init(work, token, MR_WORK_TUPLES, lane);
     add_work(token, work);
     open[(*n_open)++] = work;
-    worker->lane_slots[lane] = *n_open;
-    return work;
+    return worker->lane_slots[lane] = *n_open;
 }
 
 /* Rows [first, first + n) of a batch as a batch of their own, columns shared, in memory that is
@@ -125,21 +131,39 @@ static bool whole(struct mr_exec *exec, const struct mr_phase *phase, struct mr_
     return true;
 }
 
-/* Copies row `row` to places[row], column by column. */
-static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
-                    const uint32_t *places, struct mr_tuples *to)
+/* Row `row` goes to places[row]. */
+static void scatter_values(union mr_value *restrict to, const union mr_value *restrict from,
+                           const uint32_t *restrict places, uint32_t n)
 {
-    uint32_t arity = plan->predicates[t->predicate].arity;
+    uint32_t row = 0;
 
-    for (uint32_t c = 0; c < arity; c++)
-        for (uint32_t row = 0; t->columns[c] && row < n; row++)
-            to->columns[c][places[row]] = t->columns[c][row];
-    for (uint32_t row = 0; row < n; row++) {
-        to->origins[places[row]] = t->origins[row];
-        to->flows[places[row]] = t->flows[row];
+    for (; row + 4 <= n; row += 4) {
+        to[places[row]] = from[row];
+        to[places[row + 1]] = from[row + 1];
+        to[places[row + 2]] = from[row + 2];
+        to[places[row + 3]] = from[row + 3];
     }
-    for (uint32_t row = 0; to->ordinals && row < n; row++)
-        to->ordinals[places[row]] = t->ordinals[row];
+    for (; row < n; row++)
+        to[places[row]] = from[row];
+}
+
+/* All columns of the first n rows. */
+static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
+                    const uint32_t *restrict places, struct mr_tuples *to)
+{
+    struct mr_packet **restrict origins = to->origins;
+    struct mr_flow **restrict flows = to->flows;
+    uint32_t *restrict ordinals = to->ordinals;
+
+    for (uint32_t c = 0; c < plan->predicates[t->predicate].arity; c++)
+        if (t->columns[c])
+            scatter_values(to->columns[c], t->columns[c], places, n);
+    for (uint32_t row = 0; row < n; row++) {
+        origins[places[row]] = t->origins[row];
+        flows[places[row]] = t->flows[row];
+    }
+    for (uint32_t row = 0; ordinals && row < n; row++)
+        ordinals[places[row]] = t->ordinals[row];
 }
 
 /* Splits the first n rows of a batch onto the works of the segment: they are sorted by work, and
@@ -161,11 +185,13 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
     t->n = n;
     lanes_of(exec, phase, t, places);
     t->n = all;
+    const uint32_t *slots = worker->lane_slots;
     for (uint32_t row = 0; row < n; row++) { /* from lanes to slots; 0: no memory for the work */
-        places[row] = work_for(worker, token, places[row], open, n_open)
-                          ? worker->lane_slots[places[row]]
-                          : 0;
-        starts[places[row]]++;
+        uint32_t slot = slots[places[row]];
+        if (!slot)
+            slot = open_work(worker, token, places[row], open, n_open);
+        places[row] = slot;
+        starts[slot]++;
     }
     uint8_t *memory = mr_exec_alloc(exec, (*n_open + 1) * view_bytes(exec->plan, t));
     if (!memory)
@@ -201,8 +227,8 @@ static void split_batch(struct mr_worker *worker, struct mr_token *token,
     bool done;
 
     if (phase->n_lanes == 1) {
-        struct mr_work *work = work_for(worker, token, 0, open, n_open);
-        done = work && whole(exec, phase, work, t, n);
+        done = (*n_open || open_work(worker, token, 0, open, n_open)) &&
+               whole(exec, phase, open[0], t, n);
     } else {
         done = split_rows(worker, token, phase, t, n, open, n_open);
     }
