@@ -73,6 +73,11 @@ enum mr_status mr_exec_open(struct mr_exec *exec)
     exec->stage_lists = calloc(exec->plan->n_predicates + 1, sizeof *exec->stage_lists);
     if (!exec->stage_lists)
         return MR_ERR_MEMORY;
+    exec->every = calloc(MR_EVERY, sizeof *exec->every);
+    if (!exec->every)
+        return MR_ERR_MEMORY;
+    for (uint32_t i = 0; i < MR_EVERY; i++)
+        exec->every[i] = i;
     exec->sharers = mr_plan_sharers(exec->plan);
     for (uint32_t s = 0; s < exec->plan->n_stages && !exec->dedup; s++)
         if (exec->plan->stages[s].recursive && !(exec->dedup = mr_dedup_new()))
@@ -91,6 +96,8 @@ void mr_exec_close(struct mr_exec *exec)
     exec->dedup = NULL;
     free(exec->calls);
     exec->calls = NULL;
+    free(exec->every);
+    exec->every = NULL;
     free(exec->stage_lists);
     free(exec->yields.values);
     free(exec->yields.rows);
@@ -182,6 +189,15 @@ static bool is_simple(const struct mr_plan_stage *stage, const struct mr_tuples 
            rule->head != rule->trigger && !passes(stage, rule->trigger);
 }
 
+static void watch(struct mr_exec *exec, struct mr_tuples *derived)
+{
+    if (!exec->plan->predicates[derived->predicate].watched)
+        return;
+    derived->next = NULL;
+    mr_tuples_fetch_all(exec, derived);
+    mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
+}
+
 static struct mr_tuples *run_simple(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                     struct mr_tuples *in)
 {
@@ -189,9 +205,8 @@ static struct mr_tuples *run_simple(struct mr_exec *exec, const struct mr_plan_r
 
     if (!result)
         return NULL;
-    if (exec->plan->predicates[result->predicate].watched)
-        mr_exec_watch(exec, result, MR_WATCH_ADD, "event");
     result->next = NULL;
+    watch(exec, result);
     return result;
 }
 
@@ -219,7 +234,7 @@ static struct mr_tuples *run_rules(struct mr_exec *exec, const struct mr_plan_st
             continue;
         struct mr_tuples *derived = mr_exec_rule(exec, rule, lists[rule->trigger], false);
         if (derived) {
-            mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
+            watch(exec, derived);
             append(&lists[rule->head], derived);
         }
     }
@@ -448,6 +463,7 @@ void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct m
     while (shared < end && !exec->plan->stages[shared].shares_table)
         shared++;
     in = run_stages(exec, first, shared, in);
+    mr_tuples_fetch_all(exec, in);
     if (in && shared < end)
         in = run_sharing(exec, shared, end, in);
     while (in) {

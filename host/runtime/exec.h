@@ -98,10 +98,13 @@ struct mr_exec {
     struct mr_tuples **stage_lists;   /* [n_predicates] */
     struct mr_dedup *dedup;           /* NULL unless a stage is recursive */
     struct mr_exec_call *calls;       /* [bindings of the plan] */
+    uint32_t *every; /* [MR_EVERY] 0, 1, 2, ...: `at` of a batch whose rows have not moved */
     struct mr_closer **closers; /* [groups]: what the end of a context calls, then one without */
     uint32_t n_cold;            /* contexts of the batch that were not used of late; not all */
     struct mr_context *cold[MR_COLD_CONTEXTS];
 };
+
+#define MR_EVERY MR_BURST_MAX
 
 enum mr_status mr_exec_open(struct mr_exec *exec);
 void mr_exec_close(struct mr_exec *exec);
@@ -246,6 +249,10 @@ struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, ui
 
 /* One rule over one batch: the batch of its head, or NULL when no row is left. `last`: nobody looks
  * at the batch any more. */
+/* Which columns of what arrives at a context-ordered group can stay where they are until a rule
+ * reads them: all but the keys, unless rows are taken one by one. */
+uint64_t mr_exec_late_columns(const struct mr_exec *exec, uint32_t group, uint32_t predicate);
+
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                const struct mr_tuples *in, bool last);
 

@@ -308,11 +308,43 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
 
 /* ---- tasks ---- */
 
+uint64_t mr_exec_late_columns(const struct mr_exec *exec, uint32_t group, uint32_t predicate)
+{
+    const struct mr_plan_group *g = &exec->plan->groups[group];
+    const struct mr_plan_predicate *p = &exec->plan->predicates[predicate];
+    uint64_t late = 0;
+
+    if (g->by_packet)
+        return 0;
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
+        const struct mr_plan_stage *stage = &exec->plan->stages[s];
+        if (stage->by_row || stage->recursive || stage->shares_table)
+            return 0;
+    }
+    for (uint32_t c = 0; c < p->arity; c++)
+        late |= (uint64_t)p->attributes[c].live << c;
+    for (uint32_t k = 0; k < g->n_keys; k++)
+        if (g->keys[k].predicate == predicate)
+            late &= ~((uint64_t)1 << g->keys[k].column);
+    return late;
+}
+
+/* Rows that have not moved: rules that let few of them pass move only the numbers of these. */
+static void make_late(struct mr_exec *exec, struct mr_tuples *t)
+{
+    if (t->late || t->n > MR_EVERY)
+        return;
+    t->late = mr_exec_late_columns(exec, exec->group, t->predicate);
+    t->at = exec->every;
+}
+
 static void run_lane(struct mr_exec *exec, struct mr_tuples *in)
 {
     for (struct mr_tuples *t = in; t; t = t->next)
-        if (t->contexts)
+        if (t->contexts) {
             mr_exec_attach(exec, t);
+            make_late(exec, t);
+        }
     run(exec, in);
     close_ended(exec);
 }

@@ -17,6 +17,8 @@ struct frame {
     uint8_t **contexts;
     uint32_t *ordinals;
     bool synthetic;
+    uint64_t late; /* of the trigger's registers: as in struct mr_tuples */
+    const uint32_t *at;
     union mr_value *registers[MR_MAX_REGISTERS];
 };
 
@@ -87,6 +89,28 @@ static inline union mr_value operand_value(const struct frame *frame,
     return operand->reg == MR_NO_REGISTER ? operand->constant : frame->registers[operand->reg][row];
 }
 
+static bool is_late(const struct frame *frame, uint32_t reg)
+{
+    return reg < 64 && frame->late >> reg & 1;
+}
+
+/* Fetches what the operation reads. */
+static bool fetch_operands(struct mr_exec *exec, struct frame *frame, const struct mr_op *op)
+{
+    for (uint32_t a = 0; a < op->n_args; a++) {
+        uint32_t reg = op->args[a].reg;
+        if (!is_late(frame, reg))
+            continue;
+        if (frame->at != exec->every)
+            frame->registers[reg] =
+                mr_tuples_fetch(exec, frame->registers[reg], frame->at, frame->n);
+        if (!frame->registers[reg])
+            return false;
+        frame->late &= ~((uint64_t)1 << reg);
+    }
+    return true;
+}
+
 /* Rebuilds the frame from rows[0..n) of the old one; `live` says which registers go along.
  * `contexts`: the new rows' contexts where they differ from the old rows', else NULL. */
 static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *rows, uint32_t n,
@@ -116,8 +140,17 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
         if (c && c->owns_flow)
             flows[i] = &c->flow;
     }
+    frame->late &= live[0];
+    if (frame->late) {
+        uint32_t *at = mr_exec_alloc(exec, n * sizeof *at);
+        if (!at)
+            return false;
+        for (uint32_t i = 0; i < n; i++)
+            at[i] = frame->at[rows[i]];
+        frame->at = at;
+    }
     for (uint32_t r = 0; r < n_registers; r++) {
-        if (!mr_register_live(live, r))
+        if (!mr_register_live(live, r) || is_late(frame, r))
             continue; /* others may never have been set */
         const union mr_value *old = frame->registers[r];
         if (!old)
@@ -205,7 +238,10 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     exec->call_op = op;
     exec->call_first = columns[0];
     if (function->shape == MR_SHAPE_MAP) {
-        call->out = new_column(exec, frame->n);
+        /* what nobody reads goes where it is overwritten again and again, not through the cache */
+        call->out = op->result == MR_NO_REGISTER && frame->n <= exec->yields.capacity
+                        ? exec->yields.values
+                        : new_column(exec, frame->n);
         if (!call->out)
             return false;
         function->call(call);
@@ -384,6 +420,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         .ordinals = frame->ordinals,
         .synthetic = frame->synthetic,
         .columns = (union mr_value **)(void *)(t + 1),
+        .at = frame->at,
     };
     for (uint32_t c = 0; c < head->arity; c++) {
         t->columns[c] = NULL;
@@ -392,6 +429,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         const struct mr_operand *operand = &rule->head_args[c];
         if (operand->reg != MR_NO_REGISTER) {
             t->columns[c] = frame->registers[operand->reg];
+            t->late |= (uint64_t)is_late(frame, operand->reg) << c;
             continue;
         }
         t->columns[c] = new_column(exec, frame->n);
@@ -437,6 +475,8 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
     frame->contexts = in->contexts;
     frame->ordinals = in->ordinals;
     frame->synthetic = in->synthetic;
+    frame->late = in->late;
+    frame->at = in->at;
     for (uint32_t c = 0; c < arity; c++)
         frame->registers[c] = in->columns[c];
     /* a renewal belongs to this rule's rows only */
@@ -449,6 +489,7 @@ static struct mr_tuples *derive_aggregates(struct mr_exec *exec, const struct mr
 {
     struct mr_tuples *result = derive(exec, rule, frame);
 
+    mr_tuples_fetch_all(exec, result);
     result = result ? mr_aggregate(exec, rule, result) : NULL;
     for (uint32_t a = 0; result && nothing && a < rule->n_aggregates; a++)
         result->columns[rule->aggregates[a].column][0] = mr_value_int(0);
@@ -464,6 +505,12 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
 
     for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
         const struct mr_op *op = &rule->ops[i];
+        if (frame->late && !fetch_operands(exec, frame, op)) {
+            ok = false;
+            break;
+        }
+        if (op->result < 64)
+            frame->late &= ~((uint64_t)1 << op->result);
         switch (op->kind) {
         case MR_OP_CALL:
             ok = run_call(exec, frame, op, rule->n_registers);

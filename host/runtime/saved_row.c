@@ -80,7 +80,7 @@ void mr_saved_row_make(struct mr_exec *exec, struct mr_context *c, const struct 
         enum mr_type type = p->attributes[i].type;
         if (!p->attributes[i].live)
             continue;
-        union mr_value value = from->columns[i][row];
+        union mr_value value = mr_tuples_value(from, i, row);
         uint32_t bytes = cell_bytes(type);
         if (is_own_flow(c, type, value)) {
             saved->own_flow |= (uint64_t)1 << i;

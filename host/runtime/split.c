@@ -131,36 +131,25 @@ static bool whole(struct mr_exec *exec, const struct mr_phase *phase, struct mr_
     return true;
 }
 
-/* Row `row` goes to places[row]. */
-static void scatter_values(union mr_value *restrict to, const union mr_value *restrict from,
-                           const uint32_t *restrict places, uint32_t n)
-{
-    uint32_t row = 0;
-
-    for (; row + 4 <= n; row += 4) {
-        to[places[row]] = from[row];
-        to[places[row + 1]] = from[row + 1];
-        to[places[row + 2]] = from[row + 2];
-        to[places[row + 3]] = from[row + 3];
-    }
-    for (; row < n; row++)
-        to[places[row]] = from[row];
-}
-
-/* All columns of the first n rows. */
+/* Row `row` of the first n goes to places[row]; of columns that are late only its number. */
 static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint32_t n,
-                    const uint32_t *restrict places, struct mr_tuples *to)
+                    const uint32_t *restrict places, const struct mr_tuples *to,
+                    uint32_t *restrict at)
 {
     struct mr_packet **restrict origins = to->origins;
     struct mr_flow **restrict flows = to->flows;
     uint32_t *restrict ordinals = to->ordinals;
 
-    for (uint32_t c = 0; c < plan->predicates[t->predicate].arity; c++)
-        if (t->columns[c])
-            scatter_values(to->columns[c], t->columns[c], places, n);
+    for (uint32_t c = 0; c < plan->predicates[t->predicate].arity; c++) {
+        const union mr_value *restrict from = t->columns[c];
+        union mr_value *restrict values = to->late >> c & 1 ? NULL : to->columns[c];
+        for (uint32_t row = 0; values && row < n; row++)
+            values[places[row]] = from[row];
+    }
     for (uint32_t row = 0; row < n; row++) {
         origins[places[row]] = t->origins[row];
         flows[places[row]] = t->flows[row];
+        at[places[row]] = row;
     }
     for (uint32_t row = 0; ordinals && row < n; row++)
         ordinals[places[row]] = t->ordinals[row];
@@ -176,11 +165,18 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
     uint32_t most = n + *n_open + 1, all = t->n, first = 0;
     uint32_t *places = mr_exec_alloc(exec, n * sizeof *places);
     uint32_t *starts = mr_exec_alloc(exec, most * sizeof *starts);
+    uint64_t late = mr_exec_late_columns(exec, phase->lane_group, t->predicate);
+    uint32_t *at = mr_exec_alloc(exec, n * sizeof *at);
     struct mr_tuples *sorted =
-        mr_tuples_new(exec, t->predicate, n, MR_WITH_CONTEXTS | mr_tuples_with(t));
+        mr_tuples_new_late(exec, t->predicate, n, MR_WITH_CONTEXTS | mr_tuples_with(t), late);
 
-    if (!places || !starts || !sorted)
+    if (!places || !starts || !at || !sorted)
         return false;
+    sorted->late = late;
+    sorted->at = at;
+    for (uint32_t c = 0; c < exec->plan->predicates[t->predicate].arity; c++)
+        if (late >> c & 1)
+            sorted->columns[c] = t->columns[c];
     memset(starts, 0, most * sizeof *starts);
     t->n = n;
     lanes_of(exec, phase, t, places);
@@ -214,7 +210,7 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
     }
     for (uint32_t row = 0; row < n; row++)
         places[row] = starts[places[row]]++;
-    scatter(exec->plan, t, n, places, sorted);
+    scatter(exec->plan, t, n, places, sorted, at);
     return true;
 }
 

@@ -8,11 +8,17 @@
 
 struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32_t n, unsigned with)
 {
+    return mr_tuples_new_late(exec, predicate, n, with, 0);
+}
+
+struct mr_tuples *mr_tuples_new_late(struct mr_exec *exec, uint32_t predicate, uint32_t n,
+                                     unsigned with, uint64_t late)
+{
     const struct mr_plan_predicate *p = &exec->plan->predicates[predicate];
     uint32_t live = 0;
 
     for (uint32_t c = 0; c < p->arity; c++)
-        live += p->attributes[c].live;
+        live += p->attributes[c].live && !(late >> c & 1);
     size_t head = (sizeof(struct mr_tuples) + 15) / 16 * 16;
     size_t pointers = (p->arity * sizeof(union mr_value *) + 15) / 16 * 16;
     size_t rows = ((size_t)n * 8 + 15) / 16 * 16;
@@ -27,7 +33,7 @@ struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32
     memory += pointers;
     for (uint32_t c = 0; c < p->arity; c++) {
         t->columns[c] = NULL;
-        if (!p->attributes[c].live)
+        if (!p->attributes[c].live || late >> c & 1)
             continue;
         t->columns[c] = (union mr_value *)(void *)memory;
         memory += (size_t)n * 16;
@@ -45,6 +51,49 @@ struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32
     return t;
 }
 
+union mr_value *mr_tuples_fetch(struct mr_exec *exec, const union mr_value *column,
+                                const uint32_t *at, uint32_t n)
+{
+    union mr_value *restrict values = mr_exec_alloc(exec, (size_t)n * sizeof *values);
+
+    for (uint32_t row = 0; values && row < n; row++)
+        values[row] = column[at[row]];
+    return values;
+}
+
+/* The pointers to columns may be shared with batches that had the same ones: the batch gets its
+ * own. */
+static bool fetch_late(struct mr_exec *exec, struct mr_tuples *t)
+{
+    uint32_t arity = exec->plan->predicates[t->predicate].arity;
+    union mr_value **columns = mr_exec_alloc(exec, arity * sizeof *columns);
+
+    for (uint32_t c = 0; columns && c < arity; c++) {
+        columns[c] = t->columns[c];
+        if (!(t->late >> c & 1))
+            continue;
+        columns[c] = mr_tuples_fetch(exec, t->columns[c], t->at, t->n);
+        if (!columns[c])
+            return false;
+    }
+    t->columns = columns;
+    return columns != NULL;
+}
+
+void mr_tuples_fetch_all(struct mr_exec *exec, struct mr_tuples *list)
+{
+    for (struct mr_tuples *t = list; t; t = t->next) {
+        if (!t->late)
+            continue;
+        if (t->n && t->at != exec->every && !fetch_late(exec, t)) {
+            mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, t->n);
+            t->n = 0;
+        }
+        t->late = 0;
+        t->at = NULL;
+    }
+}
+
 void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
                       const struct mr_tuples *from, uint32_t from_row)
 {
@@ -53,7 +102,7 @@ void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
 
     for (uint32_t c = 0; c < arity; c++)
         if (to->columns[c])
-            to->columns[c][row] = from->columns[c][from_row];
+            to->columns[c][row] = mr_tuples_value(from, c, from_row);
     to->origins[row] = from->origins[from_row];
     to->flows[row] = from->flows[from_row];
     if (to->contexts)
@@ -74,8 +123,10 @@ void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32
 {
     uint32_t arity = plan->predicates[tuples->predicate].arity;
     for (uint32_t c = 0; c < arity; c++)
-        if (tuples->columns[c])
+        if (tuples->columns[c] && !(tuples->late >> c & 1))
             tuples->columns[c] += n;
+    if (tuples->at)
+        tuples->at += n;
     tuples->origins += n;
     tuples->flows += n;
     if (tuples->contexts)

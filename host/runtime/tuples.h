@@ -16,6 +16,11 @@ struct mr_tuples {
     bool synthetic; /* stands for a context at a timer; no function has yielded anything yet */
     bool gone;      /* rows that left a table */
     union mr_value **columns; /* [arity]; NULL where the attribute is dead */
+    /* Columns that nobody has read yet stay where they were when the rows moved: where bit c of
+     * `late` is set, the value of a row is columns[c][at[row]]. Only on the way through the stages
+     * of a lane; what they put out has none. */
+    uint64_t late;
+    const uint32_t *at;
     struct mr_packet **origins;
     uint8_t **contexts; /* NULL outside context-ordered groups */
     struct mr_flow **flows;
@@ -30,9 +35,26 @@ static inline unsigned mr_tuples_with(const struct mr_tuples *tuples)
     return (tuples->contexts ? MR_WITH_CONTEXTS : 0u) | (tuples->ordinals ? MR_WITH_ORDINALS : 0u);
 }
 
+static inline union mr_value mr_tuples_value(const struct mr_tuples *tuples, uint32_t column,
+                                             uint32_t row)
+{
+    return tuples->columns[column][tuples->late >> column & 1 ? tuples->at[row] : row];
+}
+
 /* An empty batch with room for `n` rows in all live columns; NULL when memory is out. */
 struct mr_tuples *mr_tuples_new(struct mr_exec *exec, uint32_t predicate, uint32_t n,
                                 unsigned with);
+
+/* The same without the columns of the bits in `late`, which are left to the caller. */
+struct mr_tuples *mr_tuples_new_late(struct mr_exec *exec, uint32_t predicate, uint32_t n,
+                                     unsigned with, uint64_t late);
+
+/* The values of a column at some places of it, as a column; NULL when memory is out. */
+union mr_value *mr_tuples_fetch(struct mr_exec *exec, const union mr_value *column,
+                                const uint32_t *at, uint32_t n);
+
+/* Fetches all late columns of a list. Where there is no memory a batch loses its rows, counted. */
+void mr_tuples_fetch_all(struct mr_exec *exec, struct mr_tuples *list);
 
 /* Copies row `from_row` of `from` to the end of `to` (same predicate, room enough). */
 void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
