@@ -83,7 +83,7 @@ static uint32_t read_burst(struct source *s, struct mr_burst *burst, uint32_t n)
         packet->interface = 0;
         packet->link_type = LINK_TYPE;
     }
-    burst->n = n;
+    burst->n = burst->n_mbufs = n;
     return n;
 }
 

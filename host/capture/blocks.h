@@ -1,6 +1,6 @@
 /* Blocks of file bytes that packets point into.
  *
- * A block goes back to its pool when its reader and all packets in it have let go, from whatever
+ * A block goes back to its pool when its reader and all bursts with packets in it have let go, from whatever
  * thread that happens; it is then the next to be read into, so that few packets in flight mean few
  * blocks, and those stay in the cache. The pool is address space until its blocks are used.
  */
@@ -10,8 +10,7 @@
 #include <rte_mbuf_core.h>
 #include <stdint.h>
 
-/* Half a megabyte: the most that can stand in one piece. Packets of 16 bytes (an empty pcap record)
- * do not overflow the 16-bit reference count. */
+/* Half a megabyte: the most that can stand in one piece. */
 #define MR_BLOCK_BYTES (512u << 10)
 
 /* What is read ahead at a time, by a thread of several: it stands behind MR_BLOCK_BYTES of room,

@@ -1,5 +1,5 @@
-/* Freeing the packets of a burst: many at a time, since those of a file point into the same block,
- * and those of a port come from one pool. */
+/* Freeing what the packets of a burst lie in: many at a time, since those of a port come from one
+ * pool. */
 #include "capture/dpdk.h"
 #include "capture/source.h"
 
@@ -36,7 +36,7 @@ void mr_burst_release(struct mr_burst *burst)
     uint32_t n = 0, n_others = 0; /* n: kept together in front, to go back to the pool */
     int16_t run = 0;
 
-    for (uint32_t i = 0; i < burst->n; i++) {
+    for (uint32_t i = 0; i < burst->n_mbufs; i++) {
         struct rte_mbuf *mbuf = burst->mbufs[i];
         if (!plain(mbuf, pool)) {
             others[n_others++] = mbuf;
@@ -55,5 +55,5 @@ void mr_burst_release(struct mr_burst *burst)
     rte_pktmbuf_free_bulk(others, n_others);
     if (n)
         rte_mempool_put_bulk(pool, (void **)burst->mbufs, n);
-    burst->n = 0;
+    burst->n = burst->n_mbufs = 0;
 }

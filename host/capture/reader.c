@@ -35,9 +35,9 @@ enum mr_status mr_reader_open(struct mr_reader *r, int fd, bool regular, uint32_
 
 void mr_reader_settle(struct mr_reader *r)
 {
-    if (r->packets)
-        mr_block_references(r->block, (int16_t)r->packets);
-    r->packets = 0;
+    if (r->holders)
+        mr_block_references(r->block, (int16_t)r->holders);
+    r->holders = 0;
 }
 
 void mr_reader_close(struct mr_reader *r)

@@ -19,7 +19,7 @@ struct mr_reader {
     struct mr_blocks *blocks;
     struct mr_block *block;
     uint32_t at, end;
-    uint32_t packets; /* in `block`, not yet in its reference count */
+    uint32_t holders; /* of `block`, not yet in its reference count */
     uint64_t base;    /* offset in the file of block->bytes[0] (may be less than nothing) */
     uint64_t skip;    /* bytes still to be passed over */
 };
@@ -65,7 +65,7 @@ static inline void mr_reader_skip(struct mr_reader *r, uint64_t n)
     r->skip += n;
 }
 
-/* Counts the packets that were made in the current block: before a burst is given away. */
+/* Counts who was told to hold the current block: before a burst is given away. */
 void mr_reader_settle(struct mr_reader *r);
 
 /* Takes the descriptor; MR_ERR_MEMORY closes nothing. `ahead` (may be NULL) is for a regular file,

@@ -68,29 +68,24 @@ enum mr_status mr_file_status(struct mr_file *file, enum mr_status status, int e
     return status;
 }
 
-/* As many packet buffers as there are, up to n. */
-static uint32_t take_buffers(struct rte_mempool *pool, struct rte_mbuf **mbufs, uint32_t n)
+/* Ties the block to a packet buffer as rte_pktmbuf_attach_extbuf() does, since all else in it
+ * is as init and free leave it, and no device asks for its bus address. The 16 bits that DPDK has
+ * for its length do not say how long a block is; the engine goes by struct mr_packet. */
+static void attach(struct mr_file *file, struct rte_mbuf *mbuf)
 {
-    while (n && rte_mempool_get_bulk(pool, (void **)mbufs, n))
-        n /= 2;
-    return n;
-}
-
-/* Ties the record to a packet buffer as rte_pktmbuf_attach_extbuf() does, since all else in it
- * is as init and free leave it, and no device asks for its bus address. Its length there is cut to
- * the 16 bits that DPDK has for it; the engine goes by struct mr_packet. */
-static inline void attach(struct mr_file *file, struct rte_mbuf *mbuf,
-                          const struct mr_record *record)
-{
-    uint16_t len = record->len < UINT16_MAX ? (uint16_t)record->len : UINT16_MAX;
-    mbuf->buf_addr = (void *)(uintptr_t)record->data;
-    mbuf->buf_len = len;
+    mbuf->buf_addr = file->reader.block->bytes;
     mbuf->data_off = 0;
     mbuf->ol_flags = RTE_MBUF_F_EXTERNAL;
     mbuf->shinfo = &file->reader.block->shared;
-    mbuf->pkt_len = len;
-    mbuf->data_len = len;
-    file->reader.packets++;
+    file->reader.holders++;
+}
+
+/* The packet that comes next needs a buffer if it lies in another block than the last one. */
+static bool have_spare(struct rte_mempool *pool, struct mr_burst *burst, bool *spare)
+{
+    if (!*spare && burst->n_mbufs < MR_BURST_MAX)
+        *spare = rte_mempool_get(pool, (void **)&burst->mbufs[burst->n_mbufs]) == 0;
+    return *spare;
 }
 
 /* Tells the format by the first bytes. MR_AGAIN: a pipe has not brought them yet; nobody
@@ -131,22 +126,28 @@ static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burs
     struct mr_file *file = file_of(source);
     struct rte_mempool *pool = mr_dpdk_pool();
     enum mr_status status = MR_AGAIN;
+    const struct mr_block *block = NULL;
+    bool spare = false;
     uint32_t n = 0;
 
-    burst->n = 0;
+    burst->n = burst->n_mbufs = 0;
+    max = max < MR_BURST_MAX ? max : MR_BURST_MAX;
     file->reader.patient = true;
     if (!file->format && (status = detect(file, error)))
         return status;
-    uint32_t room = take_buffers(pool, burst->mbufs, max < MR_BURST_MAX ? max : MR_BURST_MAX);
 
-    while (n < room) {
+    while (n < max && have_spare(pool, burst, &spare)) {
         struct mr_record record;
         file->reader.patient = n == 0;
         /* what ends a burst that has packets is met again, and told, by the next call */
         status = file->format->next(file, &record, n ? NULL : error);
         if (status)
             break;
-        attach(file, burst->mbufs[n], &record);
+        if (block != file->reader.block) {
+            block = file->reader.block;
+            attach(file, burst->mbufs[burst->n_mbufs++]);
+            spare = false;
+        }
         struct mr_packet *packet = &burst->packets[n++];
         packet->data = record.data;
         packet->time_ns = record.time_ns;
@@ -162,8 +163,8 @@ static enum mr_status read_burst(struct mr_source *source, struct mr_burst *burs
     if (n)
         atomic_store_explicit(&file->told_link_type, burst->packets[n - 1].link_type,
                               memory_order_relaxed);
-    if (n < room)
-        rte_mempool_put_bulk(pool, (void **)burst->mbufs + n, room - n);
+    if (spare)
+        rte_mempool_put(pool, burst->mbufs[burst->n_mbufs]);
     burst->n = n;
     return n ? MR_OK : status;
 }

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include <rte_mbuf.h>
-
 #define PROGRESS_NS 100000000u
 
 static uint64_t size_of_inputs(const struct mr_engine_config *config)
@@ -124,15 +122,11 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
             mr_token_keep(token, kept);
             kept = next;
         }
-        if (reason != MR_DROP_NONE) {
-            rte_pktmbuf_free(burst->mbufs[i]);
+        if (reason != MR_DROP_NONE)
             continue;
-        }
         kept_bytes += packet->wire_len;
-        if (n != i) {
+        if (n != i)
             burst->packets[n] = *packet;
-            burst->mbufs[n] = burst->mbufs[i];
-        }
         n++;
     }
     mr_metrics_add(metrics, MR_COUNT_PACKETS_RECEIVED, burst->n);
@@ -140,6 +134,8 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
     in->bytes += bytes;
     token->bytes = kept_bytes;
     burst->n = n;
+    if (!n)
+        mr_burst_release(burst);
 }
 
 bool mr_intake_ahead(void *user, uint32_t worker, bool help)

@@ -270,7 +270,8 @@ static void move(struct mr_live *live, struct mr_rx *rx, struct mr_token *token,
         *packet = from->burst.packets[from->at];
         packet->number = ++live->packets;
         token->bytes += packet->wire_len;
-        to->mbufs[to->n++] = from->burst.mbufs[from->at];
+        to->mbufs[to->n_mbufs++] = from->burst.mbufs[from->at];
+        to->n++;
         while (from->kept[from->at]) {
             struct mr_buffer *buffer = from->kept[from->at];
             from->kept[from->at] = buffer->next;

@@ -18,7 +18,7 @@ static struct mr_token *free_token(struct mr_runtime *runtime, uint32_t home, ui
 
     if (!*from && made < limit && (token = aligned_alloc(64, (sizeof *token + 63) / 64 * 64))) {
         memset(token, 0, offsetof(struct mr_token, ticks)); /* the rest is written before read */
-        token->burst.n = 0;
+        token->burst.n = token->burst.n_mbufs = 0;
         atomic_store_explicit(&runtime->tokens_made, made + 1, memory_order_relaxed);
         return token;
     }

@@ -305,7 +305,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool a
     if (!token)
         return NULL;
     token->closing = NULL;
-    token->burst.n = 0;
+    token->burst.n = token->burst.n_mbufs = 0;
     token->bytes = 0;
     token->last = false;
     token->clock_ns = token->arrived_ticks = 0;

@@ -146,13 +146,13 @@ static void a_virtual_device(void **state)
     assert_false(facts->symmetric); /* it hashes nothing */
     assert_false(facts->tells_missed);
     for (int round = 0; round < 500; round++) {
-        burst.n = mr_port_receive(port, 0, burst.mbufs, 32);
+        burst.n = burst.n_mbufs = mr_port_receive(port, 0, burst.mbufs, 32);
         assert_int_equal(burst.n, 32);
         read += burst.n;
         assert_int_equal(burst.mbufs[0]->pkt_len, 100);
         if (round % 3 == 0)
-            for (; burst.n; burst.n--)
-                rte_pktmbuf_free(burst.mbufs[burst.n - 1]);
+            for (; burst.n_mbufs; burst.n_mbufs--)
+                rte_pktmbuf_free(burst.mbufs[burst.n_mbufs - 1]);
         mr_burst_release(&burst);
     }
     struct rte_mbuf *held[100];
