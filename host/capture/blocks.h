@@ -1,8 +1,9 @@
 /* Blocks of file bytes that packets point into.
  *
- * A block goes back to its pool when its reader and all bursts with packets in it have let go, from whatever
- * thread that happens; it is then the next to be read into, so that few packets in flight mean few
- * blocks, and those stay in the cache. The pool is address space until its blocks are used.
+ * A block goes back to its pool when its reader and all bursts with packets in it have let go, from
+ * whatever thread that happens; it is then the next to be read into, so that few packets in flight
+ * mean few blocks, and those stay in the cache. The pool is address space until its blocks are
+ * used.
  */
 #ifndef MR_CAPTURE_BLOCKS_H
 #define MR_CAPTURE_BLOCKS_H

@@ -1,7 +1,7 @@
 /* DPDK's environment: started once for a process, without hugepages and without root.
  *
- * Packets lie in rte_mbufs. Blocks of files, with many frames each, are attached to them as external
- * buffers, so the pool made here holds headers only; ports make their own (port.h).
+ * Packets lie in rte_mbufs. Blocks of files, with many frames each, are attached to them as
+ * external buffers, so the pool made here holds headers only; ports make their own (port.h).
  */
 #ifndef MR_CAPTURE_DPDK_H
 #define MR_CAPTURE_DPDK_H
