@@ -290,8 +290,8 @@ struct mr_plan_group {
     struct mr_plan_key *keys;
     uint32_t n_keys;
     enum mr_type key_type;
-    bool by_packet; /* a function changes contexts or flows that others look at before it: each
-                       packet goes through the whole group by itself (mr_flow_use) */
+    bool by_packet; /* a function changes contexts or flows that others look at before it: the
+                       packets of a context go through the whole group one by one (mr_flow_use) */
     uint32_t context_bytes; /* all slots of its functions */
     uint32_t parent;        /* the group its tuples come from; MR_NO_INDEX: packet capture */
 };

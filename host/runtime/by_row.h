@@ -16,9 +16,6 @@ struct mr_tuples *mr_exec_by_row(struct mr_exec *exec, const struct mr_plan_stag
 /* Some rule of the stage waits for such tuples (`gone`: rows that left a table). */
 bool mr_stage_follows(const struct mr_plan_stage *stage, uint32_t predicate, bool gone);
 
-/* All rows of the earliest origin of a list of merged batches, taken out of it. NULL: no more. */
-struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *list);
-
 /* What follows, in stages [first, end), from a change that is not a tuple's: appended to
  * exec->outputs. */
 void mr_exec_stages(struct mr_exec *exec, uint32_t first, uint32_t end, struct mr_tuples *in);

@@ -329,15 +329,6 @@ static bool any_rows(const struct mr_tuples *list)
     return false;
 }
 
-struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *list)
-{
-    struct mr_tuples *part = NULL;
-
-    while (!part && any_rows(list))
-        part = cut_earliest(exec, list, false); /* NULL: those rows are lost, and were counted */
-    return part;
-}
-
 /* Where the order of tuples of different predicates could show, the batch is taken apart: all rows
  * of one origin at a time; for recursion, which has its set and its limit for each tuple, row by
  * row. */

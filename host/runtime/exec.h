@@ -263,6 +263,11 @@ int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y);
 /* The same, as an order of all values: reals that are no number come behind all others. */
 int mr_value_order(enum mr_type type, union mr_value x, union mr_value y);
 
+/* ---- by_packet.c ---- */
+/* Takes the earliest rows out of a list of merged batches: as many as there are before a context
+ * has rows of a second packet. NULL: nothing is left, or there is no memory. */
+struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *list);
+
 /* ---- protocol.c: what flows speak ---- */
 
 /* What the flow of a context speaks at a packet, by its number; NULL: nobody has said. */

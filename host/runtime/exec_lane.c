@@ -349,7 +349,7 @@ static void run_lane(struct mr_exec *exec, struct mr_tuples *in)
     close_ended(exec);
 }
 
-/* As if every packet were a burst. */
+/* As if every packet were a burst, for each context. */
 static void run_by_packet(struct mr_exec *exec, struct mr_tuples *in)
 {
     struct mr_tuples *before = exec->last_output, *part;
@@ -357,6 +357,7 @@ static void run_by_packet(struct mr_exec *exec, struct mr_tuples *in)
     in = mr_tuples_merge(exec, in);
     while ((part = mr_exec_cut(exec, in)))
         run_lane(exec, part);
+    mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, mr_tuples_rows(in));
     struct mr_tuples **first = before ? &before->next : &exec->outputs;
     *first = mr_tuples_by_predicate(mr_tuples_merge(exec, *first));
     exec->last_output = before;
