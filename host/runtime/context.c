@@ -76,6 +76,14 @@ static inline uint64_t hash_of(const union mr_value *keys, uint32_t row)
     return ((const struct mr_flow_key *)keys[row].b.ptr)->hash;
 }
 
+/* Asks for a line as far as the second-level cache, which has room for far more lines under way
+ * than the first: random lines of 400 MB come every 3 ns instead of every 10 (Zen 4, three lines of
+ * each context). Not for writing, which costs nothing more unless another worker has the line. */
+static inline void ask_for(const void *line)
+{
+    __builtin_prefetch(line, 0, 2);
+}
+
 /* While the table grows most of the new one has not been touched yet: a look at it costs a page
  * fault. */
 static inline void prefetch_context(const struct mr_context_table *table, uint64_t hash)
@@ -90,10 +98,10 @@ static inline void prefetch_context(const struct mr_context_table *table, uint64
         return;
     const uint8_t *c = (const uint8_t *)mr_context_at(table, (uint32_t)tags->entries[i] - 1);
     /* what functions write: the flow's account, behind the key, and the first slots */
-    __builtin_prefetch(c, 1);
-    __builtin_prefetch(c + offsetof(struct mr_context, flow), 1);
+    ask_for(c);
+    ask_for(c + offsetof(struct mr_context, flow));
     for (uint32_t line = 0; line < table->context_bytes && line < FIRST_SLOTS; line += LINE)
-        __builtin_prefetch(c + offsetof(struct mr_context, slots) + line, 1);
+        ask_for(c + offsetof(struct mr_context, slots) + line);
 }
 
 /* Notes that this hash is asked for; true: it was already. */
@@ -106,8 +114,8 @@ static inline bool was_asked(struct mr_contexts_asked *asked, uint64_t hash)
     return false;
 }
 
-/* A few rows a call: asked for in a heap, lines would wait for each other and nothing be done
- * meanwhile (175 ns a packet for 123, with a million flows). */
+/* Many rows a call, and nothing else between them, so that their pages are looked up side by side:
+ * a packet of a million flows costs 91 ns, for 112 with four rows a call and the first level. */
 void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_contexts_asked *asked,
                             const union mr_value *keys, uint32_t n, uint32_t row)
 {
@@ -120,7 +128,7 @@ void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_cont
         uint64_t hash = hash_of(keys, i);
         if (was_asked(asked, hash))
             continue;
-        __builtin_prefetch(&tags->entries[mr_tag_place(tags, mr_tag_of(table, hash))]);
+        ask_for(&tags->entries[mr_tag_place(tags, mr_tag_of(table, hash))]);
         asked->rows[asked->end++ % MR_LOOK_AHEAD] = i;
     }
     while (asked->begin != asked->end &&

@@ -201,8 +201,8 @@ struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint6
  * first their places in the table, then the contexts. To be called for every MR_LOOK_STEPth row in
  * turn, from 0 - MR_LOOK_AHEAD on. `asked`: by what was asked for in this batch, zeros at first:
  * rows of a flow are seldom one behind another, but most have been preceded by some of it. */
-#define MR_LOOK_AHEAD 16u
-#define MR_LOOK_STEP  4u
+#define MR_LOOK_AHEAD 64u
+#define MR_LOOK_STEP  16u
 #define MR_LOOK_BACK  64u /* flows, by the last bits of their hash */
 struct mr_contexts_asked {
     uint32_t tags[MR_LOOK_BACK];  /* upper halves of hashes */
