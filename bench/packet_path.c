@@ -1,6 +1,7 @@
 /* The packet path without a network card: 64-byte packets of so many UDP flows, made as fast as
  * possible, through decoding, flow lookup and counting. One stage after the other is switched on,
- * so that the difference of two lines is what a stage costs.
+ * so that the difference of two lines is what a stage costs. Bursts are as large as the engine's
+ * with one worker, and with live capture.
  *
  * usage: packet_path [-f FLOWS] [-n PACKETS] [-w WORKERS] [-l LANES] [-c FILE] [STAGE...]
  *   -c FILE   only writes PACKETS packets as a capture, for others to read
@@ -104,7 +105,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     (void)metrics;
     if (s->n == s->limit)
         return MR_EOF;
-    if (read_burst(s, &token->burst, MR_BURST_MAX))
+    if (read_burst(s, &token->burst, MR_BURST_USUAL))
         decode(s, &token->burst);
     token->bytes = (uint64_t)token->burst.n * FRAME_BYTES;
     return MR_OK;
@@ -238,7 +239,7 @@ static void run_stage(struct source *s, size_t stage, uint32_t workers, uint32_t
         run_program(s, stages[stage].program, workers, lanes);
     } else {
         workers = 1;
-        while (read_burst(s, &burst, MR_BURST_MAX)) {
+        while (read_burst(s, &burst, MR_BURST_USUAL)) {
             if (!strcmp(stages[stage].name, "decode"))
                 decode(s, &burst);
             mr_burst_release(&burst);
