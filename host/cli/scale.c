@@ -92,7 +92,8 @@ static bool read_counts(struct job *job, const char *text)
 static void default_counts(struct job *job)
 {
     uint32_t cores = mr_cores();
-    for (unsigned long n = 1; n <= MAX_WORKERS && n <= cores; n *= 2)
+    add_counts(job, 1, 1);
+    for (unsigned long n = 2; n <= MAX_WORKERS && n <= cores; n *= 2)
         add_counts(job, n, n);
 }
 

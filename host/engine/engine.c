@@ -19,6 +19,29 @@
 #define MANY_WORKERS   8   /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
+/* Is there such an event? Programs that come later (--control) may have more. */
+static enum mr_status check_event_types(const struct mr_engine *engine, struct mr_error *error)
+{
+    static const char *const known[] = {"alert", "action", "anomaly", "fileinfo", "flow",
+                                        "smtp",  "stats",  "table",   "watch",    "none"};
+
+    for (uint32_t i = 0; !engine->config.control && i < engine->n_event_types; i++) {
+        const char *type = engine->event_types[i];
+        bool found = false;
+        for (size_t k = 0; k < sizeof known / sizeof *known; k++)
+            found = found || !strcmp(known[k], type);
+        for (uint32_t p = 0; p < engine->plan->n_predicates; p++)
+            found = found || !strcmp(engine->plan->predicates[p].name, type);
+        if (!found)
+            return mr_fail(error, MR_ERR_USAGE,
+                           "--events %s: no event is called so: give alert, action, anomaly, "
+                           "fileinfo, flow, smtp, stats, table, watch, none or a predicate that "
+                           "leaves the program",
+                           type);
+    }
+    return MR_OK;
+}
+
 /* Capture threads want cores of their own where there are enough. */
 static uint32_t default_workers(const struct mr_engine_config *config, uint32_t cores)
 {
@@ -270,6 +293,8 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         if (status)
             mr_fail(error, status, "%s", "");
     }
+    if (!status)
+        status = check_event_types(engine, error);
     if (!status)
         status = start(engine, error);
     if (status) {

@@ -68,7 +68,9 @@ static bool fetch_late(struct mr_exec *exec, struct mr_tuples *t)
     uint32_t arity = exec->plan->predicates[t->predicate].arity;
     union mr_value **columns = mr_exec_alloc(exec, arity * sizeof *columns);
 
-    for (uint32_t c = 0; columns && c < arity; c++) {
+    if (!columns)
+        return false;
+    for (uint32_t c = 0; c < arity; c++) {
         columns[c] = t->columns[c];
         if (!(t->late >> c & 1))
             continue;
@@ -77,7 +79,7 @@ static bool fetch_late(struct mr_exec *exec, struct mr_tuples *t)
             return false;
     }
     t->columns = columns;
-    return columns != NULL;
+    return true;
 }
 
 void mr_tuples_fetch_all(struct mr_exec *exec, struct mr_tuples *list)

@@ -262,7 +262,13 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
     *event = static_cast<cudaEvent_t>(calloc(1, sizeof(**event)));
-    return emu_error(*event == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+    cudaError_t code = emu_error(*event == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
+
+    if (code != cudaSuccess) { /* the device failed before: nothing is made there any more */
+        free(*event);
+        *event = nullptr;
+    }
+    return code;
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t *event)
