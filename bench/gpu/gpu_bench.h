@@ -53,7 +53,7 @@ int part_stages(struct kit *kit);  /* each kernel stage on one batch */
 int part_flow(struct kit *kit);    /* batches in flight, with and without graphs; with callers */
 int part_score(struct kit *kit);   /* mails scored, beside the host */
 int part_latency(struct kit *kit); /* of messages at half of what it can do */
-int part_assemble(
-    struct kit *kit); /* messages put into batches by 1, 2, 4 ... threads, no device */
+/* Messages put into batches by 1, 2, 4 ... and by all threads; no device. */
+int part_assemble(struct kit *kit);
 
 #endif

@@ -305,7 +305,8 @@ int part_assemble(struct kit *kit)
 
     kit->set.n = 0; /* there is nothing to be found */
     fprintf(kit->out, "\"rates\": [");
-    for (uint32_t n = 1; n <= kit->threads && !code; n *= 2)
+    for (uint32_t n = 1, most = kit->threads; n <= most && !code;
+         n = n < most && 2 * n > most ? most : 2 * n)
         for (uint32_t burst = 1; burst <= BURST && !code; burst += BURST - 1) {
             struct crowd crowd = {.kit = kit, .backend = &nothing, .n_threads = n, .burst = burst};
             fprintf(kit->out, "%s\n   {", n * burst > 1 ? "," : "");

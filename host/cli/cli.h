@@ -31,8 +31,14 @@ void mr_cli_catch_signals(void (*handler)(int number));
 void mr_cli_progress(void *user, uint64_t done, uint64_t total, uint64_t packets);
 void mr_cli_progress_end(void);
 
-/* Does the process have a terminal, still? Async-signal-safe. */
-bool mr_cli_terminal(void);
+/* SIGHUP has two meanings: logs are to be opened again, where there are any (`has_file`), or the
+ * terminal is gone, and with it who was watching. First, before the engine starts: while it does,
+ * a rotation is noted, and the other one ends the process. */
+void mr_cli_catch_early(bool has_file);
+bool mr_cli_rotated_early(void);
+
+/* Which of the two was it? False also for other signals. Async-signal-safe. */
+bool mr_cli_is_rotation(int number);
 
 /* Each command gets its own arguments, argv[0] its name. */
 int mr_cli_run(int argc, char **argv);

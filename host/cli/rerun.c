@@ -14,13 +14,20 @@
 #define MORE       8 /* options of a command for one run */
 #define PATH_BYTES (MR_RERUN_FOLDER + 16)
 
-/* Set by the signals that end a run: the run under way ends by itself, having got them too. */
+/* Set by the signals that end a run. The run under way has perhaps not got them, and SIGHUP would
+ * not end it: it has a file of events. */
 static volatile sig_atomic_t stopped;
+static volatile pid_t under_way; /* 0: none */
 
 static void on_signal(int number)
 {
+    int error = errno;
+
     (void)number;
     stopped = 1;
+    if (under_way > 0)
+        kill(under_way, SIGTERM);
+    errno = error;
 }
 
 bool mr_rerun_stopped(void)
@@ -145,18 +152,26 @@ static int start(const struct mr_rerun *rerun, const char *const *more, uint32_t
     char *const ours[] = {"--ordered",    "--quiet", "-l", (char *)(uintptr_t)rerun->folder,
                           "--prometheus", figures,   NULL};
     memcpy(argv + n, ours, sizeof ours);
-    pid_t child = fork();
-    if (child < 0)
-        return -1;
-    if (!child) {
+    sigset_t all, before; /* who is told to end is known first, or not begun yet */
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    pid_t child = stopped ? 0 : fork();
+    if (!child && !stopped) {
+        signal(SIGTERM, SIG_DFL);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         execv("/proc/self/exe", argv);
         fprintf(stderr, "millrace: cannot run itself: %s\n", strerror(errno));
         _exit(MR_EXIT_START);
     }
+    under_way = child;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (child <= 0)
+        return child;
     int status;
     while (waitpid(child, &status, 0) < 0)
         if (errno != EINTR)
             return -1;
+    under_way = 0;
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
     return stopped ? MR_EXIT_OK : MR_EXIT_INTERNAL; /* before it could catch the signal */

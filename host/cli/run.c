@@ -469,16 +469,12 @@ static error_t parse(int option, char *text, struct argp_state *state)
 /* A signal handler has no other way to its engine. */
 static struct mr_engine *volatile running;
 
-static bool had_terminal, has_file; /* set before any signal comes */
-
-/* SIGHUP has two meanings: logs are to be opened again, or the terminal is gone, and with it who
- * was watching. */
 static void on_signal(int number)
 {
     int error = errno;
     struct mr_engine *engine = running;
 
-    if (engine && number == SIGHUP && has_file && (!had_terminal || mr_cli_terminal()))
+    if (engine && mr_cli_is_rotation(number))
         mr_engine_reopen(engine);
     else if (engine)
         mr_engine_stop(engine);
@@ -505,6 +501,7 @@ static int run(struct arguments *a)
 
     if (bar)
         a->config.progress = mr_cli_progress;
+    mr_cli_catch_early(strcmp(a->config.log_folder, "-") != 0);
     enum mr_status status = mr_engine_new(&engine, &a->config, &error);
     if (status)
         return mr_cli_fail(&error);
@@ -513,10 +510,10 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return check_inputs(a);
     }
-    had_terminal = mr_cli_terminal();
-    has_file = strcmp(a->config.log_folder, "-") != 0;
     running = engine;
     mr_cli_catch_signals(on_signal);
+    if (mr_cli_rotated_early())
+        mr_engine_reopen(engine);
     signal(SIGPIPE, SIG_IGN);
     status = mr_engine_run(engine, &error);
     running = NULL;

@@ -1,7 +1,9 @@
 /* Whoever watches a run: the progress bar, and whether the terminal is still there. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -28,11 +30,50 @@ void mr_cli_progress_end(void)
     fprintf(stderr, "\r%60s\r", "");
 }
 
-bool mr_cli_terminal(void)
+/* ---- hanging up ---- */
+
+static bool had_terminal, has_file; /* set before any signal comes */
+static volatile sig_atomic_t rotated;
+
+/* Does the process have a terminal? With as many files open as may be nobody can tell. */
+static bool has_terminal(bool unknown)
 {
     int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 
     if (fd >= 0)
         close(fd);
-    return fd >= 0;
+    return fd >= 0 || ((errno == EMFILE || errno == ENFILE) && unknown);
+}
+
+bool mr_cli_is_rotation(int number)
+{
+    return number == SIGHUP && has_file && (!had_terminal || has_terminal(true));
+}
+
+static void on_early(int number)
+{
+    int error = errno;
+
+    if (mr_cli_is_rotation(number)) {
+        rotated = 1;
+    } else {
+        signal(number, SIG_DFL);
+        raise(number);
+    }
+    errno = error;
+}
+
+void mr_cli_catch_early(bool file)
+{
+    struct sigaction action = {.sa_handler = on_early, .sa_flags = SA_RESTART}, before;
+
+    had_terminal = has_terminal(false);
+    has_file = file;
+    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
+}
+
+bool mr_cli_rotated_early(void)
+{
+    return rotated;
 }

@@ -388,7 +388,9 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_error output_error = {0};
 
-    enum mr_status status = engine->live ? mr_live_start(engine->live, error) : MR_OK;
+    enum mr_status status = mr_writer_begin(engine->writer, error);
+    if (!status && engine->live)
+        status = mr_live_start(engine->live, error);
     if (!status)
         status = mr_runtime_run(engine->runtime, error);
     if (!status)

@@ -23,6 +23,7 @@ struct mr_writer {
     int fd;        /* -1: records are thrown away */
     bool owns_fd;  /* false: standard output */
     bool seekable; /* a torn record can be cut off */
+    bool anew;     /* what is in the file goes when the first record comes, or before */
     bool torn;     /* the file ends within a line */
     bool gone;     /* whoever read us has left: writing on is of no use */
     size_t len;    /* bytes in the buffer */
@@ -83,12 +84,12 @@ static bool ends_torn(const char *name)
 
 /* The file, locked: of two runs each would write into what the other writes. Appending also keeps
  * it whole for who copies and truncates it meanwhile. -1: it cannot be had. */
-static int take(const char *name, struct stat *file, struct mr_error *error)
+static int take(const char *name, int flags, struct stat *file, struct mr_error *error)
 {
     int fd;
 
     do
-        fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        fd = open(name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | flags, 0666);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return refuse(error, name);
@@ -114,18 +115,13 @@ static enum mr_status open_file(struct mr_writer *writer, const char *folder, bo
     enum mr_status status = make_folder(folder, error);
     if (status)
         return status;
-    writer->fd = take(writer->name, &file, error);
+    writer->fd = take(writer->name, 0, &file, error);
     if (writer->fd < 0)
         return MR_ERR_OUTPUT;
     writer->owns_fd = true;
     writer->seekable = S_ISREG(file.st_mode);
-    if (writer->seekable && append) {
-        writer->torn = ends_torn(writer->name);
-    } else if (writer->seekable && ftruncate(writer->fd, 0)) {
-        refuse(error, writer->name);
-        close(writer->fd);
-        return MR_ERR_OUTPUT;
-    }
+    writer->anew = writer->seekable && !append;
+    writer->torn = writer->seekable && append && ends_torn(writer->name);
     return MR_OK;
 }
 
@@ -204,13 +200,24 @@ static void settle(struct mr_writer *writer, size_t done)
     }
 }
 
+enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error)
+{
+    bool anew = writer->anew;
+
+    writer->anew = false;
+    if (!anew || !ftruncate(writer->fd, 0))
+        return MR_OK;
+    refuse(error, writer->name);
+    return MR_ERR_OUTPUT;
+}
+
 /* Writes `bytes`, which hold the records that `ends` tells. */
 static void emit(struct mr_writer *writer, const char *bytes, size_t len)
 {
     size_t done = 0;
-    int reason = 0;
+    int reason = mr_writer_begin(writer, NULL) ? errno : 0;
 
-    if (!writer->gone && writer->torn) {
+    if (!writer->gone && !reason && writer->torn) {
         /* a line that an earlier failure tore is ended first */
         reason = write_all(writer->fd, "\n", 1, &done);
         writer->torn = reason != 0;
@@ -270,13 +277,14 @@ enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error
         return MR_OK;
     if (make_folder(writer->folder, error))
         return MR_ERR_OUTPUT;
-    int fd = take(writer->name, &file, error);
+    /* of a pipe that has taken its place nobody may be the reader: packets do not wait for that */
+    int fd = take(writer->name, O_NONBLOCK, &file, error);
     if (fd < 0)
         return MR_ERR_OUTPUT;
     if (close(writer->fd) && errno != EINTR)
         note_failure(writer, errno);
     writer->fd = fd;
-    writer->gone = false;
+    writer->anew = writer->gone = false;
     writer->seekable = S_ISREG(file.st_mode);
     writer->torn = writer->seekable && ends_torn(writer->name);
     return MR_OK;

@@ -12,11 +12,15 @@
 
 struct mr_writer;
 
-/* Opens DIR/eve.json; an existing one is written on (`append`) or truncated. Makes DIR when only
- * its last part is missing. `folder` NULL: records are counted and thrown away. "-": records go to
- * standard output. MR_ERR_OUTPUT with a sentence. */
+/* Opens DIR/eve.json; an existing one is written on (`append`), or emptied when the run begins.
+ * Makes DIR when only its last part is missing. `folder` NULL: records are counted and thrown away.
+ * "-": records go to standard output. MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,
                               struct mr_error *error);
+
+/* The run begins: what an earlier one has left is removed, unless it is written on. Who does not
+ * call it has that done by the first record. MR_ERR_OUTPUT with a sentence. */
+enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error);
 
 /* The file was renamed or removed (logrotate): what is batched goes to it still, and the rest to
  * DIR/eve.json, which is made or written on. Nothing happens where that is the same file, or none.

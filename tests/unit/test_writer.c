@@ -371,6 +371,26 @@ static void what_cannot_be_opened_again(void **state)
     check_records(path("logs/eve.json"), 0, 100);
 }
 
+/* A pipe that nobody reads has taken its place: opening it must not wait for who will. */
+static void a_pipe_without_reader_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+    struct mr_error error;
+    char old[256];
+
+    strcpy(old, path("eve.json.1"));
+    assert_int_equal(mr_writer_open(&writer, folder, false, NULL), MR_OK);
+    assert_int_equal(rename(path("eve.json"), old), 0);
+    assert_int_equal(mkfifo(path("eve.json"), 0600), 0);
+    alarm(10);
+    assert_int_equal(mr_writer_reopen(writer, &error), MR_ERR_OUTPUT);
+    alarm(0);
+    write_records(writer, 2, 100);
+    assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+    check_records(old, 2, 100);
+}
+
 /* Live, a run that begins again goes on behind what the one before wrote; also behind half a line.
  */
 static void what_is_there_is_written_on(void **state)
@@ -421,6 +441,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_left_is_no_loop),
         cmocka_unit_test_setup_teardown(a_renamed_file_is_opened_again, make, clean),
         cmocka_unit_test_setup_teardown(what_cannot_be_opened_again, make, clean),
+        cmocka_unit_test_setup_teardown(a_pipe_without_reader_is_not_waited_for, make, clean),
         cmocka_unit_test_setup_teardown(what_is_there_is_written_on, make, clean),
         cmocka_unit_test_setup_teardown(a_truncated_file_has_no_hole, make, clean),
     };
