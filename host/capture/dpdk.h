@@ -14,7 +14,8 @@
 struct rte_mempool;
 
 struct mr_dpdk_config {
-    uint32_t max_packets;     /* that may be held at the same time: size of the mempool */
+    uint32_t max_packets;     /* that may be held at the same time: size of the mempool, of which
+                                 a burst takes one for each block of a file, mostly a single one */
     bool verbose;             /* let DPDK log to standard error; otherwise only its errors */
     const char *const *cards; /* PCI addresses of network cards that may be used; no others are */
     uint32_t n_cards;
@@ -35,8 +36,8 @@ void mr_dpdk_stop(void);
 enum mr_status mr_dpdk_thread_register(void);
 void mr_dpdk_thread_unregister(void);
 
-/* The pool of packet buffers; packets in use, for the summary; and the most memory that DPDK takes
- * for so many packets (it grows as they are used). */
+/* The pool of packet buffers; how many of them are in use; and the most memory that DPDK takes for
+ * so many (it grows as they are used). */
 struct rte_mempool *mr_dpdk_pool(void);
 uint32_t mr_dpdk_packets_in_use(void);
 uint64_t mr_dpdk_memory_bytes(uint32_t max_packets);

@@ -1,7 +1,7 @@
 /* Mempools of packets: last-in first-out stacks that grow as they are used.
  *
- * Packets of files need an rte_mbuf and nothing else, since their bytes lie in the reader's
- * blocks; packets of the kernel's interfaces are copied into theirs. A pool's memory is address
+ * Blocks of files need an rte_mbuf and nothing else, since their bytes lie with the reader;
+ * packets of the kernel's interfaces are copied into theirs. A pool's memory is address
  * space at first; a packet costs memory when it is taken for the first time, and its room as far
  * as it was ever written. Last in, first out: what was freed just now is still in the cache.
  */

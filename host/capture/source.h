@@ -60,8 +60,7 @@ enum mr_status mr_source_open_ahead(struct mr_source **out, const char *path, ui
  * packets in flight pin it, at most about a kilobyte each, 8 to 128 MiB). */
 uint64_t mr_source_memory_bytes(uint32_t max_packets);
 
-/* Frees the packets of a burst (one mbuf each) and empties it. From any thread. A single packet
- * may also be freed with rte_pktmbuf_free(). */
+/* Frees what the packets of a burst lie in (burst.h) and empties it. From any thread. */
 void mr_burst_release(struct mr_burst *burst);
 
 #endif

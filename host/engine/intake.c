@@ -119,7 +119,11 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
         enum mr_drop reason = mr_sift_packet(&in->sift, metrics, packet, &kept);
         while (kept) {
             struct mr_buffer *next = kept->next;
-            mr_token_keep(token, kept);
+            /* of what is dropped nothing waits for a token, which may not come for long */
+            if (reason == MR_DROP_NONE)
+                mr_token_keep(token, kept);
+            else
+                mr_buffers_put(in->engine->buffers, kept);
             kept = next;
         }
         if (reason != MR_DROP_NONE)

@@ -247,12 +247,12 @@ void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uin
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
                                       uint64_t sub);
 
-/* One rule over one batch: the batch of its head, or NULL when no row is left. `last`: nobody looks
- * at the batch any more. */
 /* Which columns of what arrives at a context-ordered group can stay where they are until a rule
  * reads them: all but the keys, unless rows are taken one by one. */
 uint64_t mr_exec_late_columns(const struct mr_exec *exec, uint32_t group, uint32_t predicate);
 
+/* One rule over one batch: the batch of its head, or NULL when no row is left. `last`: nobody looks
+ * at the batch any more. */
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                const struct mr_tuples *in, bool last);
 
