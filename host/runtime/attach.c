@@ -224,10 +224,8 @@ static void meet(struct mr_exec *exec, const struct mr_tuples *t)
         if (!t->contexts[row] || (row && t->contexts[row] == t->contexts[row - 1]))
             continue;
         struct mr_context *c = mr_context_of_slots(t->contexts[row]);
-        if (t->origins[row]->number < c->flow.first_packet) {
-            c->flow.first_packet = t->origins[row]->number;
-            c->flow.first_ns = t->origins[row]->time_ns;
-        }
+        if (t->origins[row]->number < c->flow.first_packet) /* made just now, and not run yet */
+            begin_flow(c, t->origins[row], c->owns_flow);
         if (kept)
             mr_saved_row_make(exec, c, t, row);
     }
