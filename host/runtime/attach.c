@@ -169,7 +169,7 @@ static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union 
 {
     struct mr_context *known[MR_LOOK_BACK] = {NULL}; /* of the rows before */
     struct mr_contexts_asked asked = {0};
-    bool ahead = t->n > 1, refused = false;
+    bool ahead = t->n > 1, refused = false, alone = exec->plan->groups[exec->group].n_keys == 1;
 
     for (uint32_t row = 0 - MR_LOOK_AHEAD; ahead && row; row += MR_LOOK_STEP)
         mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row);
@@ -182,10 +182,21 @@ static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union 
             *last = c = context_for(exec, MR_TYPE_FLOW, &keys[row], t, row);
         t->contexts[row] = c ? c->slots : NULL;
         refused = refused || !c;
-        if (c && c->owns_flow)
+        if (alone && c && c->owns_flow)
             t->flows[row] = &c->flow;
     }
     return refused;
+}
+
+/* The rows of flows that their contexts keep, where tuples of several predicates share contexts:
+ * when all have met it is known whose flows these are. */
+static void keep_flows(struct mr_tuples *t)
+{
+    for (uint32_t row = 0; row < t->n; row++) {
+        struct mr_context *c = t->contexts[row] ? mr_context_of_slots(t->contexts[row]) : NULL;
+        if (c && c->owns_flow)
+            t->flows[row] = &c->flow;
+    }
 }
 
 /* Two values are the same at a glance; what this says no to may still be equal. */
@@ -225,7 +236,7 @@ static void meet(struct mr_exec *exec, const struct mr_tuples *t)
             continue;
         struct mr_context *c = mr_context_of_slots(t->contexts[row]);
         if (t->origins[row]->number < c->flow.first_packet) /* made just now, and not run yet */
-            begin_flow(c, t->origins[row], c->owns_flow);
+            begin_flow(c, t->origins[row], !t->flows[row]);
         if (kept)
             mr_saved_row_make(exec, c, t, row);
     }
@@ -245,7 +256,7 @@ static void attach_single(struct mr_exec *exec, struct mr_tuples *t)
         refuse(exec, t);
 }
 
-void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t)
+static void attach(struct mr_exec *exec, struct mr_tuples *t)
 {
     const struct mr_plan_group *g = &exec->plan->groups[exec->group];
     uint32_t column = MR_NO_REGISTER;
@@ -271,4 +282,16 @@ void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t)
         mr_contexts_prefetch_timers(exec->contexts, exec->cold[i]);
     if (refused)
         refuse(exec, t);
+}
+
+void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *list)
+{
+    const struct mr_plan_group *g = &exec->plan->groups[exec->group];
+
+    for (struct mr_tuples *t = list; t; t = t->next)
+        if (t->contexts)
+            attach(exec, t);
+    for (struct mr_tuples *t = list; t && g->n_keys > 1; t = t->next)
+        if (t->contexts && g->key_type == MR_TYPE_FLOW)
+            keep_flows(t);
 }

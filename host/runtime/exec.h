@@ -156,9 +156,9 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in);
 /* Where a key belongs: lane, partition and place in them (context.h). */
 uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union mr_value key);
 
-/* Gives every row of a batch its context. Rows of a predicate without key pass through: attach.c.
- */
-void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *t);
+/* Gives every row of a list of batches its context. Rows of a predicate without key pass through:
+ * attach.c. */
+void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *list);
 
 /* A task for a lane: gives every row its context (making them), runs the group, closes the contexts
  * that ended. All rows are of one epoch (context.h). */

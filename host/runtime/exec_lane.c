@@ -340,11 +340,9 @@ static void make_late(struct mr_exec *exec, struct mr_tuples *t)
 
 static void run_lane(struct mr_exec *exec, struct mr_tuples *in)
 {
+    mr_exec_attach(exec, in);
     for (struct mr_tuples *t = in; t; t = t->next)
-        if (t->contexts) {
-            mr_exec_attach(exec, t);
-            make_late(exec, t);
-        }
+        make_late(exec, t);
     run(exec, in);
     close_ended(exec);
 }
