@@ -19,13 +19,15 @@
 #define MANY_WORKERS   8   /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
-/* Is there such an event? Programs that come later (--control) may have more. */
+/* Is there such an event? Programs that come later may have more. */
 static enum mr_status check_event_types(const struct mr_engine *engine, struct mr_error *error)
 {
     static const char *const known[] = {"alert", "action", "anomaly", "fileinfo", "flow",
                                         "smtp",  "stats",  "table",   "watch",    "none"};
 
-    for (uint32_t i = 0; !engine->config.control && i < engine->n_event_types; i++) {
+    if (engine->config.control || engine->config.n_at_packets)
+        return MR_OK;
+    for (uint32_t i = 0; i < engine->n_event_types; i++) {
         const char *type = engine->event_types[i];
         bool found = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)

@@ -489,7 +489,6 @@ static struct mr_tuples *derive_aggregates(struct mr_exec *exec, const struct mr
 {
     struct mr_tuples *result = derive(exec, rule, frame);
 
-    mr_tuples_fetch_all(exec, result);
     result = result ? mr_aggregate(exec, rule, result) : NULL;
     for (uint32_t a = 0; result && nothing && a < rule->n_aggregates; a++)
         result->columns[rule->aggregates[a].column][0] = mr_value_int(0);
