@@ -391,6 +391,7 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     struct mr_error output_error = {0};
 
     enum mr_status status = mr_writer_begin(engine->writer, error);
+    engine->cpu_ready_ns = mr_clock_cpu_ns(); /* emptying what an earlier run wrote is no work */
     if (!status && engine->live)
         status = mr_live_start(engine->live, error);
     if (!status)
