@@ -258,16 +258,17 @@ def timers_lines(rate, workers, runs, control):
     """What one setting has come to: sums over the rounds, and the longest."""
     pace = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
     lines = [f"### {FLOWS:,} flows, {pace}; {workers} worker{'s' if workers > 1 else ''}; rounds: {len(runs)}", "",
-             "| | tasks | longest, CPU us, of each round (pages first touched in it) | over 1 ms: touching, not "
+             "| | tasks | mean, CPU us | longest, CPU us, of each round (pages first touched in it) | over 1 ms: touching, not "
              "touching | machine alone | rounds without one | aim | most pages first touched in a task | "
-             "longest, wall us | preempted | stopped | waited |", "|---" * 12 + "|"]
+             "longest, wall us | preempted | stopped | waited |", "|---" * 13 + "|"]
     for phase, text in PHASES.items():
         of = [r[phase] for r in runs]
         total = {key: sum(p[key] for p in of) for key in of[0]}
         free = sum(not p["over_1ms_cpu"] for p in of)
         longest = ", ".join(f"{p['longest_cpu_us']:.0f} ({p['longest_faults']})" for p in of)
         touching, still = machine_alone(total, control)
-        lines.append(f"| {text} | {total['tasks']} | {longest} | {total['over_touching']}, "
+        mean = 1e6 * total["cpu_seconds"] / max(total["tasks"], 1)
+        lines.append(f"| {text} | {total['tasks']} | {mean:.0f} | {longest} | {total['over_touching']}, "
                      f"{total['over_1ms_cpu'] - total['over_touching']} | {touching:.1f}, {still:.1f} | {free} | "
                      f"{verdict(total, free, len(runs), touching + still)} | "
                      f"{max(p['most_faults'] for p in of)} | "
@@ -283,7 +284,7 @@ def timers(args):
     for rate in RATES:
         for workers in args.workers:
             runs, control = [], [run("stops", "-t", workers, "-m", CONTROL_MIB)]
-            for _ in range(1 if rate else args.rounds): # at a rate it takes half a minute
+            for _ in range((args.rounds + 1) // 2 if rate else args.rounds): # at a rate it takes half a minute
                 runs.append(run("timers", "-f", FLOWS, "-w", workers, "-r", rate))
                 control.append(run("stops", "-t", workers, "-m", CONTROL_MIB))
             record[f"{rate} {workers}"] = {"runs": runs, "control": control}
