@@ -5,18 +5,16 @@
  * commands of --at-packet, for which intake waits.
  */
 #include "engine/control_job.h"
+#include "engine/control_socket.h"
 
 #include "base/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define MAX_CLIENTS   8
@@ -57,9 +55,9 @@ struct mr_control {
     struct mr_engine *engine;
     pthread_t thread;
     bool started;
-    int listener, wake; /* -1: none */
-    bool nap;           /* accept nobody for a round */
-    struct stat own;    /* the socket that we made */
+    struct mr_control_socket socket;
+    int wake; /* -1: none */
+    bool nap; /* accept nobody for a round */
     _Atomic uint32_t over;
     struct at *at;
     uint32_t n_at, next_at; /* the latter in the intake turn */
@@ -105,7 +103,7 @@ static void refuse(int fd)
 
 static void accept_client(struct mr_control *control)
 {
-    int fd = accept4(control->listener, NULL, NULL, SOCK_CLOEXEC);
+    int fd = accept4(control->socket.listener, NULL, NULL, SOCK_CLOEXEC);
 
     if (fd < 0) { /* no file is free: whoever waits goes on waiting, and must not keep us busy */
         control->nap = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
@@ -363,8 +361,9 @@ static enum mr_status read_at(struct mr_control *control, struct mr_error *error
 static void look_round(struct mr_control *control)
 {
     bool nap = control->nap;
-    struct pollfd polls[MAX_CLIENTS + 2] = {{.fd = control->wake, .events = POLLIN},
-                                            {.fd = nap ? -1 : control->listener, .events = POLLIN}};
+    struct pollfd polls[MAX_CLIENTS + 2] = {
+        {.fd = control->wake, .events = POLLIN},
+        {.fd = nap ? -1 : control->socket.listener, .events = POLLIN}};
     uint64_t count, now_ns;
 
     bool busy = control->job_runs;
@@ -413,54 +412,7 @@ static void *control_main(void *argument)
     return NULL;
 }
 
-/* ---- the socket ---- */
-
-/* Somebody serves this socket. */
-static bool is_served(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool served =
-        fd >= 0 && !connect(fd, (const struct sockaddr *)(const void *)address, sizeof *address);
-    if (fd >= 0)
-        close(fd);
-    return served;
-}
-
-static enum mr_status listen_at(struct mr_control *control, const char *path,
-                                struct mr_error *error)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct stat there;
-
-    if (!*path || strlen(path) >= sizeof address.sun_path)
-        return mr_fail(error, MR_ERR_USAGE,
-                       "--control %.80s: the path of a socket has 1 to %zu bytes", path,
-                       sizeof address.sun_path - 1);
-    memcpy(address.sun_path, path, strlen(path));
-    if (!lstat(path, &there)) {
-        if (!S_ISSOCK(there.st_mode))
-            return mr_fail(error, MR_ERR_START,
-                           "--control %s: there is something that is no socket", path);
-        if (is_served(&address))
-            return mr_fail(error, MR_ERR_START,
-                           "--control %s: another engine listens there; give this one another path",
-                           path);
-        unlink(path); /* left behind by one that is gone */
-    }
-    control->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0177); /* nobody else, from the first moment on */
-    bool good =
-        control->listener >= 0 &&
-        !bind(control->listener, (const struct sockaddr *)(const void *)&address, sizeof address) &&
-        !listen(control->listener, MAX_CLIENTS);
-    int why = errno;
-    umask(mask);
-    if (!good)
-        return mr_fail(error, MR_ERR_START, "--control %s: %s", path, strerror(why));
-    if (stat(path, &control->own))
-        memset(&control->own, 0, sizeof control->own);
-    return MR_OK;
-}
+/* ---- opening and closing ---- */
 
 enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
 {
@@ -473,7 +425,7 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
     if (!control)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     control->engine = engine;
-    control->listener = -1;
+    control->socket.listener = -1;
     for (uint32_t i = 0; i < MAX_CLIENTS; i++)
         control->clients[i].fd = -1;
     control->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -481,7 +433,8 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
         return mr_fail(error, MR_ERR_START, "--control: %s", strerror(errno));
     if ((status = read_at(control, error)))
         return status;
-    if (engine->config.control && (status = listen_at(control, engine->config.control, error)))
+    const char *path = engine->config.control;
+    if (path && (status = mr_control_socket_open(&control->socket, path, MAX_CLIENTS, error)))
         return status;
     if ((status = mr_job_new(&control->job, engine, control->wake)))
         return mr_fail(error, status, "cannot start the thread of the control socket's commands");
@@ -494,7 +447,6 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
 void mr_control_close(struct mr_engine *engine)
 {
     struct mr_control *control = engine->control;
-    struct stat there;
 
     if (!control)
         return;
@@ -511,12 +463,7 @@ void mr_control_close(struct mr_engine *engine)
     for (uint32_t i = 0; i < MAX_CLIENTS; i++)
         if (control->clients[i].fd >= 0)
             let_go(control, &control->clients[i]);
-    if (control->listener >= 0) {
-        close(control->listener);
-        if (!lstat(engine->config.control, &there) && there.st_ino == control->own.st_ino &&
-            there.st_dev == control->own.st_dev)
-            unlink(engine->config.control);
-    }
+    mr_control_socket_close(&control->socket, engine->config.control);
     if (control->wake >= 0)
         close(control->wake);
     free(control->at);
