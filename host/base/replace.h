@@ -4,9 +4,20 @@
 
 #include "millrace/status.h"
 
+#include <stdbool.h>
+#include <stdio.h>
+
 /* May a file take the place of what is at `path`? Not that of a device, a pipe or a link such as
  * /dev/stdout: for root, rename() would do it, and the machine would be without. MR_ERR_OUTPUT with
  * a sentence: no. */
 enum mr_status mr_may_replace(const char *path, struct mr_error *error);
+
+/* Begins a file that shall take that place: PATH.new, always a new one, so that a link or a pipe of
+ * that name, whoever made it, leads nowhere. NULL: errno says why. */
+FILE *mr_replace_begin(const char *path);
+
+/* What was written takes the place, if all of it was; else it is removed. Closes the file. False:
+ * errno says why. */
+bool mr_replace_end(const char *path, FILE *file);
 
 #endif

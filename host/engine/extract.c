@@ -5,6 +5,7 @@
  * its name when it is complete. */
 #include "engine/internal.h"
 
+#include "base/clock.h"
 #include "runtime/exec.h"
 
 #include <ctype.h>
@@ -15,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define DEFAULT_BYTES  ((uint64_t)1 << 30)
-#define MOST_NAME      100u
-#define LEAST_MAIL     ((uint64_t)64 << 10)
-#define MOST_MAIL      ((uint64_t)64 << 20)
-#define TEMPORARY_NAME ".millrace-part"
+#define DEFAULT_BYTES ((uint64_t)1 << 30)
+#define MOST_NAME     100u
+#define LEAST_MAIL    ((uint64_t)64 << 10)
+#define MOST_MAIL     ((uint64_t)64 << 20)
+#define PART_TRIES    100u
 
 struct mr_extraction {
     void (*write)(const void *what, mr_piece *piece, void *user);
@@ -34,6 +35,7 @@ struct mr_extractor {
     uint64_t failed;  /* files */
     uint64_t limited; /* files left out for the limit */
     int error;        /* errno of the first failure */
+    char part[32];    /* the name of a file until it is complete */
 };
 
 /* A file being written. */
@@ -132,6 +134,21 @@ bool mr_extract(struct mr_call *call, uint32_t row, const char *name,
 
 /* ---- writing ---- */
 
+/* A file of our own, under a name of its own: another engine may extract into the same folder, and
+ * what somebody else has put there is not written into. */
+static int open_part(struct mr_extractor *x)
+{
+    int fd = -1;
+
+    for (uint32_t i = 0; i < PART_TRIES && fd < 0; i++) {
+        snprintf(x->part, sizeof x->part, ".millrace-part-%08x", (unsigned)mr_clock_ns());
+        fd = openat(x->folder, x->part, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
+        if (fd < 0 && errno != EEXIST)
+            break;
+    }
+    return fd;
+}
+
 enum mr_status mr_extractor_open(struct mr_engine *engine, struct mr_error *error)
 {
     const char *path = engine->config.extract;
@@ -146,24 +163,26 @@ enum mr_status mr_extractor_open(struct mr_engine *engine, struct mr_error *erro
     if (folder < 0)
         return mr_fail(error, MR_ERR_OUTPUT, "cannot use %s for --extract: %s", path,
                        strerror(errno));
-    int probe = openat(folder, TEMPORARY_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
-    if (probe < 0) {
-        int why = errno;
-        close(folder);
-        return mr_fail(error, MR_ERR_OUTPUT, "cannot write into %s for --extract: %s", path,
-                       strerror(why));
-    }
-    close(probe);
-    unlinkat(folder, TEMPORARY_NAME, 0);
-    engine->extractor = calloc(1, sizeof *engine->extractor);
-    if (!engine->extractor) {
+    struct mr_extractor *x = calloc(1, sizeof *x);
+    if (!x) {
         close(folder);
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     }
-    *engine->extractor = (struct mr_extractor){
-        .folder = folder,
-        .path = path,
-        .left = engine->config.extract_bytes ? engine->config.extract_bytes : DEFAULT_BYTES};
+    *x = (struct mr_extractor){.folder = folder,
+                               .path = path,
+                               .left = engine->config.extract_bytes ? engine->config.extract_bytes
+                                                                    : DEFAULT_BYTES};
+    int probe = open_part(x);
+    if (probe < 0) {
+        status = mr_fail(error, MR_ERR_OUTPUT, "cannot write into %s for --extract: %s", path,
+                         strerror(errno));
+        close(folder);
+        free(x);
+        return status;
+    }
+    close(probe);
+    unlinkat(folder, x->part, 0);
+    engine->extractor = x;
     return MR_OK;
 }
 
@@ -188,8 +207,7 @@ static void put_piece(void *user, const uint8_t *bytes, size_t len)
 static void write_file(struct mr_extractor *x, const struct mr_extraction *extraction,
                        struct writing *w)
 {
-    w->fd = openat(x->folder, TEMPORARY_NAME, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC,
-                   0640);
+    w->fd = open_part(x);
     if (w->fd < 0) {
         w->error = errno;
         return;
@@ -197,11 +215,10 @@ static void write_file(struct mr_extractor *x, const struct mr_extraction *extra
     extraction->write(extraction->what, put_piece, w);
     if (close(w->fd) && !w->error)
         w->error = errno;
-    if (!w->error && !w->limited &&
-        renameat(x->folder, TEMPORARY_NAME, x->folder, extraction->name))
+    if (!w->error && !w->limited && renameat(x->folder, x->part, x->folder, extraction->name))
         w->error = errno;
     if (w->error || w->limited)
-        unlinkat(x->folder, TEMPORARY_NAME, 0);
+        unlinkat(x->folder, x->part, 0);
 }
 
 void mr_extractor_write(struct mr_engine *engine, const struct mr_extraction *extraction,

@@ -4,13 +4,13 @@
 #include "engine/unloaded.h"
 
 #include "base/clock.h"
+#include "base/replace.h"
 #include "metrics/prometheus.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void lower(const char *name, char *to, size_t room)
 {
@@ -209,13 +209,8 @@ static void put_latency(const struct mr_engine *engine, FILE *to)
 enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
                                    struct mr_error *error)
 {
-    char *fresh = NULL;
-    FILE *to = NULL;
-    enum mr_status status = MR_OK;
+    FILE *to = mr_replace_begin(path); /* readers see the whole old file or the whole new one */
 
-    if (asprintf(&fresh, "%s.new", path) < 0)
-        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
-    to = fopen(fresh, "we");
     if (to) {
         put_counters(engine, to);
         put_gauges(engine, to);
@@ -225,16 +220,8 @@ enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *p
         put_unloaded(engine, to);
         mr_sites_prometheus(engine, to);
     }
-    bool written = to && !ferror(to);
-    if (to && fclose(to))
-        written = false;
-    /* readers see the whole old file or the whole new one */
-    if (!written || rename(fresh, path)) {
-        status = mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
-                         strerror(errno));
-        if (to)
-            unlink(fresh);
-    }
-    free(fresh);
-    return status;
+    if (to && mr_replace_end(path, to))
+        return MR_OK;
+    return mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
+                   strerror(errno));
 }

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define ENTRY_MAX (64 * MR_BAYES_ONE) /* no logarithm or weight is larger: sums cannot overflow */
 
@@ -150,24 +149,18 @@ void mr_spam_model_free(struct mr_spam_model *model)
 enum mr_status mr_spam_model_write(struct mr_spam_model *model, const char *path,
                                    struct mr_error *error)
 {
-    char name[4096];
     uint8_t sum[16];
     enum mr_status status = mr_may_replace(path, error);
 
     if (status)
         return status;
-    int len = snprintf(name, sizeof name, "%s.new", path);
-    FILE *file = len > 0 && (size_t)len < sizeof name ? fopen(name, "wb") : NULL;
-
-    if (!file)
-        return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written: %s", path, strerror(errno));
     checksum(model, sum);
     memcpy(model->checksum, sum, sizeof sum);
-    bool written = fwrite(model, 1, model->bytes, file) == model->bytes;
-    written = !fclose(file) && written;
-    if (written && !rename(name, path))
+    FILE *file = mr_replace_begin(path);
+    if (file)
+        fwrite(model, 1, model->bytes, file); /* an error is met again at the end */
+    if (file && mr_replace_end(path, file))
         return MR_OK;
-    unlink(name);
     return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written: %s", path, strerror(errno));
 }
 
