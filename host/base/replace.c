@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,6 +15,27 @@ enum mr_status mr_may_replace(const char *path, struct mr_error *error)
         return MR_OK; /* rename() itself refuses folders */
     return mr_fail(error, MR_ERR_OUTPUT,
                    "%s is no file, and would be replaced by one: name a file of its own", path);
+}
+
+int mr_may_write(const char *path)
+{
+    size_t n = strlen(path);
+    struct stat there;
+    int why = ENOMEM;
+
+    if (!stat(path, &there))
+        return access(path, S_ISDIR(there.st_mode) ? W_OK | X_OK : W_OK) ? errno : 0;
+    if (errno != ENOENT)
+        return errno;
+    while (n && path[n - 1] == '/')
+        n--;
+    while (n && path[n - 1] != '/')
+        n--;
+    char *folder = n ? strndup(path, n) : strdup(".");
+    if (folder)
+        why = access(folder, W_OK | X_OK) ? errno : 0;
+    free(folder);
+    return why;
 }
 
 /* The name beside it; NULL: no memory. */

@@ -12,6 +12,10 @@
  * a sentence: no. */
 enum mr_status mr_may_replace(const char *path, struct mr_error *error);
 
+/* Could `path` be written: what is there, or, where nothing is, something new in its folder? 0, or
+ * errno says why not. Nothing is opened, made or locked. */
+int mr_may_write(const char *path);
+
 /* Begins a file that shall take that place: PATH.new, always a new one, so that a link or a pipe of
  * that name, whoever made it, leads nowhere. NULL: errno says why. */
 FILE *mr_replace_begin(const char *path);

@@ -17,9 +17,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define GROW_PACKETS 4096u
-#define GROW_BYTES   (1u << 20) /* at a time, where packets have room */
-#define POOL_FLAGS   (RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG)
+#define GROW_BYTES (1u << 20) /* at a time, where packets have room */
+#define POOL_FLAGS (RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG)
 
 /* Packets that lie free: each thread puts back on a list of its own, and takes from there first. */
 struct shelf {
@@ -133,7 +132,7 @@ static bool grow(struct rte_mempool *pool, struct stack *stack, uint32_t at_leas
     uint32_t left = stack->size - stack->populated;
     uint32_t step = (uint32_t)(GROW_BYTES / stack->object_bytes) + 1;
     if (pool->elt_size == sizeof(struct rte_mbuf))
-        step = GROW_PACKETS;
+        step = MR_POOL_STEP;
     uint32_t n = at_least > step ? at_least : step;
     if (n > left)
         n = left;

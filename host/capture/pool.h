@@ -15,6 +15,9 @@
 
 struct rte_mempool;
 
+/* Packets without room are put into use so many at a time, fewer at the end of a pool. */
+#define MR_POOL_STEP 4096u
+
 struct mr_pool_config {
     const char *name; /* one of its own, up to 20 characters; copied */
     uint32_t packets;

@@ -1,6 +1,7 @@
 /* A capture file as a source of packets. */
 #include "capture/dpdk.h"
 #include "capture/file.h"
+#include "capture/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +29,13 @@ static uint32_t blocks_for(uint32_t max_packets)
 uint64_t mr_source_memory_bytes(uint32_t max_packets)
 {
     return blocks_for(max_packets) * (uint64_t)MR_BLOCK_BYTES;
+}
+
+uint32_t mr_source_buffers(uint32_t bursts, uint32_t max_packets)
+{
+    uint64_t most = (uint64_t)bursts + blocks_for(max_packets);
+    most = (most + MR_POOL_STEP - 1) / MR_POOL_STEP * MR_POOL_STEP;
+    return most < max_packets ? (uint32_t)most : max_packets;
 }
 
 static struct mr_file *file_of(const struct mr_source *source)

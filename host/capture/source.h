@@ -60,6 +60,11 @@ enum mr_status mr_source_open_ahead(struct mr_source **out, const char *path, ui
  * packets in flight pin it, at most about a kilobyte each, 8 to 128 MiB). */
 uint64_t mr_source_memory_bytes(uint32_t max_packets);
 
+/* The most packet buffers that are put into use (pool.h) for so many bursts of it, of max_packets
+ * altogether: a burst has one for each block that its packets lie in, and blocks follow each other
+ * as bursts do. */
+uint32_t mr_source_buffers(uint32_t bursts, uint32_t max_packets);
+
 /* Frees what the packets of a burst lie in (burst.h) and empties it. From any thread. */
 void mr_burst_release(struct mr_burst *burst);
 

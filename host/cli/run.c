@@ -72,7 +72,9 @@ static const struct argp_option options[] = {
     {"duration", OPT_DURATION, "S", 0, "end live capture after so many seconds", 1},
     {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
      "give a param of all programs, or of one, another value (@FILE: a file)", 1},
-    {0, 'T', 0, 0, "check everything, print the plan of memory and threads, and stop", 1},
+    {0, 'T', 0, 0,
+     "check everything, print the plan of memory and threads, and stop; writes and locks nothing",
+     1},
     {0, 0, 0, 0, "Results:", 2},
     {0, 'l', "DIR", 0,
      "write events to DIR/eve.json (-: standard output); without it the program's own go there", 2},
@@ -171,7 +173,7 @@ struct arguments {
     const char *summary, *tables;
     const char *at_packets[MAX_LIST];
     const char *injections[MAX_PORTS];
-    bool plan_only, quiet, stats;
+    bool quiet, stats;
 };
 
 /* A number with bounds, or an end with exit code 1. */
@@ -345,7 +347,7 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
     if (!a->config.programs.n_files)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
-    if (!a->config.n_inputs && !a->config.n_ports && !a->plan_only)
+    if (!a->config.n_inputs && !a->config.n_ports && !a->config.plan_only)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "nothing to inspect; give a capture with -r FILE or an interface with -i "
                      "IFACE");
@@ -413,7 +415,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
         add(state, a->settings, &c->programs.n_settings, MAX_LIST, text);
         break;
     case 'T':
-        a->plan_only = true;
+        c->plan_only = true;
         break;
     case 'l':
         c->log_folder = text;
@@ -505,7 +507,7 @@ static int run(struct arguments *a)
     enum mr_status status = mr_engine_new(&engine, &a->config, &error);
     if (status)
         return mr_cli_fail(&error);
-    if (a->plan_only) {
+    if (a->config.plan_only) {
         mr_engine_print_plan(engine, stdout);
         mr_engine_free(engine);
         return check_inputs(a);

@@ -434,6 +434,8 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
     if ((status = read_at(control, error)))
         return status;
     const char *path = engine->config.control;
+    if (engine->config.plan_only)
+        return path ? mr_control_socket_check(path, error) : MR_OK;
     if (path && (status = mr_control_socket_open(&control->socket, path, MAX_CLIENTS, error)))
         return status;
     if ((status = mr_job_new(&control->job, engine, control->wake)))

@@ -42,19 +42,29 @@ static int look(const char *path)
     return why == ECONNREFUSED || why == ENOENT ? 0 : why;
 }
 
+enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
+{
+    const size_t most = sizeof((struct sockaddr_un *)0)->sun_path - 1 - SUFFIX_BYTES;
+    struct stat there;
+
+    if (!*path || strlen(path) > most)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "--control %.80s: the path of a socket has 1 to %zu bytes", path, most);
+    if (lstat(path, &there) || S_ISSOCK(there.st_mode))
+        return MR_OK;
+    return mr_fail(error, MR_ERR_START,
+                   "--control %s: there is something that is no socket: give another path", path);
+}
+
+/* May we have it? */
 static enum mr_status check(const char *path, struct mr_error *error)
 {
     struct stat there;
-    int why;
+    enum mr_status status = mr_control_socket_check(path, error);
 
-    if (lstat(path, &there))
-        return MR_OK;
-    if (!S_ISSOCK(there.st_mode))
-        return mr_fail(error, MR_ERR_START,
-                       "--control %s: there is something that is no socket: "
-                       "give another path",
-                       path);
-    why = look(path);
+    if (status || lstat(path, &there))
+        return status;
+    int why = look(path);
     if (why == EADDRINUSE)
         return mr_fail(error, MR_ERR_START,
                        "--control %s: another engine listens there; give this one another path",
@@ -151,12 +161,8 @@ enum mr_status mr_control_socket_open(struct mr_control_socket *control, const c
                                       int backlog, struct mr_error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    size_t most = sizeof address.sun_path - 1 - SUFFIX_BYTES;
 
     control->listener = -1;
-    if (!*path || strlen(path) > most)
-        return mr_fail(error, MR_ERR_USAGE,
-                       "--control %.80s: the path of a socket has 1 to %zu bytes", path, most);
     enum mr_status status = check(path, error);
     if (status)
         return status;

@@ -189,6 +189,17 @@ static enum mr_status make_tops(struct mr_engine *engine)
     return MR_OK;
 }
 
+static enum mr_status open_writer(struct mr_engine *engine, struct mr_error *error)
+{
+    const struct mr_engine_config *config = &engine->config;
+    const char *folder = config->log_folder;
+    enum mr_status status = config->plan_only ? mr_writer_check(folder, error) : MR_OK;
+
+    return status ? status
+                  : mr_writer_open(&engine->writer, config->plan_only ? NULL : folder,
+                                   config->n_ports, error);
+}
+
 static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
 {
     const struct mr_engine_config *config = &engine->config;
@@ -238,7 +249,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     if ((status = make_tops(engine)))
         return mr_fail(error, status, "out of memory for the largest flows");
-    if ((status = mr_writer_open(&engine->writer, config->log_folder, config->n_ports, error)))
+    if ((status = open_writer(engine, error)))
         return status;
     if ((status = mr_extractor_open(engine, error)))
         return status;
@@ -390,6 +401,8 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
 {
     struct mr_error output_error = {0};
 
+    if (engine->config.plan_only)
+        return mr_fail(error, MR_ERR_USAGE, "the engine was made for its plan only");
     enum mr_status status = mr_writer_begin(engine->writer, error);
     engine->cpu_ready_ns = mr_clock_cpu_ns(); /* emptying what an earlier run wrote is no work */
     if (!status && engine->live)

@@ -6,6 +6,7 @@
 #include "engine/internal.h"
 
 #include "base/clock.h"
+#include "base/replace.h"
 #include "runtime/exec.h"
 
 #include <ctype.h>
@@ -156,6 +157,15 @@ enum mr_status mr_extractor_open(struct mr_engine *engine, struct mr_error *erro
 
     if (status || !path)
         return status;
+    struct stat there;
+    int why = !engine->config.plan_only                        ? 0
+              : !stat(path, &there) && !S_ISDIR(there.st_mode) ? ENOTDIR
+                                                               : mr_may_write(path);
+    if (why)
+        return mr_fail(error, MR_ERR_OUTPUT, "cannot write into %s for --extract: %s", path,
+                       strerror(why));
+    if (engine->config.plan_only)
+        return MR_OK;
     if (mkdir(path, 0777) && errno != EEXIST)
         return mr_fail(error, MR_ERR_OUTPUT, "cannot make the folder %s for --extract: %s", path,
                        strerror(errno));

@@ -196,7 +196,12 @@ enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error
     const char *path = engine->config.prometheus;
     enum mr_status status = path ? mr_may_replace(path, error) : MR_OK;
 
-    return path && !status ? mr_prometheus_write(engine, path, error) : status;
+    if (!path || status || !engine->config.plan_only)
+        return path && !status ? mr_prometheus_write(engine, path, error) : status;
+    int why = mr_may_write(path);
+    return why ? mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
+                         strerror(why))
+               : MR_OK;
 }
 
 /* The kernel counts in 32 bits and forgets what it has told: it is asked long before they are full.

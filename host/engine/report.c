@@ -53,12 +53,13 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
     struct mr_runtime_usage usage;
     uint32_t window = mr_engine_window(engine);
     uint32_t packets = mr_engine_held(engine);
+    uint32_t buffers = engine->live ? packets : mr_source_buffers(window + 1, packets);
 
     mr_runtime_usage(engine->runtime, &usage);
     *plan = (struct mr_memory_plan){
         .buffers = c->memory_bytes,
         .tokens = usage.token_bytes * window,
-        .packets = mr_dpdk_memory_bytes(packets),
+        .packets = mr_dpdk_memory_bytes(buffers),
         .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
         .flows = usage.contexts_bytes,
         .stock = engine->live ? MR_STOCK_PAGES * MR_LARGE_PAGE_BYTES : 0,

@@ -3,6 +3,8 @@
  * one is taken out of the file again. */
 #include "output/writer.h"
 
+#include "base/replace.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,20 +40,22 @@ struct mr_writer {
 
 /* ---- opening ---- */
 
-static enum mr_status make_folder(const char *folder, struct mr_error *error)
+static enum mr_status refuse_folder(const char *folder, int why, struct mr_error *error)
 {
-    struct stat status;
-
-    if (mkdir(folder, 0777) == 0)
-        return MR_OK;
-    if (errno == ENOENT)
+    if (why == ENOENT)
         return mr_fail(error, MR_ERR_OUTPUT,
                        "cannot make the log folder %s: the folder that it should stand in does not "
                        "exist; make that first",
                        folder);
-    if (errno != EEXIST)
-        return mr_fail(error, MR_ERR_OUTPUT, "cannot make the log folder %s: %s", folder,
-                       strerror(errno));
+    return mr_fail(error, MR_ERR_OUTPUT, "cannot make the log folder %s: %s", folder,
+                   strerror(why));
+}
+
+/* What is there is a folder. */
+static enum mr_status check_folder(const char *folder, struct mr_error *error)
+{
+    struct stat status;
+
     if (stat(folder, &status))
         return mr_fail(error, MR_ERR_OUTPUT, "cannot use the log folder %s: %s", folder,
                        strerror(errno));
@@ -60,6 +64,13 @@ static enum mr_status make_folder(const char *folder, struct mr_error *error)
                        "cannot use the log folder %s: it is not a folder; give another with -l",
                        folder);
     return MR_OK;
+}
+
+static enum mr_status make_folder(const char *folder, struct mr_error *error)
+{
+    if (mkdir(folder, 0777) == 0)
+        return MR_OK;
+    return errno == EEXIST ? check_folder(folder, error) : refuse_folder(folder, errno, error);
 }
 
 static int refuse(struct mr_error *error, const char *name)
@@ -123,6 +134,30 @@ static enum mr_status open_file(struct mr_writer *writer, const char *folder, bo
     writer->anew = writer->seekable && !append;
     writer->torn = writer->seekable && append && ends_torn(writer->name);
     return MR_OK;
+}
+
+enum mr_status mr_writer_check(const char *folder, struct mr_error *error)
+{
+    char *name = NULL;
+    enum mr_status status = MR_OK;
+    int why;
+
+    if (!folder || !strcmp(folder, "-"))
+        return MR_OK;
+    if (access(folder, F_OK)) {
+        why = mr_may_write(folder);
+        return why ? refuse_folder(folder, why, error) : MR_OK;
+    }
+    status = check_folder(folder, error);
+    if (status)
+        return status;
+    if (asprintf(&name, "%s/" FILE_NAME, folder) < 0)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory");
+    why = mr_may_write(name);
+    if (why)
+        status = mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", name, strerror(why));
+    free(name);
+    return status;
 }
 
 enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,

@@ -18,6 +18,10 @@ struct mr_writer;
 enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool append,
                               struct mr_error *error);
 
+/* Could mr_writer_open() open it? Nothing is made, and who writes there at the moment may go on.
+ * MR_ERR_OUTPUT with a sentence. */
+enum mr_status mr_writer_check(const char *folder, struct mr_error *error);
+
 /* The run begins: what an earlier one has left is removed, unless it is written on. Who does not
  * call it has that done by the first record. MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error);

@@ -97,7 +97,9 @@ struct mr_engine_config {
     /* Tests: "N:COMMAND" runs a command of `millrace ctl` before packet N (of files, from 1). */
     const char *const *at_packets;
     uint32_t n_at_packets;
-    bool verbose; /* let DPDK speak */
+    bool plan_only; /* for mr_engine_print_plan(): all is checked, nothing of results opened, made
+                       or locked; it cannot run */
+    bool verbose;   /* let DPDK speak */
     /* (optional) called about ten times a second while files are read */
     void (*progress)(void *user, uint64_t bytes_done, uint64_t bytes_total, uint64_t packets);
     void *progress_user;
