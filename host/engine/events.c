@@ -477,8 +477,9 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);
     }
-    if (atomic_load_explicit(&engine->reopen_asked, memory_order_relaxed))
-        mr_interval_reopen(engine);
+    if (atomic_load_explicit(&engine->reopen_asked, memory_order_relaxed) ||
+        engine->interval.reopen_ns)
+        mr_interval_reopen(engine, metrics);
     if (engine->live)
         mr_interval_flush(engine, token->end_ns);
 }

@@ -44,6 +44,7 @@ struct mr_interval {
     uint64_t flushed_ns;    /* packet time when events were last handed to the kernel */
     bool told;              /* that events cannot be written */
     bool told_removed;      /* that their file was */
+    uint64_t reopen_ns;     /* eve.json could not be opened again: tried then; 0: it could */
     struct mr_metrics last; /* the sums at that time */
     struct mr_histogram latency, latency_now; /* of packets: then, and scratch */
 };
@@ -179,8 +180,9 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns);
 /* Live, after a token's records: what readers of eve.json wait for goes out, ten times a second at
  * the most; a full disk is told when it is met. */
 void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns);
-/* In the output turn: eve.json is opened again, as mr_engine_reopen() asked. */
-void mr_interval_reopen(struct mr_engine *engine);
+/* In the output turn, when mr_engine_reopen() has asked for it, and while interval.reopen_ns says
+ * so: eve.json is opened again. */
+void mr_interval_reopen(struct mr_engine *engine, struct mr_metrics *metrics);
 /* After the run, with engine->metrics filled. */
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error);
 

@@ -247,15 +247,29 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
     }
 }
 
-void mr_interval_reopen(struct mr_engine *engine)
+void mr_interval_reopen(struct mr_engine *engine, struct mr_metrics *metrics)
 {
+    struct mr_interval *interval = &engine->interval;
+    FILE *to = engine->config.diagnostics;
     struct mr_error error;
+    uint32_t asked = atomic_exchange_explicit(&engine->reopen_asked, 0, memory_order_relaxed);
 
-    atomic_store_explicit(&engine->reopen_asked, 0, memory_order_relaxed);
-    if (mr_writer_reopen(engine->writer, &error))
-        fprintf(engine->config.diagnostics,
-                "millrace: %s; events go on to the file of before, which was moved or removed\n",
+    if (!asked && mr_clock_ns() < interval->reopen_ns)
+        return;
+    if (!mr_writer_reopen(engine->writer, &error)) {
+        if (interval->reopen_ns)
+            fprintf(to, "millrace: %s/eve.json could be opened; events go there from now on\n",
+                    engine->config.log_folder);
+        interval->reopen_ns = 0;
+        return;
+    }
+    mr_metrics_add(metrics, MR_COUNT_REOPENS_FAILED, 1);
+    if (!interval->reopen_ns || asked)
+        fprintf(to,
+                "millrace: %s; events go on to the file of before, which was moved or removed, and "
+                "it is tried again each second\n",
                 error.text);
+    interval->reopen_ns = mr_clock_ns() + SECOND_NS;
 }
 
 /* Who removes the file of a running engine wants what is in it gone, and not what comes. Where it

@@ -29,6 +29,7 @@ static void print_counters(const struct mr_engine *engine, FILE *to)
                                             MR_COUNT_DATAGRAMS_REASSEMBLED,
                                             MR_COUNT_EVENTS,
                                             MR_COUNT_EVENTS_UNWRITTEN,
+                                            MR_COUNT_REOPENS_FAILED,
                                             MR_COUNT_EVENTS_LOST,
                                             MR_COUNT_DERIVATIONS_CUT,
                                             MR_COUNT_TOKEN_MEMORY_REFUSED};

@@ -120,8 +120,8 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error);
 void mr_engine_stop(struct mr_engine *engine);
 
 /* eve.json was renamed (logrotate): from the next burst on, live within a second, records go to a
- * new one. What cannot be opened is told to config->diagnostics, and the old one is gone on with.
- * Async-signal-safe. */
+ * new one. What cannot be opened is told to config->diagnostics, and the old one is gone on with;
+ * it is tried again each second. Async-signal-safe. */
 void mr_engine_reopen(struct mr_engine *engine);
 
 /* ---- changing programs while the engine runs ----
