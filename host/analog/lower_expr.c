@@ -123,6 +123,39 @@ bool analog_convert(struct lowering *l, struct mr_operand *value, enum mr_type w
     return false;
 }
 
+static bool upper_case(const char *name)
+{
+    return (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
+}
+
+static void unknown_name(struct lowering *l, const struct expr *expr)
+{
+    const char *name = expr->u.name;
+    struct nearest nearest = {.wanted = name};
+    bool upper = upper_case(name);
+
+    analog_fail(l);
+    if (upper && l->unsure)
+        return;
+    for (uint32_t i = 0; i < l->n_variables; i++)
+        analog_nearest(&nearest, l->variables[i].name);
+    for (struct parameter *p = l->compile->program.parameters; p; p = p->next)
+        analog_nearest(&nearest, p->name);
+    analog_error(l->compile, &expr->where,
+                 upper ? "%s has no value here" : "there is no parameter %s", name);
+    if (!strcasecmp(name, "true") || !strcasecmp(name, "false"))
+        analog_hint(l->compile, "truth is told by strings: write \"%s\"", name);
+    else if (nearest.name)
+        analog_hint(l->compile, "did you mean %s?", nearest.name);
+    else if (upper)
+        analog_hint(l->compile,
+                    "assign it first: %s = ..., or name it in the predicate that "
+                    "triggers the rule",
+                    name);
+    else
+        analog_hint(l->compile, "variables begin with an upper-case letter, strings with \"");
+}
+
 /* ---- calls ---- */
 
 static void argument_error(struct lowering *l, const struct mr_function *function, uint32_t i,
@@ -141,6 +174,11 @@ static struct mr_operand constant_argument(struct lowering *l, const struct mr_f
                                            uint32_t i, struct expr *arg)
 {
     const struct literal *literal = analog_literal(l->compile, arg);
+    if (!literal && arg->kind == EXPR_NAME && !upper_case(arg->u.name) &&
+        !analog_variable(l, arg->u.name)) {
+        unknown_name(l, arg); /* a parameter was meant */
+        return analog_poison();
+    }
     if (!literal) {
         analog_fail(l);
         analog_error(l->compile, &arg->where, "argument %u of %s must be a constant", i + 1,
@@ -345,34 +383,6 @@ static struct mr_operand lower_null(struct lowering *l, const struct expr *expr,
     analog_error(l->compile, &expr->where, "null is no value of type %s", mr_type_name(wanted));
     analog_hint(l->compile, "where a function has no value, its rule does not fire");
     return analog_poison();
-}
-
-static void unknown_name(struct lowering *l, const struct expr *expr)
-{
-    const char *name = expr->u.name;
-    struct nearest nearest = {.wanted = name};
-    bool upper = (name[0] >= 'A' && name[0] <= 'Z') || name[0] == '_';
-
-    analog_fail(l);
-    if (upper && l->unsure)
-        return;
-    for (uint32_t i = 0; i < l->n_variables; i++)
-        analog_nearest(&nearest, l->variables[i].name);
-    for (struct parameter *p = l->compile->program.parameters; p; p = p->next)
-        analog_nearest(&nearest, p->name);
-    analog_error(l->compile, &expr->where,
-                 upper ? "%s has no value here" : "there is no parameter %s", name);
-    if (!strcasecmp(name, "true") || !strcasecmp(name, "false"))
-        analog_hint(l->compile, "truth is told by strings: write \"%s\"", name);
-    else if (nearest.name)
-        analog_hint(l->compile, "did you mean %s?", nearest.name);
-    else if (upper)
-        analog_hint(l->compile,
-                    "assign it first: %s = ..., or name it in the predicate that "
-                    "triggers the rule",
-                    name);
-    else
-        analog_hint(l->compile, "variables begin with an upper-case letter, strings with \"");
 }
 
 struct mr_operand analog_lower(struct lowering *l, struct expr *expr, enum mr_type wanted)

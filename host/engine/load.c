@@ -125,11 +125,12 @@ enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE 
     if (programs->n_files > MR_MAX_PROGRAMS)
         status = mr_fail(error, MR_ERR_USAGE, "%u programs are too many: at most %d run at once",
                          programs->n_files, MR_MAX_PROGRAMS);
-    for (uint32_t i = 0; !status && i < programs->n_files; i++) {
-        status = mr_load_program(programs->files[i], programs->settings, programs->n_settings,
-                                 programs->n_files > 1 ? used : NULL, diagnostics, &list[i]);
-        if (status) /* what is wrong was printed, at its place in the program */
-            mr_fail(error, status, "%s", "");
+    for (uint32_t i = 0; programs->n_files <= MR_MAX_PROGRAMS && i < programs->n_files; i++) {
+        enum mr_status one =
+            mr_load_program(programs->files[i], programs->settings, programs->n_settings,
+                            programs->n_files > 1 ? used : NULL, diagnostics, &list[i]);
+        if (one && !status) /* what is wrong was printed, at its place in the program */
+            status = mr_fail(error, one, "%s", "");
     }
     if (!status)
         status = check_names(list, programs->n_files, error);
