@@ -79,7 +79,7 @@ static const struct argp_option options[] = {
     {0, 'l', "DIR", 0,
      "write events to DIR/eve.json (-: standard output); without it the program's own go there", 2},
     {"events", OPT_EVENTS, "LIST", 0,
-     "only these event types, e.g. alert,flow,smtp; `program`: only what leaves the program", 2},
+     "only these event types, e.g. alert,flow,smtp; `program`: what leaves the program", 2},
     {"ordered", OPT_ORDERED, 0, 0, "the same bytes in every run: leaves out stats events", 2},
     {"quiet", 'q', 0, 0, "no progress bar, no summary", 2},
     {"stats", OPT_STATS, 0, 0,

@@ -42,6 +42,17 @@ enum mr_status mr_match_refuse(const struct mr_match_set *set,
                                struct mr_bind_error *error, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Lines of a pattern file that are refused as well as the one that a message is about. */
+struct mr_match_others {
+    uint32_t lines[8]; /* the first of them, ascending */
+    uint32_t n;        /* of all */
+};
+void mr_match_others_add(struct mr_match_others *others, uint32_t line);
+/* Adds them to the sentence in *error; nothing where there are none. */
+void mr_match_others_tell(const struct mr_match_others *others, struct mr_bind_error *error);
+/* Adds the patterns that Hyperscan refuses, but for those whose id was used before: they are told. */
+void mr_match_others_refused(struct mr_match_others *others, const struct mr_match_set *set);
+
 /* The byte of a regex that Hyperscan's message is about; 0 when that cannot be told. */
 uint32_t mr_match_position(const char *message, const char *regex);
 

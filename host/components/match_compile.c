@@ -81,12 +81,10 @@ static bool refused_alone(const struct mr_match_pattern *pattern, uint32_t which
 }
 
 /* Who mends one pattern of a file wants to know which others wait. Makes *refusal the first of
- * them in the file, and writes the lines of the rest, n of them in all, to `text`. */
-static void find_others(const struct mr_match_set *set, struct refusal *refusal, char *text,
-                        size_t size)
+ * them in the file, and the rest `others`. */
+static void find_others(const struct mr_match_set *set, struct refusal *refusal,
+                        struct mr_match_others *others)
 {
-    enum { NAMED = 8 };
-    uint32_t lines[NAMED + 1], n = 0; /* the first of the rest, ascending */
     const uint32_t given = refusal->which;
 
     for (uint32_t i = 0; i < set->n; i++) {
@@ -98,26 +96,25 @@ static void find_others(const struct mr_match_set *set, struct refusal *refusal,
             line = set->patterns[refusal->which].line;
             *refusal = other;
         }
-        uint32_t at = n < NAMED ? n : NAMED;
-        for (; at && lines[at - 1] > line; at--)
-            lines[at] = lines[at - 1];
-        lines[at] = line;
-        n++;
+        mr_match_others_add(others, line);
     }
-    size_t len = 0;
-    text[0] = '\0';
-    for (uint32_t i = 0; i < n && i < NAMED; i++)
-        len += (size_t)snprintf(text + len, size - len, "%s%u",
-                                i ? ", " : "; refused as well: lines ", lines[i]);
-    if (n > NAMED)
-        snprintf(text + len, size - len, " and %u more", n - NAMED);
+}
+
+void mr_match_others_refused(struct mr_match_others *others, const struct mr_match_set *set)
+{
+    struct refusal ignored;
+
+    for (uint32_t i = 0; i < set->n; i++)
+        if ((!i || set->patterns[i].id != set->patterns[i - 1].id) &&
+            refused_alone(&set->patterns[i], i, &ignored))
+            mr_match_others_add(others, set->patterns[i].line);
 }
 
 static enum mr_status refused(const struct mr_match_set *set, const struct columns *columns,
                               const hs_compile_error_t *fault, struct mr_bind_error *error)
 {
     struct refusal refusal;
-    char others[160] = "";
+    struct mr_match_others others = {.n = 0};
 
     if (fault->expression < 0 || (uint32_t)fault->expression >= columns->n) {
         char text[320];
@@ -127,10 +124,13 @@ static enum mr_status refused(const struct mr_match_set *set, const struct colum
     }
     note(&refusal, columns->ids[fault->expression], fault->message);
     if (set->file)
-        find_others(set, &refusal, others, sizeof others);
+        find_others(set, &refusal, &others);
     const struct mr_match_pattern *pattern = &set->patterns[refusal.which];
-    return mr_match_refuse(set, pattern, mr_match_position(refusal.message, pattern->regex), error,
-                           "Hyperscan refuses the pattern: %s%s", refusal.message, others);
+    enum mr_status status =
+        mr_match_refuse(set, pattern, mr_match_position(refusal.message, pattern->regex), error,
+                        "Hyperscan refuses the pattern: %s", refusal.message);
+    mr_match_others_tell(&others, error);
+    return status;
 }
 
 /* ---- groups ---- */

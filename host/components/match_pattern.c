@@ -47,6 +47,32 @@ enum mr_status mr_match_refuse_here(const struct mr_match_reader *reader, const 
     return MR_ERR_PROGRAM;
 }
 
+void mr_match_others_add(struct mr_match_others *others, uint32_t line)
+{
+    enum { NAMED = sizeof others->lines / sizeof *others->lines };
+    uint32_t at = others->n < NAMED ? others->n : NAMED;
+
+    for (; at && others->lines[at - 1] > line; at--)
+        if (at < NAMED)
+            others->lines[at] = others->lines[at - 1];
+    if (at < NAMED)
+        others->lines[at] = line;
+    others->n++;
+}
+
+void mr_match_others_tell(const struct mr_match_others *others, struct mr_bind_error *error)
+{
+    enum { NAMED = sizeof others->lines / sizeof *others->lines };
+    const size_t size = sizeof error->text;
+    size_t len = strlen(error->text);
+
+    for (uint32_t i = 0; i < others->n && i < NAMED && len < size; i++)
+        len += (size_t)snprintf(error->text + len, size - len, "%s%u",
+                                i ? ", " : "; refused as well: lines ", others->lines[i]);
+    if (others->n > NAMED && len < size)
+        snprintf(error->text + len, size - len, " and %u more", others->n - NAMED);
+}
+
 /* ---- flags ---- */
 
 static enum mr_status flag(const struct mr_match_reader *reader, struct mr_match_pattern *pattern,

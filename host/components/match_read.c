@@ -142,22 +142,26 @@ static int by_id(const void *left, const void *right)
     return a->line < b->line ? -1 : a->line > b->line;
 }
 
-/* Sorts by id; refuses the first line that uses an id of an earlier one. */
-static enum mr_status sort(struct mr_match_set *set, struct mr_bind_error *error)
+/* Sorts by id; refuses the lines that use an id of an earlier one: the first in *error, unless
+ * something is wrong already (`status`), the others in *others. */
+static enum mr_status sort(struct mr_match_set *set, enum mr_status status,
+                           struct mr_match_others *others, struct mr_bind_error *error)
 {
-    const struct mr_match_pattern *twice = NULL;
+    const struct mr_match_pattern *told = NULL, *end = set->patterns + set->n;
 
     qsort(set->patterns, set->n, sizeof *set->patterns, by_id);
-    for (uint32_t i = 1; i < set->n; i++)
-        if (set->patterns[i].id == set->patterns[i - 1].id &&
-            (!twice || set->patterns[i].line < twice->line))
-            twice = &set->patterns[i];
-    if (!twice)
-        return MR_OK;
-    struct mr_match_pattern at_id = *twice;
+    for (const struct mr_match_pattern *p = set->patterns + 1; p < end && !status; p++)
+        if (p->id == p[-1].id && (!told || p->line < told->line))
+            told = p;
+    for (const struct mr_match_pattern *p = set->patterns + 1; p < end; p++)
+        if (p->id == p[-1].id && p != told)
+            mr_match_others_add(others, p->line);
+    if (!told)
+        return status;
+    struct mr_match_pattern at_id = *told;
     at_id.column = 1;
-    return mr_match_refuse(set, &at_id, 0, error, "id %u is already used in line %u", twice->id,
-                           twice[-1].line);
+    return mr_match_refuse(set, &at_id, 0, error, "id %u is already used in line %u", told->id,
+                           told[-1].line);
 }
 
 /* One line without its end. Lines without a pattern leave *pattern alone and *used false. */
@@ -180,10 +184,14 @@ static enum mr_status read_line(struct mr_match_reader *reader, struct mr_match_
     return status;
 }
 
+/* Goes on behind a line that is refused: who mends it wants to know which others wait. */
 static enum mr_status read_lines(struct mr_match_set *set, char *text, size_t len, char *memory,
                                  struct mr_bind_error *error)
 {
     char *at = text, *end = text + len;
+    struct mr_match_others others = {.n = 0};
+    struct mr_bind_error untold;
+    enum mr_status status = MR_OK;
     uint32_t line = 0;
 
     if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
@@ -196,19 +204,27 @@ static enum mr_status read_lines(struct mr_match_set *set, char *text, size_t le
         while (last > at && (last[-1] == ' ' || last[-1] == '\t' || last[-1] == '\r'))
             last--;
         *last = '\0'; /* whoever looks at one byte more sees the end */
-        struct mr_match_reader reader = {set, error, at, at, last, ++line};
+        struct mr_match_reader reader = {set, status ? &untold : error, at, at, last, ++line};
         bool used;
-        enum mr_status status = read_line(&reader, &set->patterns[set->n], &memory, &used);
-        if (status)
-            return status;
+        enum mr_status one = read_line(&reader, &set->patterns[set->n], &memory, &used);
         if (used && set->n == MR_MATCH_MAX_PATTERNS) {
             reader.at = at;
             return mr_match_refuse_here(&reader, "more than %u patterns", MR_MATCH_MAX_PATTERNS);
         }
+        if (one && status)
+            mr_match_others_add(&others, line);
+        status = status ? status : one;
         set->n += used;
         at = stop + 1;
     }
-    return set->n ? sort(set, error) : refuse_file(error, set->file, "it holds no pattern");
+    if (!set->n && !status)
+        return refuse_file(error, set->file, "it holds no pattern");
+    status = sort(set, status, &others, error);
+    if (status) {
+        mr_match_others_refused(&others, set);
+        mr_match_others_tell(&others, error);
+    }
+    return status;
 }
 
 static enum mr_status read_file(struct mr_match_set *set, const char *path,

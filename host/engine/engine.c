@@ -37,8 +37,8 @@ static enum mr_status check_event_types(const struct mr_engine *engine, struct m
         if (!found)
             return mr_fail(error, MR_ERR_USAGE,
                            "--events %s: no event is called so: give alert, action, anomaly, "
-                           "fileinfo, flow, smtp, stats, table, watch, none or a predicate that "
-                           "leaves the program",
+                           "fileinfo, flow, smtp, stats, table, watch, none, program or a predicate "
+                           "that leaves the program",
                            type);
     }
     return MR_OK;
@@ -129,15 +129,15 @@ static enum mr_status read_event_types(struct mr_engine *engine, struct mr_error
 
     if (!list)
         return MR_OK;
-    if (!strcmp(list, "program")) {
-        engine->program_events_only = true;
-        return MR_OK;
-    }
     engine->event_type_text = strdup(list);
     if (!engine->event_type_text)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     for (char *type = strtok_r(engine->event_type_text, ", ", &rest); type;
          type = strtok_r(NULL, ", ", &rest)) {
+        if (!strcmp(type, "program")) {
+            engine->program_events = true;
+            continue;
+        }
         if (engine->n_event_types == MR_MAX_EVENT_TYPES)
             return mr_fail(error, MR_ERR_USAGE, "--events: more than %u types", MR_MAX_EVENT_TYPES);
         engine->event_types[engine->n_event_types++] = type;

@@ -14,10 +14,8 @@
 
 bool mr_events_wanted(const struct mr_engine *engine, const char *type)
 {
-    if (engine->program_events_only)
-        return false;
     if (!engine->n_event_types)
-        return true;
+        return !engine->program_events;
     for (uint32_t i = 0; i < engine->n_event_types; i++)
         if (!strcmp(engine->event_types[i], type))
             return true;
@@ -368,7 +366,7 @@ void mr_events_leave(void *user, struct mr_exec *exec, const struct mr_tuples *t
         raise_alarms(event, exec, tuples);
         return;
     }
-    if (!engine->program_events_only && !mr_events_wanted(engine, predicate->name))
+    if (!engine->program_events && !mr_events_wanted(engine, predicate->name))
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
         begin(event, exec, predicate->name, tuples->origins[row],
@@ -388,7 +386,7 @@ void mr_events_watch(void *user, struct mr_exec *exec, const struct mr_tuples *t
     struct mr_event *event = mr_exec_worker_state(exec);
     const struct mr_plan_predicate *predicate = &exec->plan->predicates[tuples->predicate];
 
-    if (!engine->program_events_only && !mr_events_wanted(engine, "watch"))
+    if (!engine->program_events && !mr_events_wanted(engine, "watch"))
         return;
     for (uint32_t row = 0; row < tuples->n; row++) {
         begin(event, exec, "watch", tuples->origins[row],
@@ -466,13 +464,13 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
             records->shipment->record_bytes = records->len;
             records->shipment->time_ns = records->time_ns;
             mr_actuator_ship(engine, records->shipment, metrics);
-            if (!engine->program_events_only && !mr_events_wanted(engine, "action"))
+            if (!engine->program_events && !mr_events_wanted(engine, "action"))
                 continue;
         }
         if (records->alarm &&
             (!mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns, records->bytes,
                              records->len, metrics) ||
-             (!engine->program_events_only && !mr_events_wanted(engine, "alert"))))
+             (!engine->program_events && !mr_events_wanted(engine, "alert"))))
             continue;
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);

@@ -100,7 +100,7 @@ struct mr_engine {
     struct mr_secret secret;           /* of tables */
     const char *event_types[MR_MAX_EVENT_TYPES];
     uint32_t n_event_types;
-    bool program_events_only; /* nothing but what leaves the program */
+    bool program_events; /* what leaves the program, whatever its name, beside event_types */
     char *event_type_text;
     bool dpdk_started;
     struct mr_error input_error;

@@ -47,8 +47,8 @@ struct mr_engine_config {
     uint64_t duration_ns;    /* ends by itself after so long; 0: does not */
     const char *log_folder;  /* eve.json goes here, of ports behind what it holds already, of files
                                 in its place; NULL: events are counted only; "-": standard output */
-    const char *event_types; /* "alert,flow,..."; "program": nothing but the tuples that leave
-                                the program; NULL: all */
+    const char *event_types; /* "alert,flow,..."; "program": the tuples that leave the
+                                program; NULL: all */
     bool ordered;            /* leave out what differs from run to run (stats events) */
     uint32_t top;            /* how many of the largest flows are reported; 0: none; 256 at most */
     uint32_t stats_interval_s; /* a stats event each so many seconds of packet time; 0: only at the

@@ -304,8 +304,14 @@ static void refused_files(void **state)
         {"1:/a\r\n", ":1:5: the '/' that ends the regex is missing"},
         {"1:/a/j\r\n", ":1:6: unknown flag 'j'"},
         {"1:/a/{min_length=3\r\n", ":1:19: expected ',' or '}'"},
-        {"5:/a/\n6:/b/\n# c\n6:/c/\n5:/d/\n", ":4:1: id 6 is already used in line 2"},
-        {"1:/a/\n1:/b/\n1:/c/\n", ":2:1: id 1 is already used in line 1"},
+        {"5:/a/\n6:/b/\n# c\n6:/c/\n5:/d/\n",
+         ":4:1: id 6 is already used in line 2; refused as well: lines 5"},
+        {"1:/a/\n1:/b/\n1:/c/\n", ":2:1: id 1 is already used in line 1; refused as well: lines 3"},
+        {"1:/a/\nx\n2:/b/q\n1:/c/\n3:/d(/\n4:/e/\n",
+         ":2:1: expected a line id:/regex/flags, beginning with a number; refused as well: lines "
+         "3, 4, 5"},
+        {"1:/a/\n1:/b(/\n2:/d(/\n2:/e/\n",
+         ":2:1: id 1 is already used in line 1; refused as well: lines 3, 4"},
         {"9:/a/\n  8:/b(/\n", ":2:7: Hyperscan refuses the pattern: Missing close parenthesis"},
         {"9:/z(?=a)b/\n8:/b/\n7:/c(/\n2:/(?=d)/8\n",
          ":1:5: Hyperscan refuses the pattern: Zero-width assertions are not supported; refused "
