@@ -312,7 +312,11 @@ void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
 
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)
 {
+    const uint64_t before = load(&engine->unwritten);
+
     write_event(engine, engine->live ? mr_live_now_ns(engine->live) : engine->intake.sift.last_ns);
+    mr_interval_write(engine); /* also that event may be lost */
+    mr_metrics_add(&engine->metrics, MR_COUNT_EVENTS_UNWRITTEN, load(&engine->unwritten) - before);
     return engine->config.prometheus ? mr_prometheus_write(engine, engine->config.prometheus, error)
                                      : MR_OK;
 }
