@@ -50,7 +50,8 @@ struct mr_match_others {
 void mr_match_others_add(struct mr_match_others *others, uint32_t line);
 /* Adds them to the sentence in *error; nothing where there are none. */
 void mr_match_others_tell(const struct mr_match_others *others, struct mr_bind_error *error);
-/* Adds the patterns that Hyperscan refuses, but for those whose id was used before: they are told. */
+/* Adds the patterns that Hyperscan refuses, but for those whose id was used before: they are told.
+ */
 void mr_match_others_refused(struct mr_match_others *others, const struct mr_match_set *set);
 
 /* The byte of a regex that Hyperscan's message is about; 0 when that cannot be told. */

@@ -35,11 +35,12 @@ static enum mr_status check_event_types(const struct mr_engine *engine, struct m
         for (uint32_t p = 0; p < engine->plan->n_predicates; p++)
             found = found || !strcmp(engine->plan->predicates[p].name, type);
         if (!found)
-            return mr_fail(error, MR_ERR_USAGE,
-                           "--events %s: no event is called so: give alert, action, anomaly, "
-                           "fileinfo, flow, smtp, stats, table, watch, none, program or a predicate "
-                           "that leaves the program",
-                           type);
+            return mr_fail(
+                error, MR_ERR_USAGE,
+                "--events %s: no event is called so: give alert, action, anomaly, "
+                "fileinfo, flow, smtp, stats, table, watch, none, program or a predicate "
+                "that leaves the program",
+                type);
     }
     return MR_OK;
 }

@@ -467,10 +467,9 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
             if (!engine->program_events && !mr_events_wanted(engine, "action"))
                 continue;
         }
-        if (records->alarm &&
-            (!mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns, records->bytes,
-                             records->len, metrics) ||
-             (!engine->program_events && !mr_events_wanted(engine, "alert"))))
+        if (records->alarm && (!mr_alarms_tell(engine->alarms, records->alarm - 1, records->time_ns,
+                                               records->bytes, records->len, metrics) ||
+                               (!engine->program_events && !mr_events_wanted(engine, "alert"))))
             continue;
         if (records->len)
             mr_writer_record(engine->writer, records->bytes, records->len);

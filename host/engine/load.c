@@ -119,13 +119,14 @@ static enum mr_status check_settings(const struct mr_engine_programs *programs, 
 enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE *diagnostics,
                                 struct mr_program **list, struct mr_error *error)
 {
-    bool *used = calloc(programs->n_settings + 1, sizeof *used);
-    enum mr_status status = used ? MR_OK : MR_ERR_MEMORY;
-
     if (programs->n_files > MR_MAX_PROGRAMS)
-        status = mr_fail(error, MR_ERR_USAGE, "%u programs are too many: at most %d run at once",
-                         programs->n_files, MR_MAX_PROGRAMS);
-    for (uint32_t i = 0; programs->n_files <= MR_MAX_PROGRAMS && i < programs->n_files; i++) {
+        return mr_fail(error, MR_ERR_USAGE, "%u programs are too many: at most %d run at once",
+                       programs->n_files, MR_MAX_PROGRAMS);
+    bool *used = calloc(programs->n_settings + 1, sizeof *used);
+    if (!used)
+        return MR_ERR_MEMORY;
+    enum mr_status status = MR_OK;
+    for (uint32_t i = 0; i < programs->n_files; i++) { /* one run tells what is wrong in all */
         enum mr_status one =
             mr_load_program(programs->files[i], programs->settings, programs->n_settings,
                             programs->n_files > 1 ? used : NULL, diagnostics, &list[i]);
