@@ -22,6 +22,7 @@
 #define CARD_FRAMES_LEAST 256u
 #define XDP_FRAMES        2048u
 #define VIRTUAL_ROOM      (16384 + RTE_PKTMBUF_HEADROOM)
+#define EARLY_FRAMES      32768u /* where nobody keeps others from coming */
 
 /* A Toeplitz key whose period is 16 bits gives both directions of a flow the same hash (Woo and
  * Park, "Scalable TCP session monitoring with symmetric receive-side scaling", 2012). */
@@ -285,6 +286,30 @@ static int start_within_share(struct mr_port *port)
     return result;
 }
 
+/* A packet socket hears every interface until it is bound to one, and every flow until it has
+ * joined the fan-out. What its ring holds by now may be such a packet: it goes, uncounted. */
+static void throw_away_early(struct mr_port *port)
+{
+    struct rte_mbuf *mbufs[64];
+    bool known = port->queues[0].fd >= 0;
+    uint32_t n;
+
+    if (known)
+        mr_port_kernel_shut(port);
+    for (uint32_t q = 0; q < port->facts.queues; q++) {
+        uint64_t taken = 0;
+        do {
+            n = mr_port_receive(port, q, mbufs, 64);
+            rte_pktmbuf_free_bulk(mbufs, n);
+            taken += n;
+        } while (n && (known || taken < EARLY_FRAMES));
+    }
+    if (known)
+        mr_port_kernel_open(port);
+    else
+        rte_eth_stats_reset(port->id);
+}
+
 enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error)
 {
     int result = start_within_share(port);
@@ -292,6 +317,8 @@ enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error)
         return mr_fail(error, MR_ERR_START, "-i %s: %s does not start: %s", port->name,
                        port->facts.driver, rte_strerror(-result));
     port->started = true;
+    if (!strcmp(port->facts.driver, "net_af_packet"))
+        throw_away_early(port);
     if (port->interface[0] && port->queues[0].fd >= 0 && port->facts.kind == MR_PORT_KERNEL)
         mr_port_kernel_start(port);
     else if (port->promiscuous)

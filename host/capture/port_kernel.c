@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/ethtool.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -340,4 +341,30 @@ void mr_port_kernel_counts(struct mr_port_queue *queue)
         return;
     queue->counts.received += stats.tp_packets;
     queue->counts.missed += stats.tp_drops;
+}
+
+/* A filter that takes nothing, while `shut`; what it refuses is not counted. */
+static void shut_socket(int fd, bool shut)
+{
+    struct sock_filter nothing = {.code = BPF_RET | BPF_K};
+    struct sock_fprog program = {.len = 1, .filter = &nothing};
+    setsockopt(fd, SOL_SOCKET, shut ? SO_ATTACH_FILTER : SO_DETACH_FILTER, &program,
+               sizeof program);
+}
+
+void mr_port_kernel_shut(struct mr_port *port)
+{
+    struct timespec nap = {.tv_nsec = 1000000}; /* what is on its way past the filter */
+    for (uint32_t q = 0; q < port->facts.queues; q++)
+        shut_socket(port->queues[q].fd, true);
+    nanosleep(&nap, NULL);
+}
+
+void mr_port_kernel_open(struct mr_port *port)
+{
+    for (uint32_t q = 0; q < port->facts.queues; q++) {
+        mr_port_kernel_counts(&port->queues[q]);
+        port->queues[q].counts = (struct mr_port_counts){0};
+        shut_socket(port->queues[q].fd, false);
+    }
 }

@@ -47,5 +47,8 @@ void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before)
 void mr_port_kernel_start(struct mr_port *port);
 bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns);
 void mr_port_kernel_counts(struct mr_port_queue *queue);
+/* Where the sockets are known: no packet comes in between the two; then counting begins anew. */
+void mr_port_kernel_shut(struct mr_port *port);
+void mr_port_kernel_open(struct mr_port *port);
 
 #endif
