@@ -40,6 +40,13 @@ bool mr_cli_rotated_early(void);
 /* Which of the two was it? False also for other signals. Async-signal-safe. */
 bool mr_cli_is_rotation(int number);
 
+/* Called for each signal that asks for the end: was it asked for a second ago or more? Something
+ * holds the end up then (who should read the events does not), and is not waited for any more.
+ * Async-signal-safe. */
+bool mr_cli_is_impatient(void);
+/* Ends the process, once the handler returns, as if it had never caught the signal. */
+void mr_cli_end_by(int number);
+
 /* Each command gets its own arguments, argv[0] its name. */
 int mr_cli_run(int argc, char **argv);
 int mr_cli_scale(int argc, char **argv);

@@ -478,6 +478,8 @@ static void on_signal(int number)
 
     if (engine && mr_cli_is_rotation(number))
         mr_engine_reopen(engine);
+    else if (mr_cli_is_impatient())
+        mr_cli_end_by(number);
     else if (engine)
         mr_engine_stop(engine);
     errno = error;

@@ -1,12 +1,17 @@
 /* Whoever watches a run: the progress bar, and whether the terminal is still there. */
 #include "cli/cli.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define AGAIN_NS 1000000000u /* what comes sooner may be one wish, told twice */
 
 void mr_cli_progress(void *user, uint64_t done, uint64_t total, uint64_t packets)
 {
@@ -50,16 +55,30 @@ bool mr_cli_is_rotation(int number)
     return number == SIGHUP && has_file && (!had_terminal || has_terminal(true));
 }
 
+void mr_cli_end_by(int number)
+{
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+bool mr_cli_is_impatient(void)
+{
+    static _Atomic uint64_t first_ns;
+    uint64_t now_ns = mr_clock_ns(), none = 0;
+
+    return !atomic_compare_exchange_strong_explicit(&first_ns, &none, now_ns, memory_order_relaxed,
+                                                    memory_order_relaxed) &&
+           now_ns - none >= AGAIN_NS;
+}
+
 static void on_early(int number)
 {
     int error = errno;
 
-    if (mr_cli_is_rotation(number)) {
+    if (mr_cli_is_rotation(number))
         rotated = 1;
-    } else {
-        signal(number, SIG_DFL);
-        raise(number);
-    }
+    else
+        mr_cli_end_by(number);
     errno = error;
 }
 
