@@ -16,7 +16,8 @@
 extern "C" {
 #endif
 
-#define MR_DEVICE_BUSY 600 /* of query(): not there yet */
+#define MR_DEVICE_BUSY      600 /* of query(): not there yet */
+#define MR_DEVICE_NO_MEMORY 2   /* of what makes something: there is no room for it */
 
 struct mr_device {
     const char *name; /* of the back end */

@@ -100,7 +100,8 @@ enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *
                  : mr_fail(error, MR_ERR_START, "device %s: there is none here", device->name);
 }
 
-/* After a call has failed: do all of them from now on? */
+/* After a call has failed: do all of them from now on? Not where there is too little memory, be it
+ * for what is asked here: others who have the device open can go on. */
 static bool all_fail(const struct mr_device *device)
 {
     void *event = NULL;
@@ -108,7 +109,7 @@ static bool all_fail(const struct mr_device *device)
 
     if (!code)
         device->event_free(event);
-    return code != 0;
+    return code && code != MR_DEVICE_NO_MEMORY;
 }
 
 enum mr_status mr_device_open(const struct mr_device_backend *backend,

@@ -100,9 +100,55 @@ static void one_that_failed_before_is_reset(void **unused)
     mr_regex_set_free(&set);
 }
 
+/* ---- a device without room ---- */
+
+static int answer_code, n_resets;
+
+static int no_event(void **event)
+{
+    *event = NULL;
+    return answer_code;
+}
+
+static int count_reset(void)
+{
+    n_resets++;
+    return 0;
+}
+
+/* Who finds no memory for a batch does not take the device from others, even where there is none for
+ * anything; who finds that it has failed does. */
+static void too_little_memory_is_no_failure(void **unused)
+{
+    const struct mr_backend_config config = {.bytes_max = 1 << 12, .messages_max = 8};
+    struct mr_device device = mr_device_emulated;
+    struct mr_device_backend backend = {.device = &device,
+                                        .filter = &mr_factor_filter_emulated,
+                                        .kernels = &mr_regex_kernels_emulated,
+                                        .bayes = &mr_bayes_emulated};
+    struct mr_offload_batch *batch;
+    struct mr_error error = {0};
+    void *other, *state;
+    (void)unused;
+
+    device.event_new = no_event;
+    device.reset = count_reset;
+    for (int failed = 0; failed < 2; failed++) {
+        assert_int_equal(mr_device_open(&backend, &config, &other, &error), MR_OK);
+        assert_int_equal(mr_device_open(&backend, &config, &state, &error), MR_OK);
+        answer_code = failed ? 719 : MR_DEVICE_NO_MEMORY;
+        assert_int_not_equal(mr_device_batch_new(state, &batch, &error), MR_OK);
+        assert_int_equal(mr_device_is_broken(other), failed);
+        mr_device_close(state);
+        mr_device_close(other);
+        assert_int_equal(n_resets, failed);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_device_is_reset),
+                                       cmocka_unit_test(too_little_memory_is_no_failure),
                                        cmocka_unit_test(one_that_failed_before_is_reset)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
