@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 static void *check(struct compile *compile, void *memory)
@@ -143,6 +145,17 @@ static struct source *find_file(struct compile *compile, const struct stat *stat
     return NULL;
 }
 
+/* A terminal, or a pipe without a name as of a shell's <(...), which ends when its writer does:
+ * these are waited for, where a pipe in a folder may have no writer ever. */
+static bool has_writer(int fd)
+{
+    struct statfs system;
+    int flags = fcntl(fd, F_GETFL);
+
+    return (isatty(fd) || (!fstatfs(fd, &system) && system.f_type == PIPEFS_MAGIC)) && flags >= 0 &&
+           !fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 struct source *analog_source_open(struct compile *compile, const char *path,
                                   const struct mr_where *from, bool *known)
 {
@@ -154,14 +167,16 @@ struct source *analog_source_open(struct compile *compile, const char *path,
     int fd = -1;
 
     *known = false;
-    fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | (from ? O_NONBLOCK : 0));
+    fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fstat(fd, &status)) {
         analog_error(compile, place, "cannot open %s: %s", path, strerror(errno));
         goto done;
     }
-    if (S_ISDIR(status.st_mode) || (from && !S_ISREG(status.st_mode))) {
-        analog_error(compile, place, "cannot read %s: it is %s", path,
-                     S_ISDIR(status.st_mode) ? "a folder" : "no regular file");
+    if (S_ISDIR(status.st_mode) ||
+        (!is_stdin && !S_ISREG(status.st_mode) && (from || !has_writer(fd)))) {
+        analog_error(compile, place, "cannot read %s: it is %s%s", path,
+                     S_ISDIR(status.st_mode) ? "a folder" : "no regular file",
+                     from ? "" : "; give a file, or - for standard input");
         goto done;
     }
     source = S_ISREG(status.st_mode) ? find_file(compile, &status) : NULL;

@@ -1,6 +1,7 @@
 /* millrace: finds the command and hands over. */
 #include "cli/cli.h"
 
+#include "base/plain.h"
 #include "millrace/version.h"
 
 #include <errno.h>
@@ -72,8 +73,11 @@ int mr_cli_exit_code(enum mr_status status)
 
 int mr_cli_fail(const struct mr_error *error)
 {
-    if (error->text[0])
-        fprintf(stderr, "millrace: %s\n", error->text);
+    if (error->text[0]) { /* names of files may be anybody's */
+        fputs("millrace: ", stderr);
+        mr_print_plain(stderr, error->text, strlen(error->text));
+        fputc('\n', stderr);
+    }
     return mr_cli_exit_code(error->status);
 }
 

@@ -1,6 +1,7 @@
 /* What tables hold, as JSON lines: one record for each row. */
 #include "engine/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,7 +103,8 @@ enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
     FILE *to = strcmp(path, "-") ? fopen(path, "w") : stdout;
 
     if (!to)
-        return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s", path);
+        return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s: %s", path,
+                       strerror(errno));
     enum mr_status status = mr_tables_dump(engine, NULL, to);
     if (to == stdout ? fflush(to) : fclose(to))
         status = MR_ERR_OUTPUT;

@@ -76,7 +76,10 @@ static enum mr_status mails_of(const struct walk *walk, const char *path, const 
 
 static enum mr_status fail(const struct walk *walk, const char *path, const char *what)
 {
-    return mr_fail(walk->error, MR_ERR_INPUT, "%s: %s", path, what);
+    return mr_fail(walk->error, MR_ERR_INPUT,
+                   "cannot read mails from %s: %s; give a file with a mail, a mailbox (mbox) or a "
+                   "folder of both",
+                   path, what);
 }
 
 static enum mr_status file(const struct walk *walk, const char *path, size_t size)

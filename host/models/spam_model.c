@@ -7,10 +7,12 @@
 #include "models/spam_text.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define ENTRY_MAX (64 * MR_BAYES_ONE) /* no logarithm or weight is larger: sums cannot overflow */
 
@@ -101,22 +103,30 @@ static enum mr_status fail(struct mr_error *error, const char *path, const char 
 enum mr_status mr_spam_model_read(const char *path, struct mr_spam_model **out,
                                   struct mr_error *error)
 {
+    static const char advice[] = "give a file that `millrace train spam -o FILE` has written";
     enum mr_status status = MR_OK;
     struct mr_spam_model *model = NULL;
     const char *wrong;
     struct stat about;
-    FILE *file = fopen(path, "rb");
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* no pipe is waited for */
+    FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
 
     *out = NULL;
-    if (!file)
-        return fail(error, path, strerror(errno));
-    if (fstat(fileno(file), &about) || !S_ISREG(about.st_mode)) {
-        status = fail(error, path, "it is no file");
+    if (!file) {
+        status = mr_fail(error, MR_ERR_INPUT, "cannot read the model %s: %s; %s", path,
+                         strerror(errno), advice);
+        if (fd >= 0)
+            close(fd);
+        return status;
+    }
+    if (fstat(fd, &about) || !S_ISREG(about.st_mode)) {
+        status = mr_fail(error, MR_ERR_INPUT, "cannot read the model %s: it is %s; %s", path,
+                         S_ISDIR(about.st_mode) ? "a folder" : "no regular file", advice);
         goto out;
     }
     if (about.st_size < (off_t)sizeof *model ||
         about.st_size > (off_t)(sizeof *model + table_bytes(MR_SPAM_BUCKETS_MAX))) {
-        status = mr_fail(error, MR_ERR_PROGRAM, "%s: it is no spam model", path);
+        status = mr_fail(error, MR_ERR_PROGRAM, "%s: it is no spam model; %s", path, advice);
         goto out;
     }
     size_t n = (size_t)about.st_size;
@@ -131,7 +141,7 @@ enum mr_status mr_spam_model_read(const char *path, struct mr_spam_model **out,
     }
     wrong = mr_spam_model_check(model, n);
     if (wrong)
-        status = mr_fail(error, MR_ERR_PROGRAM, "%s: %s", path, wrong);
+        status = mr_fail(error, MR_ERR_PROGRAM, "%s: %s; %s", path, wrong, advice);
 out:
     fclose(file);
     if (status)
@@ -161,7 +171,9 @@ enum mr_status mr_spam_model_write(struct mr_spam_model *model, const char *path
         fwrite(model, 1, model->bytes, file); /* an error is met again at the end */
     if (file && mr_replace_end(path, file))
         return MR_OK;
-    return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written: %s", path, strerror(errno));
+    return mr_fail(error, MR_ERR_OUTPUT,
+                   "the model %s cannot be written: %s; give another path with -o", path,
+                   strerror(errno));
 }
 
 struct mr_spam_model *mr_spam_model_new(uint32_t bucket_log2)

@@ -5,6 +5,7 @@
 #include "models/spam_mails.h"
 #include "models/spam_set.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,12 @@ struct judged {
     uint8_t fold;
 };
 
+static enum mr_status refuse_output(const char *path, struct mr_error *error)
+{
+    return mr_fail(error, MR_ERR_OUTPUT, "%s cannot be written: %s; give another path", path,
+                   strerror(errno));
+}
+
 static enum mr_status write_judged(const char *path, const struct judged *judged,
                                    const struct reading *reading, struct mr_error *error)
 {
@@ -89,7 +96,7 @@ static enum mr_status write_judged(const char *path, const struct judged *judged
         fprintf(file, "%u %s %.9f %s\n", judged[i].fold, judged[i].is_spam ? "spam" : "ham",
                 mr_spam_score(judged[i].z), reading->names[i]);
     if (!file || fclose(file))
-        return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written", path);
+        return refuse_output(path, error);
     return MR_OK;
 }
 
@@ -184,7 +191,7 @@ static enum mr_status write_roc(const char *path, const struct judged *sorted, u
     uint32_t ham = 0, spam = 0;
 
     if (!file)
-        return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written", path);
+        return refuse_output(path, error);
     fprintf(file, "# threshold ham_called_spam spam_found\n");
     for (uint32_t i = 0; i < n; i++) {
         ham += !sorted[i].is_spam;
@@ -193,7 +200,7 @@ static enum mr_status write_roc(const char *path, const struct judged *sorted, u
             fprintf(file, "%.9f %u %u\n", mr_spam_score(sorted[i].z), ham, spam);
     }
     if (fclose(file))
-        return mr_fail(error, MR_ERR_OUTPUT, "%s: it cannot be written", path);
+        return refuse_output(path, error);
     return MR_OK;
 }
 
@@ -342,8 +349,11 @@ enum mr_status mr_spam_train(const struct mr_spam_training *t, FILE *out, struct
     fprintf(out, "mails          %u ham, %u spam; %u duplicates left out\n", result.figures.n_ham,
             result.figures.n_spam, mr_spam_set_duplicates(set));
     if (!result.figures.n_ham || !result.figures.n_spam) {
-        status = mr_fail(error, MR_ERR_INPUT, "training wants ham and spam; there is no %s",
-                         result.figures.n_ham ? "spam" : "ham");
+        const char *missing = result.figures.n_ham ? "spam" : "ham";
+        status = mr_fail(error, MR_ERR_INPUT,
+                         "training wants ham and spam; there is no %s but what the other kind has "
+                         "too: give mails with --%s PATH",
+                         missing, missing);
         goto out;
     }
     strftime(result.created, sizeof result.created, "%Y-%m-%d", gmtime(&now));

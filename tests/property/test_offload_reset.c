@@ -116,8 +116,8 @@ static int count_reset(void)
     return 0;
 }
 
-/* Who finds no memory for a batch does not take the device from others, even where there is none for
- * anything; who finds that it has failed does. */
+/* Who finds no memory for a batch does not take the device from others, even where there is none
+ * for anything; who finds that it has failed does. */
 static void too_little_memory_is_no_failure(void **unused)
 {
     const struct mr_backend_config config = {.bytes_max = 1 << 12, .messages_max = 8};
