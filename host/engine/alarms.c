@@ -28,22 +28,28 @@ struct mr_alarms {
     struct limit *limits; /* [n_alarms of the plan] */
     struct mr_commands *commands;
     int syslog; /* -1: nobody wants it */
+    struct sockaddr_un
+        local; /* its address, where it is a socket of this machine; else AF_UNSPEC */
     char host[256];
 };
 
-static int connect_local(const char *path, struct mr_error *error)
+static const struct sockaddr *plain(const struct sockaddr_un *address)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    return (const struct sockaddr *)(const void *)address;
+}
 
-    if (strlen(path) >= sizeof address.sun_path) {
+static int connect_local(const char *path, struct sockaddr_un *address, struct mr_error *error)
+{
+    if (strlen(path) >= sizeof address->sun_path) {
         mr_fail(error, MR_ERR_USAGE,
                 "--syslog %.80s...: the path of a socket has at most %zu bytes", path,
-                sizeof address.sun_path - 1);
+                sizeof address->sun_path - 1);
         return -1;
     }
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
-    if (fd >= 0 && !connect(fd, (struct sockaddr *)&address, sizeof address))
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, strlen(path));
+    if (fd >= 0 && !connect(fd, plain(address), sizeof *address))
         return fd;
     mr_fail(error, MR_ERR_OUTPUT,
             "cannot reach syslog at %s: %s; start a syslog daemon, or give --syslog HOST:PORT",
@@ -111,13 +117,27 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
     if (syslogs) {
         const char *where = syslog ? syslog : "/dev/log";
         struct mr_error why = {.status = MR_ERR_OUTPUT};
-        a->syslog = where[0] == '/' ? connect_local(where, &why) : connect_remote(where, &why);
+        a->syslog =
+            where[0] == '/' ? connect_local(where, &a->local, &why) : connect_remote(where, &why);
         if (a->syslog < 0)
             return mr_fail(error, why.status, "%s", why.text);
     }
     if (commands && mr_commands_new(&a->commands))
         return mr_fail(error, MR_ERR_START, "cannot start the thread for commands of alarms");
     return MR_OK;
+}
+
+/* A daemon that was started anew has another socket under the same name. Over UDP "refused" is said
+ * of an earlier datagram, in place of sending this one. */
+static bool hand_over(const struct mr_alarms *a, const char *text, size_t len)
+{
+    if (send(a->syslog, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return true;
+    if (errno != ECONNREFUSED && errno != ECONNRESET && errno != ENOTCONN)
+        return false;
+    if (a->local.sun_family == AF_UNIX && connect(a->syslog, plain(&a->local), sizeof a->local))
+        return false;
+    return send(a->syslog, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }
 
 /* RFC 5424; severity 1 is an alert, 2 a warning, the others notices. The time is the packet's. */
@@ -139,7 +159,7 @@ static bool send_syslog(const struct mr_alarms *a, const struct mr_plan_alarm *a
     if (head < 0 || (size_t)head + len > sizeof text)
         return false;
     memcpy(text + head, event, len);
-    return send(a->syslog, text, (size_t)head + len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
+    return hand_over(a, text, (size_t)head + len);
 }
 
 static bool within(struct limit *limit, const struct mr_plan_alarm *alarm, uint64_t time_ns)
