@@ -306,10 +306,13 @@ static int ask(const struct arguments *a)
     if (!request)
         return fail(MR_EXIT_USAGE, path, "the command is no UTF-8 text", "use other names");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address))
-        code = fail(MR_EXIT_START, path, strerror(errno), is_it_there);
-    else if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
-             !(line = exchange(fd, request, a->verbose)))
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
+        connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address))
+        code = errno == EAGAIN /* as many wait as may, or it is stopped */
+                   ? fail(MR_EXIT_START, path, "the engine takes no clients", "try again later")
+                   : fail(MR_EXIT_START, path, strerror(errno), is_it_there);
+    else if (!(line = exchange(fd, request, a->verbose)))
         code =
             errno == EAGAIN || errno == EWOULDBLOCK
                 ? fail(MR_EXIT_START, path, "the engine says nothing",
