@@ -22,6 +22,7 @@
 #define LEAST_MAIL    ((uint64_t)64 << 10)
 #define MOST_MAIL     ((uint64_t)64 << 20)
 #define PART_TRIES    100u
+#define BLOCK_BYTES   4096u /* what a file takes on a disk is a multiple, however short it is */
 
 struct mr_extraction {
     void (*write)(const void *what, mr_piece *piece, void *user);
@@ -32,7 +33,7 @@ struct mr_extraction {
 struct mr_extractor {
     int folder;
     const char *path;
-    uint64_t left;    /* bytes that may be written */
+    uint64_t left;    /* bytes that may be written, in whole blocks */
     uint64_t failed;  /* files */
     uint64_t limited; /* files left out for the limit */
     int error;        /* errno of the first failure */
@@ -235,7 +236,7 @@ void mr_extractor_write(struct mr_engine *engine, const struct mr_extraction *ex
                         struct mr_metrics *metrics)
 {
     struct mr_extractor *x = engine->extractor;
-    struct writing w = {.left = x->left};
+    struct writing w = {.left = x->left / BLOCK_BYTES * BLOCK_BYTES};
     struct stat there;
 
     if (!fstatat(x->folder, extraction->name, &there, AT_SYMLINK_NOFOLLOW)) {
@@ -243,7 +244,9 @@ void mr_extractor_write(struct mr_engine *engine, const struct mr_extraction *ex
         mr_metrics_add(metrics, MR_COUNT_FILES_EXTRACTED_BEFORE, 1);
         return;
     }
-    write_file(x, extraction, &w);
+    w.limited = !w.left; /* one without a byte takes a block as well */
+    if (!w.limited)
+        write_file(x, extraction, &w);
     if (w.error || w.limited) {
         mr_metrics_add(metrics, MR_COUNT_FILES_NOT_EXTRACTED, 1);
         x->error = x->error ? x->error : w.error;
@@ -251,7 +254,7 @@ void mr_extractor_write(struct mr_engine *engine, const struct mr_extraction *ex
         x->limited += !w.error;
         return;
     }
-    x->left -= w.written;
+    x->left -= w.written ? (w.written + BLOCK_BYTES - 1) / BLOCK_BYTES * BLOCK_BYTES : BLOCK_BYTES;
     mr_metrics_add(metrics, MR_COUNT_FILES_EXTRACTED, 1);
 }
 

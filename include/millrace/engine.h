@@ -87,7 +87,7 @@ struct mr_engine_config {
     /* carries out what programs want done to flows, NAME or NAME:ARGUMENT; NULL: log */
     const char *actuator;
     const char *extract;     /* mails and attachments go into this folder; NULL: nowhere */
-    uint64_t extract_bytes;  /* at most so much; 0: 1 GiB */
+    uint64_t extract_bytes;  /* at most so much, in blocks of 4 KiB; 0: 1 GiB */
     uint64_t max_mail;       /* kept of a mail in memory, 64 KiB to 64 MiB; 0: 32 MiB */
     const char *email_md5;   /* "subject,body": MD5 of these in `email`; NULL: none */
     const char *file_hashes; /* "md5,sha1,sha256" of attachments, or "none"; NULL: sha256 */
