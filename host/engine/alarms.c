@@ -25,7 +25,8 @@ struct limit {
 
 struct mr_alarms {
     const struct mr_plan *plan;
-    struct limit *limits; /* [n_alarms of the plan] */
+    struct limit *limits;     /* [n_alarms of the plan] */
+    struct mr_command **told; /* [n_alarms]: what runs, NULL: nothing */
     struct mr_commands *commands;
     int syslog; /* -1: nobody wants it */
     struct sockaddr_un
@@ -96,23 +97,26 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
 {
     bool commands = false, syslogs = false;
 
-    *out = NULL;
-    if (!plan->n_alarms)
-        return MR_OK;
     struct mr_alarms *a = calloc(1, sizeof *a);
-    struct limit *limits = calloc(plan->n_alarms, sizeof *limits);
-    if (!a || !limits) {
-        free(a);
-        free(limits);
-        return mr_fail(error, MR_ERR_MEMORY, "out of memory for alarms");
-    }
-    *a = (struct mr_alarms){.plan = plan, .limits = limits, .syslog = -1};
     *out = a;
+    if (!a)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for alarms");
+    *a = (struct mr_alarms){.plan = plan, .syslog = -1};
+    a->limits = calloc(plan->n_alarms + 1, sizeof *a->limits);
+    a->told = calloc(plan->n_alarms + 1, sizeof *a->told);
+    if (!a->limits || !a->told)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for alarms");
     if (gethostname(a->host, sizeof a->host - 1) || !a->host[0])
         strcpy(a->host, "-");
     for (uint32_t i = 0; i < plan->n_alarms; i++) {
-        commands |= plan->alarms[i].n_command > 0;
-        syslogs |= plan->alarms[i].syslog;
+        const struct mr_plan_alarm *alarm = &plan->alarms[i];
+        syslogs |= alarm->syslog;
+        if (!alarm->n_command)
+            continue;
+        commands = true;
+        a->told[i] = mr_command_new(alarm->command, alarm->n_command, alarm->timeout_s);
+        if (!a->told[i])
+            return mr_fail(error, MR_ERR_MEMORY, "out of memory for commands of alarms");
     }
     if (syslogs) {
         const char *where = syslog ? syslog : "/dev/log";
@@ -190,8 +194,7 @@ bool mr_alarms_tell(struct mr_alarms *a, uint32_t index, uint64_t time_ns, const
     mr_metrics_add(metrics, MR_COUNT_ALARMS, 1);
     if (alarm->syslog && !send_syslog(a, alarm, time_ns, event, len))
         mr_metrics_add(metrics, MR_COUNT_ALARMS_SYSLOG_LOST, 1);
-    if (alarm->n_command &&
-        !mr_commands_push(a->commands, alarm->command, alarm->timeout_s, event, len))
+    if (a->told[index] && !mr_commands_push(a->commands, a->told[index], event, len))
         mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_LOST, 1);
     return true;
 }
@@ -208,9 +211,14 @@ static uint32_t alarm_in(const struct mr_plan *plan, const char *program, const 
     return 0;
 }
 
-void mr_alarms_carry(struct mr_alarms *to, const struct mr_alarms *from)
+void mr_alarms_carry(struct mr_alarms *to, struct mr_alarms *from)
 {
-    for (uint32_t p = 0; to && from && p < to->plan->n_predicates; p++) {
+    if (from->commands) {
+        struct mr_commands *idle = to->commands;
+        to->commands = from->commands;
+        from->commands = idle;
+    }
+    for (uint32_t p = 0; p < to->plan->n_predicates; p++) {
         const struct mr_plan_predicate *predicate = &to->plan->predicates[p];
         uint32_t other =
             predicate->leaves && predicate->alarm
@@ -221,6 +229,18 @@ void mr_alarms_carry(struct mr_alarms *to, const struct mr_alarms *from)
     }
 }
 
+static void add_usage(struct mr_metrics *metrics, struct mr_commands_usage usage)
+{
+    mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_RUN, usage.run);
+    mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_FAILED, usage.failed);
+}
+
+void mr_alarms_count(const struct mr_alarms *a, struct mr_metrics *metrics)
+{
+    if (a && a->commands)
+        add_usage(metrics, mr_commands_used(a->commands));
+}
+
 void mr_alarms_close(struct mr_alarms *a, struct mr_metrics *metrics)
 {
     struct mr_commands_usage usage = {0};
@@ -228,12 +248,13 @@ void mr_alarms_close(struct mr_alarms *a, struct mr_metrics *metrics)
     if (!a)
         return;
     mr_commands_free(a->commands, &usage);
-    if (metrics) {
-        mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_RUN, usage.run);
-        mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_FAILED, usage.failed);
-    }
+    if (metrics)
+        add_usage(metrics, usage);
+    for (uint32_t i = 0; a->told && i < a->plan->n_alarms; i++)
+        mr_command_release(a->told[i]);
     if (a->syslog >= 0)
         close(a->syslog);
+    free(a->told);
     free(a->limits);
     free(a);
 }

@@ -12,7 +12,8 @@
 struct mr_alarms;
 
 /* What the alarms of a plan need: a socket for syslog (NULL: /dev/log; else "HOST:PORT", UDP), a
- * thread for commands. NULL with MR_OK: the plan has none. The plan is borrowed. */
+ * thread for commands. The plan, which may have none, is borrowed. What was opened when it failed
+ * is to be closed as well. */
 enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
                               const char *syslog, struct mr_error *error);
 
@@ -21,9 +22,12 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
 bool mr_alarms_tell(struct mr_alarms *alarms, uint32_t alarm, uint64_t time_ns, const char *event,
                     size_t len, struct mr_metrics *metrics);
 
-/* The limits of alarms that are in both plans (of one program, for one predicate) go on counting.
- */
-void mr_alarms_carry(struct mr_alarms *to, const struct mr_alarms *from); /* NULL is allowed */
+/* The limits of alarms that are in both plans (of one program, for one predicate) go on counting,
+ * and the commands that wait or run go on in `to`, with their time. Nobody may tell meanwhile. */
+void mr_alarms_carry(struct mr_alarms *to, struct mr_alarms *from);
+
+/* Adds what came of commands so far. Any thread; NULL is allowed. */
+void mr_alarms_count(const struct mr_alarms *alarms, struct mr_metrics *metrics);
 
 /* Waits some seconds for commands under way. NULL is allowed. */
 void mr_alarms_close(struct mr_alarms *alarms, struct mr_metrics *metrics);

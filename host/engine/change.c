@@ -123,7 +123,6 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
                              struct mr_error *error)
 {
     struct mr_engine *engine = change->engine;
-    struct mr_metrics past = {0};
 
     at_step(change, "putting the programs together");
     if (!status) {
@@ -145,10 +144,7 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);
     pthread_mutex_unlock(&engine->change_lock);
     at_step(change, "giving back what is left over");
-    mr_alarms_close(change->alarms, &past);
-    pthread_mutex_lock(&engine->change_lock);
-    mr_metrics_sum(&engine->past_alarms, &past);
-    pthread_mutex_unlock(&engine->change_lock);
+    mr_alarms_close(change->alarms, NULL);
     mr_sites_close(change->sites);
     mr_plan_free(change->plan);
     for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)

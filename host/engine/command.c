@@ -24,9 +24,14 @@
 
 extern char **environ;
 
-struct slot {
-    const char *const *argv;
+struct mr_command {
+    _Atomic uint32_t holders;
     uint32_t timeout_s;
+    char *words[]; /* then NULL, then their bytes */
+};
+
+struct slot {
+    struct mr_command *command;
     uint32_t len;
     char input[INPUT_BYTES];
 };
@@ -40,8 +45,38 @@ struct mr_commands {
     uint32_t first, n;
     bool ended;
     _Atomic uint64_t until_ns; /* of everything, once the run has ended; 0: it has not */
-    struct mr_commands_usage usage;
+    _Atomic uint64_t begun, failed;
 };
+
+struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t timeout_s)
+{
+    size_t list = (n + 1) * sizeof(char *), bytes = 0;
+    for (uint32_t i = 0; i < n; i++)
+        bytes += strlen(words[i]) + 1;
+    struct mr_command *command = malloc(sizeof *command + list + bytes);
+    if (!command)
+        return NULL;
+    char *to = (char *)&command->words[n + 1];
+    atomic_init(&command->holders, 1);
+    command->timeout_s = timeout_s;
+    for (uint32_t i = 0; i < n; i++) {
+        command->words[i] = to;
+        to = stpcpy(to, words[i]) + 1;
+    }
+    command->words[n] = NULL;
+    return command;
+}
+
+void mr_command_release(struct mr_command *command)
+{
+    if (command && atomic_fetch_sub_explicit(&command->holders, 1, memory_order_acq_rel) == 1)
+        free(command);
+}
+
+static void count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
 
 static bool start(const struct slot *slot, pid_t *pid, int *input)
 {
@@ -64,8 +99,8 @@ static bool start(const struct slot *slot, pid_t *pid, int *input)
     posix_spawnattr_setpgroup(&attributes, 0);
     posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
                                               POSIX_SPAWN_SETPGROUP);
-    int failed = posix_spawnp(pid, slot->argv[0], &files, &attributes,
-                              (char *const *)(uintptr_t)slot->argv, environ);
+    char *const *words = slot->command->words;
+    int failed = posix_spawnp(pid, words[0], &files, &attributes, words, environ);
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     close(ends[0]);
@@ -117,24 +152,23 @@ static bool await(struct mr_commands *c, pid_t pid, uint64_t deadline_ns)
     kill(-pid, SIGKILL); /* what it has started as well */
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    c->usage.late++;
     return false;
 }
 
 static void run(struct mr_commands *c, const struct slot *slot)
 {
-    uint64_t deadline_ns = mr_clock_ns() + slot->timeout_s * NS_PER_S;
+    uint64_t deadline_ns = mr_clock_ns() + slot->command->timeout_s * NS_PER_S;
     int input;
     pid_t pid;
 
-    c->usage.run++;
+    count(&c->begun, 1);
     if (!start(slot, &pid, &input)) {
-        c->usage.failed++;
+        count(&c->failed, 1);
         return;
     }
     feed(input, slot->input, slot->len, deadline_ns);
     if (!await(c, pid, deadline_ns))
-        c->usage.failed++;
+        count(&c->failed, 1);
 }
 
 static void *thread_main(void *argument)
@@ -157,9 +191,12 @@ static void *thread_main(void *argument)
         c->n--;
         pthread_mutex_unlock(&c->lock);
         run(c, c->running);
+        mr_command_release(c->running->command);
         pthread_mutex_lock(&c->lock);
     }
-    c->usage.failed += c->n; /* there was no time for them any more */
+    count(&c->failed, c->n); /* there was no time for them any more */
+    for (; c->n; c->n--, c->first = (c->first + 1) % SLOTS)
+        mr_command_release(c->slots[c->first].command);
     pthread_mutex_unlock(&c->lock);
     return NULL;
 }
@@ -184,8 +221,8 @@ enum mr_status mr_commands_new(struct mr_commands **out)
     return MR_OK;
 }
 
-bool mr_commands_push(struct mr_commands *c, const char *const *argv, uint32_t timeout_s,
-                      const void *input, size_t len)
+bool mr_commands_push(struct mr_commands *c, struct mr_command *command, const void *input,
+                      size_t len)
 {
     bool good = len <= INPUT_BYTES;
 
@@ -195,14 +232,21 @@ bool mr_commands_push(struct mr_commands *c, const char *const *argv, uint32_t t
     good = c->n < SLOTS;
     if (good) {
         struct slot *slot = &c->slots[(c->first + c->n++) % SLOTS];
-        slot->argv = argv;
-        slot->timeout_s = timeout_s;
+        atomic_fetch_add_explicit(&command->holders, 1, memory_order_relaxed);
+        slot->command = command;
         slot->len = (uint32_t)len;
         memcpy(slot->input, input, len);
         pthread_cond_signal(&c->more);
     }
     pthread_mutex_unlock(&c->lock);
     return good;
+}
+
+struct mr_commands_usage mr_commands_used(const struct mr_commands *c)
+{
+    return (struct mr_commands_usage){.run = atomic_load_explicit(&c->begun, memory_order_relaxed),
+                                      .failed =
+                                          atomic_load_explicit(&c->failed, memory_order_relaxed)};
 }
 
 void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)
@@ -216,7 +260,7 @@ void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)
     pthread_mutex_unlock(&c->lock);
     pthread_join(c->thread, NULL);
     if (usage)
-        *usage = c->usage;
+        *usage = mr_commands_used(c);
     pthread_cond_destroy(&c->more);
     pthread_mutex_destroy(&c->lock);
     free(c->slots);

@@ -10,19 +10,27 @@
 #include <stdint.h>
 
 struct mr_commands;
+struct mr_command;
 
 struct mr_commands_usage {
     uint64_t run,
-        failed;    /* could not be started, ended with another status than 0, or by a signal */
-    uint64_t late; /* of these: were killed, since their time was over */
+        failed; /* could not be started, ended with another status than 0, by a signal, or late */
 };
+
+/* A file and its n arguments, copied; how long it may take. Shared by all who hold it: each of them
+ * releases it. NULL: out of memory. */
+struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t timeout_s);
+void mr_command_release(struct mr_command *command); /* NULL is allowed */
 
 enum mr_status mr_commands_new(struct mr_commands **out);
 
-/* Puts a command into the queue; argv is borrowed until mr_commands_free(), the input is copied.
- * False: the queue is full, or the input too long. Never waits. */
-bool mr_commands_push(struct mr_commands *commands, const char *const *argv, uint32_t timeout_s,
-                      const void *input, size_t len);
+/* Puts a command into the queue, which holds it then; the input is copied. False: the queue is
+ * full, or the input too long. Never waits. */
+bool mr_commands_push(struct mr_commands *commands, struct mr_command *command, const void *input,
+                      size_t len);
+
+/* What came of them so far. Any thread. */
+struct mr_commands_usage mr_commands_used(const struct mr_commands *commands);
 
 /* Runs what is queued, at most some seconds in all, and ends the thread. NULL is allowed. */
 void mr_commands_free(struct mr_commands *commands, struct mr_commands_usage *usage);

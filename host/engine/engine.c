@@ -418,11 +418,10 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
     if (engine->live)
         mr_live_finish(engine->live);
     mr_interval_write(engine);
+    mr_alarms_close(engine->alarms, &engine->past_alarms);
+    engine->alarms = NULL;
     mr_metrics_refresh(engine);
     settle_fragments(engine);
-    mr_alarms_close(engine->alarms, &engine->metrics);
-    mr_metrics_sum(&engine->metrics, &engine->past_alarms);
-    engine->alarms = NULL;
     enum mr_status output = mr_interval_end(engine, &output_error);
     enum mr_status written = mr_writer_close(engine->writer, output ? NULL : &output_error);
     engine->writer = NULL;

@@ -89,7 +89,7 @@ struct mr_engine {
     struct mr_extractor *extractor; /* NULL: nothing is extracted */
     struct mr_mail_settings mail;
     struct mr_mime_charsets *charsets;
-    struct mr_alarms *alarms;             /* NULL: the programs have none */
+    struct mr_alarms *alarms;             /* NULL: before the start, and at the end */
     struct mr_anomaly_caps *anomaly_caps; /* in the output turn */
     struct mr_intake intake;
     struct mr_live *live;        /* NULL: files */
@@ -105,7 +105,7 @@ struct mr_engine {
     bool dpdk_started;
     struct mr_error input_error;
     struct mr_metrics metrics;              /* sums, after the run (and at each interval) */
-    struct mr_metrics past_alarms;          /* of alarms that went at a swap; under change_lock */
+    struct mr_metrics past_alarms;          /* what came of commands, at the end */
     _Atomic(struct mr_unloaded *) unloaded; /* see unloaded.h */
     uint32_t n_unloaded;
     struct mr_interval interval;

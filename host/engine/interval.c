@@ -26,6 +26,8 @@ void mr_metrics_refresh(struct mr_engine *engine)
         mr_live_metrics(engine->live, &engine->metrics);
     mr_sites_metrics(engine, &engine->metrics);
     mr_metrics_add(&engine->metrics, MR_COUNT_EVENTS_UNWRITTEN, load(&engine->unwritten));
+    mr_alarms_count(engine->alarms, &engine->metrics);
+    mr_metrics_sum(&engine->metrics, &engine->past_alarms);
 }
 
 const char *mr_interval_write(struct mr_engine *engine)

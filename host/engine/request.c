@@ -79,6 +79,7 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
     if (engine->live)
         mr_live_counted(engine->live, &sum);
     mr_sites_metrics(engine, &sum);
+    mr_alarms_count(engine->alarms, &sum);
     mr_metrics_add(&sum, MR_COUNT_EVENTS_UNWRITTEN,
                    atomic_load_explicit(&engine->unwritten, memory_order_relaxed));
     mr_runtime_usage(engine->runtime, &usage);
