@@ -116,9 +116,9 @@ int mr_rerun_rounds(const char *value, uint32_t *rounds)
 
 int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
 {
-    static const char *const ours[] = {"-l",       "--ordered",        "--json-summary",
-                                       "--quiet",  "--prometheus",     "--stats",
-                                       "--events", "--stats-interval", "-i"};
+    static const char *const ours[] = {
+        "-l",      "--ordered", "--json-summary",   "--quiet", "--prometheus",
+        "--stats", "--events",  "--stats-interval", "-i",      "-T"};
 
     for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
         if (!strcmp(option, ours[k])) {

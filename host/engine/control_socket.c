@@ -5,6 +5,7 @@
 #include "engine/control_socket.h"
 
 #include "base/clock.h"
+#include "base/replace.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,6 +51,11 @@ enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
     if (!*path || strlen(path) > most)
         return mr_fail(error, MR_ERR_USAGE,
                        "--control %.80s: the path of a socket has 1 to %zu bytes", path, most);
+    int why = lstat(path, &there) ? mr_may_write(path) : 0;
+    if (why)
+        return mr_fail(error, MR_ERR_START,
+                       "--control %s: %s; give a path in a folder that is there and may be written",
+                       path, strerror(why));
     if (lstat(path, &there) || S_ISSOCK(there.st_mode))
         return MR_OK;
     return mr_fail(error, MR_ERR_START,
