@@ -4,8 +4,8 @@
 #include "analog/diagnostic.h"
 #include "analog/lexer.h"
 #include "base/hash.h"
+#include "base/open.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -36,7 +36,7 @@ static void complain(struct compile *compile, const struct expr *call, const str
  * complain about it; so does one that would have to be waited for. */
 static void add_contents(const char *path, uint8_t contents[16])
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = mr_open_read(path);
     struct stat there;
     bool regular = fd >= 0 && !fstat(fd, &there) && S_ISREG(there.st_mode);
     FILE *file = regular ? fdopen(fd, "rb") : NULL;

@@ -1,6 +1,8 @@
 /* The files of a program: read whole, within a limit, each once. */
 #include "analog/diagnostic.h"
 
+#include "base/open.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -167,7 +169,7 @@ struct source *analog_source_open(struct compile *compile, const char *path,
     int fd = -1;
 
     *known = false;
-    fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    fd = is_stdin ? STDIN_FILENO : mr_open_read(path);
     if (fd < 0 || fstat(fd, &status)) {
         analog_error(compile, place, "cannot open %s: %s", path, strerror(errno));
         goto done;

@@ -2,12 +2,12 @@
 #include "models/spam_model.h"
 
 #include "base/hash.h"
+#include "base/open.h"
 #include "base/plain.h"
 #include "base/replace.h"
 #include "models/spam_text.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +108,7 @@ enum mr_status mr_spam_model_read(const char *path, struct mr_spam_model **out,
     struct mr_spam_model *model = NULL;
     const char *wrong;
     struct stat about;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK); /* no pipe is waited for */
+    int fd = mr_open_read(path);
     FILE *file = fd >= 0 ? fdopen(fd, "rb") : NULL;
 
     *out = NULL;
