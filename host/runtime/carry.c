@@ -228,6 +228,7 @@ static void hand_over(const struct change *change, struct mr_context_table *from
 
     *to = *from;
     *from = table;
+    to->closes = false; /* of what went: what stays is closed another time */
     while (more) {
         uint32_t n = mr_contexts_all(to, all, &more);
         for (uint32_t i = 0; i < n; i++)

@@ -44,7 +44,7 @@ struct mr_context {
     uint32_t timer_next, timer_previous; /* in its slot of the wheel */
     uint32_t index;                      /* in the table */
     uint32_t end_ordinal;                /* with end_origin */
-    struct mr_context *next_ended;       /* of the task under way */
+    struct mr_context *next_ended;       /* of the task under way; before that of `closing` */
     union {
         uint64_t deadline_packet;     /* while it lives: the number of that which set deadline_ns */
         struct mr_packet *end_origin; /* of one that ended, in that task: what ended it */
@@ -141,6 +141,10 @@ struct mr_context_table {
     uint64_t sweep_second; /* the slot under way, and what comes next in it */
     uint32_t sweep_next;
     uint32_t all_next;                      /* of mr_contexts_all() */
+    bool closes;                            /* mr_contexts_close() has begun: */
+    uint32_t n_closing;                     /* those that are left */
+    struct mr_context *closing;             /* the same, by their places */
+    uint64_t closing_end;                   /* a place with a share of them before it: closing.c */
     uint64_t occupied[MR_WHEEL_SLOTS / 64]; /* slots that may hold timers */
     uint32_t wheel[MR_WHEEL_SLOTS];
 };
@@ -279,5 +283,20 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
 /* All contexts in slices, in the same way: until *more is false. */
 uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[MR_CONTEXT_SLICE],
                          bool *more);
+
+/* ---- context_closing.c ---- */
+
+/* Its place among contexts of its group that end or ring at one packet: by age, and those of one
+ * age by key. The same in every run; less than 1 << 55. */
+uint64_t mr_context_place(const struct mr_context *context);
+
+/* Those that are closed next: in the order of their places, up to `end` (which is not; UINT64_MAX:
+ * all), a slice of them; the caller unlinks them or not. *more: call again with the same end.
+ * From the first call on no context is made, ended or used but those handed out. */
+uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
+                           struct mr_context *closed[MR_CONTEXT_SLICE], bool *more);
+
+/* The place that n of those that are left have before them; UINT64_MAX: there are no more. */
+uint64_t mr_contexts_place_behind(const struct mr_context_table *table, uint32_t n);
 
 #endif

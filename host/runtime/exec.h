@@ -176,7 +176,8 @@ bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_t
 bool mr_exec_lane_evict(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                         uint64_t now_ns, uint64_t number);
 
-/* The input is over: all contexts are handed to their functions and closed, in slices as above. */
+/* The input is over: contexts are handed to their functions and closed, those that the token under
+ * way is to close (closing.c), in slices as above. */
 bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                            uint64_t now_ns, uint64_t number);
 
@@ -225,8 +226,8 @@ bool mr_saved_row_append(struct mr_exec *exec, struct mr_context *context,
                          struct mr_tuples *to);
 
 /* Stages go at a swap, the group stays: what they know of each context is handed to them for the
- * last time, as at the end of the input. The slots are closed later (carry.c). A slice at a time,
- * as above. */
+ * last time, as at the end of the input. The slots are closed later (carry.c). Of the same
+ * contexts, in slices as above. */
 bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                         const bool *stages, uint64_t now_ns, uint64_t number);
 

@@ -184,15 +184,11 @@ struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, ui
     return &origin->packet;
 }
 
-/* Contexts that ring at the same tick stand in an order that is the same in every run: by group, by
- * age, and those of one age by key. */
+/* Contexts that ring at the same tick stand in an order that is the same in every run: by group,
+ * and behind what its tables have to say (table_time.c). */
 static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
 {
-    uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
-                              : mr_hash_public(&c->key, c->key_len);
-    /* behind what its tables have to say: table_time.c */
-    return (uint64_t)exec->group << 56 | (uint64_t)1 << 55 |
-           (c->flow.first_packet & INT32_MAX) << 24 | (key & 0xffffff);
+    return (uint64_t)exec->group << 56 | (uint64_t)1 << 55 | mr_context_place(c);
 }
 
 /* A context that is handed to its functions for a reason other than a tuple. */
@@ -417,6 +413,19 @@ bool mr_exec_lane_evict(struct mr_exec *exec, uint32_t group, struct mr_context_
     return more;
 }
 
+/* The next ones of those that the token closes; *more as in mr_contexts_close(). */
+static uint32_t next_closed(struct mr_exec *exec, struct mr_context *closed[MR_CONTEXT_SLICE],
+                            bool *more)
+{
+    struct mr_context_table *contexts = exec->contexts;
+    const struct mr_token *token = exec->token;
+    uint32_t n = mr_contexts_close(contexts, token->close_end, closed, more);
+
+    if (!*more && token->close_end != UINT64_MAX)
+        contexts->closing_end = mr_contexts_place_behind(contexts, token->close_share);
+    return n;
+}
+
 bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                            uint64_t now_ns, uint64_t number)
 {
@@ -426,7 +435,7 @@ bool mr_exec_lane_shutdown(struct mr_exec *exec, uint32_t group, struct mr_conte
     exec->group = group;
     exec->contexts = contexts;
     exec->now_ns = now_ns;
-    uint32_t n = mr_contexts_all(contexts, all, &more);
+    uint32_t n = next_closed(exec, all, &more);
     if (n)
         ask(exec, all, n, MR_CAUSE_SHUTDOWN, number);
     exec->contexts = NULL;
@@ -445,7 +454,7 @@ bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_
     exec->group = group;
     exec->contexts = contexts;
     exec->now_ns = now_ns;
-    uint32_t n = mr_contexts_all(contexts, all, &more);
+    uint32_t n = next_closed(exec, all, &more);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t place = place_of(exec, all[i]);
         struct mr_packet *origin = mr_exec_tick_origin(exec, exec->now_ns, number, place);

@@ -42,6 +42,13 @@ struct mr_closing {
     bool *stages;    /* [stages of the plan] those that go */
 };
 
+/* Of the input, in the intake turn. */
+enum mr_input {
+    MR_INPUT_OPEN,
+    MR_INPUT_OVER,  /* nothing comes any more; contexts are being closed */
+    MR_INPUT_CLOSED /* the last token was taken */
+};
+
 /* Where a worker stands when the plan is to change: see swap.c. */
 enum mr_hold { MR_HOLD_NONE, MR_HOLD_CLOSE, MR_HOLD_DRAIN };
 
@@ -98,7 +105,8 @@ struct mr_phase {
     struct mr_lane *lanes;
     uint32_t n_lanes, lane_bits; /* 1 << lane_bits */
     bool *segments; /* [of the plan] those with a stage here: their tuples stop at its gate */
-    struct mr_work shutdown; /* the last token's mark */
+    struct mr_work shutdown; /* the mark of a token that closes */
+    bool closes;             /* its contexts were brought in the order in which they are closed */
 };
 
 /* Lets tokens pass in order: a worker that brings the next one takes the turn and lets all pass
@@ -156,7 +164,8 @@ struct mr_runtime {
     bool straight;                  /* mr_phase_straight() may be possible */
     struct mr_table_set *constants; /* tables that nobody changes; NULL: none */
 
-    _Alignas(64) _Atomic uint32_t input_over, finished, stop; /* read all the time */
+    _Alignas(64) _Atomic uint32_t input_over; /* enum mr_input; read all the time, as these */
+    _Atomic uint32_t finished, stop;
 
     /* Tokens cost less than sharing them does: one at a time is under way, mostly with one worker;
      * the others are not woken for it. */
@@ -240,6 +249,12 @@ void mr_worker_maybe_yield(struct mr_worker *worker);
  * intake turn, over the tokens that were done since it was judged last: those under way may have
  * cost nothing yet. Sets runtime->cheap. */
 void mr_runtime_judge(struct mr_runtime *runtime);
+
+/* ---- closing.c ---- */
+/* Contexts are to be closed, at the end of the input or for a swap (token->closing): says which of
+ * them by this token. True: all that are left; false: there will be more tokens. In the intake
+ * turn, with no other token under way. */
+bool mr_closing_next(struct mr_runtime *runtime, struct mr_token *token);
 
 /* ---- phase.c ---- */
 /* The worker works for `token` from now on; its last task must have been ended. */

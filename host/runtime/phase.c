@@ -399,7 +399,7 @@ bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_toke
                           uint32_t n)
 {
     /* acquired: what was done for tokens that have left is to be seen */
-    return runtime->straight && !token->n_ticks && !token->last && !token->closing &&
+    return runtime->straight && !token->n_ticks && !token->closes &&
            (runtime->config.workers == 1 || mr_runtime_cheap(runtime)) &&
            atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) == n;
 }

@@ -381,9 +381,10 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
             add_mark(worker, token, MR_WORK_EVICT, tick->time_ns, tick->number);
     }
     split_segment(worker, token, p, (struct mr_order_key){UINT64_MAX, UINT64_MAX});
-    enum mr_closes closes = token->last      ? MR_CLOSES_CONTEXTS
-                            : token->closing ? (enum mr_closes)token->closing->phases[phase]
-                                             : MR_CLOSES_NOTHING;
+    enum mr_closes closes = MR_CLOSES_NOTHING;
+    if (token->closes && (!token->close_phase || token->close_phase == phase))
+        closes =
+            token->closing ? (enum mr_closes)token->closing->phases[phase] : MR_CLOSES_CONTEXTS;
     if (closes != MR_CLOSES_NOTHING) { /* not from the token's memory: this must not fail */
         struct mr_work *mark = &worker->runtime->phases[phase].shutdown;
         mr_work_init(mark, token, closes == MR_CLOSES_CONTEXTS ? MR_WORK_SHUTDOWN : MR_WORK_CLOSE,

@@ -53,8 +53,12 @@ struct mr_token {
     uint64_t number;
     struct mr_token *next_free;
     uint32_t home; /* the worker that took it in */
-    bool last;     /* the input is over: contexts are shut down, nothing follows */
-    const struct mr_closing *closing; /* NULL, or what the plan is about to lose; no packets then */
+    bool last;     /* the input is over, and contexts are shut down: nothing follows */
+    bool closes;   /* it brings no packets, and closes contexts: closing.c */
+    const struct mr_closing *closing; /* NULL: at the end; else what the plan is about to lose */
+    uint32_t close_phase;             /* of this phase; 0: of all */
+    uint32_t close_share; /* contexts of a lane that the next one may close, in this order: */
+    uint64_t close_end;   /* those whose places come before this one; UINT64_MAX: all */
     uint32_t n_ticks;
     uint64_t end_ns;                   /* packet time at the end of the burst */
     uint64_t end_number;               /* number of the last packet read so far */

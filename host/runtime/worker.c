@@ -290,16 +290,51 @@ static bool is_measured(struct mr_worker *worker, const struct mr_token *first)
     return true;
 }
 
+/* What is there at the moment, packets or not. False: nothing, and nothing will come any more. */
+static bool read_burst(struct mr_worker *worker, struct mr_token *token)
+{
+    struct mr_runtime *runtime = worker->runtime;
+    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
+    enum mr_status status = MR_OK;
+
+    for (uint32_t i = 0; i < EMPTY_READS && !status && !token->burst.n && !token->clock_ns; i++) {
+        bool stop = atomic_load_explicit(&runtime->stop, memory_order_relaxed);
+        status = stop ? MR_EOF : hooks->intake(hooks->user, &worker->metrics, token);
+    }
+    if (status != MR_EOF)
+        return true;
+    atomic_store_explicit(&runtime->input_over, MR_INPUT_OVER, memory_order_relaxed);
+    return token->burst.n || token->clock_ns;
+}
+
+/* The token closes contexts. False: others are under way; it begins when they are done, so that
+ * memory is there, and nobody works in a lane. */
+static bool take_closing(struct mr_runtime *runtime, struct mr_token *token)
+{
+    bool over = atomic_load_explicit(&runtime->input_over, memory_order_relaxed);
+
+    if (atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) > 1)
+        return false;
+    token->closing = over ? NULL : runtime->closing;
+    if (!mr_closing_next(runtime, token))
+        return true;
+    token->last = over;
+    if (over)
+        atomic_store_explicit(&runtime->input_over, MR_INPUT_CLOSED, memory_order_relaxed);
+    else
+        atomic_store_explicit(&runtime->hold, MR_HOLD_DRAIN, memory_order_release);
+    return true;
+}
+
 /* In the intake turn: a burst with its token, or NULL. */
 static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool alone)
 {
     struct mr_runtime *runtime = worker->runtime;
-    const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     struct mr_token *token;
-    enum mr_status status = MR_AGAIN;
 
+    uint32_t input = atomic_load_explicit(&runtime->input_over, memory_order_relaxed);
     uint32_t hold = atomic_load_explicit(&runtime->hold, memory_order_acquire);
-    if (atomic_load_explicit(&runtime->input_over, memory_order_relaxed) || hold == MR_HOLD_DRAIN)
+    if (input == MR_INPUT_CLOSED || (input == MR_INPUT_OPEN && hold == MR_HOLD_DRAIN))
         return NULL;
     token = mr_runtime_token_get(runtime, worker->index, limit, alone);
     if (!token)
@@ -307,23 +342,10 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool a
     token->closing = NULL;
     token->burst.n = token->burst.n_mbufs = 0;
     token->bytes = 0;
-    token->last = false;
+    token->last = token->closes = false;
     token->clock_ns = token->arrived_ticks = 0;
-    if (hold == MR_HOLD_CLOSE) { /* what the plan is about to lose, then no more tokens */
-        token->closing = runtime->closing;
-        atomic_store_explicit(&runtime->hold, MR_HOLD_DRAIN, memory_order_release);
-    }
-    for (uint32_t i = 0; i < EMPTY_READS && !token->burst.n && !token->clock_ns && !token->closing;
-         i++) {
-        bool stop = atomic_load_explicit(&runtime->stop, memory_order_relaxed);
-        status = stop ? MR_EOF : hooks->intake(hooks->user, &worker->metrics, token);
-        if (status != MR_OK)
-            break;
-    }
-    if (status == MR_EOF) {
-        token->last = true;
-        atomic_store_explicit(&runtime->input_over, 1, memory_order_relaxed);
-    } else if (!token->burst.n && !token->clock_ns && !token->closing) {
+    bool closes = input == MR_INPUT_OVER || hold == MR_HOLD_CLOSE || !read_burst(worker, token);
+    if (closes ? !take_closing(runtime, token) : !token->burst.n && !token->clock_ns) {
         mr_runtime_token_put(runtime, token, alone);
         return NULL;
     }
@@ -415,9 +437,11 @@ static bool intake(struct mr_worker *worker, uint32_t limit, bool help)
     /* what is under way wants memory: better packets wait than that results are lost */
     uint32_t room = mr_buffers_room(runtime->config.buffers, token_bytes(runtime));
     limit = room < limit ? room : limit;
+    uint32_t input = atomic_load_explicit(&runtime->input_over, memory_order_relaxed);
+    limit = input == MR_INPUT_OVER ? 1 : limit;
     if (atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >= limit ||
-        atomic_load_explicit(&runtime->input_over, memory_order_relaxed) ||
-        (hooks->ahead && !hooks->ahead(hooks->user, worker->index, help)) ||
+        input == MR_INPUT_CLOSED ||
+        (!input && hooks->ahead && !hooks->ahead(hooks->user, worker->index, help)) ||
         /* looked at before it is tried for: many who try would keep it from who has it */
         atomic_load_explicit(&runtime->intake_turn, memory_order_relaxed) ||
         (runtime->config.workers > 1 &&
