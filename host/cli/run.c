@@ -63,7 +63,7 @@ static const struct argp_option options[] = {
     {0, 0, 0, 0, "What to inspect, and with what:", 1},
     {"program", 'p', "[NAME=]FILE", 0,
      "an ANALOG program; may be repeated: several run over the same packets", 1},
-    {0, 'c', "FILE", 0, "the same", 1},
+    {0, 'c', "FILE", 0, "the same as -p", 1},
     {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
     {0, 'i', "IFACE", 0,
      "capture live, until Ctrl-C: an interface (eth0), xdp:eth0, the PCI address of a network card "
@@ -486,16 +486,17 @@ static void on_signal(int number)
     errno = error;
 }
 
-/* -T: are the captures there? */
-static int check_inputs(const struct arguments *a)
+/* -T: every capture that cannot be read. */
+static int check_inputs(const struct mr_engine *engine, const struct arguments *a)
 {
-    for (uint32_t i = 0; i < a->config.n_inputs; i++)
-        if (strcmp(a->inputs[i], "-") && access(a->inputs[i], R_OK)) {
-            struct mr_error error;
-            mr_fail(&error, MR_ERR_INPUT, "cannot open %s: %s", a->inputs[i], strerror(errno));
-            return mr_cli_fail(&error);
-        }
-    return MR_EXIT_OK;
+    int code = MR_EXIT_OK;
+
+    for (uint32_t i = 0; i < a->config.n_inputs; i++) {
+        struct mr_error error = {0};
+        if (mr_engine_check_input(engine, i, &error))
+            code = mr_cli_fail(&error);
+    }
+    return code;
 }
 
 static int run(struct arguments *a)
@@ -512,8 +513,9 @@ static int run(struct arguments *a)
         return mr_cli_fail(&error);
     if (a->config.plan_only) {
         mr_engine_print_plan(engine, stdout);
+        int code = check_inputs(engine, a);
         mr_engine_free(engine);
-        return check_inputs(a);
+        return code;
     }
     running = engine;
     mr_cli_catch_signals(on_signal);

@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "capture/ahead.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define PROGRESS_NS 100000000u
 
@@ -43,6 +45,25 @@ void mr_intake_close(struct mr_engine *engine)
     mr_ahead_free(in->ahead);
     in->ahead = NULL;
     mr_sift_close(&in->sift);
+}
+
+enum mr_status mr_engine_check_input(const struct mr_engine *engine, uint32_t input,
+                                     struct mr_error *error)
+{
+    const char *path = engine->config.inputs[input];
+    struct mr_source *source = NULL;
+    struct stat about;
+
+    if (!strcmp(path, "-"))
+        return MR_OK;
+    if (stat(path, &about) || access(path, R_OK))
+        return mr_fail(error, MR_ERR_INPUT, "cannot open %s: %s", path, strerror(errno));
+    if (!S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode))
+        return MR_OK;
+    enum mr_status status = mr_source_open_file(&source, path, 0, error);
+    if (!status)
+        source->ops->close(source);
+    return status;
 }
 
 static void note_error(struct mr_engine *engine, const struct mr_error *error)

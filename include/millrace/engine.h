@@ -145,6 +145,11 @@ enum mr_status mr_engine_unload(struct mr_engine *engine, const char *name, FILE
 enum mr_status mr_engine_reload(struct mr_engine *engine, FILE *diagnostics,
                                 struct mr_error *error);
 
+/* Whether the capture inputs[input] is there and is one, as far as its beginning tells;
+ * MR_ERR_INPUT says why not. Of pipes nothing is read. */
+enum mr_status mr_engine_check_input(const struct mr_engine *engine, uint32_t input,
+                                     struct mr_error *error);
+
 /* The memory and thread plan of -T. */
 void mr_engine_print_plan(const struct mr_engine *engine, FILE *to);
 
