@@ -49,7 +49,7 @@ enum mr_status mr_file_refuse(const struct mr_file *file, const uint8_t *bytes, 
         if (known[i].unpack)
             return mr_fail(error, MR_ERR_INPUT,
                            "%s is compressed with %s; unpack it on the way in: "
-                           "%s FILE | millrace run -r - PROGRAM",
+                           "%s FILE | millrace run -p PROGRAM -r -",
                            file->name, known[i].name, known[i].unpack);
         return mr_fail(error, MR_ERR_INPUT,
                        "%s is a capture in %s's format; convert it with Wireshark's: "

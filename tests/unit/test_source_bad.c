@@ -105,7 +105,7 @@ static void no_captures(void **state)
     refused_bytes("hello", 5, WORDS("is a text file"));
     refused_bytes("hi", 2, WORDS("is a text file"));
     refused_bytes("\x1f\x8b\x08\0\0\0\0\0", 8,
-                  WORDS("compressed with gzip", "gzip -dc FILE | millrace run -r -"));
+                  WORDS("compressed with gzip", "gzip -dc FILE | millrace run -p PROGRAM -r -"));
     refused_bytes("\x28\xb5\x2f\xfd....", 8, WORDS("zstd -dc"));
     refused_bytes("\xfd"
                   "7zXZ\0",
