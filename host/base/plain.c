@@ -1,6 +1,7 @@
 #include "base/plain.h"
 
 #include <stdint.h>
+#include <unistd.h>
 
 /* The bytes of the character at p that a terminal only shows; 0: it is none. */
 static size_t shown(const uint8_t *p, size_t left)
@@ -29,4 +30,36 @@ void mr_print_plain(FILE *to, const void *bytes, size_t len)
             fprintf(to, "\\x%02x", *p);
         p += n ? n : 1;
     }
+}
+
+size_t mr_plain_json(const char *json, size_t len, size_t *skip, char escape[8])
+{
+    const uint8_t *p = (const uint8_t *)json;
+    size_t n = 0;
+
+    for (*skip = 0; n < len; n++) {
+        bool c1 = p[n] == 0xc2 && n + 1 < len && p[n + 1] >= 0x80 && p[n + 1] < 0xa0;
+        if (!c1 && p[n] != 0x7f)
+            continue;
+        *skip = c1 ? 2 : 1;
+        snprintf(escape, 8, "\\u%04x", p[n + c1]);
+        break;
+    }
+    return n;
+}
+
+bool mr_print_json(FILE *to, const char *json, size_t len)
+{
+    size_t n, skip;
+    char escape[8];
+
+    if (!isatty(fileno(to)))
+        return fwrite(json, 1, len, to) == len;
+    for (; len; json += n + skip, len -= n + skip) {
+        n = mr_plain_json(json, len, &skip, escape);
+        fwrite(json, 1, n, to);
+        if (skip)
+            fputs(escape, to);
+    }
+    return !ferror(to);
 }

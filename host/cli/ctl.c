@@ -1,6 +1,8 @@
 /* millrace ctl: one command for a running engine, over its control socket. */
 #include "cli/cli.h"
 
+#include "base/plain.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <limits.h>
@@ -258,7 +260,7 @@ static int show_result(yajl_val result)
     if (result && result->u.object.len) {
         show_value(result, g);
         yajl_gen_get_buf(g, &text, &len);
-        fwrite(text, 1, len, stdout);
+        mr_print_json(stdout, (const char *)text, len); /* tables have what came from the wire */
     }
     yajl_gen_free(g);
     return MR_EXIT_OK;

@@ -1,6 +1,8 @@
 /* What tables hold, as JSON lines: one record for each row. */
 #include "engine/internal.h"
 
+#include "base/plain.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +86,7 @@ enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FIL
         if (dump.n)
             qsort(dump.lines, dump.n, sizeof *dump.lines, compare);
         for (size_t i = 0; i < dump.n; i++) {
-            if (fwrite(dump.lines[i].text, 1, dump.lines[i].len, to) != dump.lines[i].len)
+            if (!mr_print_json(to, dump.lines[i].text, dump.lines[i].len))
                 status = MR_ERR_OUTPUT;
             free(dump.lines[i].text);
         }

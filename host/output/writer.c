@@ -3,6 +3,7 @@
  * one is taken out of the file again. */
 #include "output/writer.h"
 
+#include "base/plain.h"
 #include "base/replace.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@ struct mr_writer {
     bool seekable; /* a torn record can be cut off */
     bool anew;     /* what is in the file goes when the first record comes, or before */
     bool torn;     /* the file ends within a line */
+    bool terminal; /* which would obey control characters that came from the wire */
     bool gone;     /* whoever read us has left: writing on is of no use */
     size_t len;    /* bytes in the buffer */
     uint32_t n;    /* records in the buffer */
@@ -173,6 +175,7 @@ enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool a
     if (folder && !strcmp(folder, "-")) {
         writer->name = strdup("standard output");
         writer->fd = STDOUT_FILENO;
+        writer->terminal = isatty(STDOUT_FILENO);
         if (!writer->name)
             status = mr_fail(error, MR_ERR_MEMORY, "out of memory");
     } else if (folder) {
@@ -218,6 +221,25 @@ static int write_all(int fd, const char *bytes, size_t len, size_t *done)
     return 0;
 }
 
+/* The same for a terminal; *done counts the bytes given. */
+static int show_all(int fd, const char *bytes, size_t len, size_t *done)
+{
+    size_t part, skip;
+    char escape[8];
+    int reason = 0;
+
+    for (*done = 0; *done < len; *done += skip) {
+        size_t n = mr_plain_json(bytes + *done, len - *done, &skip, escape);
+        reason = write_all(fd, bytes + *done, n, &part);
+        *done += part;
+        if (!reason && skip)
+            reason = write_all(fd, escape, strlen(escape), &part);
+        if (reason)
+            break;
+    }
+    return reason;
+}
+
 /* After a write that stopped at `done`: what is in, what is lost, and no torn line left behind
  * where that can be helped. */
 static void settle(struct mr_writer *writer, size_t done)
@@ -259,7 +281,8 @@ static void emit(struct mr_writer *writer, const char *bytes, size_t len)
         done = 0;
     }
     if (!writer->gone && !reason)
-        reason = write_all(writer->fd, bytes, len, &done);
+        reason = writer->terminal ? show_all(writer->fd, bytes, len, &done)
+                                  : write_all(writer->fd, bytes, len, &done);
     if (reason)
         note_failure(writer, reason);
     settle(writer, done);
