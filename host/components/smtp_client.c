@@ -283,6 +283,8 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         default:
             used += commands(s, host, p + used, left);
             told = true;
+            if (s->mode == SMTP_BODY) /* its 354 waited, and what the server said behind it */
+                return used;
             break;
         }
     }
