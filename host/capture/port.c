@@ -382,7 +382,7 @@ bool mr_port_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns)
     if (fd >= 0)
         return mr_port_kernel_wait(port, fd, most_ns);
     nanosleep(&nap, NULL);
-    return true;
+    return !port->interface[0] || mr_port_kernel_there(port, queue);
 }
 
 void mr_port_counts(struct mr_port *port, uint32_t queue, struct mr_port_counts *counts)

@@ -3,6 +3,8 @@
  * give neither, so the sockets are found among the process's own. */
 #include "capture/port_parts.h"
 
+#include "base/clock.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <linux/ethtool.h>
@@ -34,6 +36,8 @@
 #define SMALL_BLOCK     65536u
 #define FRAME_OVERHEAD  96u /* kernel's header and alignment, link header, tags */
 #define DRIVER_OVERHEAD 32u /* what net_af_packet takes off a frame to compare it with a packet */
+
+#define LOOK_NS         200000000u
 
 static int query_socket(void)
 {
@@ -330,6 +334,15 @@ bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)
     struct timespec nap = {.tv_nsec = 10000000};
     nanosleep(&nap, NULL);
     return true;
+}
+
+bool mr_port_kernel_there(struct mr_port *port, uint32_t queue)
+{
+    uint64_t now_ns = mr_clock_ns();
+    if (now_ns < port->queues[queue].look_ns)
+        return true;
+    port->queues[queue].look_ns = now_ns + LOOK_NS;
+    return look_again(port);
 }
 
 /* The kernel forgets what it has told. */

@@ -12,6 +12,7 @@ struct rte_mempool;
 struct mr_port_queue {
     int fd; /* of the kernel's socket, -1: not known */
     struct mr_port_counts counts;
+    uint64_t look_ns; /* when its thread looks after the interface next */
 };
 
 struct mr_port {
@@ -46,6 +47,8 @@ void mr_port_kernel_list(struct mr_port_fds *fds);
 void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before);
 void mr_port_kernel_start(struct mr_port *port);
 bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns);
+/* Where no socket tells what becomes of the interface (net_af_xdp): looks, now and then. */
+bool mr_port_kernel_there(struct mr_port *port, uint32_t queue);
 void mr_port_kernel_counts(struct mr_port_queue *queue);
 /* Where the sockets are known: no packet comes in between the two; then counting begins anew. */
 void mr_port_kernel_shut(struct mr_port *port);
