@@ -1,0 +1,87 @@
+/* Contexts of a table in the order in which they are closed. */
+// layers: runtime base
+#include "runtime/context.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static uint64_t random_state;
+
+static uint64_t next_random(void)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+/* The oldest packet first, of one packet by key, wherever they lie, and cut anywhere. */
+static void they_are_closed_by_their_places(void **state)
+{
+    enum { KEYS = 5000 };
+    struct mr_context_caps caps;
+    struct mr_context_table table;
+    struct mr_context *closed[MR_CONTEXT_SLICE];
+    (void)state;
+
+    for (uint32_t round = 0; round < 30; round++) {
+        uint64_t last = 0;
+        uint32_t n = 0, left = 0, cuts = 0;
+        bool more = true;
+        random_state = round + 1;
+        assert_int_equal(mr_context_caps(&caps, KEYS), MR_OK);
+        mr_contexts_init(&table, &caps, 1, 8, 0);
+        for (uint32_t i = 0; i < KEYS; i++) {
+            struct mr_context *c =
+                mr_contexts_add(&table, (i + 1) * 0x9e3779b97f4a7c15u, &i, sizeof i);
+            assert_non_null(c);
+            /* in order, in the opposite one, and anyhow */
+            c->flow.first_packet = round % 3 == 0   ? i / 2
+                                   : round % 3 == 1 ? KEYS - i
+                                                    : next_random() % 100;
+            left++;
+            if (next_random() % 4)
+                continue;
+            mr_contexts_unlink(&table, c); /* its place is used again */
+            mr_contexts_release(&table, c);
+            left--;
+        }
+        assert_int_equal(mr_contexts_close(&table, 0, closed, &more), 0);
+        assert_false(more);
+        assert_int_equal(table.n_closing, left);
+        for (uint64_t end = 0; left; cuts++) {
+            uint32_t share = 1 + (uint32_t)(next_random() % 700), before = left;
+            end = mr_contexts_place_behind(&table, share);
+            for (more = true; more;) {
+                n = mr_contexts_close(&table, end, closed, &more);
+                for (uint32_t i = 0; i < n; i++) {
+                    uint64_t place = mr_context_place(closed[i]);
+                    assert_true(place >= last && place < end && place < 1ull << 55);
+                    last = place;
+                    if (round & 1) /* at the end of the input; else they stay */
+                        mr_contexts_unlink(&table, closed[i]);
+                }
+                left -= n;
+            }
+            assert_int_equal(before - left, before < share ? before : share);
+            assert_int_equal(table.n_closing, left);
+        }
+        assert_true(cuts > 5);
+        assert_int_equal(mr_contexts_close(&table, UINT64_MAX, closed, &more), 0);
+        assert_true(table.n_contexts == 0 || !(round & 1));
+        mr_contexts_free(&table);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(they_are_closed_by_their_places),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
