@@ -30,13 +30,16 @@ static void print_run(const struct mr_engine *engine, const struct mr_figures *f
     double seconds = f->seconds > 0 ? f->seconds : 1e-9;
 
     fprintf(to,
-            "\n%-8s %9s %10s %12s %12s %10s %12s %8s\n"
-            "%-8u %9.3f %10.1f %12.0f %12.0f %10.1f %12.1f %7.1f%%\n",
-            "threads", "wall s", "Mbit/s", "packets/s", "tuples/s", "RSS MiB", "planned MiB",
-            "stolen", f->usage.workers, f->seconds, (double)f->bytes * 8 / seconds / 1e6,
-            (double)f->received / seconds,
+            "\n%-8s %8s %9s %10s %12s %12s %10s %12s %8s\n"
+            "%-8u %8.2f %9.3f %10.1f %12.0f %12.0f %10.1f %12.1f %7.1f%%\n",
+            "threads", "speedup", "wall s", "Mbit/s", "packets/s", "tuples/s", "RSS MiB",
+            "planned MiB", "stolen", f->usage.workers, f->cpu_seconds / seconds, f->seconds,
+            (double)f->bytes * 8 / seconds / 1e6, (double)f->received / seconds,
             (double)mr_report_counter(engine, MR_COUNT_TUPLES) / seconds,
             (double)f->peak_kib / 1024, (double)f->planned_bytes / 1048576, 100 * f->stolen_share);
+    /* one run has nothing else that it could be compared with */
+    fprintf(to,
+            "speedup: CPU time over wall time; `millrace scale` measures it against one worker\n");
     fprintf(to,
             "%llu local hits, %llu steals, %llu failed steals, %llu parks, highest in flight %u\n",
             (unsigned long long)f->local_runs, (unsigned long long)f->steals,
