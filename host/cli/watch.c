@@ -57,8 +57,14 @@ bool mr_cli_is_rotation(int number)
 
 void mr_cli_end_by(int number)
 {
+    sigset_t one;
+
     signal(number, SIG_DFL);
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL); /* in its handler it is blocked */
     raise(number);
+    _exit(128 + number); /* the first process of a container is not ended by signals */
 }
 
 bool mr_cli_is_impatient(void)

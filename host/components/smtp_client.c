@@ -189,39 +189,6 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     }
 }
 
-/* The first line behind lost bytes is no command, and a 354 waits that no DATA was seen for: DATA
- * was among what was lost, and the line is the mail's, of which more may be lost. */
-static bool is_of_lost_data(struct mr_smtp_session *s, const struct mr_smtp_text *line)
-{
-    struct mr_smtp_command command;
-
-    if (!s->unsure || !s->reply_pending || s->reply != 354 || s->mail_open)
-        return false;
-    mr_smtp_parse_command(line->ptr, line->len, &command);
-    return !command.well_formed;
-}
-
-static void begin_lost_data(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                            const struct mr_smtp_text *line)
-{
-    struct mr_smtp_command data = {.verb = MR_SMTP_DATA, .text = {line->ptr, 0}};
-    bool ended;
-
-    s->unsure = false;
-    if (push(s, host, &data)) {
-        s->wait = SMTP_WAIT_DATA;
-        if (!smtp_server_match(s, host) || s->mode != SMTP_BODY)
-            return;
-    } else {
-        begin_mail(s, host, false, 0);
-    }
-    s->body.holed = true;
-    mr_smtp_body_data(&s->body, &host->memory, line->ptr, line->len, &ended);
-    mr_smtp_body_data(&s->body, &host->memory, (const uint8_t *)"\r\n", 2, &ended);
-    if (ended)
-        smtp_client_end_mail(s, host, true);
-}
-
 static size_t commands(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n)
 {
@@ -233,10 +200,7 @@ static size_t commands(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         return used;
     if (cut)
         smtp_raise(s, host, MR_SMTP_ANOMALY_TRUNCATED_LINE);
-    if (is_of_lost_data(s, &line))
-        begin_lost_data(s, host, &line);
-    else
-        on_command(s, host, &line);
+    on_command(s, host, &line);
     smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
     return used;
 }
@@ -283,8 +247,6 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         default:
             used += commands(s, host, p + used, left);
             told = true;
-            if (s->mode == SMTP_BODY) /* its 354 waited, and what the server said behind it */
-                return used;
             break;
         }
     }

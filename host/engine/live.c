@@ -75,6 +75,12 @@ static enum mr_status open_port(struct mr_live *live, uint32_t index, struct mr_
         .packets = mr_live_packets(&engine->config),
         .promiscuous = !engine->config.no_promiscuous,
     };
+    /* to open it takes the packets away from whoever has them, an engine that runs maybe */
+    if (engine->config.plan_only && mr_port_kind_of(config.name) == MR_PORT_XDP)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "-T: %s cannot be looked at without taking its packets; check with the "
+                       "interface's name alone",
+                       config.name);
     enum mr_status status = mr_port_open(&p->port, &config, error);
     if (status)
         return status;

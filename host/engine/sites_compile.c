@@ -131,6 +131,8 @@ static const char *cache_folder(const struct mr_engine *engine, char *path, size
 {
     const char *given = engine->config.cache, *base = getenv("XDG_CACHE_HOME");
 
+    if (engine->config.plan_only) /* writes nothing */
+        return NULL;
     if (given)
         return strcmp(given, "none") != 0 ? given : NULL;
     if (base && base[0] == '/')

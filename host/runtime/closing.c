@@ -1,26 +1,30 @@
-/* What goes at the end of the input, or at a swap, in slices: what comes of ten million flows has
- * no room in the memory of one token.
+/* What goes at the end of the input, or at a swap: at once, where there is memory for what comes of
+ * it, else in slices: what comes of ten million flows has no room in the memory of one token.
  *
  * Contexts are closed in the order of their places, which is that of the records about them: phase
  * by phase, and within one the earliest first. A token closes those of all lanes up to a place that
  * has few before it, and when it has left, and its memory is there again, the next one is made. So
- * what comes out does not depend on where it is cut. What is not much is one token's. */
+ * what comes out does not depend on where it is cut. That order has its price: a million contexts
+ * that lie anyhow take a second. */
 #include "runtime/internal.h"
 
 #define CLOSED_BYTES 4096u /* of memory that closing one may take: of a flow event, 1,150 */
 #define LEAST_CLOSED 256u  /* by a token, however little memory there is ... */
 #ifndef MOST_CLOSED
-#define MOST_CLOSED 16384u /* ... or however much: their records stay in the cache */
+#define MOST_CLOSED 16384u     /* ... or however much: their records stay in the cache */
+#define AT_ONCE     UINT32_MAX /* in one token, where memory has room */
 #endif
 
-static uint32_t most_closed(const struct mr_runtime *runtime)
+static uint32_t most_closed(const struct mr_runtime *runtime, uint64_t left)
 {
     uint64_t seed = runtime->config.yield_seed;
     uint32_t most = mr_buffers_room(runtime->config.buffers, CLOSED_BYTES);
 
-    if (seed)
-        return 1 + seed % 16; /* tests that want workers to meet */
     most = most > LEAST_CLOSED ? most : LEAST_CLOSED;
+    if (seed && left / (1 + seed % 16) < most)
+        return 1 + (uint32_t)(left / (1 + seed % 16)); /* tests that want workers to meet */
+    if (left <= most && left <= AT_ONCE)
+        return most;
     return most < MOST_CLOSED ? most : MOST_CLOSED;
 }
 
@@ -53,7 +57,7 @@ static uint64_t end_of_slice(const struct mr_phase *phase)
 
 bool mr_closing_next(struct mr_runtime *runtime, struct mr_token *token)
 {
-    uint32_t most = most_closed(runtime), next = 0;
+    uint32_t next = 0;
     uint64_t left = 0;
 
     token->closes = true;
@@ -68,6 +72,7 @@ bool mr_closing_next(struct mr_runtime *runtime, struct mr_token *token)
         if (n && !next)
             next = i;
     }
+    uint32_t most = most_closed(runtime, left);
     if (left <= most)
         return true;
     struct mr_phase *phase = &runtime->phases[next];

@@ -291,8 +291,9 @@ uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[
 uint64_t mr_context_place(const struct mr_context *context);
 
 /* Those that are closed next: in the order of their places, up to `end` (which is not; UINT64_MAX:
- * all), a slice of them; the caller unlinks them or not. *more: call again with the same end.
- * From the first call on no context is made, ended or used but those handed out. */
+ * all, and as they lie, if that is the first call), a slice of them; the caller unlinks them or
+ * not. *more: call again with the same end. The first call with another end takes as long as
+ * sorting does. From the first call on no context is made, ended or used but those handed out. */
 uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
                            struct mr_context *closed[MR_CONTEXT_SLICE], bool *more);
 

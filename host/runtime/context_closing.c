@@ -80,6 +80,8 @@ uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
 {
     uint32_t n = 0;
 
+    if (!table->closes && end == UINT64_MAX)
+        return mr_contexts_all(table, closed, more);
     if (!table->closes)
         sort(table);
     struct mr_context *c = table->closing;

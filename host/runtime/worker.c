@@ -350,7 +350,8 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool a
         return NULL;
     }
     token->number = runtime->next_number++;
-    mr_runtime_judge(runtime);
+    if (!token->closes) /* whose time is not in the account */
+        mr_runtime_judge(runtime);
     find_ticks(worker, token);
     mr_metrics_add(&worker->metrics, MR_COUNT_TOKENS, 1);
     mr_metrics_add(&worker->metrics, MR_COUNT_PACKETS_PROCESSED, token->burst.n);

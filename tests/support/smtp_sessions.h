@@ -461,36 +461,6 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
-        "DATA is lost: 354 tells",
-        HELLO ENVELOPE
-        "C~ 6\nS: 354 go\nC: one\nC: ..\nC: .\nS: 250 ok\n"
-        "C: MAIL FROM:<c@x>\nS: 250 ok\nC~ 22\nS: 250 ok\nS: 354 go\nC: .\nS: 250 ok\n" BYE,
-        "mail incomplete 8: one\\r\\n.\\r\\n\n"
-        "mail incomplete 0: \n"
-        "tx 0 accepted " TX " reply=250 bytes=8 mail=1\n"
-        "tx 1 accepted helo=client.example from=<c@x> reply=250 bytes=0 mail=2\n",
-        .timing = true,
-    },
-    {
-        "a RCPT is lost, and DATA is not",
-        HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nC~ 15\nS: 250 ok\nS: 354 go\nC: DATA\nC: x\nC: .\nS: "
-              "250 ok\n" BYE,
-        "mail 3: x\\r\\n\n"
-        "tx 0 accepted helo=client.example from=<a@x> reply=250 bytes=3 mail=1\n",
-        .timing = true,
-    },
-    {
-        "picked up between 354 and its mail",
-        "S: 354 go\nC: one\nC: .\nS: 250 queued\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT "
-        "TO:<b@y>\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
-        "mail incomplete 5: one\\r\\n\n"
-        "mail 3: x\\r\\n\n"
-        "tx 0 accepted reply=250 bytes=5 mail=1\n"
-        "tx 1 accepted from=<a@x> to=<b@y> reply=250 bytes=3 mail=2\n",
-        .flags = MR_SMTP_MIDSTREAM,
-        .timing = true,
-    },
-    {
         "picked up in the middle of a mail, both sides",
         "C: its end\nC: .\nS: 250 queued\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 550 "
         "no\n"
