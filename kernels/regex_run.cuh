@@ -200,7 +200,7 @@ static __device__ __forceinline__ bool mr_nfa_pieces(const struct mr_running &a,
                                                      const uint8_t *bytes, uint32_t len)
 {
     const uint32_t *stay = mr_nfa_rows(a) + MR_NFA_STAY * W;
-    uint32_t lane = threadIdx.x & 31, entry[W], exit[W], on = 0, fresh = 1, round = 0;
+    uint32_t lane = threadIdx.x & 31, entry[W] = {0}, exit[W], on = 0, fresh = 1, round = 0;
     struct mr_piece piece = mr_piece_of(len);
     uint32_t warm = piece.begin < MR_WARM ? piece.begin : MR_WARM;
 
