@@ -150,6 +150,14 @@ static struct mr_site *find_same(const struct mr_sites *before, const struct mr_
     return NULL;
 }
 
+/* 0: as usual. A device that is wrong on purpose is to lose nothing: samples would let it. */
+static uint32_t check_every(const struct mr_engine *engine)
+{
+    uint32_t wanted = engine->config.offload_check_every;
+
+    return wanted || !engine->device.faults.wrong ? wanted : 1;
+}
+
 static enum mr_status open_offload(struct mr_site *site, struct mr_error *error)
 {
     const struct mr_engine *engine = site->engine;
@@ -164,7 +172,7 @@ static enum mr_status open_offload(struct mr_site *site, struct mr_error *error)
         .late_ns = engine->config.offload_late_ns                ? engine->config.offload_late_ns
                    : engine->device.backend != mr_backend_cuda() ? SLOW_LATE_NS
                                                                  : 0,
-        .check_every = engine->config.offload_check_every,
+        .check_every = check_every(engine),
         .insist = true,
         .faults = engine->device.faults,
         .log = mr_site_say,

@@ -76,7 +76,9 @@ struct mr_engine_config {
     /* ns: a batch goes when its oldest message would be later than this; and is given up so long
      * after that (0: 250 ms, emulated 30 s) */
     uint64_t offload_deadline_ns, offload_late_ns;
-    uint32_t offload_check_every; /* 1 message in so many is searched twice; 0: 4096 */
+    /* 1 message in so many is searched twice; 0: 4096, and each where the device is wrong on
+     * purpose */
+    uint32_t offload_check_every;
     /* folder for what was compiled for the device; "none"; NULL: ~/.cache/millrace */
     const char *cache;
     /* Faults of the device on purpose: "device:KIND:every N" (README.md). */
