@@ -9,6 +9,7 @@
 #define WORTH_IT 1.1 /* times the throughput: less is noise */
 #define SOME     0.1 /* messages: with more that a device left undone its times are not its own */
 #define FREE     0.7 /* of the cores: at the same throughput that is worth it as well */
+#define BRIEF    0.5 /* seconds: in less it is starting, and the last batch, that is measured */
 
 bool mr_compare_gpu(struct mr_error *why)
 {
@@ -45,22 +46,14 @@ static void without_gpu(const struct mr_compare_side *other, double ratio, char 
                  1 / (ratio > 1e-9 ? ratio : 1e-9), name);
 }
 
-void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compare_side *other,
-                        char *text, size_t size)
+/* Both sides were measured. */
+static void judge(const struct mr_compare_side *cpu, const struct mr_compare_side *other,
+                  char *text, size_t size)
 {
     double ratio = cpu->gbit > 0 ? other->gbit / cpu->gbit : 0;
+    double seconds = cpu->seconds < other->seconds ? cpu->seconds : other->seconds;
 
-    if (other->failed > SOME * other->device_messages)
-        snprintf(text, size,
-                 "not measured: the device failed, or was late, with %.0f messages, which the CPU "
-                 "has searched; what the run said of it tells why",
-                 other->failed);
-    else if (other->device_messages <= 0)
-        snprintf(
-            text, size,
-            "stay on the CPU: nothing of this program was searched elsewhere (it has no "
-            "f_match or f_spamScore in a parallel component, or nothing that is for a device)");
-    else if (strcmp(other->device, "gpu") != 0)
+    if (strcmp(other->device, "gpu") != 0)
         without_gpu(other, ratio, text, size);
     else if (ratio >= WORTH_IT)
         snprintf(text, size,
@@ -78,4 +71,25 @@ void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compa
                  cpu->cores - other->cores);
     else
         snprintf(text, size, "for this pattern set stay on the CPU: the GPU makes no difference");
+    size_t used = strlen(text);
+    if (seconds < BRIEF)
+        snprintf(text + used, size - used,
+                 "; but runs of %.2f s say little: give more traffic (-r, several times)", seconds);
+}
+
+void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compare_side *other,
+                        char *text, size_t size)
+{
+    if (other->failed > SOME * other->device_messages)
+        snprintf(text, size,
+                 "not measured: the device failed, or was late, with %.0f messages, which the CPU "
+                 "has searched; what the run said of it tells why",
+                 other->failed);
+    else if (other->device_messages <= 0)
+        snprintf(
+            text, size,
+            "stay on the CPU: nothing of this program was searched elsewhere (it has no "
+            "f_match or f_spamScore in a parallel component, or nothing that is for a device)");
+    else
+        judge(cpu, other, text, size);
 }

@@ -13,9 +13,9 @@
 static const char *verdict(const char *device, double gbit, double cores, double messages)
 {
     static char text[512];
-    struct mr_compare_side cpu = {.device = "cpu", .gbit = 10, .cores = 16};
+    struct mr_compare_side cpu = {.device = "cpu", .seconds = 3, .gbit = 10, .cores = 16};
     struct mr_compare_side other = {
-        .device = device, .gbit = gbit, .cores = cores, .device_messages = messages};
+        .device = device, .seconds = 3, .gbit = gbit, .cores = cores, .device_messages = messages};
 
     mr_compare_verdict(&cpu, &other, text, sizeof text);
     return text;
@@ -35,6 +35,34 @@ static void advice(void **state)
     for (double gbit = 1; gbit < 100; gbit *= 3)
         assert_non_null(strstr(verdict("tables", gbit, 6, 9), "GPU is worth it was not measured"));
     assert_non_null(strstr(verdict("tables", 2, 6, 9), "5.0 times as fast as searching"));
+}
+
+/* In some milliseconds it is starting, and the wait for the only batch, that is measured. */
+static void brief_runs(void **state)
+{
+    (void)state;
+    static const double seconds[][2] = {{0.02, 3}, {3, 0.02}, {0.02, 0.02}, {3, 3}};
+    static const char *const devices[] = {"gpu", "tables"};
+    struct mr_compare_side cpu = {.device = "cpu", .cores = 16};
+    struct mr_compare_side other = {.gbit = 10, .cores = 6, .device_messages = 9};
+    char text[512];
+
+    for (size_t d = 0; d < sizeof devices / sizeof *devices; d++) {
+        other.device = devices[d];
+        for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++) {
+            cpu.seconds = seconds[i][0];
+            other.seconds = seconds[i][1];
+            for (cpu.gbit = 1; cpu.gbit < 200; cpu.gbit *= 3) {
+                mr_compare_verdict(&cpu, &other, text, sizeof text);
+                const char *brief = strstr(text, "; but runs of 0.02 s say little");
+                assert_int_equal(brief != NULL, i < 3);
+            }
+        }
+    }
+    other.device_messages = 0; /* that does not depend on how long it took */
+    cpu.seconds = 0.02;
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    assert_null(strstr(text, "say little"));
 }
 
 /* What a device that fails leaves to the CPU is no measurement of the device. */
@@ -62,7 +90,8 @@ static void failures(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(advice), cmocka_unit_test(failures)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(advice), cmocka_unit_test(brief_runs),
+                                       cmocka_unit_test(failures)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
