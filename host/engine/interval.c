@@ -36,6 +36,10 @@ const char *mr_interval_write(struct mr_engine *engine)
     uint64_t lost;
 
     mr_writer_flush(engine->writer);
+    if (mr_writer_was_made_again(engine->writer))
+        fprintf(engine->config.diagnostics,
+                "millrace: %s/eve.json was removed; it was made again\n",
+                engine->config.log_folder);
     mr_writer_state(engine->writer, NULL, &lost, &failure);
     atomic_store_explicit(&engine->unwritten, lost, memory_order_relaxed);
     return failure;
@@ -267,34 +271,27 @@ void mr_interval_reopen(struct mr_engine *engine, struct mr_metrics *metrics)
     }
     mr_metrics_add(metrics, MR_COUNT_REOPENS_FAILED, 1);
     if (!interval->reopen_ns || asked)
-        fprintf(to,
-                "millrace: %s; events go on to the file of before, which was moved or removed, and "
-                "it is tried again each second\n",
-                error.text);
+        fprintf(to, "millrace: %s; events %s, and it is tried again each second\n", error.text,
+                mr_writer_is_removed(engine->writer)
+                    ? "are lost, as the file of before was removed"
+                    : "go on to the file of before, which was moved");
     interval->reopen_ns = mr_clock_ns() + SECOND_NS;
 }
 
-/* Who removes the file of a running engine wants what is in it gone, and not what comes. Where it
- * cannot be made again that is told once. */
-static void replace_removed(struct mr_engine *engine)
+/* Where what was removed cannot be made again that is told once, also when no events come. */
+static void tell_removed(struct mr_engine *engine)
 {
     struct mr_interval *interval = &engine->interval;
     struct mr_error error;
+    bool removed = mr_writer_is_removed(engine->writer) &&
+                   (interval->told_removed || mr_writer_reopen(engine->writer, &error));
 
-    if (!mr_writer_is_removed(engine->writer)) {
-        interval->told_removed = false;
-        return;
-    }
-    if (!mr_writer_reopen(engine->writer, &error))
-        fprintf(engine->config.diagnostics,
-                "millrace: %s/eve.json was removed; it was made again\n",
-                engine->config.log_folder);
-    else if (!interval->told_removed)
+    if (removed && !interval->told_removed)
         fprintf(engine->config.diagnostics,
                 "millrace: eve.json was removed, and so are events until it can be made again: "
                 "%s\n",
                 error.text);
-    interval->told_removed = true;
+    interval->told_removed = removed;
 }
 
 void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
@@ -305,11 +302,11 @@ void mr_interval_flush(struct mr_engine *engine, uint64_t time_ns)
         return;
     interval->flushed_ns = time_ns;
     const char *failure = mr_interval_write(engine);
-    if (failure && !interval->told)
+    tell_removed(engine);
+    if (failure && !interval->told && !interval->told_removed)
         fprintf(engine->config.diagnostics,
                 "millrace: %s; it goes on, and counts the records that are lost\n", failure);
     interval->told = failure != NULL;
-    replace_removed(engine);
 }
 
 enum mr_status mr_interval_end(struct mr_engine *engine, struct mr_error *error)

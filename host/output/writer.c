@@ -23,15 +23,16 @@
 #define FAILURE_BYTES 512
 
 struct mr_writer {
-    int fd;        /* -1: records are thrown away */
-    bool owns_fd;  /* false: standard output */
-    bool seekable; /* a torn record can be cut off */
-    bool anew;     /* what is in the file goes when the first record comes, or before */
-    bool torn;     /* the file ends within a line */
-    bool terminal; /* which would obey control characters that came from the wire */
-    bool gone;     /* whoever read us has left: writing on is of no use */
-    size_t len;    /* bytes in the buffer */
-    uint32_t n;    /* records in the buffer */
+    int fd;          /* -1: records are thrown away */
+    bool owns_fd;    /* false: standard output */
+    bool seekable;   /* a torn record can be cut off */
+    bool anew;       /* what is in the file goes when the first record comes, or before */
+    bool torn;       /* the file ends within a line */
+    bool terminal;   /* which would obey control characters that came from the wire */
+    bool gone;       /* whoever read us has left: writing on is of no use */
+    bool made_again; /* after it was removed; nobody was told yet */
+    size_t len;      /* bytes in the buffer */
+    uint32_t n;      /* records in the buffer */
     uint64_t written, lost;
     char failure[FAILURE_BYTES]; /* the first; "" when there was none */
     char *name;                  /* for messages, and of the file */
@@ -201,6 +202,14 @@ static void note_failure(struct mr_writer *writer, int reason)
     writer->gone |= reason == EPIPE || reason == EBADF;
 }
 
+static void note_removal(struct mr_writer *writer, const struct mr_error *error)
+{
+    if (!writer->failure[0])
+        snprintf(writer->failure, sizeof writer->failure,
+                 "cannot write %s: it was removed and cannot be made again: %.256s", writer->name,
+                 error->text);
+}
+
 /* Writes all of `bytes`, or as many as go; 0 or what stopped it. */
 static int write_all(int fd, const char *bytes, size_t len, size_t *done)
 {
@@ -257,6 +266,33 @@ static void settle(struct mr_writer *writer, size_t done)
     }
 }
 
+bool mr_writer_is_removed(const struct mr_writer *writer)
+{
+    struct stat file;
+
+    return writer->owns_fd && writer->seekable && !fstat(writer->fd, &file) && !file.st_nlink;
+}
+
+/* The file of that name takes the place of the one that was renamed or removed. */
+static enum mr_status open_again(struct mr_writer *writer, struct mr_error *error)
+{
+    struct stat file;
+
+    if (make_folder(writer->folder, error))
+        return MR_ERR_OUTPUT;
+    /* of a pipe that has taken its place nobody may be the reader: packets do not wait for that */
+    int fd = take(writer->name, O_NONBLOCK, &file, error);
+    if (fd < 0)
+        return MR_ERR_OUTPUT;
+    if (close(writer->fd) && errno != EINTR)
+        note_failure(writer, errno);
+    writer->fd = fd;
+    writer->anew = writer->gone = false;
+    writer->seekable = S_ISREG(file.st_mode);
+    writer->torn = writer->seekable && ends_torn(writer->name);
+    return MR_OK;
+}
+
 enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error)
 {
     bool anew = writer->anew;
@@ -268,12 +304,32 @@ enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error)
     return MR_ERR_OUTPUT;
 }
 
+/* Is there a file to write to? Who removes the one of a run wants what is in it gone, and not what
+ * comes: that goes to a new one. Where that cannot be made, nobody could read what was written. */
+static bool make_again(struct mr_writer *writer, struct mr_error *error)
+{
+    if (!mr_writer_is_removed(writer))
+        return true;
+    if (open_again(writer, error))
+        return false;
+    return writer->made_again = true;
+}
+
 /* Writes `bytes`, which hold the records that `ends` tells. */
 static void emit(struct mr_writer *writer, const char *bytes, size_t len)
 {
+    struct mr_error error;
     size_t done = 0;
-    int reason = mr_writer_begin(writer, NULL) ? errno : 0;
+    bool there = make_again(writer, &error);
+    int reason = there && mr_writer_begin(writer, NULL) ? errno : 0;
 
+    if (!there) {
+        note_removal(writer, &error);
+        settle(writer, 0);
+        writer->n = 0;
+        writer->len = 0;
+        return;
+    }
     if (!writer->gone && !reason && writer->torn) {
         /* a line that an earlier failure tore is ended first */
         reason = write_all(writer->fd, "\n", 1, &done);
@@ -292,8 +348,12 @@ static void emit(struct mr_writer *writer, const char *bytes, size_t len)
 
 void mr_writer_flush(struct mr_writer *writer)
 {
+    struct mr_error error;
+
     if (writer->n)
         emit(writer, writer->buffer, writer->len);
+    else
+        make_again(writer, &error); /* nothing is lost where it cannot be */
 }
 
 void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len)
@@ -316,13 +376,6 @@ void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len)
 
 /* ---- another file of that name ---- */
 
-bool mr_writer_is_removed(const struct mr_writer *writer)
-{
-    struct stat file;
-
-    return writer->owns_fd && writer->seekable && !fstat(writer->fd, &file) && !file.st_nlink;
-}
-
 enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error)
 {
     struct stat file, before;
@@ -333,19 +386,15 @@ enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error
     if (!stat(writer->name, &file) && !fstat(writer->fd, &before) && file.st_dev == before.st_dev &&
         file.st_ino == before.st_ino)
         return MR_OK;
-    if (make_folder(writer->folder, error))
-        return MR_ERR_OUTPUT;
-    /* of a pipe that has taken its place nobody may be the reader: packets do not wait for that */
-    int fd = take(writer->name, O_NONBLOCK, &file, error);
-    if (fd < 0)
-        return MR_ERR_OUTPUT;
-    if (close(writer->fd) && errno != EINTR)
-        note_failure(writer, errno);
-    writer->fd = fd;
-    writer->anew = writer->gone = false;
-    writer->seekable = S_ISREG(file.st_mode);
-    writer->torn = writer->seekable && ends_torn(writer->name);
-    return MR_OK;
+    return open_again(writer, error);
+}
+
+bool mr_writer_was_made_again(struct mr_writer *writer)
+{
+    bool made_again = writer->made_again;
+
+    writer->made_again = false;
+    return made_again;
 }
 
 /* ---- telling and closing ---- */

@@ -26,13 +26,17 @@ enum mr_status mr_writer_check(const char *folder, struct mr_error *error);
  * call it has that done by the first record. MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error);
 
-/* The file was renamed or removed (logrotate): what is batched goes to it still, and the rest to
- * DIR/eve.json, which is made or written on. Nothing happens where that is the same file, or none.
- * MR_ERR_OUTPUT with a sentence: the file of before is gone on with. */
+/* The file was renamed (logrotate): what is batched goes to it still, and the rest to DIR/eve.json,
+ * which is made or written on. Nothing happens where that is the same file, or none. MR_ERR_OUTPUT
+ * with a sentence: the file of before is gone on with. */
 enum mr_status mr_writer_reopen(struct mr_writer *writer, struct mr_error *error);
 
-/* Was the file, or the folder it is in, removed? What is written then nobody will see. */
+/* Was the file, or the folder it is in, removed, and is there no other one yet? The writer makes
+ * one by itself before it writes; what comes while it cannot be made is lost, and counted so. */
 bool mr_writer_is_removed(const struct mr_writer *writer);
+
+/* Did it make one since this was asked? */
+bool mr_writer_was_made_again(struct mr_writer *writer);
 
 /* Appends one record of whole lines. */
 void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len);

@@ -371,6 +371,81 @@ static void what_cannot_be_opened_again(void **state)
     check_records(path("logs/eve.json"), 0, 100);
 }
 
+static void check_state(const struct mr_writer *writer, uint64_t written, uint64_t lost)
+{
+    uint64_t got_written, got_lost;
+
+    mr_writer_state(writer, &got_written, &got_lost, NULL);
+    assert_int_equal(got_written, written);
+    assert_int_equal(got_lost, lost);
+}
+
+/* Who removes the file wants what is in it gone, and not what comes: also what waited to be written
+ * goes to a new one, whoever asks for it, and none of it is lost. */
+static void what_waited_when_it_was_removed(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+
+    for (int asked = 0; asked < 3; asked++) {
+        assert_int_equal(mr_writer_open(&writer, folder, false, NULL), MR_OK);
+        write_records(writer, 3, 100);
+        mr_writer_flush(writer);
+        assert_false(mr_writer_was_made_again(writer));
+        write_records(writer, 4, 100);
+        assert_int_equal(unlink(path("eve.json")), 0);
+        if (asked == 1)
+            mr_writer_flush(writer);
+        else if (asked == 2)
+            assert_int_equal(mr_writer_reopen(writer, NULL), MR_OK);
+        if (asked) {
+            check_records(path("eve.json"), 4, 100);
+            assert_true(mr_writer_was_made_again(writer));
+            assert_false(mr_writer_was_made_again(writer));
+            check_state(writer, 7, 0);
+        }
+        assert_int_equal(mr_writer_close(writer, NULL), MR_OK);
+        check_records(path("eve.json"), 4, 100);
+    }
+}
+
+/* It was removed with its folder, and cannot be made again: what is written nobody could read, so
+ * it is lost, and not what comes once it can be. */
+static void what_is_written_to_no_file_is_lost(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+    struct mr_error error;
+    char logs[256];
+    const char *failure;
+
+    snprintf(logs, sizeof logs, "%s", path("logs"));
+    assert_int_equal(mr_writer_open(&writer, logs, false, NULL), MR_OK);
+    write_records(writer, 3, 100);
+    mr_writer_flush(writer);
+    assert_int_equal(unlink(path("logs/eve.json")) | rmdir(logs), 0);
+    close(open(logs, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    mr_writer_flush(writer); /* nothing is lost by that */
+    mr_writer_state(writer, NULL, NULL, &failure);
+    assert_null(failure);
+    write_records(writer, 20000, 100); /* more than a batch */
+    mr_writer_record(writer, "{}\n", 3);
+    assert_int_equal(mr_writer_reopen(writer, &error), MR_ERR_OUTPUT);
+    check_state(writer, 3, 20001);
+    write_records(writer, 2, 100);
+    mr_writer_flush(writer);
+    check_state(writer, 3, 20003);
+    assert_int_equal(unlink(logs), 0);
+    write_records(writer, 5, 100);
+    mr_writer_flush(writer);
+    check_state(writer, 8, 20003);
+    assert_int_equal(mr_writer_close(writer, &error), MR_ERR_OUTPUT);
+    check_records(path("logs/eve.json"), 5, 100);
+    assert_non_null(strstr(error.text, "eve.json: it was removed and cannot be made again: "));
+    assert_non_null(strstr(error.text, "it is not a folder"));
+    assert_non_null(strstr(error.text, "20003 of 20011 records are lost"));
+}
+
 /* A pipe that nobody reads has taken its place: opening it must not wait for who will. */
 static void a_pipe_without_reader_is_not_waited_for(void **state)
 {
@@ -441,6 +516,8 @@ int main(void)
         cmocka_unit_test(a_reader_that_left_is_no_loop),
         cmocka_unit_test_setup_teardown(a_renamed_file_is_opened_again, make, clean),
         cmocka_unit_test_setup_teardown(what_cannot_be_opened_again, make, clean),
+        cmocka_unit_test_setup_teardown(what_waited_when_it_was_removed, make, clean),
+        cmocka_unit_test_setup_teardown(what_is_written_to_no_file_is_lost, make, clean),
         cmocka_unit_test_setup_teardown(a_pipe_without_reader_is_not_waited_for, make, clean),
         cmocka_unit_test_setup_teardown(what_is_there_is_written_on, make, clean),
         cmocka_unit_test_setup_teardown(a_truncated_file_has_no_hole, make, clean),
