@@ -1,6 +1,8 @@
 /* millrace ctl: one command for a running engine, over its control socket. */
 #include "cli/cli.h"
 
+#include "base/address.h"
+#include "base/number.h"
 #include "base/plain.h"
 
 #include <argp.h>
@@ -44,16 +46,14 @@ static const struct argp_option options[] = {
 static error_t parse(int option, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
-    char *end;
+    uint64_t seconds;
 
     switch (option) {
     case 'c':
         a->path = text;
         break;
     case 't':
-        errno = 0;
-        unsigned long seconds = strtoul(text, &end, 10);
-        if (errno || end == text || *end || *text == '-' || seconds > 86400)
+        if (!mr_read_number(text, 0, 86400, &seconds))
             argp_failure(state, MR_EXIT_USAGE, 0, "--timeout %s: give 0 to 86400 seconds", text);
         a->timeout_s = (uint32_t)seconds;
         break;
@@ -310,7 +310,7 @@ static int ask(const struct arguments *a)
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
-        connect(fd, (const struct sockaddr *)(const void *)&address, sizeof address))
+        connect(fd, mr_address(&address), sizeof address))
         code = errno == EAGAIN /* as many wait as may, or it is stopped */
                    ? fail(MR_EXIT_START, path, "the engine takes no clients", "try again later")
                    : fail(MR_EXIT_START, path, strerror(errno), is_it_there);

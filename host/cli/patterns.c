@@ -1,5 +1,6 @@
 /* millrace patterns: what a file of patterns compiles to. */
 #include "engine/patterns.h"
+#include "base/number.h"
 #include "cli/cli.h"
 
 #include <getopt.h>
@@ -26,10 +27,9 @@ static const char help_text[] =
 
 static int number(const char *option, const char *text, uint32_t *out)
 {
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
+    uint64_t value;
 
-    if (*text < '0' || *text > '9' || *end || value > 1000000) {
+    if (!mr_read_number(text, 0, 1000000, &value)) {
         fprintf(stderr, "millrace: --%s wants a number up to 1000000, not '%s'\n", option, text);
         return 0;
     }

@@ -2,6 +2,7 @@
 #include "cli/rerun.h"
 
 #include "base/hash.h"
+#include "base/number.h"
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -105,11 +106,12 @@ const char *mr_rerun_value(int argc, char **argv, int *i, const char *name)
 
 int mr_rerun_rounds(const char *value, uint32_t *rounds)
 {
-    char *end;
+    uint64_t number;
 
-    *rounds = (uint32_t)strtoul(value, &end, 10);
-    if (*rounds && *rounds <= MR_RERUN_ROUNDS && !*end && *value != '-')
+    if (mr_read_number(value, 1, MR_RERUN_ROUNDS, &number)) {
+        *rounds = (uint32_t)number;
         return MR_EXIT_OK;
+    }
     fprintf(stderr, "millrace: --rounds %s: give a number from 1 to %d\n", value, MR_RERUN_ROUNDS);
     return MR_EXIT_USAGE;
 }

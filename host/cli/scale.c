@@ -5,6 +5,7 @@
 #include "cli/rerun.h"
 
 #include "base/cores.h"
+#include "base/number.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static int wrong(const char *format, const char *text)
 
 /* ---- options ---- */
 
-static bool add_counts(struct job *job, unsigned long from, unsigned long to)
+static bool add_counts(struct job *job, uint64_t from, uint64_t to)
 {
     if (!from || from > to || to > MAX_WORKERS)
         return false;
@@ -69,17 +70,12 @@ static bool read_counts(struct job *job, const char *text)
 {
     job->n_counts = 0;
     for (;;) {
-        char *end;
-        unsigned long from = strtoul(text, &end, 10), to = from;
-        if (end == text || *text == '-')
-            return false;
-        if (!strncmp(end, "..", 2)) {
-            text = end + 2;
-            to = strtoul(text, &end, 10);
-            if (end == text || *text == '-')
-                return false;
-        }
-        if (!add_counts(job, from, to))
+        uint64_t from, to;
+        const char *end = mr_read_digits(text, MAX_WORKERS, &from);
+        to = from;
+        if (end && !strncmp(end, "..", 2))
+            end = mr_read_digits(end + 2, MAX_WORKERS, &to);
+        if (!end || !add_counts(job, from, to))
             return false;
         if (!*end)
             return true;

@@ -1,4 +1,5 @@
 /* millrace score: judges mails on disk. millrace model show: a model's card. */
+#include "base/number.h"
 #include "base/plain.h"
 #include "cli/cli.h"
 #include "models/spam_mails.h"
@@ -112,7 +113,7 @@ int mr_cli_score(int argc, char **argv)
     struct scorer scorer = {.repeat = 1};
     char model[4096];
     int option;
-    long repeat;
+    uint64_t repeat;
 
     default_model(model, sizeof model);
     while ((option = getopt_long(argc, argv, "m:h", known, NULL)) != -1) {
@@ -121,8 +122,7 @@ int mr_cli_score(int argc, char **argv)
             snprintf(model, sizeof model, "%s", optarg);
             break;
         case 'r':
-            repeat = strtol(optarg, NULL, 10);
-            if (repeat < 1 || repeat > 1000000) {
+            if (!mr_read_number(optarg, 1, 1000000, &repeat)) {
                 fprintf(stderr, "millrace: --repeat wants 1 to 1000000, not '%s'\n", optarg);
                 return MR_EXIT_USAGE;
             }

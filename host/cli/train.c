@@ -1,4 +1,5 @@
 /* millrace train: makes a model. */
+#include "base/number.h"
 #include "cli/cli.h"
 #include "models/spam_train.h"
 
@@ -68,12 +69,11 @@ static bool refuse(const char *option, const char *wants, const char *text)
 
 static bool number(const char *option, const char *text, uint32_t max, uint32_t *out)
 {
-    char *end;
-    unsigned long value = strtoul(text, &end, 10);
+    uint64_t value;
     char wants[64];
 
     snprintf(wants, sizeof wants, "a number up to %u", max);
-    if (*text < '0' || *text > '9' || *end || value > max)
+    if (!mr_read_number(text, 0, max, &value))
         return refuse(option, wants, text);
     *out = (uint32_t)value;
     return true;
@@ -107,7 +107,7 @@ static bool rate(const char *text, double *out)
     char *end;
 
     *out = strtod(text, &end);
-    if (end == text || *end || !(*out >= 0 && *out < 1))
+    if (!strchr("0123456789.", *text) || end == text || *end || !(*out >= 0 && *out < 1))
         return refuse("false-positives", "a share below 1, such as 0.001", text);
     return true;
 }

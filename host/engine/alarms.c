@@ -1,6 +1,7 @@
 /* Alarms: limits in packet time, syslog, commands. */
 #include "engine/alarms.h"
 
+#include "base/address.h"
 #include "engine/command.h"
 
 #include <errno.h>
@@ -34,11 +35,6 @@ struct mr_alarms {
     char host[256];
 };
 
-static const struct sockaddr *plain(const struct sockaddr_un *address)
-{
-    return (const struct sockaddr *)(const void *)address;
-}
-
 static int connect_local(const char *path, struct sockaddr_un *address, struct mr_error *error)
 {
     if (strlen(path) >= sizeof address->sun_path) {
@@ -50,7 +46,7 @@ static int connect_local(const char *path, struct sockaddr_un *address, struct m
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, strlen(path));
-    if (fd >= 0 && !connect(fd, plain(address), sizeof *address))
+    if (fd >= 0 && !connect(fd, mr_address(address), sizeof *address))
         return fd;
     mr_fail(error, MR_ERR_OUTPUT,
             "cannot reach syslog at %s: %s; start a syslog daemon, or give --syslog HOST:PORT",
@@ -139,7 +135,8 @@ static bool hand_over(const struct mr_alarms *a, const char *text, size_t len)
         return true;
     if (errno != ECONNREFUSED && errno != ECONNRESET && errno != ENOTCONN)
         return false;
-    if (a->local.sun_family == AF_UNIX && connect(a->syslog, plain(&a->local), sizeof a->local))
+    if (a->local.sun_family == AF_UNIX &&
+        connect(a->syslog, mr_address(&a->local), sizeof a->local))
         return false;
     return send(a->syslog, text, len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0;
 }

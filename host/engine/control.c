@@ -8,6 +8,7 @@
 #include "engine/control_socket.h"
 
 #include "base/clock.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -344,11 +345,10 @@ static enum mr_status read_at(struct mr_control *control, struct mr_error *error
     if (!control->at)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
     for (uint32_t i = 0; i < config->n_at_packets; i++) {
-        char *end;
         struct at *at = &control->at[control->n_at++];
-        at->packet = strtoull(config->at_packets[i], &end, 10);
-        at->command = end + 1;
-        if (*end != ':' || !at->packet || (i && at->packet < control->at[i - 1].packet))
+        const char *end = mr_read_digits(config->at_packets[i], UINT64_MAX, &at->packet);
+        at->command = end ? end + 1 : "";
+        if (!end || *end != ':' || !at->packet || (i && at->packet < control->at[i - 1].packet))
             return mr_fail(error, MR_ERR_USAGE,
                            "--at-packet %s: write NUMBER:COMMAND, numbers ascending",
                            config->at_packets[i]);

@@ -1,6 +1,8 @@
 /* What --device and --inject mean on this machine. */
 #include "engine/sites.h"
 
+#include "base/number.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +20,11 @@ static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
     bool good = !strncmp(text, "device:", 7);
     const char *name = good ? text + 7 : text, *behind = name + strcspn(name, ":");
     size_t len = (size_t)(behind - name);
-    unsigned long every = 1;
+    uint64_t every = 1;
 
     if (good && *behind) {
-        char *end;
         behind += strncmp(behind, ":every ", 7) ? 1 : 7;
-        every = strtoul(behind, &end, 10);
-        good = *behind >= '1' && *behind <= '9' && !*end && every <= UINT32_MAX;
+        good = mr_read_number(behind, 1, UINT32_MAX, &every);
     }
     for (size_t i = 0; good && i < sizeof kinds / sizeof *kinds; i++)
         if (strlen(kinds[i].name) == len && !strncmp(name, kinds[i].name, len)) {

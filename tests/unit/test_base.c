@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "base/buffers.h"
 #include "base/hash.h"
+#include "base/number.h"
 #include "metrics/metrics.h"
 
 #include <pthread.h>
@@ -152,6 +153,37 @@ static void counters_have_names_and_add_up(void **state)
     assert_int_equal(sum.counters[MR_COUNT_PACKETS_DROPPED], 8);
 }
 
+static void numbers_are_digits_and_nothing_else(void **state)
+{
+    static const char *const wrong[] = {"",
+                                        " 5",
+                                        "+5",
+                                        "-5",
+                                        "5 ",
+                                        "5x",
+                                        "0x5",
+                                        "x",
+                                        "1",
+                                        "21",
+                                        "5\n",
+                                        "200",
+                                        "18446744073709551621"}; /* 5 in 64 bits */
+    uint64_t number;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_false(mr_read_number(wrong[i], 2, 20, &number));
+    assert_true(mr_read_number("2", 2, 20, &number) && number == 2);
+    assert_true(mr_read_number("0020", 2, 20, &number) && number == 20);
+    assert_true(mr_read_number("0", 0, 0, &number) && number == 0);
+    assert_true(mr_read_number("18446744073709551615", 0, UINT64_MAX, &number) &&
+                number == UINT64_MAX);
+    assert_false(mr_read_number("18446744073709551616", 0, UINT64_MAX, &number));
+    assert_false(mr_read_number("9", 0, 8, &number));
+    assert_string_equal(mr_read_digits("7..9", 9, &number), "..9");
+    assert_int_equal(number, 7);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +191,7 @@ int main(void)
         cmocka_unit_test(pool_hands_out_what_was_asked_for_up_to_its_cap),
         cmocka_unit_test(pool_is_thread_safe),
         cmocka_unit_test(hashes_are_keyed_and_flow_keys_symmetric),
+        cmocka_unit_test(numbers_are_digits_and_nothing_else),
         cmocka_unit_test(counters_have_names_and_add_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
