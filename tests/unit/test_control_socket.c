@@ -16,13 +16,14 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-static char folder[64], path[96];
+static char folder[64], path[128];
 
 static int make(void **state)
 {
@@ -51,7 +52,7 @@ static int new_socket(int type)
 static struct sockaddr_un address(void)
 {
     struct sockaddr_un there = {.sun_family = AF_UNIX};
-    strcpy(there.sun_path, path);
+    memcpy(there.sun_path, path, strlen(path));
     return there;
 }
 
@@ -226,22 +227,74 @@ static void one_that_is_busy_is_there(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
-/* Who holds the folder's lock keeps what is left behind from being removed, not an engine from
- * listening. */
+/* Who holds the lock keeps what is left behind from being removed, not an engine from listening.
+ * The folder's own lock is of no matter: who starts engines under flock(1) has it. */
 static void a_locked_folder(void **state)
 {
     (void)state;
     struct mr_control_socket socket;
-    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct mr_error error = {MR_OK, ""};
+    int outer = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char name[160];
 
+    assert_int_equal(flock(outer, LOCK_EX), 0);
+    close(occupy(SOCK_STREAM, true));
+    if (mr_control_socket_open(&socket, path, 8, &error))
+        fail_msg("%s", error.text);
+    mr_control_socket_close(&socket, path);
+    close(outer);
+    snprintf(name, sizeof name, "%s.lock-mr", path);
+    int lock = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     assert_int_equal(flock(lock, LOCK_EX), 0);
     assert_int_equal(mr_control_socket_open(&socket, path, 8, NULL), MR_OK);
     mr_control_socket_close(&socket, path);
     close(occupy(SOCK_STREAM, true));
-    expect_refused(MR_ERR_START, "remove the socket");
+    expect_refused(MR_ERR_START, "cannot be locked: another process has it; remove the socket");
     close(lock);
     assert_int_equal(mr_control_socket_open(&socket, path, 8, NULL), MR_OK);
     mr_control_socket_close(&socket, path);
+    assert_int_equal(unlink(name), 0); /* whose it is we do not know */
+    assert_int_equal(mkdir(name, 0700), 0);
+    close(occupy(SOCK_STREAM, true));
+    expect_refused(MR_ERR_START, "cannot be locked: Is a directory; remove the socket");
+    assert_int_equal(unlink(path) | rmdir(name), 0);
+}
+
+/* A path may have all bytes that an address holds, however short the name in it is. */
+static void the_longest_path(void **state)
+{
+    (void)state;
+    enum { MOST = sizeof((struct sockaddr_un *)0)->sun_path - 1 };
+    static const size_t names[] = {1, 7, 8, 40};
+    struct mr_control_socket socket;
+    struct mr_error error = {MR_OK, ""};
+    size_t own = strlen(folder);
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char deep[128];
+        memset(deep, 'd', sizeof deep);
+        memcpy(deep, folder, own);
+        deep[own] = '/';
+        deep[MOST - names[i] - 1] = 0;
+        assert_int_equal(mkdir(deep, 0700), 0);
+        memset(path, 's', sizeof path);
+        memcpy(path, deep, strlen(deep));
+        path[strlen(deep)] = '/';
+        path[MOST] = 0;
+        for (int left = 0; left < 2; left++) {
+            if (left)
+                close(occupy(SOCK_STREAM, true));
+            if (mr_control_socket_open(&socket, path, 8, &error))
+                fail_msg("%s", error.text);
+            assert_int_equal(try_connect(), 0);
+            expect_refused(MR_ERR_START, "another engine listens");
+            mr_control_socket_close(&socket, path);
+        }
+        path[MOST] = 's';
+        path[MOST + 1] = 0;
+        expect_refused(MR_ERR_USAGE, "1 to 107 bytes");
+        assert_int_equal(rmdir(deep), 0);
+    }
 }
 
 /* Ours was removed, and another one made: it is not removed at our end. */
@@ -267,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_is_no_such_socket_stays, make, clean),
         cmocka_unit_test_setup_teardown(one_that_is_busy_is_there, make, clean),
         cmocka_unit_test_setup_teardown(a_locked_folder, make, clean),
+        cmocka_unit_test_setup_teardown(the_longest_path, make, clean),
         cmocka_unit_test_setup_teardown(anothers_stays, make, clean),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
