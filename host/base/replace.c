@@ -1,11 +1,15 @@
 #include "base/replace.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define NAMES 64 /* tried, where others are in use */
 
 enum mr_status mr_may_replace(const char *path, struct mr_error *error)
 {
@@ -17,73 +21,121 @@ enum mr_status mr_may_replace(const char *path, struct mr_error *error)
                    "%s is no file, and would be replaced by one: name a file of its own", path);
 }
 
-int mr_may_write(const char *path)
+/* The folder that it is in; NULL: no memory. */
+static char *folder_of(const char *path)
 {
     size_t n = strlen(path);
-    struct stat there;
-    int why = ENOMEM;
 
-    if (!stat(path, &there))
-        return access(path, S_ISDIR(there.st_mode) ? W_OK | X_OK : W_OK) ? errno : 0;
-    if (errno != ENOENT)
-        return errno;
     while (n && path[n - 1] == '/')
         n--;
     while (n && path[n - 1] != '/')
         n--;
-    char *folder = n ? strndup(path, n) : strdup(".");
-    if (folder)
-        why = access(folder, W_OK | X_OK) ? errno : 0;
+    return n ? strndup(path, n) : strdup(".");
+}
+
+/* May something new be made beside it? */
+static int may_make(const char *path)
+{
+    char *folder = folder_of(path);
+    int why = !folder ? ENOMEM : access(folder, W_OK | X_OK) ? errno : 0;
+
     free(folder);
     return why;
 }
 
-/* The name beside it; NULL: no memory. */
-static char *beside(const char *path)
+int mr_may_write(const char *path)
 {
-    char *name = NULL;
+    struct stat there;
 
-    return asprintf(&name, "%s.new", path) < 0 ? NULL : name;
+    if (!*path)
+        return ENOENT;
+    if (!stat(path, &there))
+        return access(path, S_ISDIR(there.st_mode) ? W_OK | X_OK : W_OK) ? errno : 0;
+    return errno == ENOENT ? may_make(path) : errno;
 }
 
-FILE *mr_replace_begin(const char *path)
+/* As open() would say it of a folder, there or not. */
+static bool is_folder(const char *path)
 {
-    char *name = beside(path);
-    FILE *file = NULL;
-    int fd = -1, why = ENOMEM;
+    size_t n = strlen(path);
+    struct stat there;
 
-    if (name) {
-        unlink(name); /* of a run that was killed */
-        fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-        file = fd >= 0 ? fdopen(fd, "w") : NULL;
-        why = errno;
+    return (n && path[n - 1] == '/') || (!stat(path, &there) && S_ISDIR(there.st_mode));
+}
+
+int mr_may_write_file(const char *path)
+{
+    return is_folder(path) ? EISDIR : mr_may_write(path);
+}
+
+int mr_may_put(const char *path)
+{
+    struct stat there;
+
+    if (!*path)
+        return ENOENT;
+    if (is_folder(path))
+        return EISDIR;
+    return lstat(path, &there) && errno != ENOENT ? errno : may_make(path);
+}
+
+/* Files are made with the rights that others have as well: mkstemp() would keep them from reading
+ * it, and the umask is the process's. */
+static int make_beside(const char *path, char **name)
+{
+    uint64_t seed = mr_clock_ns() + (uint64_t)getpid() * 7919;
+    int fd = -1;
+
+    errno = EEXIST;
+    for (uint64_t i = 0; i < NAMES && fd < 0 && errno == EEXIST; i++) {
+        if (asprintf(name, "%s.%07u", path, (unsigned)((seed + i * 104729) % 10000000)) < 0) {
+            *name = NULL;
+            errno = ENOMEM;
+            return -1;
+        }
+        fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+        if (fd < 0) {
+            int why = errno;
+            free(*name);
+            *name = NULL;
+            errno = why;
+        }
     }
-    if (fd >= 0 && !file) {
-        close(fd);
-        unlink(name);
-    }
-    free(name);
+    return fd;
+}
+
+bool mr_replace_begin(struct mr_replacement *new, const char *path)
+{
+    int fd = make_beside(path, &new->name);
+
+    new->path = path;
+    new->file = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (fd < 0 || new->file)
+        return fd >= 0;
+    int why = errno;
+    close(fd);
+    unlink(new->name);
+    free(new->name);
     errno = why;
-    return file;
+    return false;
 }
 
-bool mr_replace_end(const char *path, FILE *file)
+bool mr_replace_end(struct mr_replacement *new)
 {
-    char *name = beside(path);
-    bool good = !fflush(file) && !ferror(file) && name;
-    int why = !name ? ENOMEM : errno ? errno : EIO;
+    bool good = !fflush(new->file) && !ferror(new->file);
+    int why = errno ? errno : EIO;
 
-    if (fclose(file) && good) {
+    if (fclose(new->file) && good) {
         good = false;
         why = errno;
     }
-    if (good && rename(name, path)) {
+    if (good && rename(new->name, new->path)) {
         good = false;
         why = errno;
     }
-    if (!good && name)
-        unlink(name);
-    free(name);
+    if (!good)
+        unlink(new->name);
+    free(new->name);
     errno = why;
     return good;
 }

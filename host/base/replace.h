@@ -16,12 +16,24 @@ enum mr_status mr_may_replace(const char *path, struct mr_error *error);
  * errno says why not. Nothing is opened, made or locked. */
 int mr_may_write(const char *path);
 
-/* Begins a file that shall take that place: PATH.new, always a new one, so that a link or a pipe of
- * that name, whoever made it, leads nowhere. NULL: errno says why. */
-FILE *mr_replace_begin(const char *path);
+/* The same of a file: a folder there is none (EISDIR). */
+int mr_may_write_file(const char *path);
+
+/* Could a file take that place, being made beside it? */
+int mr_may_put(const char *path);
+
+struct mr_replacement {
+    FILE *file;       /* to be written */
+    const char *path; /* whose place it shall take; borrowed */
+    char *name;       /* until then */
+};
+
+/* Begins a file that shall take that place: PATH with a number behind it, always a new one, so that
+ * nothing else beside it is touched. False: errno says why. */
+bool mr_replace_begin(struct mr_replacement *new, const char *path);
 
 /* What was written takes the place, if all of it was; else it is removed. Closes the file. False:
  * errno says why. */
-bool mr_replace_end(const char *path, FILE *file);
+bool mr_replace_end(struct mr_replacement *new);
 
 #endif

@@ -1,6 +1,9 @@
 /* millrace run: options to a configuration, signals, the progress bar, the summary. */
 #include "cli/cli.h"
 
+#include "base/number.h"
+#include "base/open.h"
+#include "base/replace.h"
 #include "millrace/engine.h"
 
 #include <argp.h>
@@ -181,10 +184,9 @@ struct arguments {
 static uint64_t number(struct argp_state *state, const char *option, const char *text,
                        uint64_t least, uint64_t most)
 {
-    char *end = NULL;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (errno || end == text || *end || text[0] == '-' || value < least || value > most)
+    uint64_t value;
+
+    if (!mr_read_number(text, least, most, &value))
         argp_failure(state, MR_EXIT_USAGE, 0, "%s %s: give a number from %llu to %llu", option,
                      text, (unsigned long long)least, (unsigned long long)most);
     return value;
@@ -303,6 +305,11 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         return 0;
     case OPT_EXTRACT_LIMIT:
         c->extract_bytes = bytes(state, "--extract-limit", text);
+        if (c->extract_bytes < 4096)
+            argp_failure(state, MR_EXIT_USAGE, 0,
+                         "--extract-limit %s: no file fits into that, as files count in blocks of "
+                         "4 KiB; give 4k or more",
+                         text);
         return 0;
     case OPT_MAX_MAIL:
         c->max_mail = bytes(state, "--max-mail", text);
@@ -486,11 +493,22 @@ static void on_signal(int number)
     errno = error;
 }
 
-/* -T: every capture that cannot be read. */
-static int check_inputs(const struct mr_engine *engine, const struct arguments *a)
+/* -T: every capture that cannot be read, and every report that could not be written. */
+static int check_files(const struct mr_engine *engine, const struct arguments *a)
 {
+    const char *const reports[][2] = {{"--json-summary", a->summary}, {"--dump-tables", a->tables}};
     int code = MR_EXIT_OK;
 
+    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
+        struct mr_error error = {0};
+        const char *path = reports[i][1];
+        int why = path && (i == 0 || strcmp(path, "-") != 0) ? mr_may_write_file(path) : 0;
+        if (why) {
+            mr_fail(&error, MR_ERR_OUTPUT, "%s %s: cannot be written: %s", reports[i][0], path,
+                    mr_open_text(why));
+            code = mr_cli_fail(&error);
+        }
+    }
     for (uint32_t i = 0; i < a->config.n_inputs; i++) {
         struct mr_error error = {0};
         if (mr_engine_check_input(engine, i, &error))
@@ -513,7 +531,7 @@ static int run(struct arguments *a)
         return mr_cli_fail(&error);
     if (a->config.plan_only) {
         mr_engine_print_plan(engine, stdout);
-        int code = check_inputs(engine, a);
+        int code = check_files(engine, a);
         mr_engine_free(engine);
         return code;
     }

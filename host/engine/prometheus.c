@@ -209,9 +209,11 @@ static void put_latency(const struct mr_engine *engine, FILE *to)
 enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
                                    struct mr_error *error)
 {
-    FILE *to = mr_replace_begin(path); /* readers see the whole old file or the whole new one */
+    struct mr_replacement new; /* readers see the whole old file or the whole new one */
+    bool begun = mr_replace_begin(&new, path);
+    FILE *to = new.file;
 
-    if (to) {
+    if (begun) {
         put_counters(engine, to);
         put_gauges(engine, to);
         put_stages(engine, to);
@@ -220,7 +222,7 @@ enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *p
         put_unloaded(engine, to);
         mr_sites_prometheus(engine, to);
     }
-    if (to && mr_replace_end(path, to))
+    if (begun && mr_replace_end(&new))
         return MR_OK;
     return mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
                    strerror(errno));

@@ -4,6 +4,8 @@
 #include "engine/sites.h"
 #include "engine/unloaded.h"
 
+#include "base/open.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -201,10 +203,11 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
     size_t len = 0;
     enum mr_status status = MR_OK;
     yajl_gen g = yajl_gen_alloc(NULL);
-    FILE *file = fopen(path, "w");
+    FILE *file = mr_open_report(path);
 
     if (!file || !g) {
-        status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        status =
+            mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, mr_open_text(errno));
         goto done;
     }
     yajl_gen_config(g, yajl_gen_beautify, 1);

@@ -1,6 +1,7 @@
 /* What tables hold, as JSON lines: one record for each row. */
 #include "engine/internal.h"
 
+#include "base/open.h"
 #include "base/plain.h"
 
 #include <errno.h>
@@ -102,11 +103,11 @@ enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FIL
 enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
                                      struct mr_error *error)
 {
-    FILE *to = strcmp(path, "-") ? fopen(path, "w") : stdout;
+    FILE *to = strcmp(path, "-") ? mr_open_report(path) : stdout;
 
     if (!to)
         return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s: %s", path,
-                       strerror(errno));
+                       mr_open_text(errno));
     enum mr_status status = mr_tables_dump(engine, NULL, to);
     if (to == stdout ? fflush(to) : fclose(to))
         status = MR_ERR_OUTPUT;

@@ -166,10 +166,11 @@ enum mr_status mr_spam_model_write(struct mr_spam_model *model, const char *path
         return status;
     checksum(model, sum);
     memcpy(model->checksum, sum, sizeof sum);
-    FILE *file = mr_replace_begin(path);
-    if (file)
-        fwrite(model, 1, model->bytes, file); /* an error is met again at the end */
-    if (file && mr_replace_end(path, file))
+    struct mr_replacement new;
+    bool begun = mr_replace_begin(&new, path);
+    if (begun)
+        fwrite(model, 1, model->bytes, new.file); /* an error is met again at the end */
+    if (begun && mr_replace_end(&new))
         return MR_OK;
     return mr_fail(error, MR_ERR_OUTPUT,
                    "the model %s cannot be written: %s; give another path with -o", path,

@@ -156,7 +156,7 @@ enum mr_status mr_writer_check(const char *folder, struct mr_error *error)
         return status;
     if (asprintf(&name, "%s/" FILE_NAME, folder) < 0)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
-    why = mr_may_write(name);
+    why = mr_may_write_file(name);
     if (why)
         status = mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", name, strerror(why));
     free(name);
