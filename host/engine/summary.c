@@ -6,6 +6,8 @@
 #include "base/plain.h"
 #include "capture/dpdk.h"
 
+#define EXPIRED_FLOW_BYTES 1200u /* of buffers: what a flow takes that expires, with its event */
+
 uint64_t mr_engine_packets(const struct mr_engine *engine)
 {
     return mr_report_counter(engine, MR_COUNT_PACKETS_RECEIVED);
@@ -152,6 +154,9 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
     fprintf(to, "memory      at most, and taken as it is needed:\n");
     fprintf(to, "  %8.1f MiB buffers: mails, held segments, fragments, results (--memory)\n",
             (double)plan.buffers / 1048576);
+    if (plan.buffers / EXPIRED_FLOW_BYTES < c->max_flows) /* their token's memory is all of it */
+        fprintf(to, "               room for events of %llu flows that expire at one second\n",
+                (unsigned long long)(plan.buffers / EXPIRED_FLOW_BYTES));
     fprintf(to, "  %8.1f MiB tokens\n", (double)plan.tokens / 1048576);
     if (!engine->live)
         fprintf(to, "  %8.1f MiB packet buffers, %.1f MiB blocks of a capture file\n",

@@ -168,19 +168,24 @@ static void run(struct mr_exec *exec, struct mr_tuples *in)
     run_from(exec, exec->plan->groups[exec->group].first_stage, in);
 }
 
-struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
-                                      uint64_t sub)
+static struct mr_tick_origin tick_origin(uint64_t time_ns, uint64_t number, uint64_t sub)
 {
-    struct mr_tick_origin *origin = mr_exec_alloc(exec, sizeof *origin);
-    if (!origin)
-        return NULL;
-    *origin = (struct mr_tick_origin){
+    return (struct mr_tick_origin){
         .packet = {.data = (const uint8_t *)"",
                    .time_ns = time_ns,
                    .number = number,
                    .flags = MR_PACKET_TICK},
         .sub = sub,
     };
+}
+
+struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
+                                      uint64_t sub)
+{
+    struct mr_tick_origin *origin = mr_exec_alloc(exec, sizeof *origin);
+    if (!origin)
+        return NULL;
+    *origin = tick_origin(time_ns, number, sub);
     return &origin->packet;
 }
 
@@ -250,6 +255,16 @@ void mr_exec_rewind(struct mr_exec *exec, const struct mr_exec_mark *mark)
     exec->chunk->len = exec->chunk == mark->chunk ? mark->len : 0;
 }
 
+static void end(struct mr_exec *exec, struct mr_context *c, enum mr_cause cause,
+                struct mr_packet *origin)
+{
+    if (c->owns_flow && c->flow.end == MR_FLOW_OPEN)
+        c->flow.end = cause == MR_CAUSE_EXPIRE  ? MR_FLOW_END_TIMEOUT
+                      : cause == MR_CAUSE_EVICT ? MR_FLOW_END_FORCED
+                                                : MR_FLOW_END_SHUTDOWN;
+    mr_exec_end_context(exec, c, origin, 0);
+}
+
 static void end_asked(struct mr_exec *exec, struct asked *asked, enum mr_cause cause)
 {
     struct mr_context *c = asked->context;
@@ -258,11 +273,18 @@ static void end_asked(struct mr_exec *exec, struct asked *asked, enum mr_cause c
         mr_contexts_deadline(exec->contexts, c, c->deadline_ns);
         return;
     }
-    if (c->owns_flow && c->flow.end == MR_FLOW_OPEN)
-        c->flow.end = cause == MR_CAUSE_EXPIRE  ? MR_FLOW_END_TIMEOUT
-                      : cause == MR_CAUSE_EVICT ? MR_FLOW_END_FORCED
-                                                : MR_FLOW_END_SHUTDOWN;
-    mr_exec_end_context(exec, c, asked->origin, 0);
+    end(exec, c, cause, asked->origin);
+}
+
+/* There is no memory to ask its functions: it goes without a word of theirs, and what is told of
+ * its flow is told, or counted as lost. */
+static void end_unasked(struct mr_exec *exec, struct mr_context *c, enum mr_cause cause,
+                        uint64_t number, uint64_t place)
+{
+    struct mr_tick_origin origin = tick_origin(exec->now_ns, number, place);
+
+    end(exec, c, cause, &origin.packet);
+    close_ended(exec); /* now: the origin is gone then */
 }
 
 /* Hands contexts to their functions; closes them unless a function set a later deadline. */
@@ -281,12 +303,7 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
             asked[kept++] = (struct asked){c, origin, place, c->deadline_ns};
             continue;
         }
-        /* no memory: the context goes without a word, counted by the allocation */
-        mr_contexts_unlink(exec->contexts, c);
-        close_slots(exec, c);
-        if (c->owns_flow)
-            mr_metrics_add(exec->metrics, MR_COUNT_FLOWS, 1);
-        mr_contexts_release(exec->contexts, c);
+        end_unasked(exec, c, cause, number, place);
     }
     if (kept > 1)
         qsort(asked, kept, sizeof *asked, by_place);
