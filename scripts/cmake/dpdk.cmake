@@ -68,12 +68,14 @@ set(MR_PORT_DRIVERS af_packet af_xdp null ring tap virtio e1000 igc ixgbe i40e i
     enic ionic hns3 qede sfc cxgbe bnx2x nfp atlantic axgbe txgbe ngbe gve fm10k hinic netvsc mlx4 mlx5
     thunderx octeon_ep memif idpf)
 if(MR_DPDK_STATIC)
-  # link_ports(VARIABLE DRIVER...): what links these drivers, empty when it does not link.
+  # What network cards' drivers stand on; eventdev wants dmadev since 23.03, nfp and ionic share since 24.
+  set(MR_CARD_LIBRARIES bus_pci bus_auxiliary bus_vmbus common_iavf common_sfc_efx common_mlx5 common_idpf
+      common_octeontx common_nfp common_ionic hash rcu pci timer security cryptodev sched ip_frag cmdline gso
+      dmadev eventdev bpf stack)
+  # link_ports(VARIABLE LIBRARY...): what links these drivers, empty when it does not link.
   function(link_ports variable)
     set(archives)
-    foreach(name bus_pci bus_vdev bus_auxiliary bus_vmbus common_iavf common_sfc_efx common_mlx5 common_idpf
-            common_octeontx hash rcu pci timer security cryptodev sched ip_frag cmdline gso eventdev bpf stack
-            ${ARGN})
+    foreach(name bus_vdev ${ARGN})
       find_library(MR_DPDK_${name} librte_${name}.a HINTS ${DPDK_LIBRARY_DIRS})
       if(MR_DPDK_${name})
         list(APPEND archives ${MR_DPDK_${name}})
@@ -100,13 +102,15 @@ if(MR_DPDK_STATIC)
     endif()
   endfunction()
   list(TRANSFORM MR_PORT_DRIVERS PREPEND net_)
-  link_ports(MR_ALL_PORTS ${MR_PORT_DRIVERS})
+  link_ports(MR_ALL_PORTS ${MR_CARD_LIBRARIES} ${MR_PORT_DRIVERS})
   link_ports(MR_KERNEL_PORTS net_af_packet net_null net_ring)
   if(MR_ALL_PORTS)
     target_link_libraries(mr_ports INTERFACE ${MR_ALL_PORTS})
     message(STATUS "millrace: live capture with the drivers of all network cards that DPDK has")
-  else()
+  elseif(MR_KERNEL_PORTS)
     target_link_libraries(mr_ports INTERFACE ${MR_KERNEL_PORTS})
     message(STATUS "millrace: live capture from the kernel's interfaces only (libxdp, libbpf, libelf or libibverbs is missing)")
+  else()
+    message(STATUS "millrace: live capture is off: the static drivers of this DPDK do not link")
   endif()
 endif()
