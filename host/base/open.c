@@ -37,5 +37,5 @@ FILE *mr_open_report(const char *path)
 
 const char *mr_open_text(int why)
 {
-    return why == ENXIO ? "nobody reads from there" : strerror(why);
+    return why == ENXIO ? "nobody reads from there, or it is a socket" : strerror(why);
 }

@@ -3,8 +3,10 @@
 
 #include "base/hash.h"
 #include "base/number.h"
+#include "base/open.h"
 #include "cli/cli.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -79,15 +81,14 @@ int mr_rerun_open(struct mr_rerun *rerun, const char *command)
 
 void mr_rerun_close(struct mr_rerun *rerun)
 {
-    static const char *const names[] = {"eve.json", "figures", "figures.new"};
-    char path[PATH_BYTES];
-
     if (!rerun->folder[0])
         return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        path_of(rerun, names[i], path);
-        unlink(path);
-    }
+    /* all that is in it: of a run that was killed also what it wrote beside its figures */
+    DIR *folder = opendir(rerun->folder);
+    for (struct dirent *file; folder && (file = readdir(folder));)
+        unlinkat(dirfd(folder), file->d_name, 0);
+    if (folder)
+        closedir(folder);
     rmdir(rerun->folder);
 }
 
@@ -251,7 +252,7 @@ double mr_rerun_median(double *values, uint32_t n)
 int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to),
                    const void *context)
 {
-    FILE *to = fopen(path, "we");
+    FILE *to = mr_open_report(path);
     bool good = to;
 
     if (to) {
@@ -260,6 +261,6 @@ int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to
         good = !fclose(to) && good;
     }
     if (!good)
-        fprintf(stderr, "millrace: %s: cannot be written: %s\n", path, strerror(errno));
+        fprintf(stderr, "millrace: %s: cannot be written: %s\n", path, mr_open_text(errno));
     return good ? MR_EXIT_OK : MR_EXIT_OUTPUT;
 }

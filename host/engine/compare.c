@@ -74,7 +74,7 @@ static void judge(const struct mr_compare_side *cpu, const struct mr_compare_sid
     size_t used = strlen(text);
     if (seconds < BRIEF)
         snprintf(text + used, size - used,
-                 "; but runs of %.2f s say little: give more traffic (-r, several times)", seconds);
+                 "; but runs of %.2g s say little: give more traffic (-r, several times)", seconds);
 }
 
 void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compare_side *other,

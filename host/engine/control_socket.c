@@ -50,7 +50,7 @@ enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
     if (!*path || strlen(path) > most)
         return mr_fail(error, MR_ERR_USAGE,
                        "--control %.80s: the path of a socket has 1 to %zu bytes", path, most);
-    int why = lstat(path, &there) ? mr_may_write(path) : 0;
+    int why = lstat(path, &there) ? mr_may_put(path) : 0;
     if (why)
         return mr_fail(error, MR_ERR_START,
                        "--control %s: %s; give a path in a folder that is there and may be written",

@@ -6,7 +6,7 @@
 #include "base/plain.h"
 #include "capture/dpdk.h"
 
-#define EXPIRED_FLOW_BYTES 1200u /* of buffers: what a flow takes that expires, with its event */
+#define EXPIRED_FLOW_BYTES 2000u /* of buffers: what a flow takes that expires, with its event */
 
 uint64_t mr_engine_packets(const struct mr_engine *engine)
 {

@@ -268,9 +268,12 @@ static void settle(struct mr_writer *writer, size_t done)
 
 bool mr_writer_is_removed(const struct mr_writer *writer)
 {
-    struct stat file;
+    struct stat file, named;
 
-    return writer->owns_fd && writer->seekable && !fstat(writer->fd, &file) && !file.st_nlink;
+    if (!writer->owns_fd || !writer->seekable || fstat(writer->fd, &file) || file.st_nlink)
+        return false;
+    /* one that never had a name of its own is still reached by a link such as /dev/stdout */
+    return stat(writer->name, &named) || named.st_dev != file.st_dev || named.st_ino != file.st_ino;
 }
 
 /* The file of that name takes the place of the one that was renamed or removed. */

@@ -93,9 +93,10 @@ if(MR_DPDK_STATIC)
     endforeach()
     list(APPEND link "-Wl,--push-state,-lm,-ldl,-lpthread,--pop-state") # behind them, in whatever order
     set(CMAKE_REQUIRED_LIBRARIES ${link} ${dpdk_link})
+    string(MD5 what "${DPDK_VERSION} ${CMAKE_REQUIRED_LIBRARIES}") # an answer is kept for what was asked
     check_c_source_compiles("int rte_eal_init(int, char **); int main(void) { return rte_eal_init(0, 0); }"
-      MR_LINKS_${variable})
-    if(MR_LINKS_${variable})
+      MR_LINKS_${variable}_${what})
+    if(MR_LINKS_${variable}_${what})
       set(${variable} ${link} PARENT_SCOPE)
     else()
       set(${variable} PARENT_SCOPE)
