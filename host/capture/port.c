@@ -233,6 +233,7 @@ enum mr_status mr_port_open(struct mr_port **out, const struct mr_port_config *c
     port->facts.name = port->name;
     port->facts.kind = mr_port_kind_of(port->name);
     port->facts.queues = config->queues;
+    port->facts.link_type = 1; /* Ethernet */
     port->promiscuous = config->promiscuous;
     port->id = config->index;
     for (uint32_t q = 0; q < MR_PORT_QUEUES_MAX; q++)

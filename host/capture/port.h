@@ -44,6 +44,8 @@ struct mr_port_facts {
     bool symmetric;        /* both directions of a flow come in the same queue (one queue: true) */
     bool tells_missed;     /* it counts what it had to drop itself */
     bool counts_by_queue;  /* mr_port_counts() */
+    uint16_t link_type;    /* of its packets, as capture files number them */
+    uint32_t mtu;          /* of an interface of the kernel; 0: not known */
     uint32_t packet_bytes; /* of the longest packet that fits */
     uint32_t ring_frames;  /* of a queue of the kernel; 0: not known */
     uint64_t pool_bytes, ring_bytes; /* memory at the most */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/filter.h>
+#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -38,6 +39,9 @@
 #define DRIVER_OVERHEAD 32u /* what net_af_packet takes off a frame to compare it with a packet */
 
 #define LOOK_NS         200000000u
+
+#define LINK_ETHERNET   1u
+#define LINK_RAW_IP     101u
 
 static int query_socket(void)
 {
@@ -87,8 +91,30 @@ static bool joins_segments(int fd, const char *interface)
            setting(fd, interface, ETHTOOL_GFLAGS) & ETH_FLAG_LRO;
 }
 
-/* Exists, is up: its MTU. */
-static enum mr_status look_at(struct mr_port *port, int fd, uint32_t *mtu, struct mr_error *error)
+/* What frames of such an interface begin with, 0: nothing that can be decoded. Tunnels and PPP have
+ * no header when a packet socket sees them. */
+static uint16_t link_type_of(unsigned hardware)
+{
+    switch (hardware) {
+    case ARPHRD_ETHER:
+    case ARPHRD_LOOPBACK:
+        return LINK_ETHERNET;
+    case ARPHRD_NONE:
+    case ARPHRD_RAWIP:
+    case ARPHRD_PPP:
+    case ARPHRD_TUNNEL:
+    case ARPHRD_TUNNEL6:
+    case ARPHRD_SIT:
+    case ARPHRD_IPGRE:
+    case ARPHRD_IP6GRE:
+        return LINK_RAW_IP;
+    default:
+        return 0;
+    }
+}
+
+/* Exists, is up: its MTU, what its frames are. */
+static enum mr_status look_at(struct mr_port *port, int fd, struct mr_error *error)
 {
     const char *interface = port->interface;
     struct ifreq request = {0};
@@ -101,7 +127,19 @@ static enum mr_status look_at(struct mr_port *port, int fd, uint32_t *mtu, struc
                        "link set %s up",
                        interface, interface);
     port->was_promiscuous = request.ifr_flags & IFF_PROMISC;
-    *mtu = ioctl(fd, SIOCGIFMTU, &request) ? 1500 : (uint32_t)request.ifr_mtu;
+    port->loopback = request.ifr_flags & IFF_LOOPBACK;
+    port->facts.mtu = ioctl(fd, SIOCGIFMTU, &request) ? 1500 : (uint32_t)request.ifr_mtu;
+    unsigned hardware = ARPHRD_ETHER;
+    if (!ioctl(fd, SIOCGIFHWADDR, &request))
+        hardware = request.ifr_hwaddr.sa_family;
+    port->facts.link_type = link_type_of(hardware);
+    if (!port->facts.link_type || (port->facts.kind == MR_PORT_XDP && hardware != ARPHRD_ETHER))
+        return mr_fail(
+            error, MR_ERR_INPUT, "-i %s: its frames are not %s (hardware type %u); capture from %s",
+            port->name, port->facts.link_type ? "those of Ethernet" : "those of Ethernet or IP",
+            hardware,
+            port->facts.link_type ? "the interface's name alone, without xdp:"
+                                  : "another interface");
     return MR_OK;
 }
 
@@ -165,10 +203,9 @@ static uint32_t argument_number(const char *arguments, const char *key, uint32_t
     return at ? (uint32_t)strtoul(at + strlen(key), NULL, 10) : otherwise;
 }
 
-static void plan_ring(struct mr_port *port, uint32_t queues, uint32_t mtu, bool large,
-                      const char *arguments)
+static void plan_ring(struct mr_port *port, uint32_t queues, bool large, const char *arguments)
 {
-    uint32_t frame = LARGE_FRAME, block = LARGE_BLOCK;
+    uint32_t frame = LARGE_FRAME, block = LARGE_BLOCK, mtu = port->facts.mtu;
     if (!large && mtu + FRAME_OVERHEAD <= 32768) {
         for (frame = 2048; frame < mtu + FRAME_OVERHEAD;)
             frame *= 2;
@@ -210,13 +247,12 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
     const char *name = config->name + (port->facts.kind == MR_PORT_XDP ? 4 : 0);
     const char *arguments = strchr(name, ',');
     size_t len = arguments ? (size_t)(arguments - name) : strlen(name);
-    uint32_t mtu = 0;
 
     if (!len || len >= sizeof port->interface)
         return no_interface(name, error);
     memcpy(port->interface, name, len);
     int fd = query_socket();
-    enum mr_status status = look_at(port, fd, &mtu, error);
+    enum mr_status status = look_at(port, fd, error);
     bool large = !status && joins_segments(fd, port->interface);
     close(fd);
     if (!status)
@@ -226,7 +262,7 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
     port->number = (int)if_nametoindex(port->interface);
     port->facts.tells_missed = true;
     if (port->facts.kind == MR_PORT_KERNEL) {
-        plan_ring(port, config->queues, mtu, large, arguments);
+        plan_ring(port, config->queues, large, arguments);
         port->facts.symmetric = symmetric_kernel();
         port->facts.driver = "net_af_packet";
         return MR_OK;
@@ -356,20 +392,36 @@ void mr_port_kernel_counts(struct mr_port_queue *queue)
     queue->counts.missed += stats.tp_drops;
 }
 
-/* A filter that takes nothing, while `shut`; what it refuses is not counted. */
-static void shut_socket(int fd, bool shut)
+static void set_filter(int fd, struct sock_filter *filter, size_t n)
+{
+    struct sock_fprog program = {.len = (unsigned short)n, .filter = filter};
+    setsockopt(fd, SOL_SOCKET, n ? SO_ATTACH_FILTER : SO_DETACH_FILTER, &program, sizeof program);
+}
+
+/* A filter takes nothing while it is shut; what it refuses is not counted. */
+static void shut_socket(int fd)
 {
     struct sock_filter nothing = {.code = BPF_RET | BPF_K};
-    struct sock_fprog program = {.len = 1, .filter = &nothing};
-    setsockopt(fd, SOL_SOCKET, shut ? SO_ATTACH_FILTER : SO_DETACH_FILTER, &program,
-               sizeof program);
+    set_filter(fd, &nothing, 1);
+}
+
+/* Of a loopback interface, packets as they come (PACKET_IGNORE_OUTGOING knows no fan-out). */
+static void open_socket(int fd, bool loopback)
+{
+    struct sock_filter coming[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_PKTTYPE)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PACKET_OUTGOING, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    set_filter(fd, coming, loopback ? sizeof coming / sizeof *coming : 0);
 }
 
 void mr_port_kernel_shut(struct mr_port *port)
 {
     struct timespec nap = {.tv_nsec = 1000000}; /* what is on its way past the filter */
     for (uint32_t q = 0; q < port->facts.queues; q++)
-        shut_socket(port->queues[q].fd, true);
+        shut_socket(port->queues[q].fd);
     nanosleep(&nap, NULL);
 }
 
@@ -378,6 +430,6 @@ void mr_port_kernel_open(struct mr_port *port)
     for (uint32_t q = 0; q < port->facts.queues; q++) {
         mr_port_kernel_counts(&port->queues[q]);
         port->queues[q].counts = (struct mr_port_counts){0};
-        shut_socket(port->queues[q].fd, false);
+        open_socket(port->queues[q].fd, port->loopback);
     }
 }

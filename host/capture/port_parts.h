@@ -24,6 +24,7 @@ struct mr_port {
     uint16_t id;              /* DPDK's */
     bool opened, started, promiscuous;
     bool was_promiscuous; /* by somebody else */
+    bool loopback;        /* the kernel shows each packet twice: as it leaves, and as it comes */
     int number;           /* the kernel's, of the interface, which keeps it whatever it is called */
     _Atomic bool down;    /* the interface is, since a thread looked last */
     uint32_t room;        /* of a packet's buffer */

@@ -11,7 +11,8 @@
 
 #include <rte_mbuf.h>
 
-#define SECOND_NS 1000000000u
+#define SECOND_NS     1000000000u
+#define FRAME_HEADERS 23u /* Ethernet and two tags; one more byte would count as cut */
 
 uint64_t mr_live_now_ns(const struct mr_live *live)
 {
@@ -35,6 +36,12 @@ static void tell(const struct mr_live_port *p, FILE *to)
                 mr_port_ring_limit() < f->ring_bytes * 2 ? " (ulimit -l, or CAP_IPC_LOCK, for more)"
                                                          : "");
     fprintf(to, "\n");
+    if (f->kind == MR_PORT_KERNEL && f->mtu >= f->packet_bytes)
+        fprintf(to,
+                "millrace: %s: the MTU of %u lets frames through that do not fit and are dropped "
+                "(truncated); where they may come: ip link set %.*s mtu %u\n",
+                f->name, f->mtu, (int)strcspn(f->name, ","), f->name,
+                f->packet_bytes - FRAME_HEADERS);
 }
 
 static enum mr_status open_rx(struct mr_rx *rx, struct mr_engine *engine, struct mr_error *error)

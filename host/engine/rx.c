@@ -126,7 +126,7 @@ static enum mr_drop describe(struct mr_rx *rx, const struct rte_mbuf *mbuf, uint
     packet->time_ns = now_ns;
     packet->number = 1;
     packet->interface = (uint16_t)rx->port_index;
-    packet->link_type = 1;
+    packet->link_type = facts->link_type;
     reason = mr_sift_packet(&rx->sift, &rx->metrics, packet, kept);
     if (pieces) {
         pieces->next = *kept;
