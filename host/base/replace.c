@@ -21,29 +21,56 @@ enum mr_status mr_may_replace(const char *path, struct mr_error *error)
                    "%s is no file, and would be replaced by one: name a file of its own", path);
 }
 
+/* Its last part, without what it ends with: *len bytes. */
+static const char *last_part(const char *path, size_t *len)
+{
+    size_t end = strlen(path), start;
+
+    while (end && path[end - 1] == '/')
+        end--;
+    for (start = end; start && path[start - 1] != '/';)
+        start--;
+    *len = end - start;
+    return path + start;
+}
+
 /* The folder that it is in; NULL: no memory. */
 static char *folder_of(const char *path)
 {
-    size_t n = strlen(path);
+    size_t len, n = (size_t)(last_part(path, &len) - path);
 
-    while (n && path[n - 1] == '/')
-        n--;
-    while (n && path[n - 1] != '/')
-        n--;
     return n ? strndup(path, n) : strdup(".");
 }
 
+/* Are they one name in one folder? What they name need not be there. */
+static bool same_place(const char *a, const char *b)
+{
+    char *in_a = folder_of(a), *in_b = folder_of(b);
+    struct stat one, other;
+    size_t len_a, len_b;
+    const char *name_a = last_part(a, &len_a), *name_b = last_part(b, &len_b);
+    bool same = in_a && in_b && !stat(in_a, &one) && !stat(in_b, &other) &&
+                one.st_dev == other.st_dev && one.st_ino == other.st_ino && len_a == len_b &&
+                !memcmp(name_a, name_b, len_a);
+
+    free(in_a);
+    free(in_b);
+    return same;
+}
+
 /* May something new be made beside it? */
-static int may_make(const char *path)
+static int may_make(const char *path, const char *coming)
 {
     char *folder = folder_of(path);
     int why = !folder ? ENOMEM : access(folder, W_OK | X_OK) ? errno : 0;
 
+    if (why == ENOENT && coming && same_place(folder, coming))
+        why = may_make(coming, NULL);
     free(folder);
     return why;
 }
 
-int mr_may_write(const char *path)
+int mr_may_write(const char *path, const char *coming)
 {
     struct stat there;
 
@@ -51,7 +78,7 @@ int mr_may_write(const char *path)
         return ENOENT;
     if (!stat(path, &there))
         return access(path, S_ISDIR(there.st_mode) ? W_OK | X_OK : W_OK) ? errno : 0;
-    return errno == ENOENT ? may_make(path) : errno;
+    return errno == ENOENT ? may_make(path, coming) : errno;
 }
 
 /* As open() would say it of a folder, there or not. */
@@ -63,12 +90,12 @@ static bool is_folder(const char *path)
     return (n && path[n - 1] == '/') || (!stat(path, &there) && S_ISDIR(there.st_mode));
 }
 
-int mr_may_write_file(const char *path)
+int mr_may_write_file(const char *path, const char *coming)
 {
-    return is_folder(path) ? EISDIR : mr_may_write(path);
+    return is_folder(path) ? EISDIR : mr_may_write(path, coming);
 }
 
-int mr_may_put(const char *path)
+int mr_may_put(const char *path, const char *coming)
 {
     struct stat there;
 
@@ -76,7 +103,7 @@ int mr_may_put(const char *path)
         return ENOENT;
     if (is_folder(path))
         return EISDIR;
-    return lstat(path, &there) && errno != ENOENT ? errno : may_make(path);
+    return lstat(path, &there) && errno != ENOENT ? errno : may_make(path, coming);
 }
 
 /* Files are made with the rights that others have as well: mkstemp() would keep them from reading

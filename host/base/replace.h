@@ -12,15 +12,16 @@
  * a sentence: no. */
 enum mr_status mr_may_replace(const char *path, struct mr_error *error);
 
-/* Could `path` be written: what is there, or, where nothing is, something new in its folder? 0, or
- * errno says why not. Nothing is opened, made or locked. */
-int mr_may_write(const char *path);
+/* Could `path` be written: what is there, or, where nothing is, something new in its folder? The
+ * folder `coming` (NULL: none) is there by then, if it can be made. 0, or errno says why not.
+ * Nothing is opened, made or locked. */
+int mr_may_write(const char *path, const char *coming);
 
 /* The same of a file: a folder there is none (EISDIR). */
-int mr_may_write_file(const char *path);
+int mr_may_write_file(const char *path, const char *coming);
 
 /* Could a file take that place, being made beside it? */
-int mr_may_put(const char *path);
+int mr_may_put(const char *path, const char *coming);
 
 struct mr_replacement {
     FILE *file;       /* to be written */

@@ -47,6 +47,13 @@ bool mr_cli_is_impatient(void);
 /* Ends the process, once the handler returns, as if it had never caught the signal. */
 void mr_cli_end_by(int number);
 
+/* The reports of a run, NULL where none is asked for ("-" for the tables: standard output). Could
+ * they be written, once the folder `coming` (NULL: none) is made? Says which not, and gives the
+ * exit code: who named it learns that before the packets and not behind them. */
+int mr_cli_check_reports(const char *summary, const char *tables, const char *coming);
+struct mr_engine;
+int mr_cli_write_reports(struct mr_engine *engine, const char *summary, const char *tables);
+
 /* Each command gets its own arguments, argv[0] its name. */
 int mr_cli_run(int argc, char **argv);
 int mr_cli_scale(int argc, char **argv);

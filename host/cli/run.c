@@ -2,8 +2,6 @@
 #include "cli/cli.h"
 
 #include "base/number.h"
-#include "base/open.h"
-#include "base/replace.h"
 #include "millrace/engine.h"
 
 #include <argp.h>
@@ -493,22 +491,18 @@ static void on_signal(int number)
     errno = error;
 }
 
-/* -T: every capture that cannot be read, and every report that could not be written. */
+static int check_reports(const struct arguments *a)
+{
+    const char *folder = a->config.log_folder;
+
+    return mr_cli_check_reports(a->summary, a->tables, strcmp(folder, "-") != 0 ? folder : NULL);
+}
+
+/* -T: also every capture that cannot be read. */
 static int check_files(const struct mr_engine *engine, const struct arguments *a)
 {
-    const char *const reports[][2] = {{"--json-summary", a->summary}, {"--dump-tables", a->tables}};
-    int code = MR_EXIT_OK;
+    int code = check_reports(a);
 
-    for (size_t i = 0; i < sizeof reports / sizeof *reports; i++) {
-        struct mr_error error = {0};
-        const char *path = reports[i][1];
-        int why = path && (i == 0 || strcmp(path, "-") != 0) ? mr_may_write_file(path) : 0;
-        if (why) {
-            mr_fail(&error, MR_ERR_OUTPUT, "%s %s: cannot be written: %s", reports[i][0], path,
-                    mr_open_text(why));
-            code = mr_cli_fail(&error);
-        }
-    }
     for (uint32_t i = 0; i < a->config.n_inputs; i++) {
         struct mr_error error = {0};
         if (mr_engine_check_input(engine, i, &error))
@@ -535,6 +529,11 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return code;
     }
+    int code = check_reports(a);
+    if (code) {
+        mr_engine_free(engine);
+        return code;
+    }
     running = engine;
     mr_cli_catch_signals(on_signal);
     if (mr_cli_rotated_early())
@@ -544,21 +543,14 @@ static int run(struct arguments *a)
     running = NULL;
     if (bar)
         mr_cli_progress_end();
-    int code = MR_EXIT_OK;
     if (status)
         code = mr_cli_fail(&error);
     if (!a->quiet && (!status || mr_engine_packets(engine)))
         mr_engine_print_summary(engine, stderr);
     if (a->stats && (!status || mr_engine_packets(engine)))
         mr_engine_print_stats(engine, stderr);
-    if (a->summary && mr_engine_write_summary_json(engine, a->summary, &error)) {
-        int output = mr_cli_fail(&error);
-        code = code ? code : output;
-    }
-    if (a->tables && mr_engine_dump_tables(engine, a->tables, &error)) {
-        int output = mr_cli_fail(&error);
-        code = code ? code : output;
-    }
+    int output = mr_cli_write_reports(engine, a->summary, a->tables);
+    code = code ? code : output;
     mr_engine_free(engine);
     return code;
 }

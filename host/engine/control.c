@@ -435,7 +435,9 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
         return status;
     const char *path = engine->config.control;
     if (engine->config.plan_only)
-        return path ? mr_control_socket_check(path, error) : MR_OK;
+        return path ? mr_control_socket_check(path, mr_writer_folder(engine->config.log_folder),
+                                              error)
+                    : MR_OK;
     if (path && (status = mr_control_socket_open(&control->socket, path, MAX_CLIENTS, error)))
         return status;
     if ((status = mr_job_new(&control->job, engine, control->wake)))

@@ -42,7 +42,7 @@ static int look(const char *path)
     return why == ECONNREFUSED || why == ENOENT ? 0 : why;
 }
 
-enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
+enum mr_status mr_control_socket_check(const char *path, const char *coming, struct mr_error *error)
 {
     const size_t most = PATH_BYTES - 1;
     struct stat there;
@@ -50,7 +50,7 @@ enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
     if (!*path || strlen(path) > most)
         return mr_fail(error, MR_ERR_USAGE,
                        "--control %.80s: the path of a socket has 1 to %zu bytes", path, most);
-    int why = lstat(path, &there) ? mr_may_put(path) : 0;
+    int why = lstat(path, &there) ? mr_may_put(path, coming) : 0;
     if (why)
         return mr_fail(error, MR_ERR_START,
                        "--control %s: %s; give a path in a folder that is there and may be written",
@@ -65,7 +65,7 @@ enum mr_status mr_control_socket_check(const char *path, struct mr_error *error)
 static enum mr_status check(const char *path, struct mr_error *error)
 {
     struct stat there;
-    enum mr_status status = mr_control_socket_check(path, error);
+    enum mr_status status = mr_control_socket_check(path, NULL, error);
 
     if (status || lstat(path, &there))
         return status;

@@ -13,9 +13,10 @@ struct mr_control_socket {
     struct stat own;
 };
 
-/* Could there be one? Whether another engine listens there is not asked. MR_ERR_USAGE, MR_ERR_START
- * with a sentence. */
-enum mr_status mr_control_socket_check(const char *path, struct mr_error *error);
+/* Could there be one, once the folder `coming` (NULL: none) is made? Whether another engine listens
+ * there is not asked. MR_ERR_USAGE, MR_ERR_START with a sentence. */
+enum mr_status mr_control_socket_check(const char *path, const char *coming,
+                                       struct mr_error *error);
 
 /* Listens at `path`, for its owner only; a socket that an engine left behind gives way. On failure
  * the listener is -1: MR_ERR_USAGE, MR_ERR_START with a sentence. */

@@ -204,7 +204,7 @@ enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error
 
     if (!path || status || !engine->config.plan_only)
         return path && !status ? mr_prometheus_write(engine, path, error) : status;
-    int why = mr_may_put(path);
+    int why = mr_may_put(path, mr_writer_folder(engine->config.log_folder));
     return why ? mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
                          strerror(why))
                : MR_OK;

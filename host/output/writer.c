@@ -34,7 +34,9 @@ struct mr_writer {
     size_t len;      /* bytes in the buffer */
     uint32_t n;      /* records in the buffer */
     uint64_t written, lost;
-    char failure[FAILURE_BYTES]; /* the first; "" when there was none */
+    bool failing;                /* since the last writing */
+    char failure[FAILURE_BYTES]; /* of it, or of the one before; "" when there was none */
+    char first[FAILURE_BYTES];   /* of all */
     char *name;                  /* for messages, and of the file */
     char *folder;                /* of the file; NULL: there is none */
     size_t ends[BATCH_RECORDS];
@@ -148,7 +150,7 @@ enum mr_status mr_writer_check(const char *folder, struct mr_error *error)
     if (!folder || !strcmp(folder, "-"))
         return MR_OK;
     if (access(folder, F_OK)) {
-        why = mr_may_write(folder);
+        why = mr_may_write(folder, NULL);
         return why ? refuse_folder(folder, why, error) : MR_OK;
     }
     status = check_folder(folder, error);
@@ -156,7 +158,7 @@ enum mr_status mr_writer_check(const char *folder, struct mr_error *error)
         return status;
     if (asprintf(&name, "%s/" FILE_NAME, folder) < 0)
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
-    why = mr_may_write_file(name);
+    why = mr_may_write_file(name, NULL);
     if (why)
         status = mr_fail(error, MR_ERR_OUTPUT, "cannot write %s: %s", name, strerror(why));
     free(name);
@@ -194,20 +196,27 @@ enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool a
 
 /* ---- writing ---- */
 
+static void note(struct mr_writer *writer)
+{
+    writer->failing = true;
+    if (!writer->first[0])
+        memcpy(writer->first, writer->failure, sizeof writer->first);
+}
+
 static void note_failure(struct mr_writer *writer, int reason)
 {
-    if (!writer->failure[0])
-        snprintf(writer->failure, sizeof writer->failure, "cannot write %s: %s", writer->name,
-                 strerror(reason));
+    snprintf(writer->failure, sizeof writer->failure, "cannot write %s: %s", writer->name,
+             strerror(reason));
+    note(writer);
     writer->gone |= reason == EPIPE || reason == EBADF;
 }
 
 static void note_removal(struct mr_writer *writer, const struct mr_error *error)
 {
-    if (!writer->failure[0])
-        snprintf(writer->failure, sizeof writer->failure,
-                 "cannot write %s: it was removed and cannot be made again: %.256s", writer->name,
-                 error->text);
+    snprintf(writer->failure, sizeof writer->failure,
+             "cannot write %s: it was removed and cannot be made again: %.256s", writer->name,
+             error->text);
+    note(writer);
 }
 
 /* Writes all of `bytes`, or as many as go; 0 or what stopped it. */
@@ -344,6 +353,8 @@ static void emit(struct mr_writer *writer, const char *bytes, size_t len)
                                   : write_all(writer->fd, bytes, len, &done);
     if (reason)
         note_failure(writer, reason);
+    else if (!writer->gone)
+        writer->failing = false;
     settle(writer, done);
     writer->n = 0;
     writer->len = 0;
@@ -410,7 +421,7 @@ void mr_writer_state(const struct mr_writer *writer, uint64_t *written, uint64_t
     if (lost)
         *lost = writer->lost;
     if (failure)
-        *failure = writer->failure[0] ? writer->failure : NULL;
+        *failure = writer->failing ? writer->failure : NULL;
 }
 
 enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error)
@@ -427,11 +438,11 @@ enum mr_status mr_writer_close(struct mr_writer *writer, struct mr_error *error)
     if (writer->owns_fd && close(writer->fd) && errno != EINTR)
         note_failure(writer, errno);
     if (writer->lost)
-        status = mr_fail(error, MR_ERR_OUTPUT, "%s; %llu of %llu records are lost", writer->failure,
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s; %llu of %llu records are lost", writer->first,
                          (unsigned long long)writer->lost,
                          (unsigned long long)writer->lost + writer->written);
-    else if (writer->failure[0])
-        status = mr_fail(error, MR_ERR_OUTPUT, "%s", writer->failure);
+    else if (writer->first[0])
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s", writer->first);
     free(writer->folder);
     free(writer->name);
     free(writer);

@@ -22,6 +22,12 @@ enum mr_status mr_writer_open(struct mr_writer **out, const char *folder, bool a
  * MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_check(const char *folder, struct mr_error *error);
 
+/* The folder that mr_writer_open() will have made; NULL: none. */
+static inline const char *mr_writer_folder(const char *folder)
+{
+    return folder && !(folder[0] == '-' && !folder[1]) ? folder : NULL;
+}
+
 /* The run begins: what an earlier one has left is removed, unless it is written on. Who does not
  * call it has that done by the first record. MR_ERR_OUTPUT with a sentence. */
 enum mr_status mr_writer_begin(struct mr_writer *writer, struct mr_error *error);
@@ -44,7 +50,7 @@ void mr_writer_record(struct mr_writer *writer, const char *bytes, size_t len);
 /* Hands what is batched to the kernel. */
 void mr_writer_flush(struct mr_writer *writer);
 
-/* Records written and lost so far; the first failure in words, or NULL. */
+/* Records written and lost so far; what stopped the last writing, in words, or NULL: it went. */
 void mr_writer_state(const struct mr_writer *writer, uint64_t *written, uint64_t *lost,
                      const char **failure);
 

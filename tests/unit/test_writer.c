@@ -446,6 +446,49 @@ static void what_is_written_to_no_file_is_lost(void **state)
     assert_non_null(strstr(error.text, "20003 of 20011 records are lost"));
 }
 
+/* The disk is full, has room again, and then the file is removed: each time what stops it now. */
+static void each_failure_is_told_by_its_own_cause(void **state)
+{
+    (void)state;
+    struct mr_writer *writer = NULL;
+    struct mr_error error;
+    const char *failure;
+    char name[256];
+
+    if (access("/dev/full", W_OK)) {
+        print_message("SKIP: there is no /dev/full\n");
+        skip();
+    }
+    snprintf(name, sizeof name, "%s", path("each/eve.json"));
+    assert_int_equal(mkdir(path("each"), 0700), 0);
+    assert_int_equal(symlink("/dev/full", name), 0);
+    assert_int_equal(mr_writer_open(&writer, path("each"), false, &error), MR_OK);
+    write_records(writer, 1, 100);
+    mr_writer_flush(writer);
+    mr_writer_state(writer, NULL, NULL, &failure);
+    assert_non_null(failure);
+    assert_non_null(strstr(failure, "No space left"));
+    assert_int_equal(unlink(name), 0);
+    assert_int_equal(mr_writer_reopen(writer, &error), MR_OK);
+    mr_writer_flush(writer); /* nothing was written: it is not known to go */
+    mr_writer_state(writer, NULL, NULL, &failure);
+    assert_non_null(failure);
+    write_records(writer, 2, 100);
+    mr_writer_flush(writer);
+    mr_writer_state(writer, NULL, NULL, &failure);
+    assert_null(failure);
+    assert_int_equal(unlink(name) | rmdir(path("each")), 0);
+    close(open(path("each"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    write_records(writer, 3, 100);
+    mr_writer_flush(writer);
+    mr_writer_state(writer, NULL, NULL, &failure);
+    assert_non_null(failure);
+    assert_non_null(strstr(failure, "it was removed and cannot be made again"));
+    assert_int_equal(mr_writer_close(writer, &error), MR_ERR_OUTPUT);
+    assert_non_null(strstr(error.text, "No space left")); /* the first */
+    assert_non_null(strstr(error.text, "4 of 6 records are lost"));
+}
+
 /* A pipe that nobody reads has taken its place: opening it must not wait for who will. */
 static void a_pipe_without_reader_is_not_waited_for(void **state)
 {
@@ -518,6 +561,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_cannot_be_opened_again, make, clean),
         cmocka_unit_test_setup_teardown(what_waited_when_it_was_removed, make, clean),
         cmocka_unit_test_setup_teardown(what_is_written_to_no_file_is_lost, make, clean),
+        cmocka_unit_test_setup_teardown(each_failure_is_told_by_its_own_cause, make, clean),
         cmocka_unit_test_setup_teardown(a_pipe_without_reader_is_not_waited_for, make, clean),
         cmocka_unit_test_setup_teardown(what_is_there_is_written_on, make, clean),
         cmocka_unit_test_setup_teardown(a_truncated_file_has_no_hole, make, clean),
