@@ -5,6 +5,7 @@
 
 #include "base/near.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #define SMALLEST_SHIFT 9
 #define LARGEST_SHIFT  26
 #define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
+#define TRIM_SHARE     32
 #define DATA_OFFSET    64 /* keeps data on a cache line of its own */
 
 /* What lies in front of the data. */
@@ -33,6 +35,7 @@ struct mr_buffers {
     _Atomic uint64_t kept_bytes;  /* of the others, the same from now on */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
+    _Atomic uint64_t untrimmed_bytes; /* given back to the heap, which may hold them still */
     struct mr_near near;
     struct shelf shelves[MR_NEAR_LISTS];
 };
@@ -69,6 +72,19 @@ static uint64_t drain(struct mr_buffers *pool, int index)
     }
     atomic_fetch_sub_explicit(&pool->held_bytes, freed, memory_order_relaxed);
     return freed;
+}
+
+/* What lies free in the heap amid what is used stays this process's memory, and what another class
+ * takes next comes on top: beyond the cap. Now and then the system gets its pages back. */
+static void trim(struct mr_buffers *pool, uint64_t freed)
+{
+    uint64_t most = pool->cap_bytes / TRIM_SHARE;
+    uint64_t before =
+        atomic_fetch_add_explicit(&pool->untrimmed_bytes, freed, memory_order_relaxed);
+    if (before < most && before + freed >= most) {
+        malloc_trim(0);
+        atomic_store_explicit(&pool->untrimmed_bytes, 0, memory_order_relaxed);
+    }
 }
 
 void mr_buffers_free(struct mr_buffers *pool)
@@ -115,6 +131,7 @@ static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
         uint64_t freed = 0;
         for (int i = N_CLASSES - 1; i >= 0 && freed < capacity; i--)
             freed += drain(pool, i);
+        trim(pool, freed);
         if (!reserve(pool, capacity))
             return NULL;
     }

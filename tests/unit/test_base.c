@@ -10,8 +10,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -184,12 +186,57 @@ static void numbers_are_digits_and_nothing_else(void **state)
     assert_int_equal(number, 7);
 }
 
+static uint64_t resident_bytes(void)
+{
+    unsigned long all = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%lu %lu", &all, &resident), 2);
+    fclose(file);
+    return (uint64_t)resident * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Where longer buffers are wanted, what the heap has left between shorter ones goes back to the
+ * system: both together would be more than the cap. */
+static void pool_keeps_its_cap_where_classes_change(void **state)
+{
+    (void)state;
+    enum { CAP = 64 << 20, SMALL = 32 << 10, N = CAP / SMALL, STAY = 16, LARGE = 4 << 20 };
+    static struct mr_buffer *small[N];
+    struct mr_buffer *large[CAP / LARGE - 1];
+    struct mr_buffers *pool = NULL;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* another heap */
+#endif
+    uint64_t before = resident_bytes();
+    assert_int_equal(mr_buffers_new(&pool, CAP), MR_OK);
+    for (int i = 0; i < N; i++) {
+        assert_non_null(small[i] = mr_buffers_get_for_token(pool, SMALL));
+        memset(small[i]->data, 1, SMALL);
+    }
+    for (int i = 0; i < N; i++)
+        if (i % STAY)
+            mr_buffers_put(pool, small[i]);
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++) {
+        assert_non_null(large[i] = mr_buffers_get_for_token(pool, LARGE));
+        memset(large[i]->data, 1, LARGE);
+    }
+    assert_in_range(resident_bytes() - before, 0, CAP + CAP / 8);
+    for (size_t i = 0; i < sizeof large / sizeof *large; i++)
+        mr_buffers_put(pool, large[i]);
+    for (int i = 0; i < N; i += STAY)
+        mr_buffers_put(pool, small[i]);
+    mr_buffers_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arena_aligns_reuses_and_keeps_its_cap),
         cmocka_unit_test(pool_hands_out_what_was_asked_for_up_to_its_cap),
         cmocka_unit_test(pool_is_thread_safe),
+        cmocka_unit_test(pool_keeps_its_cap_where_classes_change),
         cmocka_unit_test(hashes_are_keyed_and_flow_keys_symmetric),
         cmocka_unit_test(numbers_are_digits_and_nothing_else),
         cmocka_unit_test(counters_have_names_and_add_up),
