@@ -339,6 +339,10 @@ static bool look(struct mr_offload *o)
             any |= slot->state == MR_SLOT_RUNNING || slot->state == MR_SLOT_ABANDONED;
         }
     }
+    /* one of them has broken the device: those before it fall back now and not at the next look */
+    for (uint32_t i = 0; o->down && i < o->config.n_slots; i++)
+        if (o->slots[i].state == MR_SLOT_RUNNING)
+            fall(o, &o->slots[i], MR_FALL_FAILED);
     return any && !o->down;
 }
 
