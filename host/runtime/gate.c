@@ -6,6 +6,8 @@
 #include <stdlib.h>
 
 #define MOST_AT_ONCE 64 /* tokens that pass before the worker looks for other work */
+#define TOLD         4  /* steps: what a record costs that is told, or a buffer that goes back */
+#define FEW_BUFFERS  64 /* they go back with their token */
 
 enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens)
 {
@@ -225,13 +227,76 @@ void mr_gates_pass(struct mr_runtime *runtime, uint64_t next)
     }
 }
 
+static void take_off(uint32_t *left, uint64_t steps)
+{
+    *left -= steps < *left ? (uint32_t)steps : *left;
+}
+
+/* Retires as many of its records as there are steps left for. */
+static void retire_some(struct mr_worker *worker, struct mr_token *token, uint32_t *left)
+{
+    struct mr_sorting *sorted = &token->sorting;
+    struct mr_record *first = sorted->whole, *last = first;
+    uint32_t n = 1;
+
+    for (; last && last->next && (n + 1) * TOLD <= *left; n++)
+        last = last->next;
+    sorted->whole = last ? last->next : NULL;
+    if (last)
+        last->next = NULL;
+    retire(worker, token, first);
+    take_off(left, n * TOLD);
+}
+
+/* Gives back buffers of a token whose records have all been told; false: it has many more. */
+static bool give_back_some(struct mr_worker *worker, struct mr_token *token, uint32_t *left)
+{
+    struct mr_buffer *first = atomic_load_explicit(&token->kept, memory_order_relaxed), *next;
+    const struct mr_buffer *few = first;
+
+    for (uint32_t i = 0; i < FEW_BUFFERS && few; i++)
+        few = few->next;
+    if (!few)
+        return true;
+    atomic_store_explicit(&token->open_chunk, NULL, memory_order_relaxed);
+    for (; first && *left; first = next, take_off(left, TOLD)) {
+        next = first->next;
+        mr_buffers_put(worker->runtime->config.buffers, first);
+    }
+    atomic_store_explicit(&token->kept, first, memory_order_relaxed);
+    return !first;
+}
+
+/* In the turn of the last gate. What leaves with a token may be millions of records; false: only
+ * some of it was done, and the token stays. */
+static bool may_leave(struct mr_worker *worker, struct mr_token *token, uint32_t *left)
+{
+    if (!token->retired) {
+        if (!mr_token_sort(token, left))
+            return false;
+        uint64_t steps = (uint64_t)token->sorting.n * TOLD;
+        if (steps <= *left || token->sorting.n <= token->burst.n) { /* most tokens */
+            take_off(left, steps);
+            return true;
+        }
+        retire_some(worker, token, left);
+        token->retired = !token->sorting.whole;
+    }
+    while (token->retired && *left)
+        if (give_back_some(worker, token, left))
+            return true;
+    return false;
+}
+
 /* It leaves, in the turn of the last gate. */
 static void leave(struct mr_worker *worker, struct mr_token *token)
 {
     struct mr_runtime *runtime = worker->runtime;
     bool last = token->last;
 
-    retire(worker, token, mr_token_sorted_records(token));
+    if (!token->retired)
+        retire(worker, token, token->sorting.whole);
+    mr_token_forget_records(token);
     count_latency(worker, token, true);
     mr_worker_give_back(worker, token);
     if (last) /* who falls asleep looks at it once more: any_work() */
@@ -257,20 +322,31 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
         mr_gate_arrive(worker, token);
 }
 
-/* Lets tokens pass that have arrived; not all at once when they are many: for this worker there may
- * be other things to do, and another one may go on. */
+/* May the token pass now? The worker has the gate's turn. */
+static bool may_pass(struct mr_worker *worker, struct mr_token *token, uint32_t into)
+{
+    if (into < worker->runtime->n_phases || may_leave(worker, token, &worker->leaving))
+        return true;
+    worker->leaving = 0; /* too little is left */
+    return false;
+}
+
+/* Lets tokens pass that have arrived; not all at once when they are many, or when much leaves with
+ * them: for this worker there may be other things to do, and another one may go on. */
 static void let_pass(struct mr_worker *worker, struct mr_gate *gate)
 {
-    uint32_t into = (uint32_t)(gate - worker->runtime->gates) + 1;
+    uint32_t into = (uint32_t)(gate - worker->runtime->gates) + 1, passed = 0, unlimited = 1;
+    const uint32_t *left = into == worker->runtime->n_phases ? &worker->leaving : &unlimited;
 
-    for (uint32_t passed = 0; passed < MOST_AT_ONCE;) {
+    while (passed < MOST_AT_ONCE && *left) {
         if (atomic_exchange_explicit(&gate->turn, 1, memory_order_seq_cst))
             return; /* who has the turn looks again after giving it back */
         uint64_t next = atomic_load_explicit(&gate->next, memory_order_relaxed);
         struct mr_token *first;
-        while (passed < MOST_AT_ONCE &&
+        while (passed < MOST_AT_ONCE && *left &&
                (first = atomic_load_explicit(&gate->waiting[next & gate->mask],
-                                             memory_order_seq_cst))) {
+                                             memory_order_seq_cst)) &&
+               may_pass(worker, first, into)) {
             atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
             next++;
             passed++;

@@ -17,6 +17,7 @@
 
 #define MR_NO_GROUP       UINT32_MAX
 #define MR_QUEUED_BATCHES 1024 /* parallel batches in one deque at most; more run at once */
+#define MR_LEAVING_STEPS  1024 /* of putting records in order, before a worker does other things */
 
 enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH, MR_TASK_GATE };
 
@@ -137,6 +138,7 @@ struct mr_worker {
     uint32_t index;
     uint64_t random;
     bool oldest_first;           /* the task pushed last has had its turn: what waits goes first */
+    uint32_t leaving;            /* of MR_LEAVING_STEPS: those left for tokens that leave */
     _Atomic uint64_t busy_ticks; /* in stages, ever; written by this worker */
     uint64_t now; /* ticks: when the last task ended, if the next one begins at once; else 0 */
     struct mr_stage_metrics *stages;  /* [groups of the plan] */

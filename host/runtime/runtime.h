@@ -99,7 +99,9 @@ struct mr_runtime_hooks {
     /* (optional) A worker is between two tasks: what measures how long it is held by one. */
     void (*pulse)(void *user, uint32_t worker);
 
-    /* The token passes the last gate: records in order. One worker at a time, tokens in order. */
+    /* The token passes the last gate: records in order. One worker at a time, tokens in order. One
+     * that has far more records than packets (a tick ended millions of flows) comes several times,
+     * with some of them each. */
     void (*retire)(void *user, struct mr_metrics *metrics, struct mr_token *token,
                    const struct mr_record *records);
 

@@ -38,47 +38,102 @@ static bool before(const struct mr_record *x, const struct mr_record *y)
     return x->ordinal != y->ordinal ? x->ordinal < y->ordinal : x->sequence < y->sequence;
 }
 
-/* Merges two sorted lists; equal records of x come first. */
-static struct mr_record *merge(struct mr_record *x, struct mr_record *y)
+/* ---- their order ----
+ *
+ * What a tick rings may be millions of records: they are merged some at a time. A task leaves its
+ * records in order mostly, so that runs are long. */
+
+/* Goes on with a merge; equal records of x come first. False: no steps are left. */
+static bool merge(struct mr_sorting *s, uint32_t *left)
 {
-    struct mr_record *head = NULL, **tail = &head;
-    while (x && y) {
-        struct mr_record **from = before(y, x) ? &y : &x;
-        *tail = *from;
-        tail = &(*tail)->next;
-        *from = (*from)->next;
+    if (!s->tail)
+        return true;
+    while (s->x && s->y) {
+        if (!*left)
+            return false;
+        --*left;
+        struct mr_record **from = before(s->y, s->x) ? &s->y : &s->x;
+        *s->tail = *from;
+        s->tail = &(*from)->next;
+        *from = *s->tail;
     }
-    *tail = x ? x : y;
-    return head;
+    *s->tail = s->x ? s->x : s->y;
+    s->tail = NULL;
+    return true;
 }
 
-static struct mr_record *sort(struct mr_record *list)
+/* With the runs of its level, which were found before it. */
+static void begin_to_merge(struct mr_sorting *s)
 {
-    struct mr_record *sorted[32] = {0}; /* sorted[i]: a list of 2^i records, or empty */
-    struct mr_record *result = NULL;
+    s->x = s->lists[s->level];
+    s->y = s->whole;
+    s->tail = &s->whole;
+    s->lists[s->level++] = NULL;
+}
 
-    while (list) {
-        struct mr_record *one = list;
-        list = list->next;
-        one->next = NULL;
-        int i = 0;
-        for (; i < 31 && sorted[i]; i++) {
-            one = merge(sorted[i], one);
-            sorted[i] = NULL;
+/* The records at the head of the list that are in order: some at least. */
+static void next_run(struct mr_sorting *s, uint32_t *left)
+{
+    struct mr_record *last = s->list;
+
+    for (s->whole = last, s->n++, --*left; *left; last = last->next, s->n++, --*left)
+        if (!last->next || before(last->next, last))
+            break;
+    s->list = last->next;
+    last->next = NULL;
+    s->level = 0;
+}
+
+static bool sort(struct mr_sorting *s, uint32_t *left)
+{
+    const uint32_t end = sizeof s->lists / sizeof *s->lists;
+
+    while (merge(s, left)) {
+        if (s->ends && s->level == end)
+            return true;
+        if (s->ends || (s->whole && s->lists[s->level])) {
+            begin_to_merge(s);
+        } else if (s->whole) {
+            s->lists[s->level] = s->whole;
+            s->whole = NULL;
+        } else if (!s->list) {
+            s->ends = true;
+            s->level = 0;
+        } else if (*left) {
+            next_run(s, left);
+        } else {
+            return false;
         }
-        sorted[i] = sorted[i] ? merge(sorted[i], one) : one;
     }
-    for (int i = 0; i < 32; i++)
-        result = merge(sorted[i], result);
-    return result;
+    return false;
+}
+
+bool mr_token_sort(struct mr_token *token, uint32_t *left)
+{
+    struct mr_sorting *s = &token->sorting;
+
+    if (!s->n) { /* else it has begun */
+        s->list = atomic_load_explicit(&token->records, memory_order_acquire);
+        if (!s->list)
+            return true; /* most tokens */
+        atomic_store_explicit(&token->records, NULL, memory_order_relaxed);
+    }
+    return sort(s, left);
+}
+
+void mr_token_forget_records(struct mr_token *token)
+{
+    if (token->sorting.n)
+        token->sorting = (struct mr_sorting){0};
+    token->retired = false;
 }
 
 struct mr_record *mr_token_sorted_records(struct mr_token *token)
 {
-    struct mr_record *list = atomic_load_explicit(&token->records, memory_order_acquire);
+    uint32_t left = UINT32_MAX;
 
-    if (!list)
-        return NULL; /* most tokens */
-    atomic_store_explicit(&token->records, NULL, memory_order_relaxed);
-    return list->next ? sort(list) : list;
+    (void)mr_token_sort(token, &left);
+    struct mr_record *all = token->sorting.whole;
+    mr_token_forget_records(token);
+    return all;
 }

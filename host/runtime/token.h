@@ -49,6 +49,17 @@ struct mr_record {
 struct mr_work;
 struct mr_closing;
 
+/* Records on their way into their order. */
+struct mr_sorting {
+    struct mr_record *list;          /* those that no run has yet */
+    struct mr_record *whole;         /* runs that were merged; at the end all of them */
+    struct mr_record *x, *y, **tail; /* a merge under way; else tail is NULL */
+    struct mr_record *lists[32];     /* lists[i]: 2^i runs, or nothing */
+    uint32_t level;                  /* of `whole` */
+    uint32_t n;
+    bool ends; /* all runs are found, and merged */
+};
+
 struct mr_token {
     uint64_t number;
     struct mr_token *next_free;
@@ -77,7 +88,9 @@ struct mr_token {
     _Atomic(struct mr_record *) records;
     _Atomic(struct mr_buffer *) kept;
     _Atomic(struct mr_buffer *)
-        open_chunk; /* kept as well: room for more, nobody's at the moment */
+        open_chunk;            /* kept as well: room for more, nobody's at the moment */
+    struct mr_sorting sorting; /* in the turn of the last gate; and so is this: */
+    bool retired;              /* its records have been told */
     _Alignas(64) _Atomic(struct mr_shared *) shared[MR_SHARED_BUCKETS]; /* by where the bytes lie:
                                                                             share.c */
     struct mr_tick ticks[MR_BURST_MAX + 1];
@@ -91,7 +104,13 @@ void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
 /* It closes: what is shared (component.h) goes with its memory. */
 void mr_token_forget_shared(struct mr_token *token);
 
-/* All records of a token in their order. Call when nobody works for it any more. */
+/* Brings the records of a token in order, when nobody works for it any more. Takes a step off *left
+ * for each record that is looked at; false: there were too few, call it again. True: `whole` has
+ * all of token->sorting.n, until the caller takes them. */
+bool mr_token_sort(struct mr_token *token, uint32_t *left);
+/* They have all been told. */
+void mr_token_forget_records(struct mr_token *token);
+/* Sorts in one go: the caller has them then. */
 struct mr_record *mr_token_sorted_records(struct mr_token *token);
 
 #endif

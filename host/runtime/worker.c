@@ -564,6 +564,7 @@ void mr_worker_run(struct mr_worker *worker)
         }
         if (hooks->pulse)
             hooks->pulse(hooks->user, worker->index);
+        worker->leaving = MR_LEAVING_STEPS;
         if (round_of_work(worker)) {
             idle = 0;
             continue;

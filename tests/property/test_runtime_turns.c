@@ -1,5 +1,6 @@
 /* How much a worker does before it looks for other work: bounded, however many contexts are made,
- * are renewed and end at the same time; and what comes out is the same for all workers and lanes.
+ * are renewed and end at the same time, and however much is told of that; and what comes out is the
+ * same for all workers and lanes.
  */
 // layers: runtime analog base
 #include "analog/analog.h"
@@ -20,12 +21,13 @@
 #define TRICKLE    20000u /* packets, some a second, each of a key of its own */
 #define PER_SECOND 50u
 #define N_PACKETS  (2 * MANY + TRICKLE)
-#define MOST_ROWS  (1024u + MR_BURST_MAX) /* a turn: TUPLES_AT_ONCE, and a batch */
-#define MOST_ENDED (1024u / 4 + 256)      /* an end counts as 4 rows; and a slice */
+#define MOST_ROWS  (1024u + MR_BURST_MAX)  /* a turn: TUPLES_AT_ONCE, and a batch */
+#define MOST_ENDED (1024u / 4 + 256)       /* an end counts as 4 rows; and a slice */
+#define MOST_TOLD  (MOST_ROWS + 1024u / 4) /* records: of these rows; and of what has waited */
 
 /* What this thread has done since it looked for work last, and the most that any did. */
-static _Thread_local uint32_t rows, ended;
-static _Atomic uint32_t most_rows, most_ended;
+static _Thread_local uint32_t rows, ended, told;
+static _Atomic uint32_t most_rows, most_ended, most_told;
 static _Atomic uint64_t all_ended;
 
 static void call_key(struct mr_call *call)
@@ -133,7 +135,7 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
 
     (void)metrics;
     (void)token;
-    for (; records; records = records->next, result->records++)
+    for (; records; records = records->next, result->records++, told++)
         for (uint32_t i = 0; i < records->len; i++)
             result->hash = (result->hash ^ (uint8_t)records->bytes[i]) * 0x100000001b3u;
 }
@@ -151,7 +153,8 @@ static void pulse(void *user, uint32_t worker)
     (void)worker;
     at_most(&most_rows, rows);
     at_most(&most_ended, ended);
-    rows = ended = 0;
+    at_most(&most_told, told);
+    rows = ended = told = 0;
 }
 
 static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
@@ -203,11 +206,13 @@ static void a_turn_is_bounded(void **state)
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
         atomic_store(&most_rows, 0);
         atomic_store(&most_ended, 0);
+        atomic_store(&most_told, 0);
         struct result result = run(settings[i].workers, settings[i].lanes, settings[i].yield_seed);
         assert_int_equal(result.records, MANY + TRICKLE);
         assert_int_equal(atomic_load(&all_ended), MANY + TRICKLE);
         assert_in_range(atomic_load(&most_rows), 1, MOST_ROWS);
         assert_in_range(atomic_load(&most_ended), 1, MOST_ENDED);
+        assert_in_range(atomic_load(&most_told), 1, MOST_TOLD);
         if (!i)
             first = result;
         assert_int_equal(result.hash, first.hash);

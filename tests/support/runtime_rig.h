@@ -413,10 +413,11 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
     struct rig *rig = user;
 
     (void)metrics;
-    if (token->number != rig->last_token + 1)
+    bool again = rig->tokens && records && token->number == rig->last_token; /* it has many */
+    if (token->number != rig->last_token + !again)
         atomic_fetch_add(&faults, 1);
     rig->last_token = token->number;
-    rig->tokens++;
+    rig->tokens += !again;
     for (; records; records = records->next) {
         if (rig->len + records->len > rig->capacity) {
             rig->capacity = rig->capacity * 2 + records->len + 4096;
