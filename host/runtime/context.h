@@ -27,6 +27,7 @@
 #define MR_WHEEL_SLOTS       1024 /* seconds */
 #define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time */
 #define MR_NO_CONTEXT        UINT32_MAX
+#define MR_COLD              2u /* tuples: what a context costs more that was not used of late */
 
 struct mr_context {
     /* one cache line: all that finding it reads; in the next one what most packets change */
@@ -252,10 +253,11 @@ static inline uint8_t *mr_context_row_memory(const struct mr_context_table *tabl
     return (uint8_t *)context + table->row_offset;
 }
 
-/* It is in use by the task under way. */
-static inline void mr_contexts_touch(const struct mr_context_table *table,
-                                     struct mr_context *context)
+/* It is in use by the task under way. One that was not used of late lies in memory only: it costs
+ * as much as some that were. */
+static inline void mr_contexts_touch(struct mr_context_table *table, struct mr_context *context)
 {
+    table->strain += context->epoch != table->epoch ? MR_COLD : 0;
     context->epoch = table->epoch;
 }
 

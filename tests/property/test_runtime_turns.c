@@ -21,9 +21,14 @@
 #define TRICKLE    20000u /* packets, some a second, each of a key of its own */
 #define PER_SECOND 50u
 #define N_PACKETS  (2 * MANY + TRICKLE)
-#define MOST_ROWS  (1024u + MR_BURST_MAX)  /* a turn: TUPLES_AT_ONCE, and a batch */
-#define MOST_ENDED (1024u / 4 + 256)       /* an end counts as 4 rows; and a slice */
-#define MOST_TOLD  (MOST_ROWS + 1024u / 4) /* records: of these rows; and of what has waited */
+#define BURST      256u
+/* A turn has so much, and the batch or slice that ends it. What is new or long unused, as here
+ * every context is, counts as three rows at least, an end as four; records are of these rows, or of
+ * what has waited. */
+#define ENOUGH     1024u
+#define MOST_ROWS  (ENOUGH / 3 + BURST)
+#define MOST_ENDED (ENOUGH / 4 + 256)
+#define MOST_TOLD  (MOST_ROWS + ENOUGH / 4)
 
 /* What this thread has done since it looked for work last, and the most that any did. */
 static _Thread_local uint32_t rows, ended, told;
@@ -104,7 +109,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     struct mr_burst *burst = &token->burst;
 
     (void)metrics;
-    for (; burst->n < MR_BURST_MAX && result->next < N_PACKETS; burst->n++) {
+    for (; burst->n < BURST && result->next < N_PACKETS; burst->n++) {
         uint64_t i = result->next++;
         struct mr_packet *packet = &burst->packets[burst->n];
         memset(packet, 0, sizeof *packet);
