@@ -101,6 +101,17 @@ struct mr_context_tags {
     uint32_t shift; /* from a hash to its place */
 };
 
+/* Contexts on their way into the order in which they are closed. */
+struct mr_context_sorting {
+    uint32_t next;                    /* the first that no run has yet */
+    struct mr_context *run, *last;    /* a run that is being found, and its last one */
+    struct mr_context *whole;         /* runs that were merged; at the end all of them */
+    struct mr_context *x, *y, **tail; /* a merge under way; else tail is NULL */
+    struct mr_context *lists[32];     /* lists[i]: 2^i runs, or nothing */
+    uint32_t level;                   /* of `whole` */
+    bool ends;                        /* all runs are found, and merged */
+};
+
 struct mr_context_table {
     struct mr_context_tags tags;
     struct mr_context_tags old; /* while the table grows: those not moved yet; else no entries */
@@ -141,11 +152,14 @@ struct mr_context_table {
     uint32_t turn_next;    /* of the timers that are set anew */
     uint64_t sweep_second; /* the slot under way, and what comes next in it */
     uint32_t sweep_next;
-    uint32_t all_next;                      /* of mr_contexts_all() */
-    bool closes;                            /* mr_contexts_close() has begun: */
-    uint32_t n_closing;                     /* those that are left */
-    struct mr_context *closing;             /* the same, by their places */
-    uint64_t closing_end;                   /* a place with a share of them before it: closing.c */
+    uint32_t all_next;          /* of mr_contexts_all() */
+    bool closes;                /* mr_contexts_close() has begun: */
+    uint32_t n_closing;         /* those that are left */
+    struct mr_context *closing; /* the same, by their places */
+    uint64_t closing_end;       /* a place with a share of them before it: closing.c */
+    struct mr_context *behind;  /* on the way there, and how far */
+    uint32_t n_behind;
+    struct mr_context_sorting sorting;
     uint64_t occupied[MR_WHEEL_SLOTS / 64]; /* slots that may hold timers */
     uint32_t wheel[MR_WHEEL_SLOTS];
 };
@@ -294,12 +308,14 @@ uint64_t mr_context_place(const struct mr_context *context);
 
 /* Those that are closed next: in the order of their places, up to `end` (which is not; UINT64_MAX:
  * all, and as they lie, if that is the first call), a slice of them; the caller unlinks them or
- * not. *more: call again with the same end. The first call with another end takes as long as
- * sorting does. From the first call on no context is made, ended or used but those handed out. */
+ * not. *more: call again with the same end; those with another end than UINT64_MAX begin with
+ * calls that hand out none, and put them in order. From the first call on no context is made, ended
+ * or used but those handed out. */
 uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
                            struct mr_context *closed[MR_CONTEXT_SLICE], bool *more);
 
-/* The place that n of those that are left have before them; UINT64_MAX: there are no more. */
-uint64_t mr_contexts_place_behind(const struct mr_context_table *table, uint32_t n);
+/* Finds the place that n of those that are left have before them: closing_end; UINT64_MAX: there
+ * are no more. False: call it again. */
+bool mr_contexts_look_behind(struct mr_context_table *table, uint32_t n);
 
 #endif

@@ -3,8 +3,7 @@
 
 #include <stddef.h>
 
-/* Runs that are merged: list[i] holds 2^i of them, or nothing. */
-#define RUN_LISTS 32
+#define SORT_STEPS 1024u /* contexts looked at in a slice */
 
 uint64_t mr_context_place(const struct mr_context *c)
 {
@@ -19,60 +18,108 @@ static bool before(const struct mr_context *x, const struct mr_context *y)
     return a != b ? a < b : mr_context_place(x) < mr_context_place(y);
 }
 
-static struct mr_context *merge(struct mr_context *x, struct mr_context *y)
-{
-    struct mr_context *head = NULL, **tail = &head;
+/* ---- putting them in order, in slices: as the records of a token (token.c) ---- */
 
-    while (x && y) {
-        struct mr_context **from = before(y, x) ? &y : &x;
-        *tail = *from;
-        tail = &(*tail)->next_ended;
-        *from = (*from)->next_ended;
+/* Goes on with a merge. False: no steps are left. */
+static bool merge(struct mr_context_sorting *s, uint32_t *left)
+{
+    if (!s->tail)
+        return true;
+    while (s->x && s->y) {
+        if (!*left)
+            return false;
+        --*left;
+        struct mr_context **from = before(s->y, s->x) ? &s->y : &s->x;
+        *s->tail = *from;
+        s->tail = &(*from)->next_ended;
+        *from = *s->tail;
     }
-    *tail = x ? x : y;
-    return head;
+    *s->tail = s->x ? s->x : s->y;
+    s->tail = NULL;
+    return true;
 }
 
-static void add_run(struct mr_context *lists[RUN_LISTS], struct mr_context *run)
+/* With the runs of its level, which were found before it. */
+static void begin_to_merge(struct mr_context_sorting *s)
 {
-    uint32_t i = 0;
-
-    for (; i < RUN_LISTS - 1 && lists[i]; i++) {
-        run = merge(lists[i], run);
-        lists[i] = NULL;
-    }
-    lists[i] = lists[i] ? merge(lists[i], run) : run;
+    s->x = s->lists[s->level];
+    s->y = s->whole;
+    s->tail = &s->whole;
+    s->lists[s->level++] = NULL;
 }
 
 /* Contexts lie in the order in which they were made, or, where their places are used again, often
- * in the opposite one: runs are long. */
-static void sort(struct mr_context_table *table)
+ * in the opposite one: runs are long. False: no steps are left, or no contexts. */
+static bool next_run(struct mr_context_table *table, uint32_t *left)
 {
-    struct mr_context *lists[RUN_LISTS] = {NULL}, *head = NULL, *tail = NULL;
+    struct mr_context_sorting *s = &table->sorting;
 
-    table->n_closing = 0;
-    for (uint32_t i = 0; i < table->n_made; i++) {
-        struct mr_context *c = mr_context_at(table, i);
+    for (; *left && s->next < table->n_made; s->next++, --*left) {
+        struct mr_context *c = mr_context_at(table, s->next);
         if (!c->in_table)
             continue;
+        if (s->run && before(c, s->last) && !before(c, s->run))
+            break;
         table->n_closing++;
+        if (s->run && before(c, s->run)) {
+            c->next_ended = s->run;
+            s->run = c;
+            continue;
+        }
         c->next_ended = NULL;
-        if (head && !before(c, tail)) {
-            tail->next_ended = c;
-            tail = c;
-        } else if (head && before(c, head)) {
-            c->next_ended = head;
-            head = c;
-        } else {
-            if (head)
-                add_run(lists, head);
-            head = tail = c;
+        if (s->run)
+            s->last->next_ended = c;
+        else
+            s->run = c;
+        s->last = c;
+    }
+    if (!*left || !s->run)
+        return false;
+    s->whole = s->run;
+    s->run = NULL;
+    s->level = 0;
+    return true;
+}
+
+/* False: there is more to do. */
+static bool sort(struct mr_context_table *table, uint32_t *left)
+{
+    struct mr_context_sorting *s = &table->sorting;
+    const uint32_t end = sizeof s->lists / sizeof *s->lists;
+
+    while (merge(s, left)) {
+        if (s->ends && s->level == end)
+            return true;
+        if (s->ends || (s->whole && s->lists[s->level])) {
+            begin_to_merge(s);
+        } else if (s->whole) {
+            s->lists[s->level] = s->whole;
+            s->whole = NULL;
+        } else if (!next_run(table, left)) {
+            if (!*left)
+                return false;
+            s->ends = true;
+            s->level = 0;
         }
     }
-    for (uint32_t i = 0; i < RUN_LISTS; i++)
-        head = lists[i] ? merge(lists[i], head) : head;
-    table->closing = head;
-    table->closes = true;
+    return false;
+}
+
+static bool is_in_order(struct mr_context_table *table)
+{
+    uint32_t left = SORT_STEPS;
+
+    if (table->closes)
+        return true;
+    if (!table->sorting.next)
+        table->n_closing = 0;
+    table->closes = sort(table, &left);
+    table->strain += SORT_STEPS - left;
+    if (!table->closes)
+        return false;
+    table->closing = table->sorting.whole;
+    table->sorting = (struct mr_context_sorting){0};
+    return true;
 }
 
 uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
@@ -82,8 +129,9 @@ uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
 
     if (!table->closes && end == UINT64_MAX)
         return mr_contexts_all(table, closed, more);
-    if (!table->closes)
-        sort(table);
+    *more = !is_in_order(table);
+    if (*more)
+        return 0;
     struct mr_context *c = table->closing;
     while (c && n < MR_CONTEXT_SLICE && (end == UINT64_MAX || mr_context_place(c) < end)) {
         closed[n++] = c;
@@ -95,11 +143,18 @@ uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
     return n;
 }
 
-uint64_t mr_contexts_place_behind(const struct mr_context_table *table, uint32_t n)
+bool mr_contexts_look_behind(struct mr_context_table *table, uint32_t n)
 {
-    const struct mr_context *c = table->closing;
+    uint32_t left = SORT_STEPS;
 
-    while (n-- && c)
-        c = c->next_ended;
-    return c ? mr_context_place(c) : UINT64_MAX;
+    if (!table->n_behind)
+        table->behind = table->closing;
+    for (; table->behind && table->n_behind < n && left; table->n_behind++, left--)
+        table->behind = table->behind->next_ended;
+    table->strain += SORT_STEPS - left;
+    if (table->behind && table->n_behind < n)
+        return false;
+    table->closing_end = table->behind ? mr_context_place(table->behind) : UINT64_MAX;
+    table->n_behind = 0;
+    return true;
 }

@@ -5,7 +5,8 @@
  * as long as it lasts, and the next evictions only check that a context is as old as it was. */
 #include "runtime/context_tags.h"
 
-#define AHEAD 8u /* entries whose contexts are asked for */
+#define AHEAD     8u /* entries whose contexts are asked for */
+#define LOOKED_AT 4u /* contexts that cost as much as a tuple */
 
 /* Is x to go before y? Both are at most as old as the table's epoch allows, which wraps around. */
 static bool before(const struct mr_context_table *table, const struct mr_context_old *x,
@@ -81,6 +82,7 @@ static void find_oldest(struct mr_context_table *table, uint32_t partition)
     struct mr_context_partition *p = &table->partitions[partition];
     struct mr_context_old *heap = &table->oldest[(uint64_t)partition * table->most_oldest];
 
+    table->strain += p->n / LOOKED_AT;
     p->next_oldest = p->n_oldest = 0;
     look_through(table, &table->tags, partition, heap);
     if (table->old.entries)
@@ -112,26 +114,22 @@ uint32_t mr_contexts_evict(struct mr_context_table *table,
                            struct mr_context *evicted[MR_CONTEXT_SLICE], bool *more)
 {
     uint32_t n = 0, end = 1u << table->partition_bits;
-    bool looked = false; /* once in a slice, and not while some of the partition are on their way */
 
     *more = false;
     while (table->n_over && table->evicting < end) {
-        const struct mr_context_partition *p = &table->partitions[table->evicting];
+        struct mr_context_partition *p = &table->partitions[table->evicting];
         uint32_t too_many = p->n > table->share ? p->n - table->share : 0, found = 0;
         while (found < too_many && n < MR_CONTEXT_SLICE) {
             struct mr_context *c = next_oldest(table, table->evicting);
-            if (c) {
-                evicted[n++] = c;
-                found++;
-                continue;
-            }
-            if (looked || found)
+            if (!c)
                 break;
-            find_oldest(table, table->evicting);
-            looked = true;
+            evicted[n++] = c;
+            found++;
         }
         if (found < too_many) {
             *more = true;
+            if (!n) /* a slice of its own; and none of the partition are on their way */
+                find_oldest(table, table->evicting);
             return n;
         }
         table->evicting++;

@@ -439,7 +439,7 @@ static uint32_t next_closed(struct mr_exec *exec, struct mr_context *closed[MR_C
     uint32_t n = mr_contexts_close(contexts, token->close_end, closed, more);
 
     if (!*more && token->close_end != UINT64_MAX)
-        contexts->closing_end = mr_contexts_place_behind(contexts, token->close_share);
+        *more = n || !mr_contexts_look_behind(contexts, token->close_share);
     return n;
 }
 

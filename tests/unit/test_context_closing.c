@@ -20,10 +20,36 @@ static uint64_t next_random(void)
     return random_state;
 }
 
+#define SLICE 1024u /* what a call may look at */
+
+/* Nothing is handed out, and a call does so much at most. */
+static void put_in_order(struct mr_context_table *table)
+{
+    struct mr_context *closed[MR_CONTEXT_SLICE];
+    uint32_t calls = 0;
+
+    for (bool more = true; more; calls++) {
+        uint64_t before = table->strain;
+        assert_int_equal(mr_contexts_close(table, 0, closed, &more), 0);
+        assert_true(table->strain - before <= SLICE);
+    }
+    assert_true(calls >= table->n_made / SLICE + 1);
+}
+
+static uint64_t place_behind(struct mr_context_table *table, uint32_t n)
+{
+    uint32_t calls = 1, left = table->n_closing < n ? table->n_closing : n;
+
+    for (; !mr_contexts_look_behind(table, n); calls++)
+        assert_true(calls <= n / SLICE);
+    assert_true(calls >= left / SLICE);
+    return table->closing_end;
+}
+
 /* The oldest packet first, of one packet by key, wherever they lie, and cut anywhere. */
 static void they_are_closed_by_their_places(void **state)
 {
-    enum { KEYS = 5000 };
+    enum { KEYS = 8000 };
     struct mr_context_caps caps;
     struct mr_context_table table;
     struct mr_context *closed[MR_CONTEXT_SLICE];
@@ -32,7 +58,7 @@ static void they_are_closed_by_their_places(void **state)
     for (uint32_t round = 0; round < 30; round++) {
         uint64_t last = 0;
         uint32_t n = 0, left = 0, cuts = 0;
-        bool more = true;
+        bool more;
         random_state = round + 1;
         assert_int_equal(mr_context_caps(&caps, KEYS), MR_OK);
         mr_contexts_init(&table, &caps, 1, 8, 0);
@@ -51,12 +77,12 @@ static void they_are_closed_by_their_places(void **state)
             mr_contexts_release(&table, c);
             left--;
         }
-        assert_int_equal(mr_contexts_close(&table, 0, closed, &more), 0);
-        assert_false(more);
+        put_in_order(&table);
         assert_int_equal(table.n_closing, left);
         for (uint64_t end = 0; left; cuts++) {
-            uint32_t share = 1 + (uint32_t)(next_random() % 700), before = left;
-            end = mr_contexts_place_behind(&table, share);
+            uint32_t share = 1 + (uint32_t)(next_random() % (cuts % 8 == 3 ? 2500 : 500)),
+                     before = left;
+            end = place_behind(&table, share);
             for (more = true; more;) {
                 n = mr_contexts_close(&table, end, closed, &more);
                 for (uint32_t i = 0; i < n; i++) {
