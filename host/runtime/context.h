@@ -271,7 +271,9 @@ static inline uint8_t *mr_context_row_memory(const struct mr_context_table *tabl
  * as much as some that were. */
 static inline void mr_contexts_touch(struct mr_context_table *table, struct mr_context *context)
 {
-    table->strain += context->epoch != table->epoch ? MR_COLD : 0;
+    if (context->epoch == table->epoch)
+        return;
+    table->strain += MR_COLD;
     context->epoch = table->epoch;
 }
 
