@@ -9,22 +9,37 @@
  * which is the worker's own doing, and by the wall clock. Those that were over a millisecond by the
  * wall clock only are told apart: the worker waited (for work or a lock), another thread had its
  * core, or neither: the machine stopped it (bench/stops.c says how often it does that by itself).
- * For the longest in CPU time it says how many pages were touched first in it, and in how many of
- * those over a millisecond there were any.
+ * For the longest in CPU time it says how many pages were touched first in it.
  *
- * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST]
+ * Of the tasks that took over a millisecond of CPU time it says where that went. Calls into the
+ * system for memory are timed, and so are the steps of a task: a batch of rows, 16 contexts that
+ * end, a burst taken in. A task that was too long is one of
+ *   calls     half a millisecond or more was spent in such calls
+ *   touching  else: pages were touched first in it
+ *   stuck     else: all but half a millisecond was spent in one step
+ *   working   else: its steps took long; and each that did more, rows, ends, records or pages, than
+ *             every task that took less, whatever else is true of it
+ * What is stuck, or touches as few pages as others, was stopped, or waited for memory that the host
+ * was slow with; stops.c says how often that is.
+ *
+ * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST] [-e BYTES]
  * RATE: flows that begin a second, by the wall clock; 0: as many as workers can take.
  * BURST: packets a token at most; as many as live capture has by default.
+ * BYTES: of a record that each flow leaves at its end, as an event does; 0: none.
  * Prints one JSON object.
  */
 #include "analog/analog.h"
 #include "runtime/runtime.h"
 
 #include <getopt.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define NS           1000000000ull
 #define BUSY_FLOWS   1000u
@@ -35,6 +50,8 @@
 #define END_SECOND   95
 #define MOST_WORKERS 64
 #define LONG_NS      1000000
+#define MOST_BYTES   65536
+#define MOST_OVER    1024u /* that are looked at, of a worker in a phase */
 
 extern const struct mr_component mr_component_packet, mr_component_flow_count;
 
@@ -47,11 +64,31 @@ struct clocks {
     uint64_t cpu_ns, wall_ns, faults, switches, waits;
 };
 
+enum cause { CALLS, TOUCHING, STUCK, WORKING, N_CAUSES };
+
+static const char *const cause_names[N_CAUSES] = {"calls", "touching", "stuck", "working"};
+
+/* What the task under way has done. */
+struct doing {
+    uint64_t work; /* rows, and contexts that ended */
+    uint64_t last_ns, longest_step_ns, calls_ns;
+};
+
+static _Thread_local struct doing doing;
+
+/* A task that took over a millisecond of CPU time. */
+struct over {
+    uint64_t work, faults;
+    enum cause cause;
+};
+
 /* What one worker has seen in a phase. */
 struct watch {
     uint64_t tasks, longest_cpu_ns, longest_wall_ns;
-    uint64_t over_1ms_cpu, over_touching; /* ... in which pages were first touched */
-    uint64_t waited, preempted, stopped;  /* over 1 ms by the wall clock only */
+    uint64_t most_work, most_fine_faults; /* of those that took less */
+    struct over over[MOST_OVER];
+    uint64_t over_1ms;
+    uint64_t waited, preempted, stopped; /* over 1 ms by the wall clock only */
     /* pages that were touched first; in the longest task; the most in any */
     uint64_t faults, longest_faults, most_faults;
     uint64_t cpu_ns;
@@ -65,7 +102,7 @@ struct worker {
 
 struct run {
     uint64_t flows, n, rate;
-    uint32_t burst;
+    uint32_t burst, record_bytes;
     _Atomic uint32_t phase;
     uint64_t phase_started_ns[N_PHASES + 1], packets_meanwhile;
     _Atomic uint64_t closed;
@@ -78,6 +115,51 @@ static uint64_t clock_ns(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
+}
+
+static void step(void)
+{
+    uint64_t now = clock_ns(CLOCK_THREAD_CPUTIME_ID), took = now - doing.last_ns;
+
+    doing.longest_step_ns = took > doing.longest_step_ns ? took : doing.longest_step_ns;
+    doing.last_ns = now;
+}
+
+/* Calls into the system for memory, in place of the C library's. */
+static long timed(long number, long a, long b, long c, long d, long e)
+{
+    uint64_t begun = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    long result = syscall(number, a, b, c, d, e);
+    doing.calls_ns += clock_ns(CLOCK_THREAD_CPUTIME_ID) - begun;
+    return result;
+}
+
+int madvise(void *at, size_t bytes, int advice)
+{
+    return (int)timed(SYS_madvise, (long)at, (long)bytes, advice, 0, 0);
+}
+
+int munmap(void *at, size_t bytes)
+{
+    return (int)timed(SYS_munmap, (long)at, (long)bytes, 0, 0, 0);
+}
+
+void *mremap(void *from, size_t before, size_t bytes, int flags, ...)
+{
+    va_list rest;
+    va_start(rest, flags);
+    long to = flags & MREMAP_FIXED ? (long)va_arg(rest, void *) : 0;
+    va_end(rest);
+    return (void *)timed(SYS_mremap, (long)from, (long)before, (long)bytes, flags, to);
+}
+
+static struct mr_function counting;
+
+static void count_rows(struct mr_call *call)
+{
+    mr_component_flow_count.functions[0].call(call);
+    doing.work += call->n;
+    step();
 }
 
 static void fill(struct mr_packet *packet, uint64_t flow, uint64_t number, uint64_t time_ns)
@@ -150,6 +232,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
             atomic_load_explicit(&run->closed, memory_order_relaxed) < run->flows;
         fill(&burst->packets[burst->n], flow, ++run->n, time_ns);
     }
+    step();
     return burst->n ? MR_OK : MR_EOF;
 }
 
@@ -163,13 +246,15 @@ static void leave(void *user, struct mr_exec *exec, const struct mr_tuples *tupl
 static void flow_closed(void *user, struct mr_exec *exec, const struct mr_packet *origin,
                         uint32_t ordinal, const struct mr_flow *flow, bool left)
 {
+    static const char record[MOST_BYTES];
     struct run *run = user;
 
-    (void)exec;
-    (void)origin;
-    (void)ordinal;
     (void)flow;
     (void)left;
+    if (run->record_bytes)
+        (void)mr_exec_record(exec, origin, ordinal, record, run->record_bytes);
+    if (doing.work++ % 16 == 0)
+        step();
     if (atomic_fetch_add_explicit(&run->closed, 1, memory_order_relaxed) + 1 == run->flows)
         run->all_closed_ns = clock_ns(CLOCK_MONOTONIC);
 }
@@ -180,7 +265,18 @@ static void retire(void *user, struct mr_metrics *metrics, struct mr_token *toke
     (void)user;
     (void)metrics;
     (void)token;
-    (void)records;
+    for (; records; records = records->next)
+        if (doing.work++ % 16 == 0)
+            step();
+}
+
+static enum cause cause_of(uint64_t cpu_ns, uint64_t faults)
+{
+    if (doing.calls_ns >= LONG_NS / 2)
+        return CALLS;
+    if (faults)
+        return TOUCHING;
+    return doing.longest_step_ns + LONG_NS / 2 >= cpu_ns ? STUCK : WORKING;
 }
 
 static void note(struct watch *w, const struct clocks *last, const struct clocks *now)
@@ -196,8 +292,14 @@ static void note(struct watch *w, const struct clocks *last, const struct clocks
         w->longest_cpu_ns = cpu;
         w->longest_faults = faults;
     }
-    w->over_1ms_cpu += cpu > LONG_NS;
-    w->over_touching += cpu > LONG_NS && faults;
+    if (cpu > LONG_NS) {
+        if (w->over_1ms < MOST_OVER)
+            w->over[w->over_1ms] = (struct over){doing.work, faults, cause_of(cpu, faults)};
+        w->over_1ms++;
+    } else {
+        w->most_work = doing.work > w->most_work ? doing.work : w->most_work;
+        w->most_fine_faults = faults > w->most_fine_faults ? faults : w->most_fine_faults;
+    }
     if (now->waits > last->waits) {
         w->waited += wall > LONG_NS && cpu <= LONG_NS;
         return; /* it slept, since there was nothing to do, or waited for a lock */
@@ -216,6 +318,7 @@ static void pulse(void *user, uint32_t index)
     struct watch *w = &worker->watches[worker->phase];
     struct rusage usage;
 
+    step();
     getrusage(RUSAGE_THREAD, &usage);
     struct clocks now = {clock_ns(CLOCK_THREAD_CPUTIME_ID), clock_ns(CLOCK_MONOTONIC),
                          (uint64_t)usage.ru_minflt, (uint64_t)usage.ru_nivcsw,
@@ -224,6 +327,7 @@ static void pulse(void *user, uint32_t index)
         note(w, &worker->last, &now);
     worker->last = now;
     worker->phase = (enum phase)atomic_load_explicit(&run->phase, memory_order_relaxed);
+    doing = (struct doing){.last_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID)};
 }
 
 static void fail(const char *what, const struct mr_error *error)
@@ -239,11 +343,16 @@ static struct mr_plan *compile(void)
         " FLOW = f_getUDPFlowId(SRC, DST). }\n"
         "component flows(parallel_context_order, context_keys(keyed(2))) {"
         " f1 kept(@N, COUNT) :- keyed(@N, FLOW), COUNT = f_flowCount(FLOW, 60), COUNT < 0. }\n";
-    const struct mr_component *list[] = {&mr_component_packet, &mr_component_flow_count};
+    struct mr_component counts = mr_component_flow_count;
+    const struct mr_component *list[] = {&mr_component_packet, &counts};
     struct mr_analog_config config = {.components = list, .n_components = 2};
     struct mr_diagnostics *diagnostics = mr_diagnostics_new();
     struct mr_plan *plan = NULL;
 
+    counting = counts.functions[0];
+    counting.call = count_rows;
+    counts.functions = &counting;
+    counts.n_functions = 1;
     if (!diagnostics ||
         mr_analog_compile_text("bench", text, strlen(text), &config, diagnostics, &plan)) {
         mr_diagnostics_print(diagnostics, stderr, false);
@@ -251,6 +360,27 @@ static struct mr_plan *compile(void)
     }
     mr_diagnostics_free(diagnostics);
     return plan;
+}
+
+/* Who has done more than any task that took less was working. */
+static void report_causes(const struct run *run, enum phase phase, uint32_t workers,
+                          const struct watch *sum)
+{
+    uint64_t n[N_CAUSES] = {0}, most_work = 0;
+
+    for (uint32_t i = 0; i < workers; i++) {
+        const struct watch *w = &run->workers[i].watches[phase];
+        for (uint64_t k = 0; k < w->over_1ms; k++) {
+            const struct over *over = &w->over[k % MOST_OVER];
+            bool more = over->work > sum->most_work || over->faults > sum->most_fine_faults;
+            n[more || k >= MOST_OVER ? WORKING : over->cause]++;
+            most_work = over->work > most_work ? over->work : most_work;
+        }
+    }
+    for (enum cause c = 0; c < N_CAUSES; c++)
+        printf(", \"%s\": %llu", cause_names[c], (unsigned long long)n[c]);
+    printf(", \"most_work\": %llu, \"most_work_over_1ms\": %llu",
+           (unsigned long long)sum->most_work, (unsigned long long)most_work);
 }
 
 static void report_phase(const struct run *run, enum phase phase, uint32_t workers)
@@ -266,25 +396,29 @@ static void report_phase(const struct run *run, enum phase phase, uint32_t worke
         }
         if (w->longest_wall_ns > sum.longest_wall_ns)
             sum.longest_wall_ns = w->longest_wall_ns;
-        sum.over_1ms_cpu += w->over_1ms_cpu;
+        sum.over_1ms += w->over_1ms;
+        sum.most_work = w->most_work > sum.most_work ? w->most_work : sum.most_work;
+        if (w->most_fine_faults > sum.most_fine_faults)
+            sum.most_fine_faults = w->most_fine_faults;
         sum.waited += w->waited;
         sum.preempted += w->preempted;
         sum.stopped += w->stopped;
         sum.faults += w->faults;
         sum.cpu_ns += w->cpu_ns;
-        sum.over_touching += w->over_touching;
         sum.most_faults = w->most_faults > sum.most_faults ? w->most_faults : sum.most_faults;
     }
     printf(", \"%s\": {\"tasks\": %llu, \"longest_cpu_us\": %.0f, \"longest_faults\": %llu, "
            "\"over_1ms_cpu\": %llu, \"longest_wall_us\": %.0f, \"preempted\": %llu, "
            "\"stopped\": %llu, \"waited\": %llu, \"page_faults\": %llu, "
-           "\"over_touching\": %llu, \"most_faults\": %llu, \"cpu_seconds\": %.3f}",
+           "\"most_faults\": %llu, \"cpu_seconds\": %.3f",
            phase_names[phase], (unsigned long long)sum.tasks, (double)sum.longest_cpu_ns / 1e3,
-           (unsigned long long)sum.longest_faults, (unsigned long long)sum.over_1ms_cpu,
+           (unsigned long long)sum.longest_faults, (unsigned long long)sum.over_1ms,
            (double)sum.longest_wall_ns / 1e3, (unsigned long long)sum.preempted,
            (unsigned long long)sum.stopped, (unsigned long long)sum.waited,
-           (unsigned long long)sum.faults, (unsigned long long)sum.over_touching,
-           (unsigned long long)sum.most_faults, (double)sum.cpu_ns / 1e9);
+           (unsigned long long)sum.faults, (unsigned long long)sum.most_faults,
+           (double)sum.cpu_ns / 1e9);
+    report_causes(run, phase, workers, &sum);
+    printf("}");
 }
 
 static void report(const struct run *run, uint32_t workers)
@@ -319,7 +453,7 @@ int main(int argc, char **argv)
     struct mr_error error = {0};
     int option;
 
-    while ((option = getopt(argc, argv, "f:w:l:r:b:")) != -1) {
+    while ((option = getopt(argc, argv, "f:w:l:r:b:e:")) != -1) {
         unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
         if (option == 'f')
             run.flows = value;
@@ -331,12 +465,15 @@ int main(int argc, char **argv)
             run.rate = value;
         else if (option == 'b')
             run.burst = (uint32_t)value;
+        else if (option == 'e')
+            run.record_bytes = value < MOST_BYTES ? (uint32_t)value : MOST_BYTES;
         else
             return 1;
     }
     if (!run.flows || run.flows > 1u << 29 || !config.workers || config.workers > MOST_WORKERS ||
         !run.burst || run.burst > MR_BURST_MAX) {
-        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST]\n");
+        fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST] "
+                        "[-e BYTES]\n");
         return 1;
     }
     struct mr_plan *plan = compile();
