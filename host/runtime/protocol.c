@@ -24,6 +24,13 @@ static struct mr_context *flow_context(const struct mr_call *call, uint32_t row)
     return c->is_flow ? c : NULL;
 }
 
+/* What is known once somebody has said a name: who cannot tell, having seen less of the flow (since
+ * he was loaded amid it, perhaps), takes nothing back that another knows. */
+static const char *after(const char *known, const char *name)
+{
+    return known && !strcmp(name, "failed") ? known : name;
+}
+
 void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name)
 {
     struct mr_exec *exec = call->runtime;
@@ -33,7 +40,7 @@ void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name)
         return;
     struct mr_protocol_change *change = mr_exec_alloc(exec, sizeof *change);
     if (!change) { /* counted there */
-        c->flow.app_protocol = name;
+        c->flow.app_protocol = after(c->flow.app_protocol, name);
         return;
     }
     struct mr_protocol_change **at = &c->changes;
@@ -48,7 +55,7 @@ const char *mr_exec_protocol_at(const struct mr_context *c, uint64_t number)
     const char *name = c->flow.app_protocol;
 
     for (const struct mr_protocol_change *p = c->changes; p && p->number <= number; p = p->next)
-        name = p->name;
+        name = after(name, p->name);
     return name;
 }
 

@@ -229,8 +229,8 @@ uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len);
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
 
 /* From the row's packet on its flow speaks `name`, a static string: "smtp"; "failed": nobody can
- * tell which. Of what is said at one packet the last counts. Nothing happens where the context key
- * is no flow. For functions with MR_FLOW_SPEAKS. */
+ * tell which, which counts where nobody has. Of what is said at one packet the last counts. Nothing
+ * happens where the context key is no flow. For functions with MR_FLOW_SPEAKS. */
 void mr_flow_speaks(struct mr_call *call, uint32_t row, const char *name);
 
 /* What the row's flow speaks, as far as the row's packet tells; NULL: nobody has said. For
