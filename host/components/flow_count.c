@@ -9,6 +9,7 @@
 #define SECOND_NS         1000000000ull
 #define DEFAULT_TIMEOUT_S 60
 #define MAX_TIMEOUT_S     86400
+#define AHEAD             8u /* rows; where flows are many they lie in the second cache */
 
 struct config {
     uint64_t timeout_ns;
@@ -73,13 +74,15 @@ static inline void account(struct count *count, struct mr_flow *flow, const stru
         flow->last_ns = packet->time_ns;
 }
 
-/* The first packet of a flow in a second. */
+/* The first packet of a flow in a second. Who the client is changes only where another function
+ * keeps the account. */
 static void look_again(struct count *count, const struct mr_flow *flow,
                        const struct mr_flow_key *key)
 {
     count->kept_here =
         flow && (!flow->state || flow->state == state_new || flow->state == state_established);
-    count->client_is_a = flow && same_end(&flow->client, &key->a);
+    if (!count->second)
+        count->client_is_a = flow && same_end(&flow->client, &key->a);
 }
 
 static void flow_count(struct mr_call *call)
@@ -88,6 +91,7 @@ static void flow_count(struct mr_call *call)
 
     for (uint32_t row = 0; row < call->n; row++) {
         struct count *count = mr_context(call, row);
+        mr_context_ahead(call, row + AHEAD);
         if (call->cause == MR_CAUSE_DATA) {
             const struct mr_packet *packet = call->packets[row];
             const struct mr_flow_key *key = call->args[0][row].b.ptr;

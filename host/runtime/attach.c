@@ -73,6 +73,17 @@ static void tell_growth(struct mr_exec *exec, struct mr_context *c)
     }
 }
 
+/* A row of the batch has this context. */
+static inline void use(struct mr_exec *exec, struct mr_context *c)
+{
+    if (c->is_flow)
+        tell_growth(exec, c);
+    if (exec->contexts->epoch != c->epoch && mr_contexts_prefetch_rest(exec->contexts, c) &&
+        exec->n_cold < MR_COLD_CONTEXTS)
+        exec->cold[exec->n_cold++] = c; /* it is hardly in the cache */
+    mr_contexts_touch(exec->contexts, c);
+}
+
 /* The context of one row. NULL: refused. */
 static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
                                       const union mr_value *key, const struct mr_tuples *in,
@@ -97,14 +108,7 @@ static struct mr_context *context_for(struct mr_exec *exec, enum mr_type type,
             return NULL;
         begin(exec, c, in, row);
     }
-    if (c->is_flow)
-        tell_growth(exec, c);
-    if (exec->contexts->epoch != c->epoch) { /* it is hardly in the cache */
-        mr_contexts_prefetch_rest(exec->contexts, c);
-        if (exec->n_cold < MR_COLD_CONTEXTS)
-            exec->cold[exec->n_cold++] = c;
-    }
-    mr_contexts_touch(exec->contexts, c);
+    use(exec, c);
     return c;
 }
 
@@ -164,6 +168,19 @@ static void refuse(struct mr_exec *exec, struct mr_tuples *t)
     mr_metrics_add(exec->metrics, MR_COUNT_CONTEXTS_REFUSED, all - t->n);
 }
 
+/* What was found when the row was looked ahead for, if it is still there: the commonest where there
+ * are many flows. */
+static inline struct mr_context *found_flow(struct mr_exec *exec, const struct mr_flow_key *key,
+                                            uint8_t *slots)
+{
+    struct mr_context *c = slots ? mr_context_of_slots(slots) : NULL;
+
+    if (!c || !mr_contexts_is_flow(c, key))
+        return NULL;
+    use(exec, c);
+    return c;
+}
+
 /* True: a row was refused one. */
 static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union mr_value *keys)
 {
@@ -172,13 +189,16 @@ static bool attach_flows(struct mr_exec *exec, struct mr_tuples *t, const union 
     bool ahead = t->n > 1, refused = false, alone = exec->plan->groups[exec->group].n_keys == 1;
 
     for (uint32_t row = 0 - MR_LOOK_AHEAD; ahead && row; row += MR_LOOK_STEP)
-        mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row);
+        mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row, t->contexts);
     for (uint32_t row = 0; row < t->n; row++) {
         const struct mr_flow_key *key = keys[row].b.ptr;
-        struct mr_context **last = &known[key->hash % MR_LOOK_BACK], *c = *last;
+        struct mr_context **last = &known[key->hash % MR_LOOK_BACK], *c;
         if (ahead && row % MR_LOOK_STEP == 0)
-            mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row);
-        if (!c || !c->in_table || memcmp(&c->key, key, 2 * sizeof(struct mr_endpoint)))
+            mr_contexts_look_ahead(exec->contexts, &asked, keys, t->n, row, t->contexts);
+        c = ahead ? found_flow(exec, key, t->contexts[row]) : NULL;
+        if (c)
+            *last = c;
+        else if (!(c = *last) || !mr_contexts_is_flow(c, key))
             *last = c = context_for(exec, MR_TYPE_FLOW, &keys[row], t, row);
         t->contexts[row] = c ? c->slots : NULL;
         refused = refused || !c;

@@ -77,6 +77,14 @@ struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row)
     return exec_of(call)->call_flows[row];
 }
 
+void mr_context_ahead(const struct mr_call *call, uint32_t row)
+{
+    if (row >= call->n || !call->contexts || !call->contexts[row])
+        return;
+    __builtin_prefetch(call->contexts[row] + call->context_offset, 1);
+    __builtin_prefetch(&mr_context_of_slots(call->contexts[row])->flow, 1);
+}
+
 bool mr_flow_bypass(struct mr_call *call, uint32_t row)
 {
     static_assert(MR_BYPASS_PACKETS >= MR_BURST_MAX, "a token's packets are nearer together");

@@ -1,12 +1,15 @@
 /* Contexts: an open table of hash tags over a range of contexts.
  *
- * Looking up touches one line of tags and the first line of the context. Where the memory comes
- * from and how the table grows: context_memory.c. */
+ * Looking up touches one line of tags and the first line of the context; a function that counts,
+ * two more: the flow's account, and its slot beside the deadline. Where the memory comes from and
+ * how the table grows: context_memory.c. */
 #include "runtime/context_tags.h"
 
 #include <string.h>
 
 #define LINE        64u
+#define SLOTS       ((uint32_t)offsetof(struct mr_context, slots))
+#define SLOTS_LINE  (SLOTS / LINE * LINE)
 #define FEW_SLOTS   256u  /* bytes of functions with little state */
 #define FIRST_SLOTS 640u  /* bytes of slots that are asked for with the key */
 #define ALL_STEPS   1024u /* contexts looked at in a slice */
@@ -86,7 +89,7 @@ static inline void ask_for(const void *line)
 
 /* While the table grows most of the new one has not been touched yet: a look at it costs a page
  * fault. */
-static inline void prefetch_context(const struct mr_context_table *table, uint64_t hash)
+static inline uint8_t *prefetch_context(const struct mr_context_table *table, uint64_t hash)
 {
     uint64_t tag = mr_tag_of(table, hash);
     const struct mr_context_tags *tags = mr_tag_in_old(table, tag) ? &table->old : &table->tags;
@@ -95,13 +98,16 @@ static inline void prefetch_context(const struct mr_context_table *table, uint64
     while (tags->entries[i] && !mr_tag_same(tags->entries[i], tag))
         i = (i + 1) & tags->mask;
     if (!tags->entries[i])
-        return;
-    const uint8_t *c = (const uint8_t *)mr_context_at(table, (uint32_t)tags->entries[i] - 1);
-    /* what functions write: the flow's account, behind the key, and the first slots */
-    ask_for(c);
-    ask_for(c + offsetof(struct mr_context, flow));
-    for (uint32_t line = 0; line < table->context_bytes && line < FIRST_SLOTS; line += LINE)
-        ask_for(c + offsetof(struct mr_context, slots) + line);
+        return NULL;
+    struct mr_context *c = mr_context_at(table, (uint32_t)tags->entries[i] - 1);
+    const uint8_t *bytes = (const uint8_t *)c;
+    uint32_t few = table->context_bytes < FIRST_SLOTS ? table->context_bytes : FIRST_SLOTS;
+    /* what functions write: the flow's account, behind the key, deadline and first slots */
+    ask_for(bytes);
+    ask_for(bytes + offsetof(struct mr_context, flow));
+    for (uint32_t at = SLOTS_LINE; at < SLOTS + few; at += LINE)
+        ask_for(bytes + at);
+    return c->slots;
 }
 
 /* Notes that this hash is asked for; true: it was already. */
@@ -117,37 +123,37 @@ static inline bool was_asked(struct mr_contexts_asked *asked, uint64_t hash)
 /* Many rows a call, and nothing else between them, so that their pages are looked up side by side:
  * a packet of a million flows costs 91 ns, for 112 with four rows a call and the first level. */
 void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_contexts_asked *asked,
-                            const union mr_value *keys, uint32_t n, uint32_t row)
+                            const union mr_value *keys, uint32_t n, uint32_t row, uint8_t **found)
 {
     const struct mr_context_tags *tags = &table->tags;
     uint32_t entry = row + MR_LOOK_AHEAD, context = row + MR_LOOK_AHEAD / 2 + MR_LOOK_STEP;
 
-    if (!tags->entries)
-        return;
     for (uint32_t i = entry; i < n && i < entry + MR_LOOK_STEP; i++) {
         uint64_t hash = hash_of(keys, i);
-        if (was_asked(asked, hash))
+        found[i] = NULL;
+        if (!tags->entries || was_asked(asked, hash))
             continue;
         ask_for(&tags->entries[mr_tag_place(tags, mr_tag_of(table, hash))]);
         asked->rows[asked->end++ % MR_LOOK_AHEAD] = i;
     }
     while (asked->begin != asked->end &&
-           (int32_t)(asked->rows[asked->begin % MR_LOOK_AHEAD] - context) < 0)
-        prefetch_context(table, hash_of(keys, asked->rows[asked->begin++ % MR_LOOK_AHEAD]));
+           (int32_t)(asked->rows[asked->begin % MR_LOOK_AHEAD] - context) < 0) {
+        uint32_t i = asked->rows[asked->begin++ % MR_LOOK_AHEAD];
+        found[i] = prefetch_context(table, hash_of(keys, i));
+    }
 }
 
-void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c)
+bool mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c)
 {
     const uint8_t *bytes = (const uint8_t *)c;
 
     if (table->context_bytes <= FEW_SLOTS)
-        return; /* functions with so little state look at little else */
-    for (uint32_t at = offsetof(struct mr_context, flow) + LINE;
-         at < offsetof(struct mr_context, slots); at += LINE)
+        return false;
+    for (uint32_t at = offsetof(struct mr_context, flow) + LINE; at < SLOTS_LINE; at += LINE)
         __builtin_prefetch(bytes + at, 1);
-    for (uint32_t at = offsetof(struct mr_context, slots) + FIRST_SLOTS; at < table->stride;
-         at += LINE)
+    for (uint32_t at = SLOTS_LINE + FIRST_SLOTS + LINE; at < table->stride; at += LINE)
         __builtin_prefetch(bytes + at, 1);
+    return true;
 }
 
 /* ---- making and ending ---- */
@@ -178,7 +184,7 @@ static struct mr_context *add(struct mr_context_table *table, uint64_t hash)
         c = mr_context_at(table, table->free);
         table->free = c->timer_next;
         uint32_t index = c->index;
-        memset(c, 0, sizeof *c + table->context_bytes);
+        memset(c, 0, SLOTS + table->context_bytes);
         c->index = index;
     } else {
         if (table->n_made == table->capacity)

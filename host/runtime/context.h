@@ -23,6 +23,8 @@
 #include "base/pages.h"
 #include "runtime/tuples.h"
 
+#include <string.h>
+
 #define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
 #define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time */
@@ -40,21 +42,22 @@ struct mr_context {
     uint16_t told;      /* bytes of the flow in steps of MR_TOP_STEP_BYTES, as last told */
     struct mr_flow flow;
     struct mr_protocol_change *changes;  /* of the task under way: protocol.c */
-    _Alignas(64) uint64_t deadline_ns;   /* 0: none */
-    uint64_t armed_second;               /* on the wheel until then; 0: no timer */
     uint32_t timer_next, timer_previous; /* in its slot of the wheel */
     uint32_t index;                      /* in the table */
     uint32_t end_ordinal;                /* with end_origin */
     struct mr_context *next_ended;       /* of the task under way; before that of `closing` */
+    struct mr_context *successor;        /* of one that ended: who stands under its key now */
+    struct mr_saved_row *row;            /* of the first tuple: stands for the context when a timer
+                                            rings; then of the first of each other predicate that
+                                            has the key. NULL: nobody asks for them */
+    /* in the line of the first slots: functions that move deadlines have some */
+    _Alignas(64) uint64_t deadline_ns; /* 0: none */
+    uint64_t armed_second;             /* on the wheel until then; 0: no timer */
     union {
         uint64_t deadline_packet;     /* while it lives: the number of that which set deadline_ns */
         struct mr_packet *end_origin; /* of one that ended, in that task: what ended it */
     };
-    struct mr_context *successor; /* of one that ended: who stands under its key now */
-    struct mr_saved_row *row;     /* of the first tuple: stands for the context when a timer
-                                     rings; then of the first of each other predicate that
-                                     has the key. NULL: nobody asks for them */
-    _Alignas(64) uint8_t slots[];
+    _Alignas(16) uint8_t slots[]; /* the structure's size says more than where they begin */
 };
 
 /* What is kept of a tuple, in as few bytes as it takes: saved_row.c. */
@@ -219,7 +222,8 @@ struct mr_context *mr_contexts_find_number(struct mr_context_table *table, uint6
 /* Asks the memory for what rows behind `row` will need, whose keys are flows (keys[row].b.ptr):
  * first their places in the table, then the contexts. To be called for every MR_LOOK_STEPth row in
  * turn, from 0 - MR_LOOK_AHEAD on. `asked`: by what was asked for in this batch, zeros at first:
- * rows of a flow are seldom one behind another, but most have been preceded by some of it. */
+ * rows of a flow are seldom one behind another, but most have been preceded by some of it.
+ * found[row]: the slots of a context that may be the row's, or NULL: mr_contexts_is_flow(). */
 #define MR_LOOK_AHEAD 64u
 #define MR_LOOK_STEP  16u
 #define MR_LOOK_BACK  64u /* flows, by the last bits of their hash */
@@ -229,10 +233,18 @@ struct mr_contexts_asked {
     uint32_t begin, end;          /* from here to there, modulo their number */
 };
 void mr_contexts_look_ahead(const struct mr_context_table *table, struct mr_contexts_asked *asked,
-                            const union mr_value *keys, uint32_t n, uint32_t row);
+                            const union mr_value *keys, uint32_t n, uint32_t row, uint8_t **found);
 
-/* The same for the rest of a context that was not used of late. */
-void mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
+/* It is the context of this flow, whatever has become of it since somebody saw it. */
+static inline bool mr_contexts_is_flow(const struct mr_context *c, const struct mr_flow_key *key)
+{
+    return c->in_table && c->key.hash == key->hash &&
+           !memcmp(&c->key, key, offsetof(struct mr_flow_key, hash));
+}
+
+/* The same for the rest of a context that was not used of late. False: it has so little state that
+ * functions look at little else. */
+bool mr_contexts_prefetch_rest(const struct mr_context_table *table, const struct mr_context *c);
 
 /* The same for those beside it on the wheel, which taking it off the wheel changes. Reads what the
  * former asked for: some time later. */

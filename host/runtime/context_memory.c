@@ -123,7 +123,7 @@ static struct layout lay_out(const struct mr_context_caps *caps, uint32_t lanes,
     if (l.most_oldest < LEAST_OLDEST)
         l.most_oldest = LEAST_OLDEST;
     l.capacity = (uint32_t)most + SPARE;
-    l.row_offset = (uint32_t)up(sizeof(struct mr_context) + context_bytes, LINE);
+    l.row_offset = (uint32_t)up(offsetof(struct mr_context, slots) + context_bytes, LINE);
     l.stride = (uint32_t)up(l.row_offset + row_bytes, PAIR);
     while (l.n_entries / 4 * 3 < most) /* at most three quarters full */
         l.n_entries *= 2;

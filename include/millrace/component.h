@@ -228,6 +228,10 @@ uint64_t mr_hash(const struct mr_call *call, const void *bytes, size_t len);
 /* The flow that a row's context stands for; NULL when the context key is no flow. */
 struct mr_flow *mr_flow_of(const struct mr_call *call, uint32_t row);
 
+/* Asks the memory for this call site's state and the flow's account of a row that comes soon, for
+ * functions that do little else with a row than count. Rows behind the last one are no error. */
+void mr_context_ahead(const struct mr_call *call, uint32_t row);
+
 /* From the row's packet on its flow speaks `name`, a static string: "smtp"; "failed": nobody can
  * tell which, which counts where nobody has. Of what is said at one packet the last counts. Nothing
  * happens where the context key is no flow. For functions with MR_FLOW_SPEAKS. */
