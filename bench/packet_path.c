@@ -8,8 +8,10 @@
  *   stages    source decode runtime key lookup count; all when none is named
  * Prints a JSON object for each stage. A flow's first packet is dearer than later ones: a context
  * is made, and its memory comes from the kernel for the first time. So each flow has one packet
- * before PACKETS of flows at random, and the two are told apart. Beside it: dpdk-testpmd --no-huge
- * -m 512 --no-pci --vdev net_null0 -l 0,1 -- --forward-mode=macswap
+ * before PACKETS of flows at random, and the two are told apart. Here flows come faster than the
+ * thread of base/pages.h clears large pages for them, most of all where other cores are busy: it is
+ * waited for, else a run would measure how many there were. Beside it: dpdk-testpmd --no-huge -m
+ * 512 --no-pci --vdev net_null0 -l 0,1 -- --forward-mode=macswap
  *       --total-num-mbufs=8192 --stats-period 1 --auto-start      (packets without a look at them)
  *   ndpiReader -q -i FILE                                         (the same flows, written by -c)
  */
@@ -38,6 +40,7 @@ struct source {
     uint8_t (*ring)[64];
     struct rte_mempool *pool;
     struct mr_decoder decoder;
+    struct mr_pages *pages;           /* of the run under way, or NULL */
     uint64_t n, limit, flows, random; /* the first `flows` of `limit` packets: one of each flow */
     struct clocks {
         double wall, cpu; /* seconds */
@@ -82,6 +85,8 @@ static uint32_t read_burst(struct source *s, struct mr_burst *burst, uint32_t n)
 
     if (s->n == s->flows)
         s->made = clocks_now();
+    if (s->n < s->flows && s->pages)
+        mr_pages_settle(s->pages);
     if (until - s->n < n)
         n = (uint32_t)(until - s->n);
     while (n && rte_mempool_get_bulk(s->pool, (void **)burst->mbufs, n))
@@ -232,10 +237,12 @@ static void run_program(struct source *s, const char *text, uint32_t workers, ui
         mr_secret_draw(&config.secret, 1))
         fail("out of memory", NULL);
     config.buffers = buffers;
+    s->pages = config.pages;
     if (mr_runtime_new(&runtime, &config, &error) || mr_runtime_run(runtime, &error))
         fail("cannot run", &error);
     mr_runtime_free(runtime);
     mr_pages_free(config.pages);
+    s->pages = NULL;
     mr_buffers_free(buffers);
     mr_plan_free((struct mr_plan *)(uintptr_t)config.plan);
 }
