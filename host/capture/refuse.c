@@ -1,6 +1,7 @@
 /* What a file is that is no capture, as far as its first bytes tell, and what to do about it. */
 #include "capture/file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Formats that are known by their first bytes, and the program that unpacks or converts them. */
@@ -59,9 +60,14 @@ enum mr_status mr_file_refuse(const struct mr_file *file, const uint8_t *bytes, 
     if (is_text(bytes, len))
         return mr_fail(error, MR_ERR_INPUT,
                        "%s is a text file and no capture; pcap and pcapng can be read", file->name);
+    char first[4 * 3 + 1] = "";
+    for (uint32_t i = 0; i < len && i < 4; i++)
+        snprintf(first + (size_t)i * 3, 4, " %02x", bytes[i]);
+    if (len < 4)
+        return mr_fail(error, MR_ERR_INPUT,
+                       "%s is too short for a capture (pcap or pcapng): it is%s", file->name,
+                       first);
     return mr_fail(error, MR_ERR_INPUT,
-                   "%s is no capture that can be read (pcap or pcapng): it begins with the bytes "
-                   "%02x %02x %02x %02x",
-                   file->name, bytes[0], len > 1 ? bytes[1] : 0, len > 2 ? bytes[2] : 0,
-                   len > 3 ? bytes[3] : 0);
+                   "%s is no capture that can be read (pcap or pcapng): it begins with the bytes%s",
+                   file->name, first);
 }

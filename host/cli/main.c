@@ -38,9 +38,7 @@ static const char help_text[] =
     "  model       show what a model was trained on: millrace model show FILE\n"
     "  score       judge mails on disk: millrace score -m my.model FILE...\n"
     "  version     print the version\n"
-    "  help        print this\n"
-    "\n"
-    "millrace COMMAND --help tells the options of a command.\n"
+    "  help        print this; help COMMAND, or COMMAND --help: the options of a command\n"
     "\n"
     "Exit codes: 0 fine, 1 wrong option, 2 error in a program or pattern, 3 a capture cannot be\n"
     "read (what was read is inspected and written), 4 events cannot be written, 5 the engine\n"
@@ -99,15 +97,9 @@ static int version(int argc, char **argv)
     return MR_EXIT_OK;
 }
 
-static int help(int argc, char **argv)
-{
-    (void)argc;
-    (void)argv;
-    fputs(help_text, stdout);
-    return MR_EXIT_OK;
-}
+static int help(int argc, char **argv);
 
-static const struct {
+static const struct command {
     const char *name;
     int (*run)(int argc, char **argv);
 } commands[] = {
@@ -132,6 +124,37 @@ static const struct {
     {"--list-functions", mr_cli_components},
 };
 
+static const struct command *find(const char *name)
+{
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(name, commands[i].name))
+            return &commands[i];
+    return NULL;
+}
+
+static int no_command(const char *name)
+{
+    fprintf(stderr,
+            "millrace: there is no command '%s'; use run, scale, compare, check, explain, ctl, "
+            "components, doctor, patterns, train, model, score, version or help\n",
+            name);
+    return MR_EXIT_USAGE;
+}
+
+/* `help COMMAND` is `COMMAND --help`. */
+static int help(int argc, char **argv)
+{
+    const struct command *about = argc > 1 ? find(argv[1]) : NULL;
+    char option[] = "--help";
+
+    if (about && about->run != help)
+        return about->run(2, (char *[]){argv[1], option, NULL});
+    if (argc > 1 && !about)
+        return no_command(argv[1]);
+    fputs(help_text, stdout);
+    return MR_EXIT_OK;
+}
+
 /* Whatever a command wrote to standard output, also by way of argp, which ends the process itself:
  * it arrived, or the exit code says so. */
 static void end_output(void)
@@ -152,14 +175,10 @@ int main(int argc, char **argv)
         fputs(help_text, stderr);
         return MR_EXIT_USAGE;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(argv[1], commands[i].name))
-            return commands[i].run(argc - 1, argv + 1);
+    const struct command *command = find(argv[1]);
+    if (command)
+        return command->run(argc - 1, argv + 1);
     if (argv[1][0] == '-')
         return mr_cli_run(argc, argv); /* `millrace -r FILE ...` runs, as Suricata's users expect */
-    fprintf(stderr,
-            "millrace: there is no command '%s'; use run, scale, compare, check, explain, ctl, "
-            "components, doctor, patterns, train, model, score, version or help\n",
-            argv[1]);
-    return MR_EXIT_USAGE;
+    return no_command(argv[1]);
 }

@@ -72,6 +72,20 @@ static void note_error(struct mr_engine *engine, const struct mr_error *error)
         engine->input_error = *error;
 }
 
+/* Nothing was inspected of the input that is read. editcap can cut a header off, and only that. */
+static void foreign_link_type(struct mr_intake *in)
+{
+    const char *name = mr_link_type_name(in->sift.link_type);
+    bool named = strcmp(name, "unknown") != 0;
+
+    mr_fail(&in->engine->input_error, MR_ERR_INPUT,
+            "%s: link type %u%s%s%s is not supported, so none of its %llu packets was inspected; "
+            "capture on an Ethernet, raw IP or Linux cooked device, or, where IP begins N bytes "
+            "into each packet, use editcap -F pcap -C N -T rawip FILE NEW",
+            in->engine->config.inputs[in->next_input - 1], in->sift.link_type, named ? " (" : "",
+            named ? name : "", named ? ")" : "", (unsigned long long)in->sift.packets);
+}
+
 /* The current input is read to its end (or to where it is damaged). */
 static void close_input(struct mr_intake *in)
 {
@@ -83,11 +97,7 @@ static void close_input(struct mr_intake *in)
     in->source->ops->close(in->source);
     in->source = NULL;
     if (in->sift.packets && !in->sift.decoded && !engine->input_error.status)
-        mr_fail(&engine->input_error, MR_ERR_INPUT,
-                "%s: link type %u is not supported, so none of its %llu packets was inspected; "
-                "convert it with editcap, or capture on an Ethernet, raw IP or Linux cooked device",
-                engine->config.inputs[in->next_input - 1], in->sift.link_type,
-                (unsigned long long)in->sift.packets);
+        foreign_link_type(in);
 }
 
 static enum mr_status open_next(struct mr_intake *in)
