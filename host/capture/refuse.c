@@ -63,11 +63,7 @@ enum mr_status mr_file_refuse(const struct mr_file *file, const uint8_t *bytes, 
     char first[4 * 3 + 1] = "";
     for (uint32_t i = 0; i < len && i < 4; i++)
         snprintf(first + (size_t)i * 3, 4, " %02x", bytes[i]);
-    if (len < 4)
-        return mr_fail(error, MR_ERR_INPUT,
-                       "%s is too short for a capture (pcap or pcapng): it is%s", file->name,
-                       first);
     return mr_fail(error, MR_ERR_INPUT,
-                   "%s is no capture that can be read (pcap or pcapng): it begins with the bytes%s",
-                   file->name, first);
+                   "%s is no capture that can be read (pcap or pcapng): it %s the bytes%s",
+                   file->name, len < 4 ? "has only" : "begins with", first);
 }

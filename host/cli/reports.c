@@ -7,10 +7,11 @@
 
 #include <string.h>
 
+/* "-" is standard output. */
 static int check(const char *option, const char *path, const char *coming)
 {
     struct mr_error error = {0};
-    int why = mr_may_write_file(path, coming);
+    int why = strcmp(path, "-") != 0 ? mr_may_write_file(path, coming) : 0;
 
     if (!why)
         return MR_EXIT_OK;
@@ -21,8 +22,7 @@ static int check(const char *option, const char *path, const char *coming)
 int mr_cli_check_reports(const char *summary, const char *tables, const char *coming)
 {
     int one = summary ? check("--json-summary", summary, coming) : MR_EXIT_OK;
-    int other =
-        tables && strcmp(tables, "-") != 0 ? check("--dump-tables", tables, coming) : MR_EXIT_OK;
+    int other = tables ? check("--dump-tables", tables, coming) : MR_EXIT_OK;
 
     return one ? one : other;
 }

@@ -109,7 +109,7 @@ static const struct argp_option options[] = {
      "keep so much of a mail in memory (default 32m); what is over it is read as it comes", 2},
     {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
      "write what the programs' tables hold at the end, a JSON record for each row", 2},
-    {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON", 2},
+    {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON (-: standard output)", 2},
     {0, 0, 0, 0, "Traffic:", 3},
     {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
      3},
@@ -117,7 +117,7 @@ static const struct argp_option options[] = {
      "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
     {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
     {"depth", OPT_DEPTH, "BYTES", 0,
-     "inspect so many bytes of each direction of a stream (default: all); the rest passes", 3},
+     "inspect so many bytes of each direction of a stream (default 0: all); the rest passes", 3},
     {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
      "let flows pass, counted, as soon as they are encrypted (TLS, SMTP after STARTTLS)", 3},
     {0, 0, 0, 0, "Machine:", 4},
@@ -399,11 +399,20 @@ static bool parse_result(int option, const char *text, struct argp_state *state,
     }
 }
 
+static void refuse_empty(int option, const char *text, struct argp_state *state)
+{
+    for (const struct argp_option *o = options; text && !*text && o->doc; o++)
+        if (option && o->key == option)
+            argp_failure(state, MR_EXIT_USAGE, 0, "%s%s: nothing stands behind it",
+                         o->name ? "--" : "-", o->name ? o->name : (char[]){(char)option, 0});
+}
+
 static error_t parse(int option, char *text, struct argp_state *state)
 {
     struct arguments *a = state->input;
     struct mr_engine_config *c = &a->config;
 
+    refuse_empty(option, text, state);
     switch (option) {
     case 'p':
     case 'c':

@@ -5,6 +5,7 @@
 #include "engine/unloaded.h"
 
 #include "base/open.h"
+#include "base/plain.h"
 
 #include <errno.h>
 #include <string.h>
@@ -203,7 +204,8 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
     size_t len = 0;
     enum mr_status status = MR_OK;
     yajl_gen g = yajl_gen_alloc(NULL);
-    FILE *file = mr_open_report(path);
+    bool standard = !strcmp(path, "-");
+    FILE *file = standard ? stdout : mr_open_report(path);
 
     if (!file || !g) {
         status =
@@ -213,10 +215,10 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
     yajl_gen_config(g, yajl_gen_beautify, 1);
     write_object(engine, g);
     yajl_gen_get_buf(g, &text, &len);
-    if (fwrite(text, 1, len, file) != len || fflush(file))
+    if (!mr_print_json(file, (const char *)text, len) || fflush(file))
         status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
 done:
-    if (file)
+    if (file && !standard)
         fclose(file);
     if (g)
         yajl_gen_free(g);

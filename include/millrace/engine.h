@@ -158,8 +158,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to);
 /* Packets received so far; after mr_engine_run(). */
 uint64_t mr_engine_packets(const struct mr_engine *engine);
 
-/* What happened, for people (in short; the table of --stats) and as one JSON object. After
- * mr_engine_run(). */
+/* What happened, for people (in short; the table of --stats) and as one JSON object in a file ("-":
+ * standard output). After mr_engine_run(). */
 void mr_engine_print_summary(const struct mr_engine *engine, FILE *to);
 void mr_engine_print_stats(const struct mr_engine *engine, FILE *to);
 enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, const char *path,

@@ -116,7 +116,8 @@ static void no_captures(void **state)
                   "ELF\2\1\1\0",
                   8, WORDS("no capture that can be read", "7f 45 4c 46"));
     refused_bytes("\0", 1, WORDS("no capture that can be read"));
-    refused_bytes("\xd4\xc3\xb2", 3, WORDS("no capture that can be read"));
+    refused_bytes("\xd4\xc3\xb2", 3,
+                  WORDS("no capture that can be read", "has only the bytes d4 c3 b2"));
 }
 
 static void unreadable(void **state)
