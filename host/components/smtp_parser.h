@@ -47,7 +47,7 @@ struct mr_smtp_limits {
     X(MAIL_TRUNCATED) /* over the limit, or no memory */                                           \
     /* once a transaction */                                                                       \
     X(DUPLICATE_FIELDS)      /* HELO after HELO, MAIL within a transaction */                      \
-    X(DATA_COMMAND_REJECTED) /* DATA was not answered by 354 */                                    \
+    X(DATA_COMMAND_REJECTED) /* DATA was not answered by 3xx */                                    \
     X(TOO_MANY_RECIPIENTS)                                                                         \
     X(LONG_PATH)                                                                                   \
     X(UNPARSABLE_CONTENT) /* DATA within a mail sent by BDAT */                                    \

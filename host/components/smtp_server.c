@@ -35,6 +35,14 @@ static bool may_come(struct mr_smtp_session *s)
     return last == MR_SMTP_MAIL || last == MR_SMTP_RCPT || last == MR_SMTP_OTHER;
 }
 
+/* The reply lets the client go on, who looks at its first digit only (RFC 5321, 4.2). */
+static bool grants(uint8_t verb, int code)
+{
+    if (verb == MR_SMTP_STARTTLS)
+        return code == 220;
+    return code / 100 == 3;
+}
+
 /* One reply to the first command of the queue. */
 static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, int code)
 {
@@ -45,9 +53,7 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
     case MR_SMTP_DATA:
     case MR_SMTP_AUTH:
     case MR_SMTP_STARTTLS:
-        if ((record->verb == MR_SMTP_DATA && code == 354) ||
-            (record->verb == MR_SMTP_AUTH && code == 334) ||
-            (record->verb == MR_SMTP_STARTTLS && code == 220)) {
+        if (grants(record->verb, code)) {
             smtp_client_granted(s, host);
             return;
         }

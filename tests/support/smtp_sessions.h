@@ -55,6 +55,14 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tx 1 accepted helo=client.example from=<c@x> to=<d@y> to=<e@y> reply=250 bytes=5 mail=2\n",
     },
     {
+        "clients go by the first digit of a reply",
+        HELLO "C: AUTH PLAIN\nS: 330 more\nC: QUIT\nS: 235 you are in\n" ENVELOPE
+              "C: DATA\nS: 350 go\nC: hello\nC: .\nS: 250 queued\n" BYE,
+        "mail 7: hello\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=7 mail=1\n"
+        "anomaly INVALID_REPLY\n",
+    },
+    {
         "empty mail",
         HELLO ENVELOPE DATA "C: .\nS: 250 queued\n",
         "mail 0: \n"
