@@ -211,7 +211,13 @@ static enum mr_status set_up(struct mr_port *port, const struct mr_port_config *
     enum mr_status status = make_pool(port, config, error);
     if (status)
         return status;
+    struct mr_port_fds *before = port->facts.kind == MR_PORT_XDP ? malloc(sizeof *before) : NULL;
+    if (before) /* net_af_xdp opens the sockets now */
+        mr_port_kernel_list(before);
     result = configure(port, &info, queues);
+    if (before)
+        mr_port_kernel_find(port, before);
+    free(before);
     if (result)
         return mr_fail(error, MR_ERR_START,
                        "-i %s: %s refuses %u receive queues and none to send: %s; with -v it says "
@@ -381,7 +387,7 @@ bool mr_port_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns)
     struct timespec nap = {.tv_nsec = (long)(most_ns < 1000000 ? most_ns : 1000000)};
     int fd = port->queues[queue].fd;
     if (fd >= 0)
-        return mr_port_kernel_wait(port, fd, most_ns);
+        return mr_port_kernel_wait(port, queue, most_ns);
     nanosleep(&nap, NULL);
     return !port->interface[0] || mr_port_kernel_there(port, queue);
 }

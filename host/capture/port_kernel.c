@@ -354,12 +354,16 @@ static bool look_again(struct mr_port *port)
     return true;
 }
 
-bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns)
+bool mr_port_kernel_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns)
 {
+    int fd = port->queues[queue].fd;
     struct pollfd poll_for = {.fd = fd, .events = POLLIN};
     struct timespec most = {.tv_sec = (time_t)(most_ns / 1000000000u),
                             .tv_nsec = (long)(most_ns % 1000000000u)};
-    if (ppoll(&poll_for, 1, &most, NULL) != 1 || !(poll_for.revents & (POLLERR | POLLNVAL)))
+    bool wrong = ppoll(&poll_for, 1, &most, NULL) == 1 && poll_for.revents & (POLLERR | POLLNVAL);
+    if (!wrong && port->facts.kind == MR_PORT_XDP)
+        return mr_port_kernel_there(port, queue);
+    if (!wrong)
         return !mr_port_down(port) || look_again(port);
     /* the interface went down, or away; reading the error clears it */
     int number = 0;

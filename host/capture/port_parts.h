@@ -47,7 +47,7 @@ void mr_port_kernel_list(struct mr_port_fds *fds);
 /* Finds the queues' sockets among those that were not in `before`. */
 void mr_port_kernel_find(struct mr_port *port, const struct mr_port_fds *before);
 void mr_port_kernel_start(struct mr_port *port);
-bool mr_port_kernel_wait(struct mr_port *port, int fd, uint64_t most_ns);
+bool mr_port_kernel_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns);
 /* Where no socket tells what becomes of the interface (net_af_xdp): looks, now and then. */
 bool mr_port_kernel_there(struct mr_port *port, uint32_t queue);
 void mr_port_kernel_counts(struct mr_port_queue *queue);
