@@ -6,9 +6,11 @@ struct cursor {
     const uint8_t *p, *end;
 };
 
+/* NUL too, behind which a server in C reads no further: what the server makes of a command that has
+ * one, and one of VT and the like, its reply tells. */
 static bool is_blank(uint8_t c)
 {
-    return c == ' ' || c == '\t';
+    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0;
 }
 
 static uint8_t upper(uint8_t c)

@@ -55,6 +55,17 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tx 1 accepted helo=client.example from=<c@x> to=<d@y> to=<e@y> reply=250 bytes=5 mail=2\n",
     },
     {
+        "servers in C take a command with NUL, VT or FF around it",
+        HELLO "C! MAIL FROM:<a@x>\\0\\r\\n\nS: 250 ok\nC! \\x0bRCPT TO:<b@y>\\r\\n\nS: 250 ok\n"
+              "C! DATA\\0\\r\\n\nS: 354 go\nC: hello\nC: .\nS: 250 queued\n"
+              "C: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 250 ok\n"
+              "C! \\x0cDATA\\r\\n\nS: 354 go\nC: two\nC: .\nS: 250 queued\n" BYE,
+        "mail 7: hello\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=7 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=5 mail=2\n",
+    },
+    {
         "clients go by the first digit of a reply",
         HELLO "C: AUTH PLAIN\nS: 330 more\nC: QUIT\nS: 235 you are in\n" ENVELOPE
               "C: DATA\nS: 350 go\nC: hello\nC: .\nS: 250 queued\n" BYE,
