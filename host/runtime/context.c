@@ -13,8 +13,8 @@
 #define FEW_SLOTS   256u  /* bytes of functions with little state */
 #define FIRST_SLOTS 640u  /* bytes of slots that are asked for with the key */
 #define ALL_STEPS   1024u /* contexts looked at in a slice */
-#define ENDED       4u    /* tuples: what a context costs that ends ... */
-#define GROWING     8u    /* ... and what it costs more while tags move */
+#define ENDED       1024u /* tuples: what a slice of contexts costs that end ... */
+#define GROWING     8u    /* ... and what one costs more that is made while tags move */
 
 /* ---- finding ---- */
 
@@ -270,7 +270,7 @@ void mr_contexts_unlink(struct mr_context_table *table, struct mr_context *conte
 
 void mr_contexts_release(struct mr_context_table *table, struct mr_context *context)
 {
-    table->strain += ENDED;
+    table->strain += ENDED / table->slice;
     context->timer_next = table->free;
     table->free = context->index;
 }
@@ -282,7 +282,7 @@ uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[
 
     if (end - table->all_next > ALL_STEPS)
         end = table->all_next + ALL_STEPS;
-    for (; table->all_next < end && n < MR_CONTEXT_SLICE; table->all_next++)
+    for (; table->all_next < end && n < table->slice; table->all_next++)
         if (mr_context_at(table, table->all_next)->in_table)
             all[n++] = mr_context_at(table, table->all_next);
     *more = table->all_next < table->n_made;

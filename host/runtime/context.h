@@ -27,7 +27,7 @@
 
 #define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
-#define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time */
+#define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time; of large ones fewer */
 #define MR_NO_CONTEXT        UINT32_MAX
 #define MR_COLD              2u /* tuples: what a context costs more that was not used of late */
 
@@ -126,6 +126,7 @@ struct mr_context_table {
     uint8_t *contexts;          /* [capacity] */
     uint32_t stride, row_offset;
     uint32_t context_bytes, row_bytes; /* of slots; for the row that stands for a context */
+    uint32_t slice;                    /* contexts that are handed out at a time */
     uint32_t epoch;                    /* of the task under way */
     uint32_t epoch_shift;
     struct mr_context_partition *partitions; /* [1 << partition_bits] */

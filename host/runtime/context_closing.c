@@ -133,13 +133,13 @@ uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
     if (*more)
         return 0;
     struct mr_context *c = table->closing;
-    while (c && n < MR_CONTEXT_SLICE && (end == UINT64_MAX || mr_context_place(c) < end)) {
+    while (c && n < table->slice && (end == UINT64_MAX || mr_context_place(c) < end)) {
         closed[n++] = c;
         c = c->next_ended;
     }
     table->closing = c;
     table->n_closing -= n;
-    *more = n == MR_CONTEXT_SLICE;
+    *more = n == table->slice;
     return n;
 }
 

@@ -119,7 +119,7 @@ uint32_t mr_contexts_evict(struct mr_context_table *table,
     while (table->n_over && table->evicting < end) {
         struct mr_context_partition *p = &table->partitions[table->evicting];
         uint32_t too_many = p->n > table->share ? p->n - table->share : 0, found = 0;
-        while (found < too_many && n < MR_CONTEXT_SLICE) {
+        while (found < too_many && n < table->slice) {
             struct mr_context *c = next_oldest(table, table->evicting);
             if (!c)
                 break;

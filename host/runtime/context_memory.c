@@ -25,6 +25,8 @@
 #define TOUCHED       16384u  /* bytes that tags move to: they are there before the first is read */
 #define FRESH         4u      /* tuples: what a context costs that is made in new memory ... */
 #define PAGE_COST     64u     /* ... and what each small page costs that it touches first */
+#define SLICE_BYTES   131072u /* of contexts that are handed out at a time ... */
+#define LEAST_SLICE   32u     /* ... but so many in any case */
 #define RELEASED      262144u /* entries given back at a time: a large page of them */
 
 /* Of these shares differ by chance little enough, and one is looked through in a moment. */
@@ -163,6 +165,14 @@ static uint32_t cost_on_small_pages(uint32_t stride)
     return FRESH + (uint32_t)((uint64_t)stride * PAGE_COST / MR_PAGE_BYTES);
 }
 
+static uint32_t slice_of(uint32_t stride)
+{
+    uint32_t n = SLICE_BYTES / stride;
+
+    n = n < LEAST_SLICE ? LEAST_SLICE : n;
+    return n < MR_CONTEXT_SLICE ? n : MR_CONTEXT_SLICE;
+}
+
 void mr_contexts_init(struct mr_context_table *table, const struct mr_context_caps *caps,
                       uint32_t lanes, uint32_t context_bytes, uint32_t row_bytes)
 {
@@ -176,6 +186,7 @@ void mr_contexts_init(struct mr_context_table *table, const struct mr_context_ca
         .row_bytes = row_bytes,
         .stride = l.stride,
         .row_offset = l.row_offset,
+        .slice = slice_of(l.stride),
         .epoch_shift = caps->epoch_shift,
         .share = caps->share,
         .surge = caps->surge,

@@ -152,7 +152,7 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
             table->sweep_next = table->wheel[table->sweep_second % MR_WHEEL_SLOTS];
             continue;
         }
-        if (n == MR_CONTEXT_SLICE || steps++ == SWEEP_STEPS) {
+        if (n == table->slice || steps++ == SWEEP_STEPS) {
             *more = true;
             table->strain += steps;
             return n;

@@ -1,4 +1,4 @@
-/* Contexts of a table in the order in which they are closed. */
+/* Contexts of a table in the order in which they are closed, and how many at a time. */
 // layers: runtime base
 #include "runtime/context.h"
 
@@ -104,10 +104,55 @@ static void they_are_closed_by_their_places(void **state)
     }
 }
 
+/* The more a context has the fewer are handed out at a time, and the more an end counts. */
+static void large_ones_come_a_few_at_a_time(void **state)
+{
+    enum { KEYS = 1000 };
+    static const uint32_t bytes[] = {8, 900, 20000};
+    struct mr_context *some[MR_CONTEXT_SLICE];
+    struct mr_context_table table;
+    struct mr_context_caps caps;
+    (void)state;
+
+    for (uint32_t i = 0; i < 4 * sizeof bytes / sizeof *bytes; i++) {
+        uint32_t left = KEYS, cost;
+        bool more = true;
+        assert_int_equal(mr_context_caps(&caps, i % 4 == 3 ? 400 : KEYS), MR_OK);
+        mr_contexts_init(&table, &caps, 1, bytes[i / 4], 0);
+        cost = table.stride / 128 < 32 ? table.stride / 128 : 32; /* or one of the least, 4 */
+        mr_contexts_begin(&table, 1);
+        for (uint32_t key = 0; key < KEYS; key++) {
+            struct mr_context *c =
+                mr_contexts_add(&table, (key + 1) * 0x9e3779b97f4a7c15u, &key, sizeof key);
+            if (c)
+                mr_contexts_deadline(&table, c, 5000000000u);
+            left -= !c;
+        }
+        while (more) {
+            uint32_t n = i % 4 == 0   ? mr_contexts_expire(&table, 9000000000u, some, &more)
+                         : i % 4 == 1 ? mr_contexts_all(&table, some, &more)
+                         : i % 4 == 2 ? mr_contexts_close(&table, UINT64_MAX - 1, some, &more)
+                                      : mr_contexts_evict(&table, some, &more);
+            assert_true(n <= 32 || (n <= 256 && n * table.stride <= 128 * 1024));
+            uint64_t before = table.strain;
+            for (uint32_t k = 0; k < n; k++) {
+                mr_contexts_unlink(&table, some[k]);
+                mr_contexts_release(&table, some[k]);
+            }
+            assert_true(table.strain - before >= (uint64_t)n * (cost < 4 ? 4 : cost));
+            left -= n;
+        }
+        assert_int_equal(left, table.n_contexts);
+        assert_true(i % 4 == 3 ? !table.n_over : !left);
+        mr_contexts_free(&table);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_are_closed_by_their_places),
+        cmocka_unit_test(large_ones_come_a_few_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
