@@ -5,22 +5,26 @@
 
 #include "base/near.h"
 
-#include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #define SMALLEST_SHIFT 9
 #define LARGEST_SHIFT  26
 #define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
-#define TRIM_SHARE     32
 #define DATA_OFFSET    64 /* keeps data on a cache line of its own */
+/* So much is given back at once where less is missing: looking for it has its price as well. */
+#define PIECE_BYTES ((uint64_t)256 << 10)
 
 /* What lies in front of the data. */
 struct block {
     struct mr_buffer buffer;
     bool for_token, kept;
+    uint32_t given_bytes; /* of a listed one: its last so many bytes' pages are the system's */
 };
+_Static_assert(sizeof(struct block) <= DATA_OFFSET, "the data lies behind it");
 
 struct shelf {
     _Alignas(64) pthread_mutex_t lock;
@@ -35,7 +39,7 @@ struct mr_buffers {
     _Atomic uint64_t kept_bytes;  /* of the others, the same from now on */
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
-    _Atomic uint64_t untrimmed_bytes; /* given back to the heap, which may hold them still */
+    uint64_t page_bytes;
     struct mr_near near;
     struct shelf shelves[MR_NEAR_LISTS];
 };
@@ -45,57 +49,33 @@ enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
     struct mr_buffers *pool = aligned_alloc(64, (sizeof *pool + 63) / 64 * 64);
     if (!pool)
         return MR_ERR_MEMORY;
-    *pool = (struct mr_buffers){.cap_bytes = cap_bytes};
+    *pool =
+        (struct mr_buffers){.cap_bytes = cap_bytes, .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE)};
     for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
         pthread_mutex_init(&pool->shelves[i].lock, NULL);
     *out = pool;
     return MR_OK;
 }
 
-/* Gives the listed buffers of one class back to the heap; returns the bytes freed. */
-static uint64_t drain(struct mr_buffers *pool, int index)
-{
-    uint64_t freed = 0;
-
-    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
-        struct shelf *shelf = &pool->shelves[i];
-        pthread_mutex_lock(&shelf->lock);
-        struct mr_buffer *buffer = shelf->free[index];
-        shelf->free[index] = NULL;
-        pthread_mutex_unlock(&shelf->lock);
-        while (buffer) {
-            struct mr_buffer *next = buffer->next;
-            freed += buffer->capacity;
-            free(buffer);
-            buffer = next;
-        }
-    }
-    atomic_fetch_sub_explicit(&pool->held_bytes, freed, memory_order_relaxed);
-    return freed;
-}
-
-/* What lies free in the heap amid what is used stays this process's memory, and what another class
- * takes next comes on top: beyond the cap. Now and then the system gets its pages back. */
-static void trim(struct mr_buffers *pool, uint64_t freed)
-{
-    uint64_t most = pool->cap_bytes / TRIM_SHARE;
-    uint64_t before =
-        atomic_fetch_add_explicit(&pool->untrimmed_bytes, freed, memory_order_relaxed);
-    if (before < most && before + freed >= most) {
-        malloc_trim(0);
-        atomic_store_explicit(&pool->untrimmed_bytes, 0, memory_order_relaxed);
-    }
-}
-
 void mr_buffers_free(struct mr_buffers *pool)
 {
     if (!pool)
         return;
-    for (int i = 0; i < N_CLASSES; i++)
-        drain(pool, i);
-    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
-        pthread_mutex_destroy(&pool->shelves[i].lock);
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
+        struct shelf *shelf = &pool->shelves[i];
+        for (int index = 0; index < N_CLASSES; index++)
+            for (struct mr_buffer *next, *buffer = shelf->free[index]; buffer; buffer = next) {
+                next = buffer->next;
+                free(buffer);
+            }
+        pthread_mutex_destroy(&shelf->lock);
+    }
     free(pool);
+}
+
+static struct block *block_of(struct mr_buffer *buffer)
+{
+    return (struct block *)(void *)buffer;
 }
 
 static int class_of(size_t capacity)
@@ -122,29 +102,6 @@ static bool reserve(struct mr_buffers *pool, uint64_t bytes)
     return true;
 }
 
-static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
-{
-    size_t capacity = (size_t)1 << (index + SMALLEST_SHIFT);
-
-    if (!reserve(pool, capacity)) {
-        /* what lies listed in other classes may be what is missing */
-        uint64_t freed = 0;
-        for (int i = N_CLASSES - 1; i >= 0 && freed < capacity; i--)
-            freed += drain(pool, i);
-        trim(pool, freed);
-        if (!reserve(pool, capacity))
-            return NULL;
-    }
-    struct mr_buffer *buffer = aligned_alloc(64, DATA_OFFSET + capacity);
-    if (!buffer) {
-        atomic_fetch_sub_explicit(&pool->held_bytes, capacity, memory_order_relaxed);
-        return NULL;
-    }
-    buffer->data = (uint8_t *)buffer + DATA_OFFSET;
-    buffer->capacity = (uint32_t)capacity;
-    return buffer;
-}
-
 static struct mr_buffer *from_shelf(struct shelf *shelf, int index)
 {
     pthread_mutex_lock(&shelf->lock);
@@ -154,6 +111,97 @@ static struct mr_buffer *from_shelf(struct shelf *shelf, int index)
         __builtin_prefetch(buffer->next, 1); /* the one that is taken next */
     }
     pthread_mutex_unlock(&shelf->lock);
+    return buffer;
+}
+
+static void onto_shelf(struct shelf *shelf, struct mr_buffer *buffer)
+{
+    int index = class_of(buffer->capacity);
+
+    pthread_mutex_lock(&shelf->lock);
+    buffer->next = shelf->free[index];
+    shelf->free[index] = buffer;
+    pthread_mutex_unlock(&shelf->lock);
+}
+
+/* Gives `want` bytes of a buffer that was listed back, or the whole where hardly more is left of
+ * it; returns how many. The heap alone would keep them: what lies free amid what is used stays this
+ * process's memory, and what another class takes next would come on top, beyond the cap. Of a long
+ * one only the end goes, since a system that takes back all of it takes its time. */
+static uint64_t give_back(struct mr_buffers *pool, struct shelf *shelf, struct mr_buffer *buffer,
+                          uint64_t want)
+{
+    struct block *block = block_of(buffer);
+    uint64_t page = pool->page_bytes, left = buffer->capacity - block->given_bytes;
+    bool whole = left <= want + PIECE_BYTES;
+    uint64_t bytes = whole ? left : (want + page - 1) / page * page;
+    uintptr_t data = (uintptr_t)buffer->data, begin = data + left - bytes, end = data + left;
+
+    begin = (begin + page - 1) / page * page;
+    /* what comes behind is the heap's, or given back before */
+    end = (block->given_bytes ? end + page - 1 : end) / page * page;
+    if (begin < end)
+        (void)madvise(buffer->data + (begin - data), end - begin, MADV_DONTNEED);
+    if (whole) {
+        free(buffer);
+    } else {
+        block->given_bytes += (uint32_t)bytes;
+        onto_shelf(shelf, buffer);
+    }
+    atomic_fetch_sub_explicit(&pool->held_bytes, bytes, memory_order_relaxed);
+    return bytes;
+}
+
+/* Gives back listed buffers, the longest first, until it is `want` bytes; returns how many it is.
+ * Each is taken by itself: whoever gives or takes one at the same time waits for none of it. */
+static uint64_t drain(struct mr_buffers *pool, uint64_t want)
+{
+    uint64_t given = 0;
+
+    for (int index = N_CLASSES - 1; index >= 0; index--)
+        for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
+            struct mr_buffer *buffer;
+            if (!atomic_load_explicit(&pool->near.owners[i], memory_order_relaxed))
+                continue;
+            while (given < want && (buffer = from_shelf(&pool->shelves[i], index)))
+                given += give_back(pool, &pool->shelves[i], buffer, want - given);
+            if (given >= want)
+                return given;
+        }
+    return given;
+}
+
+/* Puts `bytes` on the account, in place of what lies listed where that is needed. */
+static bool make_room(struct mr_buffers *pool, uint64_t bytes)
+{
+    /* others may take what was given back for this one: not more often than this */
+    for (int round = 0; round < 4; round++) {
+        if (reserve(pool, bytes))
+            return true;
+        if (atomic_load_explicit(&pool->used_bytes, memory_order_relaxed) + bytes > pool->cap_bytes)
+            return false;
+        uint64_t held = atomic_load_explicit(&pool->held_bytes, memory_order_relaxed);
+        uint64_t missing = held + bytes > pool->cap_bytes ? held + bytes - pool->cap_bytes : 0;
+        if (missing && !drain(pool, missing > PIECE_BYTES ? missing : PIECE_BYTES))
+            return reserve(pool, bytes);
+    }
+    return reserve(pool, bytes);
+}
+
+static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
+{
+    size_t capacity = (size_t)1 << (index + SMALLEST_SHIFT);
+
+    if (!make_room(pool, capacity))
+        return NULL;
+    struct mr_buffer *buffer = aligned_alloc(64, DATA_OFFSET + capacity);
+    if (!buffer) {
+        atomic_fetch_sub_explicit(&pool->held_bytes, capacity, memory_order_relaxed);
+        return NULL;
+    }
+    buffer->data = (uint8_t *)buffer + DATA_OFFSET;
+    buffer->capacity = (uint32_t)capacity;
+    block_of(buffer)->given_bytes = 0;
     return buffer;
 }
 
@@ -169,6 +217,19 @@ static struct mr_buffer *listed(struct mr_buffers *pool, int index)
     for (uint32_t i = 0; !buffer && i < MR_NEAR_LISTS; i++)
         if (i != mine && atomic_load_explicit(&pool->near.owners[i], memory_order_relaxed))
             buffer = from_shelf(&pool->shelves[i], index);
+    return buffer;
+}
+
+/* A listed one, of which a part may have been given back, with all its bytes on the account. */
+static struct mr_buffer *complete(struct mr_buffers *pool, struct mr_buffer *buffer)
+{
+    struct block *block = block_of(buffer);
+
+    if (block->given_bytes && !make_room(pool, block->given_bytes)) {
+        onto_shelf(&pool->shelves[mr_near_list(&pool->near)], buffer);
+        return NULL;
+    }
+    block->given_bytes = 0;
     return buffer;
 }
 
@@ -199,8 +260,7 @@ static struct mr_buffer *get(struct mr_buffers *pool, size_t capacity, bool for_
     if (capacity <= (size_t)1 << LARGEST_SHIFT) {
         int index = class_of(capacity);
         buffer = listed(pool, index);
-        if (!buffer)
-            buffer = fresh(pool, index);
+        buffer = buffer ? complete(pool, buffer) : fresh(pool, index);
     }
     if (!buffer) {
         atomic_fetch_add_explicit(&pool->refused, 1, memory_order_relaxed);
@@ -208,8 +268,8 @@ static struct mr_buffer *get(struct mr_buffers *pool, size_t capacity, bool for_
     }
     buffer->len = 0;
     buffer->next = NULL;
-    ((struct block *)(void *)buffer)->for_token = for_token;
-    ((struct block *)(void *)buffer)->kept = false;
+    block_of(buffer)->for_token = for_token;
+    block_of(buffer)->kept = false;
     atomic_fetch_add_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
     if (for_token)
         atomic_fetch_add_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
@@ -232,7 +292,7 @@ struct mr_buffer *mr_buffers_get_for_token(struct mr_buffers *pool, size_t capac
 
 void mr_buffers_keep(struct mr_buffers *pool, struct mr_buffer *buffer)
 {
-    ((struct block *)(void *)buffer)->kept = true;
+    block_of(buffer)->kept = true;
     atomic_fetch_add_explicit(&pool->kept_bytes, buffer->capacity, memory_order_relaxed);
 }
 
@@ -240,17 +300,12 @@ void mr_buffers_put(struct mr_buffers *pool, struct mr_buffer *buffer)
 {
     if (!buffer)
         return;
-    struct shelf *shelf = &pool->shelves[mr_near_list(&pool->near)];
-    int index = class_of(buffer->capacity);
-    if (((struct block *)(void *)buffer)->for_token)
+    if (block_of(buffer)->for_token)
         atomic_fetch_sub_explicit(&pool->token_bytes, buffer->capacity, memory_order_relaxed);
-    if (((struct block *)(void *)buffer)->kept)
+    if (block_of(buffer)->kept)
         atomic_fetch_sub_explicit(&pool->kept_bytes, buffer->capacity, memory_order_relaxed);
     atomic_fetch_sub_explicit(&pool->used_bytes, buffer->capacity, memory_order_relaxed);
-    pthread_mutex_lock(&shelf->lock);
-    buffer->next = shelf->free[index];
-    shelf->free[index] = buffer;
-    pthread_mutex_unlock(&shelf->lock);
+    onto_shelf(&pool->shelves[mr_near_list(&pool->near)], buffer);
 }
 
 void mr_buffers_usage(struct mr_buffers *pool, struct mr_buffers_usage *usage)

@@ -2,7 +2,9 @@
  * of order, mails being assembled, fragments). Thread-safe.
  *
  * Classes are powers of two from 512 bytes to 64 MiB. A buffer given back stays in the list of its
- * class; the sum of all buffers, used and listed, never passes the cap.
+ * class; the sum of all buffers, used and listed, never passes the cap. Where another class wants
+ * the room of listed ones, the system gets about as many bytes of them back as are missing: no
+ * request pays for all that lies listed.
  */
 #ifndef MR_BASE_BUFFERS_H
 #define MR_BASE_BUFFERS_H

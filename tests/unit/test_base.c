@@ -230,6 +230,77 @@ static void pool_keeps_its_cap_where_classes_change(void **state)
     mr_buffers_free(pool);
 }
 
+static uint64_t bytes_given_back(struct mr_buffers *pool, size_t capacity, struct mr_buffer **got)
+{
+    struct mr_buffers_usage before, after;
+
+    mr_buffers_usage(pool, &before);
+    assert_non_null(*got = mr_buffers_get_for_token(pool, capacity));
+    memset((*got)->data, 1, (*got)->capacity);
+    mr_buffers_usage(pool, &after);
+    assert_in_range(after.used_bytes + after.listed_bytes, 0, after.cap_bytes);
+    return before.used_bytes + before.listed_bytes + (*got)->capacity - after.used_bytes -
+           after.listed_bytes;
+}
+
+/* The one that wants a longer buffer gives back what it needs, not all that lies listed: the rest
+ * of them would be a pause of the worker. */
+static void pool_gives_back_only_what_is_missing(void **state)
+{
+    (void)state;
+    enum { CAP = 16 << 20, PIECE = 256 << 10, MOST = CAP / 512 };
+    static const size_t classes[][2] = {
+        {32 << 10, 64 << 10}, {512, 1024}, {2048, 1 << 20}, {8192, 16384}, {64 << 10, 2048},
+    };
+    static struct mr_buffer *listed[MOST], *got[MOST];
+
+    for (size_t k = 0; k < sizeof classes / sizeof *classes; k++) {
+        size_t from = classes[k][0], to = classes[k][1], n = CAP / from, m = CAP / to;
+        struct mr_buffers *pool = NULL;
+        assert_int_equal(mr_buffers_new(&pool, CAP), MR_OK);
+        for (size_t i = 0; i < n; i++)
+            assert_non_null(listed[i] = mr_buffers_get_for_token(pool, from));
+        for (size_t i = 0; i < n; i++)
+            mr_buffers_put(pool, listed[i]);
+        for (size_t i = 0; i < m; i++)
+            assert_in_range(bytes_given_back(pool, to, &got[i]), 0, PIECE + from + to);
+        assert_null(mr_buffers_get_for_token(pool, from));
+        for (size_t i = 0; i < m; i++)
+            mr_buffers_put(pool, got[i]);
+        mr_buffers_free(pool);
+    }
+}
+
+/* Of a long one only a part is given back; all of it is there again for who takes it. */
+static void pool_gives_back_long_buffers_in_pieces(void **state)
+{
+    (void)state;
+    enum { CAP = 16 << 20, SMALL = 32 << 10, N = CAP / SMALL, PIECE = 256 << 10 };
+    static struct mr_buffer *small[N];
+    struct mr_buffer *large = NULL;
+    struct mr_buffers *pool = NULL;
+    uint64_t given;
+
+    assert_int_equal(mr_buffers_new(&pool, CAP), MR_OK);
+    for (int filled = 0; filled <= N; filled += N / 4) {
+        given = bytes_given_back(pool, CAP, &large);
+        assert_in_range(given, 0, CAP);
+        for (uint32_t i = 0; i < large->capacity; i += 4096)
+            assert_int_equal(large->data[i], 1);
+        assert_null(mr_buffers_get_for_token(pool, SMALL));
+        mr_buffers_put(pool, large);
+        for (int i = 0; i < filled; i++)
+            assert_in_range(bytes_given_back(pool, SMALL, &small[i]), 0, 2 * PIECE + SMALL);
+        if (filled)
+            assert_null(mr_buffers_get_for_token(pool, CAP)); /* a part of it is others' */
+        for (int i = 0; i < filled; i++) {
+            assert_int_equal(small[i]->data[SMALL - 1], 1);
+            mr_buffers_put(pool, small[i]);
+        }
+    }
+    mr_buffers_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -237,6 +308,8 @@ int main(void)
         cmocka_unit_test(pool_hands_out_what_was_asked_for_up_to_its_cap),
         cmocka_unit_test(pool_is_thread_safe),
         cmocka_unit_test(pool_keeps_its_cap_where_classes_change),
+        cmocka_unit_test(pool_gives_back_only_what_is_missing),
+        cmocka_unit_test(pool_gives_back_long_buffers_in_pieces),
         cmocka_unit_test(hashes_are_keyed_and_flow_keys_symmetric),
         cmocka_unit_test(numbers_are_digits_and_nothing_else),
         cmocka_unit_test(counters_have_names_and_add_up),
