@@ -89,6 +89,31 @@ static void begin_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         end_chunk(s, host);
 }
 
+static bool ends_chunks(enum mr_smtp_verb verb)
+{
+    return verb == MR_SMTP_RSET || verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO ||
+           verb == MR_SMTP_MAIL || verb == MR_SMTP_QUIT || verb == MR_SMTP_STARTTLS ||
+           verb == MR_SMTP_DATA;
+}
+
+/* The mail between whose chunks the command stands, if it does, ends, and belongs to what was
+ * before the command. */
+static void end_chunks(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                       struct smtp_record *record)
+{
+    if (!s->mail_open)
+        return;
+    smtp_client_end_mail(s, host, false);
+    s->chunks_lost = false;
+    if (!s->has_aborted)
+        return;
+    if (record->has_mail)
+        host->memory.put(host->memory.user, record->mail.note);
+    record->has_mail = true;
+    record->mail = s->aborted;
+    s->has_aborted = false;
+}
+
 /* Puts a command into the queue, whatever it costs the ones before it. False: there is no memory;
  * it is done with, as if granted. */
 static bool push(struct mr_smtp_session *s, const struct mr_smtp_host *host,
@@ -117,18 +142,13 @@ static bool push(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
         return true;
     smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, 1);
+    if (ends_chunks(command->verb))
+        end_chunks(s, host, &record);
     if (record.verb == MR_SMTP_DATA || record.verb == MR_SMTP_BDAT_LAST)
         record.verb = MR_SMTP_OTHER;
     smtp_transact(s, host, &record, command->text.ptr, 0);
     s->owed++;
     return false;
-}
-
-static bool ends_chunks(enum mr_smtp_verb verb)
-{
-    return verb == MR_SMTP_RSET || verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO ||
-           verb == MR_SMTP_MAIL || verb == MR_SMTP_QUIT || verb == MR_SMTP_STARTTLS ||
-           verb == MR_SMTP_DATA;
 }
 
 static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *host,
@@ -151,14 +171,13 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         smtp_raise(s, host,
                    command.huge ? MR_SMTP_ANOMALY_BDAT_CHUNK_LEN_EXCEEDED
                                 : MR_SMTP_ANOMALY_INVALID_BDAT);
-    if (s->mail_open && ends_chunks(command.verb)) {
-        if (command.verb == MR_SMTP_DATA)
-            smtp_raise(s, host, MR_SMTP_ANOMALY_UNPARSABLE_CONTENT);
-        smtp_client_end_mail(s, host, false);
-    }
-    if (ends_chunks(command.verb))
+    if (s->mail_open && command.verb == MR_SMTP_DATA)
+        smtp_raise(s, host, MR_SMTP_ANOMALY_UNPARSABLE_CONTENT);
+    if (!s->mail_open && ends_chunks(command.verb))
         s->chunks_lost = false;
     bool queued = push(s, host, &command);
+    if (queued && s->mail_open && ends_chunks(command.verb))
+        s->wait = SMTP_WAIT_RESET;
     switch (command.verb) {
     case MR_SMTP_MAIL:
         s->announced = command.size;
@@ -179,7 +198,7 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     case MR_SMTP_BDAT_LAST:
         s->chunk_last = command.verb == MR_SMTP_BDAT_LAST;
         s->chunk_left = command.size;
-        if (queued && !s->chunking && !s->doubt)
+        if (queued && (command.odd || (!s->chunking && !s->doubt)))
             s->wait = SMTP_WAIT_CHUNK;
         else
             begin_chunk(s, host, queued);
@@ -255,8 +274,8 @@ size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 
 void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap)
 {
-    if (s->wait == SMTP_WAIT_CHUNK) /* no memory to hold what comes: taken for the chunk */
-        smtp_client_granted(s, host);
+    if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) /* no memory to hold what comes */
+        smtp_client_assume(s, host);
     if (s->mode == SMTP_BODY) {
         mr_smtp_body_gap(&s->body, gap);
         if (gap >= MR_GAP_REST >> 1) /* no end of the mail will be seen, nor what comes behind */
@@ -306,11 +325,16 @@ void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *h
         begin_chunk(s, host, true);
         return;
     }
-    hand_on_aborted(s, host, smtp_queue_at(s, s->queue.tail));
+    struct smtp_record *record = smtp_queue_at(s, s->queue.tail);
+    if (ends_chunks(record->verb))
+        end_chunks(s, host, record);
+    if (wait == SMTP_WAIT_RESET)
+        return;
+    hand_on_aborted(s, host, record);
     if (wait == SMTP_WAIT_AUTH) {
         s->mode = SMTP_AUTH_LINE;
     } else if (wait == SMTP_WAIT_DATA) {
-        smtp_queue_at(s, s->queue.tail)->verb = MR_SMTP_FINAL;
+        record->verb = MR_SMTP_FINAL;
         s->mail_record = s->queue.tail;
         s->mail_queued = true;
         begin_mail(s, host, false, s->announced);
@@ -351,7 +375,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     size_t n = smtp_peek(held, next, sizeof next);
     bool granted = !looks_like_command(next, n), will_come = !s->lost;
 
-    if (s->wait == SMTP_WAIT_CHUNK) {
+    if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) {
         smtp_client_granted(s, host);
         return;
     }
@@ -361,6 +385,9 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
             smtp_client_end_mail(s, host, false);
         return;
     }
+    struct smtp_record *last = smtp_queue_at(s, s->queue.tail);
+    if (ends_chunks(last->verb))
+        end_chunks(s, host, last);
     if (s->wait == SMTP_WAIT_STARTTLS)
         granted = n > 0 && next[0] == 0x16;
     smtp_server_assume(s, host, s->queue.count - 1, will_come);

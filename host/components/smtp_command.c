@@ -6,11 +6,15 @@ struct cursor {
     const uint8_t *p, *end;
 };
 
-/* NUL too, behind which a server in C reads no further: what the server makes of a command that has
- * one, and one of VT and the like, its reply tells. */
 static bool is_blank(uint8_t c)
 {
-    return c == ' ' || (c >= '\t' && c <= '\r') || c == 0;
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+/* Some servers pass over it, others do not. */
+static bool is_odd(uint8_t c)
+{
+    return c == 0 || (c >= '\v' && c <= '\r');
 }
 
 static uint8_t upper(uint8_t c)
@@ -173,9 +177,18 @@ void mr_smtp_parse_command(const uint8_t *line, uint32_t len, struct mr_smtp_com
 {
     struct cursor at = {line, line + len};
 
-    while (at.end > at.p && (is_blank(at.end[-1]) || at.end[-1] == '\r'))
-        at.end--;
     *command = (struct mr_smtp_command){.verb = MR_SMTP_UNKNOWN};
+    for (uint32_t i = 0; i < len && !command->odd; i++)
+        command->odd = is_odd(line[i]);
+    if (command->odd) {
+        while (at.p < at.end && (*at.p == 0 || is_blank(*at.p)))
+            at.p++;
+        /* A server in C reads no further than a NUL. */
+        const uint8_t *nul = memchr(at.p, 0, (size_t)(at.end - at.p));
+        at.end = nul ? nul : at.end;
+    }
+    while (at.end > at.p && is_blank(at.end[-1]))
+        at.end--;
     skip_blanks(&at);
     uint32_t four = at.end - at.p >= 4 ? upper_four(at.p) : 0;
     for (size_t i = 0; four && i < sizeof verbs / sizeof *verbs; i++) {

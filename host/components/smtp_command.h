@@ -24,9 +24,10 @@ enum mr_smtp_verb {
 
 struct mr_smtp_command {
     enum mr_smtp_verb verb;
-    bool well_formed;         /* nothing but SMTP looks like that: see .c for what is asked */
-    bool utf8;                /* MAIL ... SMTPUTF8 */
-    bool huge;                /* BDAT_BAD: the size is a number, but over 2^40 */
+    bool well_formed; /* nothing but SMTP looks like that: see .c for what is asked */
+    bool utf8;        /* MAIL ... SMTPUTF8 */
+    bool odd;         /* NUL, VT, FF or CR in it: only the reply tells what it was taken for */
+    bool huge;        /* BDAT_BAD: the size is a number, but over 2^40 */
     struct mr_smtp_text text; /* name of HELO, path of MAIL and RCPT; points into the line */
     uint64_t size;            /* BDAT's, MAIL's SIZE=, else 0 */
 };

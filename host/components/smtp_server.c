@@ -43,6 +43,15 @@ static bool grants(uint8_t verb, int code)
     return code / 100 == 3;
 }
 
+/* The server did not take the BDAT for one. It may refuse one that it takes, whose chunk comes
+ * nevertheless. */
+static bool takes_no_chunk(const struct mr_smtp_session *s, int code)
+{
+    if (!s->chunking && !s->doubt)
+        return code >= 400;
+    return code >= 500 && code <= 504 && code != 503;
+}
+
 /* One reply to the first command of the queue. */
 static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, int code)
 {
@@ -65,8 +74,8 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
     case MR_SMTP_BDAT_LAST:
     case MR_SMTP_FINAL:
         if (s->wait == SMTP_WAIT_CHUNK && s->queue.count == 1) {
-            if (code >= 400 && !s->chunking) {
-                /* not known here: what stands behind it is read as commands */
+            if (takes_no_chunk(s, code)) {
+                /* what stands behind it is read as commands */
                 smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_BDAT);
                 smtp_client_refused(s);
                 copy.verb = MR_SMTP_BDAT;
@@ -92,6 +101,14 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
             s->wait = SMTP_WAIT_LINE;
         break;
     default:
+        if (s->wait != SMTP_WAIT_RESET || s->queue.count != 1)
+            break;
+        if (code >= 400) {
+            smtp_client_refused(s);
+            break;
+        }
+        smtp_client_granted(s, host);
+        copy = *record;
         break;
     }
     smtp_transact(s, host, &copy, (const uint8_t *)(record + 1), code);

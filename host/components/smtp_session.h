@@ -33,15 +33,17 @@ struct smtp_input {
 };
 
 enum smtp_mode { SMTP_COMMANDS, SMTP_BODY, SMTP_CHUNK, SMTP_AUTH_LINE };
-/* SMTP_WAIT_CHUNK: behind a BDAT to a server that has not said that it knows it: what comes is a
- * chunk, or commands. SMTP_WAIT_LINE: no reply is waited for, but the next line is looked at before
- * it is taken as data: the end of the data may be lost. */
+/* SMTP_WAIT_CHUNK: behind a BDAT to a server that has not said that it knows it, or one that is
+ * spelt oddly: what comes is a chunk, or commands. SMTP_WAIT_RESET: behind a command that ends the
+ * mail between whose chunks it stands, if it is granted. SMTP_WAIT_LINE: no reply is waited for,
+ * but the next line is looked at before it is taken as data: the end of the data may be lost. */
 enum smtp_wait {
     SMTP_NO_WAIT,
     SMTP_WAIT_DATA,
     SMTP_WAIT_STARTTLS,
     SMTP_WAIT_AUTH,
     SMTP_WAIT_CHUNK,
+    SMTP_WAIT_RESET,
     SMTP_WAIT_LINE
 };
 
@@ -151,7 +153,8 @@ size_t smtp_peek(const struct smtp_held *held, uint8_t *to, size_t n);
 size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n);
 void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap);
-/* DATA, STARTTLS, AUTH (334) or BDAT was granted, or anything else came: the wait is over. */
+/* DATA, STARTTLS, AUTH (334), BDAT or what ends a mail was granted, or anything else came: the wait
+ * is over. */
 void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 void smtp_client_refused(struct mr_smtp_session *s);
 /* The reply does not come, or there is none: go by what the client does next. */

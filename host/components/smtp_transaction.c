@@ -230,7 +230,8 @@ void smtp_transact(struct mr_smtp_session *s, const struct mr_smtp_host *host,
             close_unfinished(s, host);
         break;
     case MR_SMTP_QUIT:
-        close_unfinished(s, host);
+        if (code < 400)
+            close_unfinished(s, host);
         break;
     default:
         break;

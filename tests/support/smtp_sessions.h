@@ -296,6 +296,249 @@ static const struct smtp_session_case smtp_sessions[] = {
         "anomaly UNPARSABLE_CONTENT\n",
     },
     {
+        "an odd BDAT that the server does not take has no chunk",
+        HELLO "C! \\0BDAT 100000 LAST\\r\\n\nS: 502 what\n" ENVELOPE DATA
+              "C: one\nC: .\nS: 250 ok\nC! \\x0bBDAT 100000 LAST\\r\\n\nS: 500 what\n" ENVELOPE DATA
+              "C: two\nC: .\nS: 250 ok\nC! BDAT 100000\\x0cLAST\\r\\n\nS: 501 what\n" ENVELOPE DATA
+              "C: six\nC: .\nS: 250 ok\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "mail 5: six\\r\\n\n"
+        "tx 0 rejected helo=client.example reply=502\n"
+        "tx 1 accepted " TX " reply=250 bytes=5 mail=1\n"
+        "tx 2 rejected helo=client.example reply=500\n"
+        "tx 3 accepted " TX " reply=250 bytes=5 mail=2\n"
+        "tx 4 rejected helo=client.example reply=501\n"
+        "tx 5 accepted " TX " reply=250 bytes=5 mail=3\n"
+        "anomaly INVALID_BDAT\n",
+    },
+    {
+        "an odd BDAT that the server takes, or refuses for what is in it, has its chunk",
+        HELLO ENVELOPE "C! \\x0bBDAT 6\\r\\nRSET\\r\\n\nS: 250 ok\n"
+                       "C! BDAT 4 LAST\\0x\\r\\nabcd\nS: 250 ok\n" ENVELOPE
+                       "C! BDAT 6\\0\\r\\nQUIT\\r\\n\nS: 552 too big\nC: RSET\nS: 250 ok\n" BYE,
+        "mail bdat 10: RSET\\r\\nabcd\n"
+        "mail bdat incomplete 6: QUIT\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=10 mail=1\n"
+        "tx 1 rejected " TX " reply=552 bytes=6 mail=2\n",
+    },
+    {
+        "a server in C reads no further than NUL: LAST is not seen behind it, nor junk",
+        HELLO ENVELOPE "C! BDAT 4\\0LAST\\r\\nabcd\nS: 250 ok\n"
+                       "C! BDAT 3 LAST\\r\\nefg\nS: 250 ok\n" ENVELOPE
+                       "C! BDAT 6 LAST\\0x\\r\\nRSET\\r\\n\nS: 250 ok\n" BYE,
+        "mail bdat 7: abcdefg\n"
+        "mail bdat 6: RSET\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=7 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=6 mail=2\n",
+    },
+    {
+        "\\0DATA that the server does not take, and one that it does",
+        HELLO ENVELOPE "C! \\0DATA\\r\\n\nS: 500 what\nC! \\0DATA\\r\\n\nS: 354 go\n"
+                       "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "anomaly DATA_COMMAND_REJECTED\n",
+    },
+    {
+        "RSET refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! RSET x\\r\\n\nS: 501 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
+    },
+    {
+        "RSET refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabRSET x\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
+    },
+    {
+        "an odd RSET refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! \\0RSET\\r\\n\nS: 502 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
+    },
+    {
+        "an odd RSET refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nab\\0RSET\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n502 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
+    },
+    {
+        "MAIL refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! MAIL FROM:<c@x>\\r\\n\nS: 503 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "MAIL refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabMAIL FROM:<c@x>\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n503 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "a bare EHLO refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! EHLO\\r\\n\nS: 501 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "a bare EHLO refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabEHLO\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "DATA refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! DATA\\r\\n\nS: 503 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "anomaly DATA_COMMAND_REJECTED\n"
+        "anomaly UNPARSABLE_CONTENT\n",
+    },
+    {
+        "DATA refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabDATA\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n503 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
+        "anomaly DATA_COMMAND_REJECTED\n"
+        "anomaly UNPARSABLE_CONTENT\n",
+    },
+    {
+        "QUIT refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! QUIT x\\r\\n\nS: 501 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
+    },
+    {
+        "QUIT refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabQUIT x\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
+    },
+    {
+        "STARTTLS refused between chunks does not end the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! STARTTLS x\\r\\n\nS: 501 no\n"
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat 4: abcd\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "anomaly TLS_REJECTED\n",
+    },
+    {
+        "STARTTLS refused between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabSTARTTLS x\\r\\n\n"
+              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 4: abcd\n"
+        "mail bdat 1: e\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
+        "anomaly TLS_REJECTED\n",
+    },
+    {
+        "RSET granted between chunks ends the mail",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC: RSET\nS: 250 ok\n" ENVELOPE
+                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n",
+    },
+    {
+        "RSET, MAIL and QUIT granted between chunks, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabRSET\\r\\n\n"
+              "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\ncd\n"
+              "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nefQUIT\\r\\n\n"
+              "S* 10 250 ok\\r\\n\nS: 221 bye\n",
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat incomplete 2: cd\n"
+        "mail bdat incomplete 2: ef\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 aborted " TX " reply=250 bytes=2 mail=2\n"
+        "tx 2 aborted " TX " reply=250 bytes=2 mail=3\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "STARTTLS granted between chunks",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC: STARTTLS\nS: 220 go\nC! \\x16\\x03\\x01\n",
+        "mail bdat incomplete 2: ab\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 tls helo=client.example\n"
+        "tls\n",
+    },
+    {
+        "only the client is seen: RSET between chunks",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC! BDAT 2\\r\\nab\n"
+        "C: RSET\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC! BDAT 2 LAST\\r\\ncd\nC: QUIT\n",
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 aborted " TX " bytes=2 mail=1\n"
+        "tx 1 unanswered " TX " bytes=2 mail=2\n",
+        .timing = true,
+    },
+    {
+        "the reply to a command between chunks is lost, or does not come before the end",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC: RSET\nS~ 8\n" ENVELOPE
+                       "C! BDAT 2\\r\\ncd\nS: 250 ok\nC: RSET\n",
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat incomplete 2: cd\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 aborted " TX " reply=250 bytes=2 mail=2\n",
+        .timing = true,
+    },
+    {
+        "more behind a command between chunks than is held: taken as granted",
+        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\n"
+                       "C! RSET\\r\\nMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2 LAST\\r\\ncd\n"
+                       "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n",
+        .limits = {1000, 64, 100, 3, 20, 60, 20},
+    },
+    {
         "AUTH LOGIN: credentials are no commands",
         HELLO "C: AUTH LOGIN\nS: 334 VXNlcm5hbWU6\nC: QUIT\nS: 334 UGFzc3dvcmQ6\n"
               "C: MAIL FROM:<evil@x>\nS: 235 2.7.0 ok\n" ENVELOPE DATA
