@@ -4,6 +4,7 @@
 #include "base/buffers.h"
 
 #include "base/near.h"
+#include "base/runs.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -15,6 +16,19 @@
 #define LARGEST_SHIFT  26
 #define N_CLASSES      (LARGEST_SHIFT - SMALLEST_SHIFT + 1)
 #define DATA_OFFSET    64 /* keeps data on a cache line of its own */
+/* Short ones lie in runs (base/runs.h), but where a sanitizer is to see what is written behind one.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#define LONGEST_IN_RUN 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LONGEST_IN_RUN 0
+#endif
+#endif
+#ifndef LONGEST_IN_RUN
+#define LONGEST_IN_RUN 8192
+#endif
+#define N_RUNS 5
 /* So much is given back at once where less is missing: looking for it has its price as well. */
 #define PIECE_BYTES ((uint64_t)256 << 10)
 
@@ -22,6 +36,7 @@
 struct block {
     struct mr_buffer buffer;
     bool for_token, kept;
+    uint32_t slot;        /* in a run */
     uint32_t given_bytes; /* of a listed one: its last so many bytes' pages are the system's */
 };
 _Static_assert(sizeof(struct block) <= DATA_OFFSET, "the data lies behind it");
@@ -40,6 +55,7 @@ struct mr_buffers {
     _Atomic uint64_t peak_bytes;
     _Atomic uint64_t refused;
     uint64_t page_bytes;
+    struct mr_runs runs[N_RUNS]; /* of the shortest classes */
     struct mr_near near;
     struct shelf shelves[MR_NEAR_LISTS];
 };
@@ -53,24 +69,10 @@ enum mr_status mr_buffers_new(struct mr_buffers **out, uint64_t cap_bytes)
         (struct mr_buffers){.cap_bytes = cap_bytes, .page_bytes = (uint64_t)sysconf(_SC_PAGESIZE)};
     for (uint32_t i = 0; i < MR_NEAR_LISTS; i++)
         pthread_mutex_init(&pool->shelves[i].lock, NULL);
+    for (uint32_t i = 0; i < N_RUNS; i++)
+        mr_runs_init(&pool->runs[i], DATA_OFFSET + ((size_t)1 << (i + SMALLEST_SHIFT)));
     *out = pool;
     return MR_OK;
-}
-
-void mr_buffers_free(struct mr_buffers *pool)
-{
-    if (!pool)
-        return;
-    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
-        struct shelf *shelf = &pool->shelves[i];
-        for (int index = 0; index < N_CLASSES; index++)
-            for (struct mr_buffer *next, *buffer = shelf->free[index]; buffer; buffer = next) {
-                next = buffer->next;
-                free(buffer);
-            }
-        pthread_mutex_destroy(&shelf->lock);
-    }
-    free(pool);
 }
 
 static struct block *block_of(struct mr_buffer *buffer)
@@ -83,6 +85,48 @@ static int class_of(size_t capacity)
     if (capacity <= (size_t)1 << SMALLEST_SHIFT)
         return 0;
     return 64 - __builtin_clzll(capacity - 1) - SMALLEST_SHIFT;
+}
+
+static struct mr_buffer *memory_new(struct mr_buffers *pool, size_t capacity)
+{
+    uint32_t slot = 0;
+    struct mr_buffer *buffer = capacity > LONGEST_IN_RUN
+                                   ? aligned_alloc(64, DATA_OFFSET + capacity)
+                                   : mr_runs_take(&pool->runs[class_of(capacity)], &slot);
+
+    if (!buffer)
+        return NULL;
+    buffer->data = (uint8_t *)buffer + DATA_OFFSET;
+    buffer->capacity = (uint32_t)capacity;
+    block_of(buffer)->slot = slot;
+    block_of(buffer)->given_bytes = 0;
+    return buffer;
+}
+
+static void memory_free(struct mr_buffers *pool, struct mr_buffer *buffer)
+{
+    if (buffer->capacity > LONGEST_IN_RUN)
+        free(buffer);
+    else
+        mr_runs_give(&pool->runs[class_of(buffer->capacity)], buffer, block_of(buffer)->slot);
+}
+
+void mr_buffers_free(struct mr_buffers *pool)
+{
+    if (!pool)
+        return;
+    for (uint32_t i = 0; i < MR_NEAR_LISTS; i++) {
+        struct shelf *shelf = &pool->shelves[i];
+        for (int index = 0; index < N_CLASSES; index++)
+            for (struct mr_buffer *next, *buffer = shelf->free[index]; buffer; buffer = next) {
+                next = buffer->next;
+                memory_free(pool, buffer);
+            }
+        pthread_mutex_destroy(&shelf->lock);
+    }
+    for (uint32_t i = 0; i < N_RUNS; i++)
+        mr_runs_free(&pool->runs[i]);
+    free(pool);
 }
 
 /* Puts `bytes` on the account; false when they do not fit under the cap. */
@@ -140,10 +184,10 @@ static uint64_t give_back(struct mr_buffers *pool, struct shelf *shelf, struct m
     begin = (begin + page - 1) / page * page;
     /* what comes behind is the heap's, or given back before */
     end = (block->given_bytes ? end + page - 1 : end) / page * page;
-    if (begin < end)
+    if (begin < end && buffer->capacity > LONGEST_IN_RUN)
         (void)madvise(buffer->data + (begin - data), end - begin, MADV_DONTNEED);
     if (whole) {
-        free(buffer);
+        memory_free(pool, buffer);
     } else {
         block->given_bytes += (uint32_t)bytes;
         onto_shelf(shelf, buffer);
@@ -194,14 +238,9 @@ static struct mr_buffer *fresh(struct mr_buffers *pool, int index)
 
     if (!make_room(pool, capacity))
         return NULL;
-    struct mr_buffer *buffer = aligned_alloc(64, DATA_OFFSET + capacity);
-    if (!buffer) {
+    struct mr_buffer *buffer = memory_new(pool, capacity);
+    if (!buffer)
         atomic_fetch_sub_explicit(&pool->held_bytes, capacity, memory_order_relaxed);
-        return NULL;
-    }
-    buffer->data = (uint8_t *)buffer + DATA_OFFSET;
-    buffer->capacity = (uint32_t)capacity;
-    block_of(buffer)->given_bytes = 0;
     return buffer;
 }
 
