@@ -9,9 +9,10 @@
  * Prints a JSON object for each stage. A flow's first packet is dearer than later ones: a context
  * is made, and its memory comes from the kernel for the first time. So each flow has one packet
  * before PACKETS of flows at random, and the two are told apart. Here flows come faster than the
- * thread of base/pages.h clears large pages for them, most of all where other cores are busy: it is
- * waited for, else a run would measure how many there were. Beside it: dpdk-testpmd --no-huge -m
- * 512 --no-pci --vdev net_null0 -l 0,1 -- --forward-mode=macswap
+ * thread of base/pages.h clears large pages for them, most of all where other cores are busy: what
+ * it has not done the worker does, else a run would measure how many there were. That time is told
+ * with the first packets'. Beside it:
+ *   dpdk-testpmd --no-huge -m 512 --no-pci --vdev net_null0 -l 0,1 -- --forward-mode=macswap
  *       --total-num-mbufs=8192 --stats-period 1 --auto-start      (packets without a look at them)
  *   ndpiReader -q -i FILE                                         (the same flows, written by -c)
  */

@@ -42,8 +42,9 @@ static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
                 op->anomaly_offset = calls++;
                 if (op->function->order == MR_ORDER_NONE)
                     continue;
+                bytes = (bytes + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
                 op->context_offset = bytes;
-                bytes += (op->function->context_bytes + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
+                bytes += op->function->context_bytes;
             }
         }
     }
@@ -56,7 +57,7 @@ static void lay_context(struct mr_plan *plan, struct mr_plan_group *group)
             for (uint32_t i = 0; i < stage->rules[r].n_ops; i++)
                 stage->rules[r].ops[i].anomaly_offset += bytes;
     }
-    group->context_bytes = (bytes + calls + SLOT_ALIGNMENT - 1) & ~(SLOT_ALIGNMENT - 1);
+    group->context_bytes = bytes + calls;
 }
 
 /* A stage runs over all packets of a burst before the next one does. May that show? Where contexts

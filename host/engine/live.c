@@ -36,7 +36,7 @@ static void tell(const struct mr_live_port *p, FILE *to)
                 mr_port_ring_limit() < f->ring_bytes * 2 ? " (ulimit -l, or CAP_IPC_LOCK, for more)"
                                                          : "");
     fprintf(to, "\n");
-    if (f->kind == MR_PORT_KERNEL && f->mtu >= f->packet_bytes)
+    if (f->kind == MR_PORT_KERNEL && f->mtu + FRAME_HEADERS > f->packet_bytes)
         fprintf(to,
                 "millrace: %s: the MTU of %u lets frames through that do not fit and are dropped "
                 "(truncated); where they may come: ip link set %.*s mtu %u\n",

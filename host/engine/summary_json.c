@@ -216,7 +216,8 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
     write_object(engine, g);
     yajl_gen_get_buf(g, &text, &len);
     if (!mr_print_json(file, (const char *)text, len) || fflush(file))
-        status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s", path, strerror(errno));
+        status = mr_fail(error, MR_ERR_OUTPUT, "%s: cannot be written: %s",
+                         standard ? "standard output" : path, strerror(errno));
 done:
     if (file && !standard)
         fclose(file);

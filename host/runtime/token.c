@@ -112,7 +112,7 @@ bool mr_token_sort(struct mr_token *token, uint32_t *left)
 {
     struct mr_sorting *s = &token->sorting;
 
-    if (!s->n) { /* else it has begun */
+    if (!s->n && !s->list) { /* else it has begun */
         s->list = atomic_load_explicit(&token->records, memory_order_acquire);
         if (!s->list)
             return true; /* most tokens */

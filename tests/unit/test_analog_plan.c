@@ -268,11 +268,11 @@ static void test_fusion(void **state)
     assert_int_equal(plan->groups[1].first_stage, 1);
     assert_int_equal(plan->groups[1].n_stages, 2);
     assert_int_equal(plan->groups[1].key_type, MR_TYPE_FLOW);
-    assert_int_equal(plan->groups[1].context_bytes, 208 + 32 + 16);
+    assert_int_equal(plan->groups[1].context_bytes, 208 + 24 + 2);
     assert_int_equal(plan->stages[1].rules[0].ops[0].context_offset, 0);
     assert_int_equal(plan->stages[2].rules[0].ops[0].context_offset, 208);
     assert_int_equal(plan->groups[2].key_type, MR_TYPE_ADDRESS);
-    assert_int_equal(plan->groups[2].context_bytes, 16 + 16);
+    assert_int_equal(plan->groups[2].context_bytes, 8 + 1);
     assert_int_equal(plan->stages[3].rules[0].ops[0].context_offset, 0);
     /* the key of the inner component is read by f_processTCPDetector; its own column is live */
     expect_live(plan, "q", "1111");

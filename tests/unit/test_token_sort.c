@@ -81,7 +81,9 @@ static void few_steps_at_a_time(void **state)
         uint32_t n = sizes[i % 7], granted = steps[i / 21];
         struct mr_record *all = fill(token, n, runs[i / 7 % 3], i % 2 ? 3 : 10000);
         uint64_t calls = 1, most = (uint64_t)n * 34 / granted + 2; /* a merge a level, at most */
-        uint32_t left = granted;
+        uint32_t left = 0;
+        assert_int_equal(mr_token_sort(token, &left), !n); /* nothing is granted: nothing is lost */
+        left = granted;
         while (!mr_token_sort(token, &left)) {
             assert_int_equal(left, 0);
             left = granted;
