@@ -536,6 +536,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         "mail bdat 2: cd\n"
         "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
         "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n",
+        .timing = true,
         .limits = {1000, 64, 100, 3, 20, 60, 20},
     },
     {
