@@ -26,9 +26,9 @@
 #endif
 #endif
 #ifndef LONGEST_IN_RUN
-#define LONGEST_IN_RUN 8192
+#define LONGEST_IN_RUN 32768
 #endif
-#define N_RUNS 5
+#define N_RUNS 7
 /* So much is given back at once where less is missing: looking for it has its price as well. */
 #define PIECE_BYTES ((uint64_t)256 << 10)
 

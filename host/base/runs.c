@@ -6,12 +6,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Less than 64 KiB by what the heap puts between two, so that they lie page by page. */
-#define RUN_BYTES    ((size_t)65536 - 64)
+/* Less than 256 KiB by what the heap puts between two, so that they lie page by page. */
+#define RUN_BYTES    (((size_t)256 << 10) - 64)
 #define LEAST_PAGE   4096u
-#define N_PAGES      (65536 / LEAST_PAGE)
-#define HEADER_BYTES 128
-#define WORDS        2 /* 128 slots, more than there are of the shortest */
+#define N_PAGES      ((256 << 10) / LEAST_PAGE)
+#define HEADER_BYTES 192
+#define WORDS        8 /* 512 slots, more than there are of the shortest */
 
 struct mr_run {
     struct mr_run *next, *previous; /* open ones */
@@ -81,7 +81,9 @@ void *mr_runs_take(struct mr_runs *runs, uint32_t *slot)
     pthread_mutex_lock(&runs->lock);
     struct mr_run *run = runs->open ? runs->open : new_run(runs);
     if (run) {
-        uint32_t word = run->vacant[0] ? 0 : 1;
+        uint32_t word = 0;
+        while (!run->vacant[word])
+            word++;
         uint32_t bit = (uint32_t)__builtin_ctzll(run->vacant[word]);
         *slot = word * 64 + bit;
         size_t begin = HEADER_BYTES + *slot * runs->bytes, end = begin + runs->bytes;

@@ -134,14 +134,13 @@ static enum mr_status look_at(struct mr_port *port, int fd, struct mr_error *err
         hardware = request.ifr_hwaddr.sa_family;
     port->facts.link_type = link_type_of(hardware);
     if (!port->facts.link_type || (port->facts.kind == MR_PORT_XDP && hardware != ARPHRD_ETHER))
-        return mr_fail(
-            error, MR_ERR_INPUT, "-i %s: its %s (hardware type %u); capture from %s",
-            port->name,
-            port->facts.link_type ? "hardware is not Ethernet, which AF_XDP needs"
-                                  : "frames are not those of Ethernet or IP",
-            hardware,
-            port->facts.link_type ? "the interface's name alone, without xdp:"
-                                  : "another interface");
+        return mr_fail(error, MR_ERR_INPUT, "-i %s: its %s (hardware type %u); capture from %s",
+                       port->name,
+                       port->facts.link_type ? "hardware is not Ethernet, which AF_XDP needs"
+                                             : "frames are not those of Ethernet or IP",
+                       hardware,
+                       port->facts.link_type ? "the interface's name alone, without xdp:"
+                                             : "another interface");
     return MR_OK;
 }
 

@@ -401,8 +401,7 @@ static bool parse_result(int option, const char *text, struct argp_state *state,
 
 static void refuse_empty(int option, const char *text, struct argp_state *state)
 {
-    for (const struct argp_option *o = options;
-         text && !*text && (o->name || o->key || o->doc); o++)
+    for (const struct argp_option *o = options; text && !*text && (o->key || o->doc); o++)
         if (option && o->key == option)
             argp_failure(state, MR_EXIT_USAGE, 0, "%s%s: nothing stands behind it",
                          o->name ? "--" : "-", o->name ? o->name : (char[]){(char)option, 0});
