@@ -34,6 +34,26 @@ struct smtp_session_case {
     "S: 221 bye\n"
 #define TX "helo=client.example from=<a@x> to=<b@y>"
 
+/* A command between two chunks that the server refuses: step by step, and pipelined. */
+#define REFUSED_BETWEEN_CHUNKS(what, command, refusal, told)                                       \
+    {what " refused between chunks does not end the mail",                                         \
+     HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! " command "\\r\\n\nS: " refusal "\n"         \
+                    "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,                                     \
+     "mail bdat 4: abcd\n"                                                                         \
+     "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n" told},                                      \
+    {                                                                                              \
+        what " refused between chunks, all of it pipelined",                                       \
+            HELLO                                                                                  \
+            "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nab" command "\\r\\n\n"         \
+            "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"   \
+            "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n" refusal "\\r\\n250 ok\\r\\n\n"               \
+            "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,                                       \
+            "mail bdat 4: abcd\n"                                                                  \
+            "mail bdat 1: e\n"                                                                     \
+            "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"                                      \
+            "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n" told                                 \
+    }
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* what is left out is zero */
 static const struct smtp_session_case smtp_sessions[] = {
@@ -340,142 +360,15 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
         "anomaly DATA_COMMAND_REJECTED\n",
     },
-    {
-        "RSET refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! RSET x\\r\\n\nS: 501 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
-    },
-    {
-        "RSET refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabRSET x\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
-    },
-    {
-        "an odd RSET refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! \\0RSET\\r\\n\nS: 502 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
-    },
-    {
-        "an odd RSET refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nab\\0RSET\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n502 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
-    },
-    {
-        "MAIL refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! MAIL FROM:<c@x>\\r\\n\nS: 503 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "anomaly DUPLICATE_FIELDS\n",
-    },
-    {
-        "MAIL refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabMAIL FROM:<c@x>\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n503 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
-        "anomaly DUPLICATE_FIELDS\n",
-    },
-    {
-        "a bare EHLO refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! EHLO\\r\\n\nS: 501 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "anomaly DUPLICATE_FIELDS\n",
-    },
-    {
-        "a bare EHLO refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabEHLO\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
-        "anomaly DUPLICATE_FIELDS\n",
-    },
-    {
-        "DATA refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! DATA\\r\\n\nS: 503 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "anomaly DATA_COMMAND_REJECTED\n"
-        "anomaly UNPARSABLE_CONTENT\n",
-    },
-    {
-        "DATA refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabDATA\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n503 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
-        "anomaly DATA_COMMAND_REJECTED\n"
-        "anomaly UNPARSABLE_CONTENT\n",
-    },
-    {
-        "QUIT refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! QUIT x\\r\\n\nS: 501 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n",
-    },
-    {
-        "QUIT refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabQUIT x\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n",
-    },
-    {
-        "STARTTLS refused between chunks does not end the mail",
-        HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC! STARTTLS x\\r\\n\nS: 501 no\n"
-                       "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
-        "mail bdat 4: abcd\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "anomaly TLS_REJECTED\n",
-    },
-    {
-        "STARTTLS refused between chunks, all of it pipelined",
-        HELLO "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2\\r\\nabSTARTTLS x\\r\\n\n"
-              "C! BDAT 2 LAST\\r\\ncdMAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 1 LAST\\r\\ne\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n501 no\\r\\n250 ok\\r\\n\n"
-              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
-        "mail bdat 4: abcd\n"
-        "mail bdat 1: e\n"
-        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n"
-        "anomaly TLS_REJECTED\n",
-    },
+    REFUSED_BETWEEN_CHUNKS("RSET", "RSET x", "501 no", ""),
+    REFUSED_BETWEEN_CHUNKS("an odd RSET", "\\0RSET", "502 no", ""),
+    REFUSED_BETWEEN_CHUNKS("MAIL", "MAIL FROM:<c@x>", "503 no", "anomaly DUPLICATE_FIELDS\n"),
+    REFUSED_BETWEEN_CHUNKS("a bare EHLO", "EHLO", "501 no", "anomaly DUPLICATE_FIELDS\n"),
+    REFUSED_BETWEEN_CHUNKS("DATA", "DATA", "503 no",
+                           "anomaly DATA_COMMAND_REJECTED\n"
+                           "anomaly UNPARSABLE_CONTENT\n"),
+    REFUSED_BETWEEN_CHUNKS("QUIT", "QUIT x", "501 no", ""),
+    REFUSED_BETWEEN_CHUNKS("STARTTLS", "STARTTLS x", "501 no", "anomaly TLS_REJECTED\n"),
     {
         "RSET granted between chunks ends the mail",
         HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC: RSET\nS: 250 ok\n" ENVELOPE
