@@ -20,6 +20,7 @@
 
 #include "analog/plan.h"
 #include "base/hash.h"
+#include "base/list_sort.h"
 #include "base/pages.h"
 #include "runtime/tuples.h"
 
@@ -106,13 +107,9 @@ struct mr_context_tags {
 
 /* Contexts on their way into the order in which they are closed. */
 struct mr_context_sorting {
-    uint32_t next;                    /* the first that no run has yet */
-    struct mr_context *run, *last;    /* a run that is being found, and its last one */
-    struct mr_context *whole;         /* runs that were merged; at the end all of them */
-    struct mr_context *x, *y, **tail; /* a merge under way; else tail is NULL */
-    struct mr_context *lists[32];     /* lists[i]: 2^i runs, or nothing */
-    uint32_t level;                   /* of `whole` */
-    bool ends;                        /* all runs are found, and merged */
+    struct mr_list_sort sort;
+    uint32_t next;                 /* the first that no run has yet */
+    struct mr_context *run, *last; /* a run that is being found, and its last one */
 };
 
 struct mr_context_table {

@@ -12,46 +12,18 @@ uint64_t mr_context_place(const struct mr_context *c)
     return (c->flow.first_packet & INT32_MAX) << 24 | (key & 0xffffff);
 }
 
-static bool before(const struct mr_context *x, const struct mr_context *y)
+static bool before(const void *one, const void *other)
 {
+    const struct mr_context *x = one, *y = other;
     uint64_t a = x->flow.first_packet & INT32_MAX, b = y->flow.first_packet & INT32_MAX;
     return a != b ? a < b : mr_context_place(x) < mr_context_place(y);
 }
 
-/* ---- putting them in order, in slices: as the records of a token (token.c) ---- */
-
-/* Goes on with a merge. False: no steps are left. */
-static bool merge(struct mr_context_sorting *s, uint32_t *left)
-{
-    if (!s->tail)
-        return true;
-    while (s->x && s->y) {
-        if (!*left)
-            return false;
-        --*left;
-        struct mr_context **from = before(s->y, s->x) ? &s->y : &s->x;
-        *s->tail = *from;
-        s->tail = &(*from)->next_ended;
-        *from = *s->tail;
-    }
-    *s->tail = s->x ? s->x : s->y;
-    s->tail = NULL;
-    return true;
-}
-
-/* With the runs of its level, which were found before it. */
-static void begin_to_merge(struct mr_context_sorting *s)
-{
-    s->x = s->lists[s->level];
-    s->y = s->whole;
-    s->tail = &s->whole;
-    s->lists[s->level++] = NULL;
-}
-
 /* Contexts lie in the order in which they were made, or, where their places are used again, often
- * in the opposite one: runs are long. False: no steps are left, or no contexts. */
-static bool next_run(struct mr_context_table *table, uint32_t *left)
+ * in the opposite one: runs are long. */
+static bool next_run(void *user, void **run, uint32_t *left)
 {
+    struct mr_context_table *table = user;
     struct mr_context_sorting *s = &table->sorting;
 
     for (; *left && s->next < table->n_made; s->next++, --*left) {
@@ -73,51 +45,28 @@ static bool next_run(struct mr_context_table *table, uint32_t *left)
             s->run = c;
         s->last = c;
     }
-    if (!*left || !s->run)
+    if (!*left)
         return false;
-    s->whole = s->run;
+    *run = s->run;
     s->run = NULL;
-    s->level = 0;
     return true;
-}
-
-/* False: there is more to do. */
-static bool sort(struct mr_context_table *table, uint32_t *left)
-{
-    struct mr_context_sorting *s = &table->sorting;
-    const uint32_t end = sizeof s->lists / sizeof *s->lists;
-
-    while (merge(s, left)) {
-        if (s->ends && s->level == end)
-            return true;
-        if (s->ends || (s->whole && s->lists[s->level])) {
-            begin_to_merge(s);
-        } else if (s->whole) {
-            s->lists[s->level] = s->whole;
-            s->whole = NULL;
-        } else if (!next_run(table, left)) {
-            if (!*left)
-                return false;
-            s->ends = true;
-            s->level = 0;
-        }
-    }
-    return false;
 }
 
 static bool is_in_order(struct mr_context_table *table)
 {
+    static const struct mr_list_order order = {offsetof(struct mr_context, next_ended), before,
+                                               next_run};
     uint32_t left = SORT_STEPS;
 
     if (table->closes)
         return true;
     if (!table->sorting.next)
         table->n_closing = 0;
-    table->closes = sort(table, &left);
+    table->closes = mr_list_sort(&table->sorting.sort, &order, table, &left);
     table->strain += SORT_STEPS - left;
     if (!table->closes)
         return false;
-    table->closing = table->sorting.whole;
+    table->closing = table->sorting.sort.whole;
     table->sorting = (struct mr_context_sorting){0};
     return true;
 }

@@ -235,7 +235,7 @@ static void take_off(uint32_t *left, uint64_t steps)
 /* Retires as many of its records as there are steps left for. */
 static void retire_some(struct mr_worker *worker, struct mr_token *token, uint32_t *left)
 {
-    struct mr_sorting *sorted = &token->sorting;
+    struct mr_list_sort *sorted = &token->sorting.sort;
     struct mr_record *first = sorted->whole, *last = first;
     uint32_t n = 1;
 
@@ -280,7 +280,7 @@ static bool may_leave(struct mr_worker *worker, struct mr_token *token, uint32_t
             return true;
         }
         retire_some(worker, token, left);
-        token->retired = !token->sorting.whole;
+        token->retired = !token->sorting.sort.whole;
     }
     while (token->retired && *left)
         if (give_back_some(worker, token, left))
@@ -295,7 +295,7 @@ static void leave(struct mr_worker *worker, struct mr_token *token)
     bool last = token->last;
 
     if (!token->retired)
-        retire(worker, token, token->sorting.whole);
+        retire(worker, token, token->sorting.sort.whole);
     mr_token_forget_records(token);
     count_latency(worker, token, true);
     mr_worker_give_back(worker, token);

@@ -8,6 +8,7 @@
 #ifndef MR_RUNTIME_TOKEN_H
 #define MR_RUNTIME_TOKEN_H
 
+#include "base/list_sort.h"
 #include "millrace/component.h"
 #include "packet/burst.h"
 #include "runtime/tuples.h"
@@ -51,13 +52,9 @@ struct mr_closing;
 
 /* Records on their way into their order. */
 struct mr_sorting {
-    struct mr_record *list;          /* those that no run has yet */
-    struct mr_record *whole;         /* runs that were merged; at the end all of them */
-    struct mr_record *x, *y, **tail; /* a merge under way; else tail is NULL */
-    struct mr_record *lists[32];     /* lists[i]: 2^i runs, or nothing */
-    uint32_t level;                  /* of `whole` */
+    struct mr_list_sort sort;
+    struct mr_record *list; /* those that no run has yet */
     uint32_t n;
-    bool ends; /* all runs are found, and merged */
 };
 
 struct mr_token {
@@ -105,8 +102,8 @@ void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
 void mr_token_forget_shared(struct mr_token *token);
 
 /* Brings the records of a token in order, when nobody works for it any more. Takes a step off *left
- * for each record that is looked at; false: there were too few, call it again. True: `whole` has
- * all of token->sorting.n, until the caller takes them. */
+ * for each record that is looked at; false: there were too few, call it again. True:
+ * token->sorting.sort.whole has all of token->sorting.n, until the caller takes them. */
 bool mr_token_sort(struct mr_token *token, uint32_t *left);
 /* They have all been told. */
 void mr_token_forget_records(struct mr_token *token);

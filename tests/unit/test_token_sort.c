@@ -94,7 +94,7 @@ static void few_steps_at_a_time(void **state)
         assert_true(mr_token_sort(token, &left)); /* and nothing more happens */
         assert_int_equal(left, before);
         assert_int_equal(token->sorting.n, n);
-        check(token->sorting.whole, n);
+        check(token->sorting.sort.whole, n);
         mr_token_forget_records(token);
         check(mr_token_sorted_records(token), 0);
         free(all);
