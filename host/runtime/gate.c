@@ -305,6 +305,29 @@ static void leave(struct mr_worker *worker, struct mr_token *token)
         mr_runtime_wake(runtime, last);
 }
 
+/* The first thing done for a token in a phase. */
+static void begin_phase(struct mr_worker *worker, struct mr_token *token, uint32_t into)
+{
+    token->gate = into;
+    token->admitted_ticks = mr_ticks_now(&worker->runtime->ticks);
+    atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
+}
+
+/* A slice of what arrives enters the phase, before the token has passed; true: that was the last.
+ */
+static bool enter_some(struct mr_worker *worker, struct mr_token *token, uint32_t into)
+{
+    if (!token->entering)
+        begin_phase(worker, token, into);
+    token->entering = true;
+    mr_exec_enter(&worker->exec, token);
+    bool last = mr_arriving_next(worker, token, into);
+    mr_exec_leave(&worker->exec);
+    admit(worker, &worker->runtime->phases[into], token);
+    worker->now = 0; /* that took its time */
+    return last;
+}
+
 /* Lets a token pass into phase `into`, or out. */
 static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into)
 {
@@ -314,21 +337,28 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
         leave(worker, token);
         return;
     }
-    token->gate = into;
-    token->admitted_ticks = mr_ticks_now(&runtime->ticks);
-    atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
-    admit(worker, &runtime->phases[into], token);
+    if (!token->arriving) { /* else all of it has entered */
+        begin_phase(worker, token, into);
+        admit(worker, &runtime->phases[into], token);
+    }
+    token->arriving = NULL;
     if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)
         mr_gate_arrive(worker, token);
 }
 
-/* May the token pass now? The worker has the gate's turn. */
-static bool may_pass(struct mr_worker *worker, struct mr_token *token, uint32_t into)
+/* May the token pass now? The worker has the gate's turn, and `left` for what it does in it. */
+static bool may_pass(struct mr_worker *worker, struct mr_token *token, uint32_t into,
+                     uint32_t *left)
 {
-    if (into < worker->runtime->n_phases || may_leave(worker, token, &worker->leaving))
+    bool last = into == worker->runtime->n_phases;
+
+    if (last && may_leave(worker, token, left))
         return true;
-    worker->leaving = 0; /* too little is left */
-    return false;
+    if (!last && !token->arriving)
+        return true;
+    bool passes = !last && enter_some(worker, token, into);
+    *left = 0; /* too little is left */
+    return passes;
 }
 
 /* Lets tokens pass that have arrived; not all at once when they are many, or when much leaves with
@@ -336,7 +366,7 @@ static bool may_pass(struct mr_worker *worker, struct mr_token *token, uint32_t 
 static void let_pass(struct mr_worker *worker, struct mr_gate *gate)
 {
     uint32_t into = (uint32_t)(gate - worker->runtime->gates) + 1, passed = 0, unlimited = 1;
-    const uint32_t *left = into == worker->runtime->n_phases ? &worker->leaving : &unlimited;
+    uint32_t *left = into == worker->runtime->n_phases ? &worker->leaving : &unlimited;
 
     while (passed < MOST_AT_ONCE && *left) {
         if (atomic_exchange_explicit(&gate->turn, 1, memory_order_seq_cst))
@@ -346,7 +376,7 @@ static void let_pass(struct mr_worker *worker, struct mr_gate *gate)
         while (passed < MOST_AT_ONCE && *left &&
                (first = atomic_load_explicit(&gate->waiting[next & gate->mask],
                                              memory_order_seq_cst)) &&
-               may_pass(worker, first, into)) {
+               may_pass(worker, first, into, left)) {
             atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
             next++;
             passed++;
@@ -378,7 +408,8 @@ void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
 
     if (into < runtime->n_phases) {
         mr_exec_enter(&worker->exec, token);
-        mr_phase_split(worker, token, into);
+        if (!mr_arriving_begin(worker, token))
+            mr_phase_split(worker, token, into);
         mr_exec_leave(&worker->exec);
     }
     uint64_t number = token->number;

@@ -314,6 +314,27 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
 /* The same of a token without ticks and marks that has brought `list`. */
 void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
                         struct mr_tuples *list);
+/* A part of all that: what comes next of what arrived, which stands before what comes later and
+ * shares no origin with it; the marks of a tick; those at the token's end. Behind token->works. */
+void mr_phase_split_some(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                         struct mr_tuples *list);
+void mr_phase_mark_tick(struct mr_worker *worker, struct mr_token *token,
+                        const struct mr_tick *tick);
+void mr_phase_mark_end(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
+/* Do tuples stop at the gate of the phase? Else they wait for a later one. */
+static inline bool mr_phase_waits_for(const struct mr_worker *worker, const struct mr_phase *phase,
+                                      const struct mr_tuples *tuples)
+{
+    const struct mr_plan *plan = worker->exec.plan;
+    return plan->n_segments == 1 || phase->segments[plan->predicates[tuples->predicate].segment];
+}
+
+/* ---- arriving.c ---- */
+/* So much arrives at the gate of a phase that it is to enter in slices: takes it (token->arriving).
+ * False: it is to be split as a whole; or there is no memory for the other. */
+bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token);
+/* Splits a slice: token->works. True: it was the last one. In the gate's turn. */
+bool mr_arriving_next(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
 
 /* ---- gate.c ---- */
 enum mr_status mr_gate_init(struct mr_gate *gate, uint32_t tokens);

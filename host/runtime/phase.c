@@ -114,7 +114,7 @@ static void deliver_outputs(struct mr_worker *worker, struct mr_token *token, ui
 {
     struct mr_exec *exec = &worker->exec;
     struct mr_runtime *runtime = worker->runtime;
-    struct mr_tuples *first = NULL, *last = NULL;
+    struct mr_tuples_list list = {0};
 
     for (struct mr_tuples *t = exec->outputs, *next; t; t = next) {
         next = t->next;
@@ -123,15 +123,10 @@ static void deliver_outputs(struct mr_worker *worker, struct mr_token *token, ui
                 runtime->config.hooks.leave(runtime->config.hooks.user, exec, t);
             continue;
         }
-        t->next = NULL;
-        if (last)
-            last->next = t;
-        else
-            first = t;
-        last = t;
+        mr_tuples_list_add(&list, t);
     }
-    if (first)
-        mr_token_push_outputs(token, first, last);
+    if (list.first)
+        mr_token_push_outputs(token, &list);
 }
 
 void mr_phase_end_task(struct mr_worker *worker, struct mr_token *token, uint32_t phase,

@@ -331,38 +331,55 @@ static void add_mark(struct mr_worker *worker, struct mr_token *token, enum mr_w
 static struct mr_tuples *take_arrived(struct mr_worker *worker, struct mr_token *token,
                                       const struct mr_phase *phase)
 {
-    struct mr_tuples *list = atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
-    struct mr_tuples *arrived = NULL, **tail = &arrived, *waiting = NULL, *last = NULL;
-    const struct mr_plan *plan = worker->exec.plan;
+    struct mr_tuples_list arrived = {0}, waiting = {0};
 
-    if (plan->n_segments == 1)
-        return list;
-    for (struct mr_tuples *t = list, *next; t; t = next) {
+    for (struct mr_tuples *t = mr_token_take_outputs(token), *next; t; t = next) {
         next = t->next;
-        t->next = NULL;
-        if (phase->segments[plan->predicates[t->predicate].segment]) {
-            *tail = t;
-            tail = &t->next;
-            continue;
-        }
-        if (last)
-            last->next = t;
-        else
-            waiting = t;
-        last = t;
+        mr_tuples_list_add(mr_phase_waits_for(worker, phase, t) ? &arrived : &waiting, t);
     }
-    if (waiting)
-        mr_token_push_outputs(token, waiting, last);
-    return arrived;
+    if (waiting.first)
+        mr_token_push_outputs(token, &waiting);
+    return arrived.first;
 }
 
 void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
                         struct mr_tuples *list)
 {
     token->works = token->last_work = NULL;
+    mr_phase_split_some(worker, token, phase, list);
+}
+
+void mr_phase_split_some(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
+                         struct mr_tuples *list)
+{
     token->arrived = mr_tuples_settle(&worker->exec, list);
-    split_segment(worker, token, &worker->runtime->phases[phase],
-                  (struct mr_order_key){UINT64_MAX, UINT64_MAX});
+    split_segment(worker, token, &worker->runtime->phases[phase], MR_ORDER_END);
+}
+
+void mr_phase_mark_tick(struct mr_worker *worker, struct mr_token *token,
+                        const struct mr_tick *tick)
+{
+    if (tick->second)
+        add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
+    if (tick->epoch)
+        add_mark(worker, token, MR_WORK_EVICT, tick->time_ns, tick->number);
+}
+
+void mr_phase_mark_end(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
+{
+    enum mr_closes closes = MR_CLOSES_NOTHING;
+
+    if (token->closes && (!token->close_phase || token->close_phase == phase))
+        closes =
+            token->closing ? (enum mr_closes)token->closing->phases[phase] : MR_CLOSES_CONTEXTS;
+    if (closes == MR_CLOSES_NOTHING)
+        return;
+    /* not from the token's memory: this must not fail */
+    struct mr_work *mark = &worker->runtime->phases[phase].shutdown;
+    mr_work_init(mark, token, closes == MR_CLOSES_CONTEXTS ? MR_WORK_SHUTDOWN : MR_WORK_CLOSE, 0);
+    mark->time_ns = token->end_ns;
+    mark->packet = token->end_number + 1;
+    add_work(token, mark);
 }
 
 void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
@@ -373,25 +390,10 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
     token->works = token->last_work = NULL;
     token->arrived = mr_tuples_settle(&worker->exec, list);
     for (uint32_t i = 0; i < token->n_ticks; i++) {
-        const struct mr_tick *tick = &token->ticks[i];
-        split_segment(worker, token, p, (struct mr_order_key){2 * tick->number, 0});
-        if (tick->second)
-            add_mark(worker, token, MR_WORK_TICK, tick->time_ns, tick->number);
-        if (tick->epoch)
-            add_mark(worker, token, MR_WORK_EVICT, tick->time_ns, tick->number);
+        split_segment(worker, token, p, mr_tick_order(&token->ticks[i]));
+        mr_phase_mark_tick(worker, token, &token->ticks[i]);
     }
-    split_segment(worker, token, p, (struct mr_order_key){UINT64_MAX, UINT64_MAX});
-    enum mr_closes closes = MR_CLOSES_NOTHING;
-    if (token->closes && (!token->close_phase || token->close_phase == phase))
-        closes =
-            token->closing ? (enum mr_closes)token->closing->phases[phase] : MR_CLOSES_CONTEXTS;
-    if (closes != MR_CLOSES_NOTHING) { /* not from the token's memory: this must not fail */
-        struct mr_work *mark = &worker->runtime->phases[phase].shutdown;
-        mr_work_init(mark, token, closes == MR_CLOSES_CONTEXTS ? MR_WORK_SHUTDOWN : MR_WORK_CLOSE,
-                     0);
-        mark->time_ns = token->end_ns;
-        mark->packet = token->end_number + 1;
-        add_work(token, mark);
-    }
+    split_segment(worker, token, p, MR_ORDER_END);
+    mr_phase_mark_end(worker, token, phase);
     token->arrived = NULL;
 }

@@ -12,13 +12,23 @@ void mr_token_push_records(struct mr_token *token, struct mr_record *first, stru
                                                     memory_order_release, memory_order_relaxed));
 }
 
-void mr_token_push_outputs(struct mr_token *token, struct mr_tuples *first, struct mr_tuples *last)
+void mr_token_push_outputs(struct mr_token *token, const struct mr_tuples_list *list)
 {
     struct mr_tuples *head = atomic_load_explicit(&token->outputs, memory_order_relaxed);
+
+    atomic_fetch_add_explicit(&token->left_rows, list->rows, memory_order_relaxed);
+    atomic_fetch_add_explicit(&token->left_batches, list->batches, memory_order_relaxed);
     do {
-        last->next = head;
-    } while (!atomic_compare_exchange_weak_explicit(&token->outputs, &head, first,
+        list->last->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&token->outputs, &head, list->first,
                                                     memory_order_release, memory_order_relaxed));
+}
+
+struct mr_tuples *mr_token_take_outputs(struct mr_token *token)
+{
+    atomic_store_explicit(&token->left_rows, 0, memory_order_relaxed);
+    atomic_store_explicit(&token->left_batches, 0, memory_order_relaxed);
+    return atomic_exchange_explicit(&token->outputs, NULL, memory_order_acquire);
 }
 
 void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer)

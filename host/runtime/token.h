@@ -24,6 +24,12 @@ struct mr_tick {
     uint64_t number; /* of that packet */
 };
 
+/* Its place: before all that it rings. */
+static inline struct mr_order_key mr_tick_order(const struct mr_tick *tick)
+{
+    return (struct mr_order_key){2 * tick->number, 0};
+}
+
 struct mr_actuation;
 struct mr_shipment;
 struct mr_extraction;
@@ -49,6 +55,7 @@ struct mr_record {
 
 struct mr_work;
 struct mr_closing;
+struct mr_arriving;
 
 /* Records on their way into their order. */
 struct mr_sorting {
@@ -77,11 +84,15 @@ struct mr_token {
     uint32_t gate;                     /* the next one to pass */
     struct mr_tuples *arrived;         /* what enters the next gate, merged */
     struct mr_work *works, *last_work; /* the same split by lane */
+    struct mr_arriving *arriving;      /* so much enters it that it does so in slices; else NULL */
+    bool entering;                     /* the first slice has */
 
     /* what every task of the token changes, one line of the cache */
     _Alignas(64) _Atomic uint32_t pending; /* tasks under way before that gate */
     _Atomic uint32_t any_shared;
-    _Atomic(struct mr_tuples *) outputs; /* what tasks left for the next gate */
+    _Atomic(struct mr_tuples *) outputs; /* what tasks left for the next gate ... */
+    _Atomic uint64_t left_rows;          /* ... and how many rows these are, and batches */
+    _Atomic uint32_t left_batches;
     _Atomic(struct mr_record *) records;
     _Atomic(struct mr_buffer *) kept;
     _Atomic(struct mr_buffer *)
@@ -94,9 +105,12 @@ struct mr_token {
     struct mr_burst burst;
 };
 
-/* Puts a list (first..last) in front of what other workers put there. */
+/* Puts a list (first..last, or one with something in it) in front of what other workers put there.
+ */
 void mr_token_push_records(struct mr_token *token, struct mr_record *first, struct mr_record *last);
-void mr_token_push_outputs(struct mr_token *token, struct mr_tuples *first, struct mr_tuples *last);
+void mr_token_push_outputs(struct mr_token *token, const struct mr_tuples_list *list);
+/* All of them, and their counts are 0 again. Nobody works for the token. */
+struct mr_tuples *mr_token_take_outputs(struct mr_token *token);
 void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
 /* It closes: what is shared (component.h) goes with its memory. */
 void mr_token_forget_shared(struct mr_token *token);

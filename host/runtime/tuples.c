@@ -186,6 +186,19 @@ static struct mr_tuples *merge_predicate(struct mr_exec *exec, const struct mr_t
     return merged;
 }
 
+struct mr_tuples *mr_tuples_in_order(struct mr_exec *exec, struct mr_tuples *t)
+{
+    for (uint32_t row = 1; row < t->n; row++) {
+        int order =
+            mr_order_compare(mr_order_of(t->origins[row - 1]), mr_order_of(t->origins[row]));
+        if (order < 0 || (!order && (!t->ordinals || t->ordinals[row - 1] <= t->ordinals[row])))
+            continue;
+        t->next = NULL;
+        return merge_predicate(exec, t, t->n, mr_tuples_with(t), t->synthetic);
+    }
+    return t;
+}
+
 struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list)
 {
     struct mr_tuples *result = NULL, **tail = &result;

@@ -70,6 +70,9 @@ struct mr_order_key {
     uint64_t sub;
 };
 
+/* Behind everything. */
+#define MR_ORDER_END ((struct mr_order_key){UINT64_MAX, UINT64_MAX})
+
 /* The origin of rows that a timer or the shutdown brings forth; packet.flags has TICK. */
 struct mr_tick_origin {
     struct mr_packet packet;
@@ -95,6 +98,29 @@ struct mr_tuples *mr_tuples_by_predicate(struct mr_tuples *list);
 /* Merges, puts the batches in the order of their predicates, and numbers the tuples of each origin
  * anew. After this the order of rows no longer depends on who derived them when. */
 struct mr_tuples *mr_tuples_settle(struct mr_exec *exec, struct mr_tuples *list);
+
+/* A list that is put together at its end. */
+struct mr_tuples_list {
+    struct mr_tuples *first, *last;
+    uint64_t rows;
+    uint32_t batches;
+};
+
+static inline void mr_tuples_list_add(struct mr_tuples_list *list, struct mr_tuples *batch)
+{
+    batch->next = NULL;
+    if (list->last)
+        list->last->next = batch;
+    else
+        list->first = batch;
+    list->last = batch;
+    list->rows += batch->n;
+    list->batches++;
+}
+
+/* The batch itself where its rows stand by origin and ordinal, else another one in which they do;
+ * NULL (counted): there is no memory. */
+struct mr_tuples *mr_tuples_in_order(struct mr_exec *exec, struct mr_tuples *tuples);
 
 /* Rows of all batches of a list. */
 static inline uint64_t mr_tuples_rows(const struct mr_tuples *list)

@@ -213,6 +213,10 @@ static const struct runtime_case cases[] = {
      " T = f_total(SEQ). }\n",
      .setting = {.workers = 2, .lanes = 2, .tokens = 2, .burst = 2, .packets = 4},
      .bound = 2},
+    {.name = "exchange, in slices",
+     .program = EXCHANGE,
+     .setting = {.workers = 2, .lanes = 2, .tokens = 2, .burst = 3, .packets = 6},
+     .bound = 2},
     {.name = "straight",
      .program = EXCHANGE,
      .way = STRAIGHT,
@@ -360,7 +364,7 @@ static const struct {
     {"a lane that was sent is not seen", 0, MR_BREAK_LOADS_ZERO, mail, false},
     {"a token that was sent back is not seen", 0, MR_BREAK_LOADS_ZERO, spent, false},
     {"two workers take bursts in", 0, MR_BREAK_TORN, turn_of_intake, false},
-    {"a token goes straight while others have a turn", 7, MR_BREAK_TORN, last_gate, false},
+    {"a token goes straight while others have a turn", 8, MR_BREAK_TORN, last_gate, false},
     {"stores that must be seen at once are not", 0, MR_BREAK_WEAK_STORES, NULL, true},
 };
 

@@ -1,6 +1,6 @@
 /* How much a worker does before it looks for other work: bounded, however many contexts are made,
- * are renewed and end at the same time, and however much is told of that; and what comes out is the
- * same for all workers and lanes.
+ * are renewed and end at the same time, and however much is told of that or goes on to components
+ * with another key; and what comes out is the same for all workers, lanes and bursts.
  */
 // layers: runtime analog base
 #include "analog/analog.h"
@@ -29,10 +29,11 @@
 #define MOST_ROWS  (ENOUGH / 3 + BURST)
 #define MOST_ENDED (ENOUGH / 4 + 256)
 #define MOST_TOLD  (MOST_ROWS + ENOUGH / 4)
+#define MOST_AFTER (3 * ENOUGH) /* rows that entered another lane: the last ones as one batch */
 
 /* What this thread has done since it looked for work last, and the most that any did. */
-static _Thread_local uint32_t rows, ended, told;
-static _Atomic uint32_t most_rows, most_ended, most_told;
+static _Thread_local uint32_t rows, ended, told, after;
+static _Atomic uint32_t most_rows, most_ended, most_told, most_after;
 static _Atomic uint64_t all_ended;
 
 static void call_key(struct mr_call *call)
@@ -56,6 +57,19 @@ static void call_count(struct mr_call *call)
         ++*seen;
         mr_context_deadline(call, row, call->packets[row]->time_ns + 5 * NS);
     }
+}
+
+/* Another key of what is told at the end. */
+static void call_other(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++)
+        call->out[row] = mr_value_int(call->args[0][row].i % 997);
+}
+
+static void call_after(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++, after++)
+        call->out[row] = mr_value_int(call->args[0][row].i + 1);
 }
 
 static void close_count(void *slot, void *runtime)
@@ -84,6 +98,20 @@ static const struct mr_function functions[] = {
      .context_bytes = sizeof(int64_t),
      .call = call_count,
      .context_close = close_count},
+    {.name = "f_other",
+     .summary = "another key",
+     .args = {MR_TYPE_INT},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_MAP,
+     .call = call_other},
+    {.name = "f_after",
+     .summary = "counts rows behind the end",
+     .args = {MR_TYPE_INT},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_MAP,
+     .call = call_after},
 };
 
 static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
@@ -91,15 +119,29 @@ static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
                                               .name = "mock",
                                               .summary = "mock",
                                               .functions = functions,
-                                              .n_functions = 2};
+                                              .n_functions = sizeof functions / sizeof *functions};
 
-static const char program[] =
-    "component keys(parallel) { k1 keyed(@N,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT). }\n"
-    "component counts(parallel_context_order, context_keys(keyed(2))) {"
-    " c1 counted(@N,KEY,COUNT) :- keyed(@N,KEY), COUNT = f_count(KEY). }\n";
+#define COUNTS                                                                                     \
+    "component keys(parallel) { k1 keyed(@N,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT). }\n"      \
+    "component counts(parallel_context_order, context_keys(keyed(2))) {"                           \
+    " c1 counted(@N,KEY,COUNT) :- keyed(@N,KEY), COUNT = f_count(KEY). }\n"
+
+/* What is told goes on under another key, of which there are few, and two tuples of it to a
+ * component that has one order, where the last one is kept: each change is told. */
+static const char onward[] =
+    "materialize(last, infinity, infinity, keys(1)).\nwatch(last).\n" COUNTS
+    "component others(parallel) { o1 other(@N,O,KEY,COUNT) :- counted(@N,KEY,COUNT),"
+    " O = f_other(KEY). }\n"
+    "component again(parallel_context_order, context_keys(other(2))) {"
+    " a1 again(@N,KEY,A) :- other(@N,O,KEY,COUNT), A = f_after(COUNT)."
+    " a2 also(@N,KEY,A) :- other(@N,O,KEY,COUNT), KEY % 3 == 0, A = COUNT. }\n"
+    "component all(serial) {"
+    " s1 last(@N,KEY,B) :- again(@N,KEY,A), B = f_after(A)."
+    " s2 last(@N,KEY,A) :- also(@N,KEY,A). }\n";
 
 struct result {
     uint64_t next, records, hash;
+    uint32_t burst;
 };
 
 /* All keys begin in second 1, are renewed in second 4, and end together; then some a second. */
@@ -109,7 +151,7 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     struct mr_burst *burst = &token->burst;
 
     (void)metrics;
-    for (; burst->n < BURST && result->next < N_PACKETS; burst->n++) {
+    for (; burst->n < result->burst && result->next < N_PACKETS; burst->n++) {
         uint64_t i = result->next++;
         struct mr_packet *packet = &burst->packets[burst->n];
         memset(packet, 0, sizeof *packet);
@@ -131,6 +173,13 @@ static void leave(void *user, struct mr_exec *exec, const struct mr_tuples *tupl
                            (long long)tuples->columns[2][row].i);
         assert_true(mr_exec_record(exec, tuples->origins[row], 0, text, (size_t)len));
     }
+}
+
+static void watch(void *user, struct mr_exec *exec, const struct mr_tuples *tuples,
+                  const char *change)
+{
+    (void)change;
+    leave(user, exec, tuples);
 }
 
 static void retire(void *user, struct mr_metrics *metrics, struct mr_token *token,
@@ -159,10 +208,16 @@ static void pulse(void *user, uint32_t worker)
     at_most(&most_rows, rows);
     at_most(&most_ended, ended);
     at_most(&most_told, told);
-    rows = ended = told = 0;
+    at_most(&most_after, after);
+    rows = ended = told = after = 0;
 }
 
-static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
+struct setting {
+    uint32_t workers, lanes, burst;
+    uint64_t yield_seed;
+};
+
+static struct result run(const char *program, struct setting s)
 {
     const struct mr_component *list[] = {&component};
     struct mr_analog_config analog = {.components = list, .n_components = 1};
@@ -170,7 +225,7 @@ static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
     struct mr_runtime *runtime = NULL;
     struct mr_plan *plan = NULL;
     struct mr_error error = {0};
-    struct result result = {0};
+    struct result result = {.burst = s.burst};
 
     assert_int_equal(
         mr_analog_compile_text("test", program, strlen(program), &analog, diagnostics, &plan),
@@ -178,18 +233,22 @@ static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
     mr_diagnostics_free(diagnostics);
     struct mr_runtime_config config = {
         .plan = plan,
-        .hooks =
-            {.user = &result, .intake = intake, .leave = leave, .retire = retire, .pulse = pulse},
-        .workers = workers,
-        .lanes = lanes,
+        .hooks = {.user = &result,
+                  .intake = intake,
+                  .leave = leave,
+                  .watch = watch,
+                  .retire = retire,
+                  .pulse = pulse},
+        .workers = s.workers,
+        .lanes = s.lanes,
         .window = 1000,
         .max_contexts = 2 * MANY,
-        .yield_seed = yield_seed,
+        .yield_seed = s.yield_seed,
     };
     atomic_store(&all_ended, 0);
     assert_int_equal(mr_buffers_new(&config.buffers, (uint64_t)1 << 30), MR_OK);
     assert_int_equal(mr_pages_new(&config.pages), MR_OK);
-    assert_int_equal(mr_secret_draw(&config.secret, workers), MR_OK);
+    assert_int_equal(mr_secret_draw(&config.secret, s.workers), MR_OK);
     assert_int_equal(mr_runtime_new(&runtime, &config, &error), MR_OK);
     assert_int_equal(mr_runtime_run(runtime, &error), MR_OK);
     mr_runtime_free(runtime);
@@ -199,20 +258,25 @@ static struct result run(uint32_t workers, uint32_t lanes, uint64_t yield_seed)
     return result;
 }
 
+static void forget_most(void)
+{
+    atomic_store(&most_rows, 0);
+    atomic_store(&most_ended, 0);
+    atomic_store(&most_told, 0);
+    atomic_store(&most_after, 0);
+}
+
+static const struct setting settings[] = {
+    {1, 1, BURST, 0}, {1, 64, BURST, 0}, {2, 4, BURST, 0}, {3, 1, BURST, 1}, {8, 64, BURST, 2}};
+
 static void a_turn_is_bounded(void **state)
 {
-    static const struct {
-        uint32_t workers, lanes;
-        uint64_t yield_seed;
-    } settings[] = {{1, 1, 0}, {1, 64, 0}, {2, 4, 0}, {3, 1, 1}, {8, 64, 2}};
     struct result first = {0};
 
     (void)state;
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        atomic_store(&most_rows, 0);
-        atomic_store(&most_ended, 0);
-        atomic_store(&most_told, 0);
-        struct result result = run(settings[i].workers, settings[i].lanes, settings[i].yield_seed);
+        forget_most();
+        struct result result = run(COUNTS, settings[i]);
         assert_int_equal(result.records, MANY + TRICKLE);
         assert_int_equal(atomic_load(&all_ended), MANY + TRICKLE);
         assert_in_range(atomic_load(&most_rows), 1, MOST_ROWS);
@@ -224,8 +288,29 @@ static void a_turn_is_bounded(void **state)
     }
 }
 
+/* What comes of a second in which all end enters the lanes of other components. */
+static void what_goes_on_is_bounded(void **state)
+{
+    static const struct setting small = {3, 2, 1, 0};
+    const uint64_t changes = MANY + TRICKLE + (MANY + TRICKLE + 2) / 3;
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i <= sizeof settings / sizeof *settings; i++) {
+        forget_most();
+        struct result result =
+            run(onward, i < sizeof settings / sizeof *settings ? settings[i] : small);
+        assert_int_equal(result.records, changes);
+        assert_in_range(atomic_load(&most_after), 1, MOST_AFTER);
+        if (!i)
+            first = result;
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_turn_is_bounded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_turn_is_bounded),
+                                       cmocka_unit_test(what_goes_on_is_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
