@@ -234,6 +234,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if (engine->device.backend)
         runtime.hooks.device = mr_sites_hooks();
     runtime.window = mr_engine_window(engine);
+    if (engine->device.backend) /* it wants its batches filled */
+        runtime.few = runtime.window;
     if (mr_secret_draw(&engine->secret, config->seed))
         return mr_fail(error, MR_ERR_START, "the kernel gives no random numbers (getrandom)");
     runtime.secret = engine->secret;

@@ -202,6 +202,10 @@ static enum mr_status settle(struct mr_runtime *runtime)
         config->window = mr_runtime_window(config->workers, config->tokens);
     if (config->window > config->tokens)
         config->window = config->tokens;
+    if (!config->few)
+        config->few = mr_runtime_few(config->workers);
+    if (config->few > config->window)
+        config->few = config->window;
     if (!config->lanes)
         config->lanes = mr_runtime_lanes(config->workers);
     config->lanes = power_of_two(config->lanes);

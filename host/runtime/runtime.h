@@ -118,6 +118,8 @@ struct mr_runtime_config {
     uint32_t workers;      /* at least 1 */
     uint32_t tokens;       /* in flight at most */
     uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
+    uint32_t few;          /* of these, how many stay in the caches: a worker takes more in
+                              only after a while without work; 0: mr_runtime_few() */
     uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes(). Rounded up to a
                               power of two, at most mr_context_caps.partitions */
     uint32_t burst;        /* packets a token at most */
@@ -134,6 +136,13 @@ struct mr_runtime_config {
 static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 {
     return tokens < 8 * workers ? tokens : 8 * workers;
+}
+
+/* As many as keep workers busy that have equal work: one each, one that is read meanwhile, and one
+ * that waits. What is derived from a burst is derived from packets in the second-level cache. */
+static inline uint32_t mr_runtime_few(uint32_t workers)
+{
+    return 2 * workers + 1;
 }
 
 /* Lanes of a group when the configuration leaves that open: one for a worker who has nobody to

@@ -10,6 +10,7 @@
 #ifndef SPINS
 #define SPINS 4000 /* pauses without work before a worker sleeps */
 #endif
+#define PATIENCE      2000    /* pauses without work before more bursts are taken in than a few */
 #define MOST_PAUSES   32      /* between two rounds without work */
 #define MOST_BURSTS   4       /* in one intake turn ... */
 #define MOST_STRAIGHT 16      /* ... or so many small ones that take the straight way together */
@@ -502,11 +503,12 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
 }
 
 /* One round: something done, or not. A burst of one's own is better than a stolen lane, whose
- * packets lie in another cache, as long as there is room for more bursts at all. */
-static bool round_of_work(struct mr_worker *worker)
+ * packets lie in another cache, as long as there is room for more bursts at all. But of many bursts
+ * the packets leave the second-level cache before their lanes run: `patient`: but a few. */
+static bool round_of_work(struct mr_worker *worker, bool patient)
 {
     struct mr_runtime *runtime = worker->runtime;
-    uint32_t window = runtime->config.window;
+    uint32_t window = patient ? runtime->config.few : runtime->config.window;
     struct mr_task *task = NULL;
 
     give_back_all(worker, worker);
@@ -565,7 +567,7 @@ void mr_worker_run(struct mr_worker *worker)
         if (hooks->pulse)
             hooks->pulse(hooks->user, worker->index);
         worker->leaving = MR_LEAVING_STEPS;
-        if (round_of_work(worker)) {
+        if (round_of_work(worker, idle < PATIENCE && idle < spins)) {
             idle = 0;
             continue;
         }
