@@ -45,7 +45,10 @@ void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *
             smtp_raise(s, host, (enum mr_smtp_anomaly)i);
     if (body->truncated)
         smtp_raise(s, host, MR_SMTP_ANOMALY_MAIL_TRUNCATED);
+    mail.number = s->number;
     mail.note = host->mail(host->user, &mail, body->buffer, body->reader);
+    s->number++;
+    s->begun = false;
     body->buffer = NULL;
     body->reader = NULL;
     s->mail_open = false;
@@ -89,6 +92,35 @@ static void begin_chunk(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         end_chunk(s, host);
 }
 
+uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb)
+{
+    uint32_t before = s->number;
+
+    switch (verb) {
+    case MR_SMTP_MAIL:
+        s->number += s->begun;
+        s->begun = true;
+        break;
+    case MR_SMTP_EHLO:
+    case MR_SMTP_LHLO:
+    case MR_SMTP_RSET:
+    case MR_SMTP_QUIT:
+    case MR_SMTP_STARTTLS:
+        s->number += s->begun;
+        s->begun = false;
+        return before;
+    case MR_SMTP_RCPT:
+    case MR_SMTP_DATA:
+    case MR_SMTP_BDAT:
+    case MR_SMTP_BDAT_LAST:
+        s->begun = true;
+        break;
+    default:
+        break;
+    }
+    return s->number;
+}
+
 static bool ends_chunks(enum mr_smtp_verb verb)
 {
     return verb == MR_SMTP_RSET || verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO ||
@@ -104,6 +136,8 @@ static void end_chunks(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     if (!s->mail_open)
         return;
     smtp_client_end_mail(s, host, false);
+    if (record->verb == MR_SMTP_MAIL || record->verb == MR_SMTP_DATA)
+        record->number = smtp_client_number(s, (enum mr_smtp_verb)record->verb);
     s->chunks_lost = false;
     if (!s->has_aborted)
         return;
@@ -119,15 +153,16 @@ static void end_chunks(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 static bool push(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                  const struct mr_smtp_command *command)
 {
-    struct smtp_record record = {.verb = (uint8_t)command->verb,
-                                 .utf8 = command->utf8,
-                                 .has_mail = s->has_aborted,
-                                 .text_len = command->text.len};
+    struct smtp_record record = {
+        .verb = (uint8_t)command->verb, .utf8 = command->utf8, .has_mail = s->has_aborted};
+    uint32_t most = s->limits->path_bytes;
 
-    if (record.text_len > s->limits->path_bytes) {
-        record.text_len = s->limits->path_bytes;
-        record.long_path = true;
-    }
+    record.long_path = command->text.len > most;
+    record.text_len = (uint16_t)(record.long_path ? most : command->text.len);
+    /* where it may yet end a mail, it has the mail's number until it does */
+    record.number = s->mail_open && ends_chunks(command->verb)
+                        ? s->number
+                        : smtp_client_number(s, command->verb);
     if (s->has_aborted)
         record.mail = s->aborted;
     s->has_aborted = false;
@@ -398,8 +433,10 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     }
     struct smtp_record *record = smtp_queue_at(s, s->queue.head);
     hand_on_aborted(s, host, record);
-    if (record->verb == MR_SMTP_DATA)
+    if (record->verb == MR_SMTP_DATA) {
         s->tx.open = true;
+        s->tx.number = record->number;
+    }
     s->tx.refused |= record->verb == MR_SMTP_DATA && held->buffer;
     s->wait = SMTP_NO_WAIT;
     smtp_queue_pop(s, &host->memory);

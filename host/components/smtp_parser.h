@@ -93,6 +93,7 @@ enum mr_smtp_mail_flag {
 struct mr_smtp_mail {
     uint64_t bytes;         /* of the mail, dots unstuffed, kept or not */
     struct mr_buffer *note; /* what the host made of it; NULL: nothing */
+    uint32_t number;        /* of its transaction */
     uint8_t flags;          /* enum mr_smtp_mail_flag */
 };
 
@@ -119,7 +120,7 @@ struct mr_smtp_text {
 
 /* A transaction that is over. Borrowed during the call that tells it. */
 struct mr_smtp_transaction {
-    uint32_t number;               /* in the session, from 0 */
+    uint32_t number;               /* in the session, from 0, ascending */
     enum mr_smtp_status status;    /**/
     uint16_t reply;                /* code of the last reply that counted; 0: none */
     bool has_helo, has_mail_from;  /**/
@@ -136,6 +137,16 @@ struct mr_smtp_transaction {
 /* The next recipient kept, as written; *cursor is 0 at first. False: no more. */
 bool mr_smtp_next_recipient(const struct mr_smtp_transaction *transaction, uint32_t *cursor,
                             struct mr_smtp_text *path, bool *accepted);
+
+struct mr_smtp_session;
+
+/* What is known of the transaction of a mail while the host is told of the mail: its envelope, of
+ * which the replies may be still to come (a client that sends BDAT need not wait): who was not
+ * refused is taken as accepted. Without status, reply and numbers of recipients. Copies the texts
+ * and the envelope to `to` and returns their bytes; NULL: only that. */
+size_t mr_smtp_transaction_of(struct mr_smtp_session *session, const struct mr_smtp_mail *mail,
+                              struct mr_smtp_transaction *transaction, struct mr_buffer *envelope,
+                              uint8_t *to);
 
 struct mr_smtp_host {
     struct mr_smtp_memory memory;
@@ -161,8 +172,6 @@ enum mr_smtp_open_flag {
     MR_SMTP_MIDSTREAM = 1 << 0, /* the beginning was not seen */
     MR_SMTP_USUAL_PORT = 1 << 1 /* a 220 alone is evidence enough */
 };
-
-struct mr_smtp_session;
 
 /* A session; NULL when there is no memory. `limits` is borrowed until mr_smtp_close(). */
 struct mr_smtp_session *mr_smtp_open(const struct mr_smtp_memory *memory,

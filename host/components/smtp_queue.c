@@ -15,6 +15,11 @@ struct smtp_record *smtp_queue_at(struct mr_smtp_session *s, uint32_t offset)
     return (struct smtp_record *)(void *)(s->queue.buffer->data + offset);
 }
 
+uint32_t smtp_queue_next(struct mr_smtp_session *s, uint32_t offset)
+{
+    return offset + record_bytes(smtp_queue_at(s, offset));
+}
+
 /* Moves what is left to the front. */
 static void compact(struct mr_smtp_session *s)
 {

@@ -50,10 +50,11 @@ enum smtp_wait {
 /* A command without a reply, in the queue; its text follows it, padded to 8 bytes. */
 struct smtp_record {
     uint8_t verb; /* enum mr_smtp_verb */
-    bool utf8;
-    bool has_mail; /* FINAL, BDAT_LAST: the mail that ended; others: one that this aborts */
-    bool long_path;
-    uint32_t text_len;
+    bool utf8 : 1;
+    bool has_mail : 1; /* FINAL, BDAT_LAST: the mail that ended; others: one that this aborts */
+    bool long_path : 1;
+    uint16_t text_len;
+    uint32_t number; /* of its transaction */
     struct mr_smtp_mail mail;
 };
 
@@ -76,6 +77,7 @@ struct smtp_open_transaction {
     uint32_t from_at, kept;
     uint32_t n_accepted, n_rejected;
     struct mr_smtp_mail mail;
+    uint32_t number; /* of the last command that counted */
     uint16_t reply;
     bool open, has_from, from_accepted, from_rejected, utf8, refused, has_mail;
     bool answered; /* the final reply came before the end of the data */
@@ -101,6 +103,8 @@ struct mr_smtp_session {
     bool mail_queued;   /* its record is in the queue, at mail_record */
     bool has_aborted;   /* aborted waits for the record of what aborts it */
     bool client_only;   /* the server is not seen */
+    bool begun;         /* the client is at a transaction, of the number below */
+    bool told;          /* one was told */
     uint32_t mail_record;
     uint64_t chunk_left;
     uint64_t announced; /* SIZE= of the last MAIL */
@@ -123,7 +127,7 @@ struct mr_smtp_session {
 
     struct smtp_queue queue;
     struct smtp_open_transaction tx;
-    uint32_t n_transactions;
+    uint32_t number; /* of the transaction that the client is at */
     bool has_helo, helo_accepted;
     uint16_t helo_len;
     /* not zero at first, so that most of it is never touched */
@@ -159,6 +163,10 @@ void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *h
 void smtp_client_refused(struct mr_smtp_session *s);
 /* The reply does not come, or there is none: go by what the client does next. */
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host);
+/* Transactions are numbered by what the client says, not by how it is answered: so the mail has the
+ * number before its transaction is over. Gives that of a command: MAIL behind anything of one
+ * begins the next, other commands that end one are of the one they end. */
+uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                           bool complete);
@@ -180,6 +188,8 @@ void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
 bool smtp_queue_push(struct mr_smtp_session *s, const struct mr_smtp_memory *memory,
                      const struct smtp_record *record, const uint8_t *text);
 struct smtp_record *smtp_queue_at(struct mr_smtp_session *s, uint32_t offset);
+/* The place behind a record's. */
+uint32_t smtp_queue_next(struct mr_smtp_session *s, uint32_t offset);
 void smtp_queue_pop(struct mr_smtp_session *s, const struct mr_smtp_memory *memory);
 
 /* ---- smtp_transaction.c ---- */

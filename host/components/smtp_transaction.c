@@ -54,7 +54,9 @@ static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 {
     struct smtp_open_transaction *tx = &s->tx;
     struct mr_smtp_transaction out = {
-        .number = s->n_transactions++,
+        .number = tx->has_mail ? tx->mail.number
+                  : tx->open   ? tx->number
+                               : s->number,
         .status = status,
         .reply = tx->reply,
         .has_helo = s->has_helo,
@@ -73,6 +75,7 @@ static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         out.mail_from.ptr = tx->envelope->data + tx->from_at + sizeof entry;
         out.mail_from.len = entry.len;
     }
+    s->told = true;
     if (s->certain)
         host->transaction(host->user, &out);
     else if (tx->has_mail)
@@ -81,6 +84,134 @@ static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     *tx = (struct smtp_open_transaction){0};
     s->raised &= ~(((uint64_t)1 << MR_SMTP_ANOMALY_INVALID_REPLY) -
                    ((uint64_t)1 << MR_SMTP_ANOMALY_DUPLICATE_FIELDS));
+}
+
+/* ---- the transaction of a mail that has just ended ---- */
+
+/* Texts one behind the other; at NULL: only counted. */
+struct copying {
+    uint8_t *at;
+    size_t bytes;
+};
+
+static const uint8_t *copy_bytes(struct copying *to, const void *bytes, size_t len)
+{
+    uint8_t *copy = to->at;
+
+    to->bytes += len;
+    if (!copy)
+        return NULL;
+    if (len)
+        memcpy(copy, bytes, len);
+    to->at += len;
+    return copy;
+}
+
+static struct mr_smtp_text copy_text(struct copying *to, const void *bytes, uint32_t len)
+{
+    return (struct mr_smtp_text){copy_bytes(to, bytes, len), len};
+}
+
+static struct mr_smtp_text copy_entry(struct copying *to, enum entry_kind kind, const void *text,
+                                      uint32_t len)
+{
+    struct entry entry = {(uint16_t)len, (uint8_t)kind, 0};
+
+    copy_bytes(to, &entry, sizeof entry);
+    return copy_text(to, text, len);
+}
+
+/* What replies have said of it already. */
+static void copy_answered(struct copying *to, const struct mr_smtp_session *s,
+                          struct mr_smtp_transaction *out)
+{
+    const struct mr_buffer *envelope = s->tx.envelope;
+
+    for (uint32_t at = 0; envelope && at < envelope->len;) {
+        struct entry entry;
+        memcpy(&entry, envelope->data + at, sizeof entry);
+        struct mr_smtp_text text = copy_entry(to, (enum entry_kind)entry.kind,
+                                              envelope->data + at + sizeof entry, entry.len);
+        if (s->tx.has_from && at == s->tx.from_at)
+            out->mail_from = text;
+        at += (uint32_t)sizeof entry + entry.len;
+    }
+    out->has_mail_from = s->tx.has_from;
+}
+
+/* The end of the commands before the mail that have no reply yet; the next one is the mail's, or
+ * what ended it. */
+static uint32_t end_of_outstanding(const struct mr_smtp_session *s)
+{
+    return !s->queue.count ? s->queue.head : s->mail_queued ? s->mail_record : s->queue.tail;
+}
+
+/* Those are granted, as far as anybody knows. False: one of them ends what was answered. */
+static bool goes_on(struct mr_smtp_session *s, uint32_t number)
+{
+    uint32_t end = end_of_outstanding(s);
+
+    for (uint32_t at = s->queue.head; at < end; at = smtp_queue_next(s, at)) {
+        const struct smtp_record *record = smtp_queue_at(s, at);
+        if (record->number < number ||
+            (record->verb == MR_SMTP_MAIL && s->tx.open && s->tx.number < record->number))
+            return false;
+    }
+    return true;
+}
+
+static void copy_helo(struct copying *to, struct mr_smtp_session *s,
+                      struct mr_smtp_transaction *out)
+{
+    uint32_t end = end_of_outstanding(s), len = s->helo_len;
+    const void *helo = s->helo;
+
+    out->has_helo = s->has_helo;
+    for (uint32_t at = s->queue.head; at < end; at = smtp_queue_next(s, at)) {
+        const struct smtp_record *record = smtp_queue_at(s, at);
+        if (record->verb != MR_SMTP_EHLO && record->verb != MR_SMTP_LHLO)
+            continue;
+        out->has_helo = true;
+        helo = record + 1;
+        len = record->text_len;
+    }
+    out->helo = copy_text(to, helo, len);
+}
+
+static void copy_outstanding(struct copying *to, struct mr_smtp_session *s,
+                             struct mr_smtp_transaction *out)
+{
+    uint32_t end = end_of_outstanding(s), kept = s->tx.kept;
+
+    for (uint32_t at = s->queue.head; at < end; at = smtp_queue_next(s, at)) {
+        const struct smtp_record *record = smtp_queue_at(s, at);
+        if (record->number != out->number)
+            continue;
+        if (record->verb == MR_SMTP_MAIL) {
+            out->has_mail_from = true;
+            out->mail_from = copy_entry(to, SENDER, record + 1, record->text_len);
+        } else if (record->verb == MR_SMTP_RCPT && kept++ < s->limits->recipients) {
+            copy_entry(to, RECIPIENT, record + 1, record->text_len);
+        }
+    }
+}
+
+size_t mr_smtp_transaction_of(struct mr_smtp_session *s, const struct mr_smtp_mail *mail,
+                              struct mr_smtp_transaction *out, struct mr_buffer *envelope,
+                              uint8_t *memory)
+{
+    struct copying to = {.at = memory};
+
+    *out = (struct mr_smtp_transaction){
+        .number = mail->number, .has_mail = true, .mail = *mail, .envelope = envelope};
+    copy_helo(&to, s, out);
+    size_t before = to.bytes;
+    *envelope = (struct mr_buffer){.data = to.at};
+    if (goes_on(s, mail->number))
+        copy_answered(&to, s, out);
+    copy_outstanding(&to, s, out);
+    envelope->len = (uint32_t)(to.bytes - before);
+    return to.bytes;
 }
 
 /* A transaction is over without a final reply. */
@@ -116,7 +247,15 @@ static void add_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         host->memory.put(host->memory.user, s->tx.mail.note);
     s->tx.has_mail = true;
     s->tx.open = true;
+    s->tx.number = mail->number;
     s->tx.mail = *mail;
+}
+
+/* The command counts. */
+static void begin(struct smtp_open_transaction *tx, const struct smtp_record *record)
+{
+    tx->open = true;
+    tx->number = record->number;
 }
 
 static void helo(struct mr_smtp_session *s, const struct mr_smtp_host *host,
@@ -148,7 +287,7 @@ static void sender(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         return;
     if (tx->has_from || tx->refused || tx->n_accepted || tx->n_rejected)
         close_unfinished(s, host);
-    tx->open = true;
+    begin(tx, record);
     tx->from_at = tx->envelope ? tx->envelope->len : 0;
     tx->has_from = keep_address(s, host, SENDER, text, record->text_len);
     tx->from_accepted = accepted;
@@ -163,7 +302,7 @@ static void recipient(struct mr_smtp_session *s, const struct mr_smtp_host *host
     struct smtp_open_transaction *tx = &s->tx;
     bool accepted = code < 300;
 
-    tx->open = true;
+    begin(tx, record);
     tx->reply = (uint16_t)(code ? code : tx->reply);
     if (accepted)
         tx->n_accepted++;
@@ -182,7 +321,7 @@ static void recipient(struct mr_smtp_session *s, const struct mr_smtp_host *host
 static void final_reply(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                         const struct smtp_record *record, int code)
 {
-    s->tx.open = true;
+    begin(&s->tx, record);
     s->tx.reply = (uint16_t)code;
     if (record->has_mail)
         close_finished(s, host);
@@ -211,13 +350,13 @@ void smtp_transact(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         recipient(s, host, record, text, code);
         break;
     case MR_SMTP_DATA: /* refused: a DATA that is granted becomes FINAL */
-        s->tx.open = true;
+        begin(&s->tx, record);
         s->tx.refused = true;
         s->tx.reply = (uint16_t)code;
         smtp_raise(s, host, MR_SMTP_ANOMALY_DATA_COMMAND_REJECTED);
         break;
     case MR_SMTP_BDAT:
-        s->tx.open = true;
+        begin(&s->tx, record);
         s->tx.refused |= code >= 400;
         s->tx.reply = (uint16_t)(code ? code : s->tx.reply);
         break;
@@ -258,6 +397,6 @@ void smtp_transaction_end(struct mr_smtp_session *s, const struct mr_smtp_host *
     if (s->tx.answered)
         close_finished(s, host);
     close_unfinished(s, host);
-    if (!s->n_transactions && s->has_helo)
+    if (!s->told && s->has_helo)
         tell(s, host, MR_SMTP_STATUS_NONE);
 }

@@ -67,13 +67,16 @@ static UNUSED void text_escaped(struct text *t, const uint8_t *p, size_t n)
 struct outcome {
     struct text mails, transactions;
     uint32_t anomalies[MR_SMTP_N_ANOMALIES];
-    uint32_t n_mails;
+    uint32_t n_mails, next_number;
     bool tls, certain;
     uint64_t counts[MR_SMTP_N_COUNTS];
     /* the memory it has */
     uint64_t in_use, peak, refuse_after; /* refuse_after: this many requests; 0: none refused */
     uint64_t requests;
     bool full_text; /* mails as they are, not cut */
+    /* what was said of the transactions of the first mails when their data ended */
+    struct mr_smtp_session *session; /* NULL: nothing */
+    char *told[8];
 };
 
 static UNUSED struct mr_buffer *outcome_get(void *user, size_t capacity)
@@ -114,6 +117,74 @@ static UNUSED void outcome_certain(void *user)
     ((struct outcome *)user)->certain = true;
 }
 
+/* Names, and recipients, " to=<a@x> " each; `all`: those that were refused too. */
+static UNUSED char *outcome_envelope(const struct mr_smtp_transaction *tx, bool all)
+{
+    struct text t = {0};
+    struct mr_smtp_text path;
+    uint32_t cursor = 0;
+    bool accepted;
+
+    text_print(&t, "helo=");
+    text_escaped(&t, tx->helo.ptr, tx->has_helo ? tx->helo.len : 0);
+    text_print(&t, " from=");
+    text_escaped(&t, tx->mail_from.ptr, tx->has_mail_from ? tx->mail_from.len : 0);
+    while (mr_smtp_next_recipient(tx, &cursor, &path, &accepted)) {
+        if (!accepted && !all)
+            continue;
+        text_print(&t, " to=");
+        text_escaped(&t, path.ptr, path.len);
+        text_print(&t, " ");
+    }
+    return t.p;
+}
+
+/* Does `text` have the names, and all recipients of `envelope`? */
+static UNUSED bool outcome_covers(const char *text, char *envelope)
+{
+    char *to = strstr(envelope, " to=");
+    bool covers = !strncmp(text, envelope, to ? (size_t)(to - envelope) : strlen(envelope));
+
+    while (to && covers) {
+        char *next = strstr(to + 1, " to=");
+        if (next)
+            *next = 0;
+        covers = strstr(text, to) != NULL;
+        if (next)
+            *next = ' ';
+        to = next;
+    }
+    return covers;
+}
+
+static UNUSED void outcome_tell(struct outcome *o, const struct mr_smtp_mail *mail)
+{
+    struct mr_smtp_transaction tx;
+    struct mr_buffer envelope;
+
+    if (!o->session || o->n_mails > sizeof o->told / sizeof *o->told)
+        return;
+    size_t n = mr_smtp_transaction_of(o->session, mail, &tx, &envelope, NULL);
+    uint8_t *exact = malloc(n ? n : 1);
+    if (!exact || mr_smtp_transaction_of(o->session, mail, &tx, &envelope, exact) != n)
+        abort();
+    o->told[o->n_mails - 1] = outcome_envelope(&tx, false);
+    free(exact);
+}
+
+/* Was the same told when the data ended, but for recipients that were refused later? */
+static UNUSED bool outcome_was_told(const struct outcome *o, uint32_t mail,
+                                    const struct mr_smtp_transaction *tx)
+{
+    char *told = mail && mail <= sizeof o->told / sizeof *o->told ? o->told[mail - 1] : NULL;
+    char *accepted = outcome_envelope(tx, false), *all = outcome_envelope(tx, true);
+    bool same = !told || (outcome_covers(told, accepted) && outcome_covers(all, told));
+
+    free(accepted);
+    free(all);
+    return same;
+}
+
 static UNUSED struct mr_buffer *outcome_mail(void *user, const struct mr_smtp_mail *mail,
                                              struct mr_buffer *bytes, void *reader)
 {
@@ -122,6 +193,7 @@ static UNUSED struct mr_buffer *outcome_mail(void *user, const struct mr_smtp_ma
     uint32_t n = bytes ? bytes->len : 0;
 
     o->n_mails++;
+    outcome_tell(o, mail);
     text_print(&o->mails, "mail%s%s%s %llu: ", mail->flags & MR_SMTP_MAIL_BDAT ? " bdat" : "",
                mail->flags & MR_SMTP_MAIL_INCOMPLETE ? " incomplete" : "",
                mail->flags & MR_SMTP_MAIL_TRUNCATED ? " truncated" : "",
@@ -130,8 +202,10 @@ static UNUSED struct mr_buffer *outcome_mail(void *user, const struct mr_smtp_ma
     text_add(&o->mails, "\n", 1);
     outcome_put(o, bytes);
     struct mr_buffer *note = outcome_get(o, 8);
-    if (note)
+    if (note) {
         memcpy(note->data, &o->n_mails, sizeof o->n_mails);
+        memcpy(note->data + sizeof o->n_mails, &mail->number, sizeof mail->number);
+    }
     return note;
 }
 
@@ -144,6 +218,9 @@ static UNUSED void outcome_transaction(void *user, const struct mr_smtp_transact
     bool accepted;
 
     text_print(t, "tx %u %s", tx->number, mr_smtp_status_text(tx->status));
+    if (tx->number < o->next_number)
+        text_print(t, ", of which one was told");
+    o->next_number = tx->number + 1;
     if (tx->has_helo) {
         text_add(t, " helo=", 6);
         text_escaped(t, tx->helo.ptr, tx->helo.len);
@@ -165,6 +242,11 @@ static UNUSED void outcome_transaction(void *user, const struct mr_smtp_transact
     if (tx->has_mail && tx->mail.note) {
         memcpy(&of, tx->mail.note->data, sizeof of);
         text_print(t, " mail=%u", of);
+        if (!outcome_was_told(o, of, tx))
+            text_print(t, ", of which \"%s\" was told", o->told[of - 1]);
+        memcpy(&of, tx->mail.note->data + sizeof of, sizeof of);
+        if (of != tx->number)
+            text_print(t, ", which was told as of tx %u", of);
     }
     text_add(t, "\n", 1);
     if (tx->has_mail)
@@ -215,6 +297,8 @@ static UNUSED char *outcome_text(struct outcome *o)
         text_add(&t, "tls\n", 4);
     free(o->mails.p);
     free(o->transactions.p);
+    for (size_t i = 0; i < sizeof o->told / sizeof *o->told; i++)
+        free(o->told[i]);
     return t.p;
 }
 
@@ -318,7 +402,7 @@ static UNUSED void run_open(struct run *run, const struct mr_smtp_limits *limits
     struct mr_smtp_memory memory = {.user = &run->outcome, .get = outcome_get, .put = outcome_put};
 
     run->limits = limits ? *limits : defaults;
-    run->session = mr_smtp_open(&memory, &run->limits, flags);
+    run->session = run->outcome.session = mr_smtp_open(&memory, &run->limits, flags);
 }
 
 /* Bytes from a block of their own size, so that a sanitizer sees the first byte too many. */

@@ -188,7 +188,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         "C: MAIL FROM:<a@x>\nS: 250 ok\nC: EHLO\nS: 501 syntax\nC: RCPT TO:<b@y>\nS: 250 ok\n" DATA
         "C: x\nC: .\nS: 250 ok\n",
         "mail 3: x\\r\\n\n"
-        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n"
         "anomaly DUPLICATE_FIELDS\n",
     },
     {
@@ -203,7 +203,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nC: MAIL FROM:<c@x>\nS: 503 nested\n"
               "C: RCPT TO:<b@y>\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n",
         "mail 3: x\\r\\n\n"
-        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n"
         "anomaly DUPLICATE_FIELDS\n",
     },
     {
@@ -312,7 +312,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
         "mail bdat incomplete 2: ab\n"
         "mail 3: x\\r\\n\n"
-        "tx 0 accepted " TX " reply=250 bytes=3 mail=2\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n"
         "anomaly UNPARSABLE_CONTENT\n",
     },
     {
@@ -732,7 +732,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         "C~ 1000\nC: DATA\nC: x\nC: .\nC: QUIT\n",
         "mail bdat incomplete 2: ab\n"
         "mail 3: x\\r\\n\n"
-        "tx 0 accepted " TX " reply=250 bytes=3 mail=2\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n"
         "anomaly UNPARSABLE_CONTENT\n",
         .timing = true,
     },
