@@ -108,8 +108,23 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     event->exec = exec;
     event->origin = origin;
     event->ordinal = ordinal;
+    event->transaction = NULL;
     mr_eve_begin(event->eve, &header);
     put_programs(event->eve, exec->plan, users);
+}
+
+/* As Suricata has it: the number stands before what is said, the rest behind it. */
+static void begin_transaction(struct mr_event *event, const struct mr_transaction *transaction)
+{
+    event->transaction = transaction;
+    if (transaction)
+        mr_eve_int(event->eve, "tx_id", transaction->number);
+}
+
+static void put_transaction(struct mr_event *event, const char *but)
+{
+    if (event->transaction)
+        event->transaction->write(event->transaction, event, but);
 }
 
 static bool finish(struct mr_event *event)
@@ -145,7 +160,16 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     begin(event, exec, type, call->packets[row], mr_exec_call_ordinal(exec, row), flow,
           !strcmp(type, "alert") || !strcmp(type, "fileinfo") ? mr_flow_protocol(call, row) : NULL,
           exec->plan->stages[exec->stage].users);
+    if (!strcmp(type, "alert"))
+        begin_transaction(event, mr_exec_call_transaction(exec, row));
     return event;
+}
+
+bool mr_transactions_wanted(const struct mr_call *call)
+{
+    const struct mr_exec *exec = call->runtime;
+
+    return exec->plan->n_alarms || mr_event_wanted(call, "alert");
 }
 
 bool mr_event_wanted(const struct mr_call *call, const char *type)
@@ -198,8 +222,10 @@ void mr_event_end(struct mr_event *event)
 
 void mr_event_close(struct mr_event *event)
 {
-    if (event)
-        finish(event);
+    if (!event)
+        return;
+    put_transaction(event, NULL);
+    finish(event);
 }
 
 /* What names flow and function where the function has no state of the flow: 16 bytes of the token's
@@ -284,6 +310,7 @@ static void raise_alarms(struct mr_event *event, struct mr_exec *exec,
         begin(event, exec, "alert", tuples->origins[row],
               tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
               (uint64_t)1 << predicate->program);
+        begin_transaction(event, tuples->transactions ? tuples->transactions[row] : NULL);
         mr_eve_object(event->eve, "alert");
         mr_eve_string(event->eve, "action", "allowed", strlen("allowed"));
         mr_eve_string(event->eve, "signature", alarm->message, strlen(alarm->message));
@@ -293,6 +320,7 @@ static void raise_alarms(struct mr_event *event, struct mr_exec *exec,
         mr_eve_object(event->eve, predicate->name);
         put_attributes(event->eve, predicate, tuples, row);
         mr_eve_end(event->eve);
+        put_transaction(event, predicate->name);
         if (finish(event))
             mr_exec_record_alarm(exec, predicate->alarm);
     }

@@ -57,6 +57,7 @@ struct mr_event {
     struct mr_eve *eve;
     const struct mr_packet *origin;
     uint32_t ordinal;
+    const struct mr_transaction *transaction; /* that it tells of; NULL: none */
 };
 
 /* What --device has found. */

@@ -203,6 +203,9 @@ struct mr_tuples *mr_aggregate(struct mr_exec *exec, const struct mr_plan_rule *
     for (uint32_t g = 0; g < n; g++)
         mr_tuples_append(exec->plan, result, batch, firsts[g]);
     result->synthetic = batch->synthetic;
+    for (uint32_t row = 0; result->transactions && row < batch->n; row++)
+        if (batch->transactions[row] != batch->transactions[firsts[group_of[row]]])
+            result->transactions[group_of[row]] = NULL; /* of several: of none */
     for (uint32_t a = 0; a < rule->n_aggregates; a++) {
         const struct mr_plan_aggregate *aggregate = &rule->aggregates[a];
         if (!aggregate_column(exec, aggregate, batch, group_of, n,

@@ -181,14 +181,17 @@ static uint32_t take(struct mr_exec *exec, struct mr_arriving *a, struct mr_orde
 static struct mr_tuples *batches_of(struct mr_exec *exec, struct mr_arriving *a, uint32_t n)
 {
     struct mr_tuples_list list = {0};
+    unsigned with = MR_WITH_ORDINALS;
 
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         a->rows[a->taken[i].tuples->predicate]++;
+        with |= mr_tuples_with(a->taken[i].tuples) & MR_WITH_TRANSACTIONS;
+    }
     for (uint32_t i = 0; i < n; i++) {
         const struct mr_tuples *from = a->taken[i].tuples;
         uint32_t p = from->predicate;
         if (a->rows[p]) { /* the first of them */
-            struct mr_tuples *t = mr_tuples_new(exec, p, a->rows[p], MR_WITH_ORDINALS);
+            struct mr_tuples *t = mr_tuples_new(exec, p, a->rows[p], with);
             if (!t)
                 mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, a->rows[p]);
             a->rows[p] = 0;

@@ -47,6 +47,48 @@ void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uin
     y->n++;
 }
 
+void mr_yield_of(struct mr_call *call, uint32_t row, union mr_value value,
+                 const struct mr_transaction *transaction)
+{
+    struct mr_yields *y = &exec_of(call)->yields;
+    uint32_t n = y->n;
+
+    mr_yield(call, row, value);
+    if (!transaction || y->n == n)
+        return;
+    if (y->n_of == y->capacity_of) {
+        uint32_t capacity = y->capacity_of ? y->capacity_of * 2 : 64;
+        struct mr_yield_of *of = realloc(y->of, capacity * sizeof *of);
+        if (!of) {
+            mr_metrics_add(exec_of(call)->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
+            return;
+        }
+        y->of = of;
+        y->capacity_of = capacity;
+    }
+    y->of[y->n_of++] = (struct mr_yield_of){n, transaction};
+}
+
+bool mr_exec_yield_transactions(struct mr_exec *exec, const struct mr_transaction **old,
+                                const struct mr_transaction ***fresh)
+{
+    const struct mr_yields *y = &exec->yields;
+    const struct mr_transaction **all;
+
+    *fresh = NULL;
+    if (!old && !y->n_of)
+        return true; /* most yields */
+    all = mr_exec_alloc(exec, y->n * sizeof *all);
+    if (!all)
+        return false;
+    for (uint32_t i = 0; i < y->n; i++)
+        all[i] = old ? old[y->rows[i]] : NULL;
+    for (uint32_t i = 0; i < y->n_of; i++)
+        all[y->of[i].at] = y->of[i].transaction;
+    *fresh = all;
+    return true;
+}
+
 void mr_yield_each(struct mr_call *call, const union mr_value *values)
 {
     exec_of(call)->yields.each = values;

@@ -102,6 +102,7 @@ void mr_exec_close(struct mr_exec *exec)
     free(exec->yields.values);
     free(exec->yields.rows);
     free(exec->yields.contexts);
+    free(exec->yields.of);
     exec->stage_lists = NULL;
     exec->yields = (struct mr_yields){0};
 }

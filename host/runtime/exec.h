@@ -37,6 +37,13 @@ struct mr_yields {
     uint8_t **contexts;
     uint32_t n, capacity;
     const union mr_value *each;
+    struct mr_yield_of *of; /* those that are of a transaction */
+    uint32_t n_of, capacity_of;
+};
+
+struct mr_yield_of {
+    uint32_t at;
+    const struct mr_transaction *transaction;
 };
 
 /* Per binding and worker. */
@@ -93,6 +100,7 @@ struct mr_exec {
     struct mr_yields yields;
     struct mr_flow **call_flows; /* flows of the rows of the call under way */
     uint32_t *call_ordinals;
+    const struct mr_transaction **call_transactions; /* NULL: none, or its arguments are of none */
     const struct mr_op *call_op;
     const union mr_value *call_first; /* its first argument */
     struct mr_tuples **stage_lists;   /* [n_predicates] */
@@ -247,6 +255,11 @@ void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uin
  * packet rang. NULL: no memory. */
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
                                       uint64_t sub);
+
+/* The transactions of the rows that were yielded for rows that had `old`, which may be NULL. False:
+ * no memory. */
+bool mr_exec_yield_transactions(struct mr_exec *exec, const struct mr_transaction **old,
+                                const struct mr_transaction ***fresh);
 
 /* Which columns of what arrives at a context-ordered group can stay where they are until a rule
  * reads them: all but the keys, unless rows are taken one by one. */

@@ -16,6 +16,8 @@ struct frame {
     struct mr_flow **flows;
     uint8_t **contexts;
     uint32_t *ordinals;
+    const struct mr_transaction **transactions;
+    uint64_t about[MR_MAX_REGISTERS / 64]; /* registers: as in struct mr_tuples */
     bool synthetic;
     uint64_t late; /* of the trigger's registers: as in struct mr_tuples */
     const uint32_t *at;
@@ -126,10 +128,15 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
         for (uint32_t i = 0; ordinals && i < n; i++)
             ordinals[i] = frame->ordinals[rows[i]];
     }
+    const struct mr_transaction **transactions =
+        frame->transactions ? mr_exec_alloc(exec, n * sizeof *transactions) : NULL;
     if (frame->contexts)
         new_contexts = mr_exec_alloc(exec, n * sizeof *new_contexts);
-    if (!origins || !flows || (frame->contexts && !new_contexts))
+    if (!origins || !flows || (frame->contexts && !new_contexts) ||
+        (frame->transactions && !transactions))
         return false;
+    for (uint32_t i = 0; transactions && i < n; i++)
+        transactions[i] = frame->transactions[rows[i]];
     for (uint32_t i = 0; i < n; i++) {
         origins[i] = frame->origins[rows[i]];
         flows[i] = frame->flows[rows[i]];
@@ -166,6 +173,7 @@ static bool gather(struct mr_exec *exec, struct frame *frame, const uint32_t *ro
     frame->flows = flows;
     frame->contexts = new_contexts;
     frame->ordinals = ordinals;
+    frame->transactions = transactions;
     frame->n = n;
     return true;
 }
@@ -188,11 +196,15 @@ static bool take_yields(struct mr_exec *exec, struct frame *frame, const struct 
 {
     struct mr_yields *yields = &exec->yields;
     uint32_t n = yields->n;
+    const struct mr_transaction **transactions;
 
     if (!n) {
         frame->n = 0;
         return true;
     }
+    if (!mr_exec_yield_transactions(exec, frame->transactions, &transactions))
+        return false;
+    frame->transactions = NULL; /* not to be moved */
     union mr_value *out = NULL;
     if (op->result != MR_NO_REGISTER) {
         out = new_column(exec, n);
@@ -207,7 +219,27 @@ static bool take_yields(struct mr_exec *exec, struct frame *frame, const struct 
         return false;
     if (out)
         frame->registers[op->result] = out;
+    frame->transactions = transactions;
     return true;
+}
+
+/* Does the operation read what was made of a transaction? */
+static bool is_about(const struct frame *frame, const struct mr_op *op)
+{
+    bool about = false;
+
+    for (uint32_t a = 0; frame->transactions && a < op->n_args; a++)
+        about |=
+            op->args[a].reg != MR_NO_REGISTER && mr_register_live(frame->about, op->args[a].reg);
+    return about;
+}
+
+static void set_about(struct frame *frame, uint32_t reg, bool about)
+{
+    if (reg == MR_NO_REGISTER)
+        return;
+    frame->about[reg / 64] &= ~((uint64_t)1 << reg % 64);
+    frame->about[reg / 64] |= (uint64_t)about << reg % 64;
 }
 
 static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
@@ -250,7 +282,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
         return true;
     }
     struct mr_yields *yields = &exec->yields;
-    yields->n = 0;
+    yields->n = yields->n_of = 0;
     yields->each = NULL;
     function->call(call);
     if (yields->each) {
@@ -262,6 +294,8 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     }
     if (function->order != MR_ORDER_NONE)
         frame->synthetic = false; /* what is yielded for a timer is as real as anything */
+    if (yields->n_of)
+        set_about(frame, op->result, true);
     return take_yields(exec, frame, op, n_registers);
 }
 
@@ -271,7 +305,7 @@ static bool run_join(struct mr_exec *exec, struct frame *frame, const struct mr_
 {
     struct mr_table *table = exec->tables ? exec->tables->tables[op->table] : NULL;
 
-    exec->yields.n = 0;
+    exec->yields.n = exec->yields.n_of = 0;
     for (uint32_t row = 0; table && row < frame->n; row++) {
         union mr_value key[MR_INDEX_COLUMNS];
         for (uint32_t k = 0; k < op->n_args; k++)
@@ -418,6 +452,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         .contexts = frame->contexts,
         .flows = frame->flows,
         .ordinals = frame->ordinals,
+        .transactions = frame->transactions,
         .synthetic = frame->synthetic,
         .columns = (union mr_value **)(void *)(t + 1),
         .at = frame->at,
@@ -430,6 +465,7 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         if (operand->reg != MR_NO_REGISTER) {
             t->columns[c] = frame->registers[operand->reg];
             t->late |= (uint64_t)is_late(frame, operand->reg) << c;
+            t->about |= (uint64_t)mr_register_live(frame->about, operand->reg) << c;
             continue;
         }
         t->columns[c] = new_column(exec, frame->n);
@@ -474,6 +510,9 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
     frame->flows = in->flows;
     frame->contexts = in->contexts;
     frame->ordinals = in->ordinals;
+    frame->transactions = in->transactions;
+    memset(frame->about, 0, sizeof frame->about);
+    frame->about[0] = in->about; /* a column is the register of its number */
     frame->synthetic = in->synthetic;
     frame->late = in->late;
     frame->at = in->at;
@@ -510,6 +549,9 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
         }
         if (op->result < 64)
             frame->late &= ~((uint64_t)1 << op->result);
+        bool about = is_about(frame, op);
+        exec->call_transactions = about ? frame->transactions : NULL;
+        set_about(frame, op->result, about);
         switch (op->kind) {
         case MR_OP_CALL:
             ok = run_call(exec, frame, op, rule->n_registers);

@@ -483,6 +483,11 @@ uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row)
     return exec->call_ordinals ? exec->call_ordinals[row] : 0;
 }
 
+const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec, uint32_t row)
+{
+    return exec->call_transactions ? exec->call_transactions[row] : NULL;
+}
+
 bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32_t ordinal,
                     const char *bytes, size_t len)
 {

@@ -221,6 +221,8 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
                     const char *bytes, size_t len);
 /* The ordinal of a row of the call under way. */
 uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
+/* The transaction that the arguments of a row of the call under way were made of; NULL: none. */
+const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec, uint32_t row);
 /* The record added last raises an alarm: 1 + its index. */
 void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm);
 /* The record added last is one of those that are counted under this name (see struct mr_record). */

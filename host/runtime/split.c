@@ -139,6 +139,7 @@ static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint3
     struct mr_packet **restrict origins = to->origins;
     struct mr_flow **restrict flows = to->flows;
     uint32_t *restrict ordinals = to->ordinals;
+    const struct mr_transaction **restrict transactions = to->transactions;
 
     for (uint32_t c = 0; c < plan->predicates[t->predicate].arity; c++) {
         const union mr_value *restrict from = t->columns[c];
@@ -153,6 +154,8 @@ static void scatter(const struct mr_plan *plan, const struct mr_tuples *t, uint3
     }
     for (uint32_t row = 0; ordinals && row < n; row++)
         ordinals[places[row]] = t->ordinals[row];
+    for (uint32_t row = 0; transactions && row < n; row++)
+        transactions[places[row]] = t->transactions[row];
 }
 
 /* Splits the first n rows of a batch onto the works of the segment: they are sorted by work, and
@@ -174,6 +177,7 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
         return false;
     sorted->late = late;
     sorted->at = at;
+    sorted->about = t->about;
     for (uint32_t c = 0; c < exec->plan->predicates[t->predicate].arity; c++)
         if (late >> c & 1)
             sorted->columns[c] = t->columns[c];

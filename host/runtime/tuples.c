@@ -22,8 +22,11 @@ struct mr_tuples *mr_tuples_new_late(struct mr_exec *exec, uint32_t predicate, u
     size_t head = (sizeof(struct mr_tuples) + 15) / 16 * 16;
     size_t pointers = (p->arity * sizeof(union mr_value *) + 15) / 16 * 16;
     size_t rows = ((size_t)n * 8 + 15) / 16 * 16;
-    uint8_t *memory = mr_exec_alloc(exec, head + pointers + live * (size_t)n * 16 +
-                                              ((with & MR_WITH_CONTEXTS) ? 3 : 2) * rows + rows);
+    uint32_t hidden = 3;
+
+    hidden += with & MR_WITH_CONTEXTS ? 1 : 0;
+    hidden += with & MR_WITH_TRANSACTIONS ? 1 : 0;
+    uint8_t *memory = mr_exec_alloc(exec, head + pointers + live * (size_t)n * 16 + hidden * rows);
     if (!memory)
         return NULL;
     struct mr_tuples *t = (struct mr_tuples *)(void *)memory;
@@ -44,6 +47,10 @@ struct mr_tuples *mr_tuples_new_late(struct mr_exec *exec, uint32_t predicate, u
     memory += rows;
     if (with & MR_WITH_CONTEXTS) {
         t->contexts = (uint8_t **)(void *)memory;
+        memory += rows;
+    }
+    if (with & MR_WITH_TRANSACTIONS) {
+        t->transactions = (const struct mr_transaction **)(void *)memory;
         memory += rows;
     }
     if (with & MR_WITH_ORDINALS)
@@ -111,6 +118,9 @@ void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
         to->contexts[row] = from->contexts ? from->contexts[from_row] : NULL;
     if (to->ordinals)
         to->ordinals[row] = from->ordinals ? from->ordinals[from_row] : 0;
+    if (to->transactions)
+        to->transactions[row] = from->transactions ? from->transactions[from_row] : NULL;
+    to->about |= from->about;
 }
 
 struct mr_order_key mr_order_of(const struct mr_packet *origin)
@@ -135,6 +145,8 @@ void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32
         tuples->contexts += n;
     if (tuples->ordinals)
         tuples->ordinals += n;
+    if (tuples->transactions)
+        tuples->transactions += n;
     tuples->n -= n;
 }
 

@@ -25,14 +25,17 @@ struct mr_tuples {
     uint8_t **contexts; /* NULL outside context-ordered groups */
     struct mr_flow **flows;
     uint32_t *ordinals; /* which of the tuples with its origin at the last gate; NULL: all 0 */
+    const struct mr_transaction **transactions; /* that it comes from; NULL: none has one */
+    uint64_t about; /* bit c: what column c holds was made of the transaction, where there is one */
 };
 
-enum { MR_WITH_CONTEXTS = 1, MR_WITH_ORDINALS = 2 };
+enum { MR_WITH_CONTEXTS = 1, MR_WITH_ORDINALS = 2, MR_WITH_TRANSACTIONS = 4 };
 
 /* The hidden columns that a batch has. */
 static inline unsigned mr_tuples_with(const struct mr_tuples *tuples)
 {
-    return (tuples->contexts ? MR_WITH_CONTEXTS : 0u) | (tuples->ordinals ? MR_WITH_ORDINALS : 0u);
+    return (tuples->contexts ? MR_WITH_CONTEXTS : 0u) | (tuples->ordinals ? MR_WITH_ORDINALS : 0u) |
+           (tuples->transactions ? MR_WITH_TRANSACTIONS : 0u);
 }
 
 static inline union mr_value mr_tuples_value(const struct mr_tuples *tuples, uint32_t column,

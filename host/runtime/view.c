@@ -455,7 +455,8 @@ struct mr_tuples *mr_view_tell(struct mr_exec *exec, const struct mr_plan_rule *
         g = group_of(*find_group(exec, view, hash_keys(exec, view, group, 0), group, 0));
     if (!g && (!rule->counts_nothing || group->synthetic))
         return NULL;
-    struct mr_tuples *t = mr_tuples_new(exec, rule->head, 1, mr_tuples_with(group));
+    struct mr_tuples *t =
+        mr_tuples_new(exec, rule->head, 1, mr_tuples_with(group) & ~(unsigned)MR_WITH_TRANSACTIONS);
     if (!t)
         return NULL;
     t->n = 1;

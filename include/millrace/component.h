@@ -106,6 +106,7 @@ enum mr_cause {
 struct mr_function;
 struct mr_buffer;
 struct mr_event;
+struct mr_transaction;
 
 /* A constant argument, as the program wrote it. */
 struct mr_constant {
@@ -217,6 +218,25 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value);
 /* EXPAND: every row yields once, row i values[i], which must live as long as results do (an
  * argument does). Instead of mr_yield(), not beside it, and not where contexts are renewed. */
 void mr_yield_each(struct mr_call *call, const union mr_value *values);
+
+/* What of a flow a yielded value is: a mail, say. */
+struct mr_transaction {
+    uint32_t number; /* in its flow: `tx_id` of all its events */
+    /* Writes the objects that alerts tell of it, but the one that has the name `but` (NULL: all of
+     * them), into an event; from any thread. */
+    void (*write)(const struct mr_transaction *transaction, struct mr_event *event,
+                  const char *but);
+};
+
+/* mr_yield() of what is of a transaction, which must live until the token closes. So are the row
+ * that is derived and all that follows from it in this token, in any component and under any key;
+ * not what comes out of a table. Alerts about it, and about what functions made of the value, have
+ * `tx_id` and what write() writes. NULL: none. */
+void mr_yield_of(struct mr_call *call, uint32_t row, union mr_value value,
+                 const struct mr_transaction *transaction);
+
+/* Can there be alerts, which would tell of transactions? */
+bool mr_transactions_wanted(const struct mr_call *call);
 
 /* Memory that lives until the token closes, 16-byte aligned; for results and small copies. NULL
  * when memory is used up (--memory); counted. */
@@ -342,7 +362,8 @@ const void *mr_share_made(struct mr_call *call, union mr_value value, const void
 /* ---- events: one EVE record each, written in token order ---- */
 
 /* Opens an event about `row`: timestamp, flow_id, addresses, proto, community_id are filled in
- * (from the flow of the row if it has one, client -> server; else from its packet). NULL when
+ * (from the flow of the row if it has one, client -> server; else from its packet), and in an
+ * "alert" what is told of the transaction that the arguments of the row are of. NULL when
  * events of this type are switched off; every function below takes NULL and does nothing.
  * Strings may be any bytes: what is not UTF-8 is replaced, what is too long is cut and marked. */
 struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type);

@@ -48,6 +48,19 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
     text_add(&rig->mails, "\n", 1);
 }
 
+void mr_yield_of(struct mr_call *call, uint32_t row, union mr_value value,
+                 const struct mr_transaction *transaction)
+{
+    (void)transaction;
+    mr_yield(call, row, value);
+}
+
+bool mr_transactions_wanted(const struct mr_call *call)
+{
+    (void)call;
+    return true;
+}
+
 void *mr_alloc(struct mr_call *call, size_t bytes)
 {
     (void)call;

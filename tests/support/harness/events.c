@@ -58,6 +58,12 @@ bool mr_event_wanted(const struct mr_call *call, const char *type)
     return true;
 }
 
+bool mr_transactions_wanted(const struct mr_call *call)
+{
+    (void)call;
+    return true;
+}
+
 struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *type)
 {
     struct mr_harness *harness = call->runtime;

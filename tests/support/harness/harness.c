@@ -241,6 +241,13 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
     };
 }
 
+void mr_yield_of(struct mr_call *call, uint32_t row, union mr_value value,
+                 const struct mr_transaction *transaction)
+{
+    CHECK(!transaction || transaction->write);
+    mr_yield(call, row, value);
+}
+
 void mr_yield_each(struct mr_call *call, const union mr_value *values)
 {
     for (uint32_t row = 0; row < call->n; row++)
