@@ -107,50 +107,6 @@ static void on_over(void *user, struct mr_smtp_body *body, const uint8_t *bytes,
     mr_smtp_over(row->call, row->worker ? row->worker->decoder : NULL, body, bytes, len);
 }
 
-static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
-                                 struct mr_buffer *bytes, void *reader)
-{
-    struct row *row = user;
-    uint32_t len = bytes ? bytes->len : 0;
-
-    mr_count(row->call, MAILS, 1);
-    mr_count(row->call, MAIL_BYTES, mail->bytes);
-    if (mail->bytes > len)
-        mr_count(row->call, NOT_KEPT, mail->bytes - len);
-    mr_count(row->call, INCOMPLETE, mail->flags & MR_SMTP_MAIL_INCOMPLETE ? 1 : 0);
-    mr_count(row->call, TRUNCATED, mail->flags & MR_SMTP_MAIL_TRUNCATED ? 1 : 0);
-    if (row->worker) {
-        /* Towards the larger ones: growing costs a copy, room to spare costs nothing yet. */
-        uint32_t old = row->worker->typical_mail_bytes, aim = len + len / 4;
-        row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
-    }
-    struct mr_buffer *note = NULL;
-    union mr_value value = mr_value_bytes(len ? bytes->data : (const uint8_t *)"", len);
-    if (len)
-        mr_share(row->call, value);
-    const struct mr_mime *read = NULL;
-    if (reader && row->worker)
-        read = mr_smtp_over_end(row->call, row->worker->decoder, reader, value);
-    if (mr_smtp_mail_wanted(row->call)) {
-        struct mr_smtp_reading reading = {.call = row->call,
-                                          .row = row->number,
-                                          .decoder = row->worker ? row->worker->decoder : NULL,
-                                          .memory = &row->memory,
-                                          .whole = read};
-        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | (read ? 0 : MR_SMTP_MAIL_TRUNCATED);
-        note = mr_smtp_mail_note(&reading, value.b.ptr, len, mail->flags & lacks);
-        mr_count(row->call, MIME_WORK, reading.work);
-        mr_count(row->call, NOT_STORED, reading.not_stored);
-    }
-    if (len) {
-        mr_yield(row->call, row->number, value);
-        mr_keep(row->call, bytes);
-    } else {
-        put(row->memory.user, bytes);
-    }
-    return note;
-}
-
 static void write_recipients(struct mr_event *event, const char *key, bool wanted,
                              const struct mr_smtp_transaction *transaction)
 {
@@ -178,6 +134,97 @@ static void write_envelope(struct mr_event *event, const struct mr_smtp_transact
     if (transaction->has_mail_from)
         mr_event_string(event, "mail_from", transaction->mail_from.ptr, transaction->mail_from.len);
     write_recipients(event, "rcpt_to", true, transaction);
+}
+
+/* What alerts about a mail tell of it: a copy, since the session goes on. */
+struct told {
+    struct mr_transaction transaction;
+    struct mr_smtp_transaction of;
+    struct mr_buffer envelope, note;
+};
+
+static void write_told(const struct mr_transaction *transaction, struct mr_event *event,
+                       const char *but)
+{
+    const struct told *told = (const struct told *)(const void *)transaction;
+
+    if (!but || strcmp(but, "smtp")) {
+        mr_event_object(event, "smtp");
+        write_envelope(event, &told->of);
+        mr_event_end(event);
+    }
+    if (!but || strcmp(but, "email"))
+        mr_smtp_mail_write(event, &told->of.mail, false);
+}
+
+/* NULL: there was no memory, counted there. */
+static const struct mr_transaction *
+transaction_of(const struct row *row, const struct mr_smtp_mail *mail, const struct mr_buffer *note)
+{
+    struct slot *slot = mr_context(row->call, row->number);
+    uint32_t note_bytes = note ? note->len : 0;
+    struct told sizes;
+    size_t bytes = mr_smtp_transaction_of(slot->session, mail, &sizes.of, &sizes.envelope, NULL);
+    struct told *told = mr_alloc(row->call, sizeof *told + note_bytes + bytes);
+
+    if (!told)
+        return NULL;
+    uint8_t *at = (uint8_t *)(told + 1);
+    mr_smtp_transaction_of(slot->session, mail, &told->of, &told->envelope, at + note_bytes);
+    if (note) {
+        memcpy(at, note->data, note_bytes);
+        told->note = (struct mr_buffer){.data = at, .len = note_bytes};
+        told->of.mail.note = &told->note;
+    }
+    told->transaction = (struct mr_transaction){told->of.number, write_told};
+    return &told->transaction;
+}
+
+static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
+                                 struct mr_buffer *bytes, void *reader)
+{
+    struct row *row = user;
+    uint32_t len = bytes ? bytes->len : 0;
+
+    mr_count(row->call, MAILS, 1);
+    mr_count(row->call, MAIL_BYTES, mail->bytes);
+    if (mail->bytes > len)
+        mr_count(row->call, NOT_KEPT, mail->bytes - len);
+    mr_count(row->call, INCOMPLETE, mail->flags & MR_SMTP_MAIL_INCOMPLETE ? 1 : 0);
+    mr_count(row->call, TRUNCATED, mail->flags & MR_SMTP_MAIL_TRUNCATED ? 1 : 0);
+    if (row->worker) {
+        /* Towards the larger ones: growing costs a copy, room to spare costs nothing yet. */
+        uint32_t old = row->worker->typical_mail_bytes, aim = len + len / 4;
+        row->worker->typical_mail_bytes = aim > old ? aim : old - (old - aim) / 16;
+    }
+    struct mr_buffer *note = NULL;
+    const struct mr_transaction *told = NULL;
+    union mr_value value = mr_value_bytes(len ? bytes->data : (const uint8_t *)"", len);
+    if (len)
+        mr_share(row->call, value);
+    const struct mr_mime *read = NULL;
+    if (reader && row->worker)
+        read = mr_smtp_over_end(row->call, row->worker->decoder, reader, value);
+    if (mr_smtp_mail_wanted(row->call)) {
+        struct mr_smtp_reading reading = {.call = row->call,
+                                          .row = row->number,
+                                          .decoder = row->worker ? row->worker->decoder : NULL,
+                                          .memory = &row->memory,
+                                          .whole = read};
+        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | (read ? 0 : MR_SMTP_MAIL_TRUNCATED);
+        note = mr_smtp_mail_note(&reading, value.b.ptr, len, mail->flags & lacks);
+        mr_count(row->call, MIME_WORK, reading.work);
+        mr_count(row->call, NOT_STORED, reading.not_stored);
+    }
+    if (len && mr_transactions_wanted(row->call))
+        told = transaction_of(row, mail, note);
+    if (len) {
+        mr_yield_of(row->call, row->number, value, told);
+        mr_keep(row->call, bytes);
+    } else {
+        put(row->memory.user, bytes);
+    }
+    return note;
 }
 
 static void write_transaction(struct mr_event *event, const struct mr_smtp_transaction *transaction)

@@ -19,7 +19,8 @@ void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
 bool mr_smtp_mail_wanted(const struct mr_call *call)
 {
     return mr_event_wanted(call, "smtp") || mr_event_wanted(call, "fileinfo") ||
-           mr_event_wanted(call, "anomaly") || mr_mail_settings(call)->extract;
+           mr_event_wanted(call, "anomaly") || mr_transactions_wanted(call) ||
+           mr_mail_settings(call)->extract;
 }
 
 /* ---- extraction ---- */
