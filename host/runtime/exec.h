@@ -286,6 +286,9 @@ struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *list);
 
 /* What the flow of a context speaks at a packet, by its number; NULL: nobody has said. */
 const char *mr_exec_protocol_at(const struct mr_context *context, uint64_t number);
+/* The same where the flow may come from further up, and carries what was said of it there. */
+const char *mr_exec_protocol_of(const struct mr_context *context, const struct mr_flow *flow,
+                                uint64_t number);
 /* What was said in the task under way is so from here on. */
 void mr_exec_settle_protocols(struct mr_exec *exec);
 

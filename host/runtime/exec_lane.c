@@ -136,8 +136,8 @@ static void detach(struct mr_exec *exec, struct mr_tuples *from)
             uint64_t number = t->origins[row]->number;
             struct mr_context *c = t->contexts[row] ? of_packet(t->contexts[row], number) : NULL;
             const struct mr_flow *flow = c && c->owns_flow ? &c->flow : t->flows[row];
-            const char *protocol = c && flow ? mr_exec_protocol_at(c, number) : NULL;
-            if (!c || !flow || (!c->owns_flow && !protocol))
+            const char *protocol = c && flow ? mr_exec_protocol_of(c, flow, number) : NULL;
+            if (!c || !flow || (!c->owns_flow && protocol == flow->app_protocol))
                 continue; /* a flow that comes from further up stays as it is */
             c->left = c->left || c->owns_flow;
             bool turned = mr_flow_turned_after(flow, number);

@@ -59,14 +59,23 @@ const char *mr_exec_protocol_at(const struct mr_context *c, uint64_t number)
     return name;
 }
 
+const char *mr_exec_protocol_of(const struct mr_context *c, const struct mr_flow *flow,
+                                uint64_t number)
+{
+    const char *name = mr_exec_protocol_at(c, number);
+
+    if (c->owns_flow || !flow)
+        return name;
+    return name ? after(flow->app_protocol, name) : flow->app_protocol;
+}
+
 const char *mr_flow_protocol(const struct mr_call *call, uint32_t row)
 {
     const struct mr_context *c = flow_context(call, row);
-    const char *name = c ? mr_exec_protocol_at(c, call->packets[row]->number) : NULL;
-
-    if (name || (c && c->owns_flow))
-        return name;
     const struct mr_flow *flow = mr_flow_of(call, row);
+
+    if (c)
+        return mr_exec_protocol_of(c, flow, call->packets[row]->number);
     return flow ? flow->app_protocol : NULL;
 }
 
