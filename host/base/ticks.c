@@ -3,14 +3,23 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <stdatomic.h>
 
 #define LEAF_POWER    0x80000007u
 #define INVARIANT_TSC (1u << 8) /* of EDX */
 
+/* Asked once: a virtual machine answers it by way of its host, which takes tens of microseconds. */
 static bool counter_is_even(void)
 {
+    static _Atomic int known; /* 0: not asked yet, 1: no, 2: yes */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
     unsigned a, b, c, d;
-    return __get_cpuid(LEAF_POWER, &a, &b, &c, &d) && d & INVARIANT_TSC;
+
+    if (!answer) {
+        answer = 1 + (__get_cpuid(LEAF_POWER, &a, &b, &c, &d) && d & INVARIANT_TSC);
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 2;
 }
 #else
 static bool counter_is_even(void)
