@@ -2,6 +2,7 @@
  * the flows deliver the same bytes. And on all of them: no crash, no invariant violated, the same
  * packets twice give the same streams. Needs MR_SHARED_DATA. */
 // layers: stream capture packet base
+// threads: 1
 #include "capture/dpdk.h"
 #include "capture/source.h"
 #include "packet/decode.h"

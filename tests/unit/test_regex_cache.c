@@ -1,6 +1,7 @@
 /* Compiled sets in a folder: what comes out of it is what was compiled, and whatever is wrong with
  * a file or the folder costs a line and another compilation. */
 // layers: base offload
+// threads: 1
 #include "offload/regex_cache.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 // layers: base metrics packet capture
+// threads: 1
 /* Reading captures: every flavour of pcap and pcapng, blocks and who holds them. Damaged files are
  * in test_source_bad.c, pipes and threads in test_source_live.c. */
 #include "capture/ahead.h"

@@ -1,4 +1,5 @@
 // layers: base metrics packet capture
+// threads: 1
 /* Files that are damaged or no captures: what is read before the damage, and what is said. */
 #include "capture/ahead.h"
 #include "capture/dpdk.h"

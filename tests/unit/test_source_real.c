@@ -1,4 +1,5 @@
 // layers: base metrics packet capture
+// threads: 1
 /* Real captures, where they are at hand (MR_SHARED_DATA): as many packets as capinfos counts, and
  * no reader goes outside a packet (under a sanitizer). */
 #include "capture/dpdk.h"
