@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NAMES 64 /* tried, where others are in use */
+#define LINKS 40 /* followed, as by the system */
 
 enum mr_status mr_may_replace(const char *path, struct mr_error *error)
 {
@@ -34,24 +36,30 @@ static const char *last_part(const char *path, size_t *len)
     return path + start;
 }
 
-/* The folder that it is in; NULL: no memory. */
+/* The folder that it is in, without what says nothing at its end ("a/./"); NULL: no memory. */
 static char *folder_of(const char *path)
 {
     size_t len, n = (size_t)(last_part(path, &len) - path);
 
+    while (n > 1 && (path[n - 1] == '/' || (path[n - 1] == '.' && path[n - 2] == '/')))
+        n--;
     return n ? strndup(path, n) : strdup(".");
 }
 
-/* Are they one name in one folder? What they name need not be there. */
+/* Are they one name in one folder? Neither what they name nor the folder need be there. */
 static bool same_place(const char *a, const char *b)
 {
     char *in_a = folder_of(a), *in_b = folder_of(b);
     struct stat one, other;
     size_t len_a, len_b;
     const char *name_a = last_part(a, &len_a), *name_b = last_part(b, &len_b);
-    bool same = in_a && in_b && !stat(in_a, &one) && !stat(in_b, &other) &&
-                one.st_dev == other.st_dev && one.st_ino == other.st_ino && len_a == len_b &&
-                !memcmp(name_a, name_b, len_a);
+    bool same = in_a && in_b && len_a && len_a == len_b && !memcmp(name_a, name_b, len_a);
+
+    if (same) {
+        bool there = !stat(in_a, &one), too = !stat(in_b, &other);
+        same = there && too ? one.st_dev == other.st_dev && one.st_ino == other.st_ino
+                            : !there && !too && same_place(in_a, in_b);
+    }
 
     free(in_a);
     free(in_b);
@@ -59,18 +67,38 @@ static bool same_place(const char *a, const char *b)
 }
 
 /* May something new be made beside it? */
-static int may_make(const char *path, const char *coming)
+static int may_make(const char *path, const char *const *coming)
 {
     char *folder = folder_of(path);
     int why = !folder ? ENOMEM : access(folder, W_OK | X_OK) ? errno : 0;
 
-    if (why == ENOENT && coming && same_place(folder, coming))
-        why = may_make(coming, NULL);
+    for (bool found = false; why == ENOENT && coming && *coming && !found; coming++)
+        if ((found = same_place(folder, *coming)))
+            why = may_make(*coming, coming + 1);
     free(folder);
     return why;
 }
 
-int mr_may_write(const char *path, const char *coming)
+/* Where a link leads nowhere, what it names would be made. */
+static int may_open_new(const char *path, const char *const *coming, uint32_t links)
+{
+    char target[PATH_MAX], *at = NULL;
+    ssize_t n = readlink(path, target, sizeof target - 1);
+
+    if (n < 0)
+        return may_make(path, coming);
+    target[n] = 0;
+    if (!links)
+        return ELOOP;
+    size_t len, before = (size_t)(last_part(path, &len) - path);
+    if (asprintf(&at, "%.*s%s", *target == '/' ? 0 : (int)before, path, target) < 0)
+        return ENOMEM;
+    int why = may_open_new(at, coming, links - 1);
+    free(at);
+    return why;
+}
+
+int mr_may_write(const char *path, const char *const *coming)
 {
     struct stat there;
 
@@ -78,7 +106,7 @@ int mr_may_write(const char *path, const char *coming)
         return ENOENT;
     if (!stat(path, &there))
         return access(path, S_ISDIR(there.st_mode) ? W_OK | X_OK : W_OK) ? errno : 0;
-    return errno == ENOENT ? may_make(path, coming) : errno;
+    return errno == ENOENT ? may_open_new(path, coming, LINKS) : errno;
 }
 
 /* As open() would say it of a folder, there or not. */
@@ -90,12 +118,12 @@ static bool is_folder(const char *path)
     return (n && path[n - 1] == '/') || (!stat(path, &there) && S_ISDIR(there.st_mode));
 }
 
-int mr_may_write_file(const char *path, const char *coming)
+int mr_may_write_file(const char *path, const char *const *coming)
 {
     return is_folder(path) ? EISDIR : mr_may_write(path, coming);
 }
 
-int mr_may_put(const char *path, const char *coming)
+int mr_may_put(const char *path, const char *const *coming)
 {
     struct stat there;
 

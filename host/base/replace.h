@@ -13,15 +13,21 @@
 enum mr_status mr_may_replace(const char *path, struct mr_error *error);
 
 /* Could `path` be written: what is there, or, where nothing is, something new in its folder? The
- * folder `coming` (NULL: none) is there by then, if it can be made. 0, or errno says why not.
- * Nothing is opened, made or locked. */
-int mr_may_write(const char *path, const char *coming);
+ * folders `coming` (NULL: none; else up to a NULL) are there by then, if they can be made, each
+ * after those behind it. 0, or errno says why not. Nothing is opened, made or locked. */
+int mr_may_write(const char *path, const char *const *coming);
+
+/* Such folders, where the first of them may be NULL. */
+static inline const char *const *mr_coming(const char *folders[])
+{
+    return folders[0] ? folders : folders + 1;
+}
 
 /* The same of a file: a folder there is none (EISDIR). */
-int mr_may_write_file(const char *path, const char *coming);
+int mr_may_write_file(const char *path, const char *const *coming);
 
 /* Could a file take that place, being made beside it? */
-int mr_may_put(const char *path, const char *coming);
+int mr_may_put(const char *path, const char *const *coming);
 
 struct mr_replacement {
     FILE *file;       /* to be written */

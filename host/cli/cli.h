@@ -48,9 +48,11 @@ bool mr_cli_is_impatient(void);
 void mr_cli_end_by(int number);
 
 /* The reports of a run, NULL where none is asked for ("-" for the tables: standard output). Could
- * they be written, once the folder `coming` (NULL: none) is made? Says which not, and gives the
- * exit code: who named it learns that before the packets and not behind them. */
-int mr_cli_check_reports(const char *summary, const char *tables, const char *coming);
+ * they be written, once the folders of that run are made? Says which not, and gives the exit code:
+ * who named it learns that before the packets and not behind them. */
+struct mr_engine_config;
+int mr_cli_check_reports(const char *summary, const char *tables,
+                         const struct mr_engine_config *config);
 struct mr_engine;
 int mr_cli_write_reports(struct mr_engine *engine, const char *summary, const char *tables);
 

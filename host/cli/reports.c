@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* "-" is standard output. */
-static int check(const char *option, const char *path, const char *coming)
+static int check(const char *option, const char *path, const char *const *coming)
 {
     struct mr_error error = {0};
     int why = strcmp(path, "-") != 0 ? mr_may_write_file(path, coming) : 0;
@@ -19,8 +19,12 @@ static int check(const char *option, const char *path, const char *coming)
     return mr_cli_fail(&error);
 }
 
-int mr_cli_check_reports(const char *summary, const char *tables, const char *coming)
+int mr_cli_check_reports(const char *summary, const char *tables,
+                         const struct mr_engine_config *config)
 {
+    const char *log = config->log_folder;
+    const char *folders[] = {config->extract, strcmp(log, "-") != 0 ? log : NULL, NULL};
+    const char *const *coming = mr_coming(folders);
     int one = summary ? check("--json-summary", summary, coming) : MR_EXIT_OK;
     int other = tables ? check("--dump-tables", tables, coming) : MR_EXIT_OK;
 

@@ -92,7 +92,9 @@ static const struct argp_option options[] = {
     {"stats-interval", OPT_STATS_INTERVAL, "SECONDS", 0,
      "a stats event with rates each so many seconds of packet time", 2},
     {"prometheus", OPT_PROMETHEUS, "FILE", 0,
-     "write all counters for Prometheus, at each --stats-interval and at the end", 2},
+     "write all counters for Prometheus, at each --stats-interval and at the end (-: standard "
+     "output, at the end)",
+     2},
     {"actuator", OPT_ACTUATOR, "NAME", 0,
      "who carries out f_block and f_rateLimit (default log: only the events)", 2},
     {"syslog", OPT_SYSLOG, "HOST:PORT", 0,
@@ -500,17 +502,10 @@ static void on_signal(int number)
     errno = error;
 }
 
-static int check_reports(const struct arguments *a)
-{
-    const char *folder = a->config.log_folder;
-
-    return mr_cli_check_reports(a->summary, a->tables, strcmp(folder, "-") != 0 ? folder : NULL);
-}
-
 /* -T: also every capture that cannot be read. */
 static int check_files(const struct mr_engine *engine, const struct arguments *a)
 {
-    int code = check_reports(a);
+    int code = mr_cli_check_reports(a->summary, a->tables, &a->config);
 
     for (uint32_t i = 0; i < a->config.n_inputs; i++) {
         struct mr_error error = {0};
@@ -538,7 +533,7 @@ static int run(struct arguments *a)
         mr_engine_free(engine);
         return code;
     }
-    int code = check_reports(a);
+    int code = mr_cli_check_reports(a->summary, a->tables, &a->config);
     if (code) {
         mr_engine_free(engine);
         return code;

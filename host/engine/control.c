@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/number.h"
+#include "base/replace.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -434,10 +435,10 @@ enum mr_status mr_control_open(struct mr_engine *engine, struct mr_error *error)
     if ((status = read_at(control, error)))
         return status;
     const char *path = engine->config.control;
+    const char *coming[] = {engine->config.extract, mr_writer_folder(engine->config.log_folder),
+                            NULL};
     if (engine->config.plan_only)
-        return path ? mr_control_socket_check(path, mr_writer_folder(engine->config.log_folder),
-                                              error)
-                    : MR_OK;
+        return path ? mr_control_socket_check(path, mr_coming(coming), error) : MR_OK;
     if (path && (status = mr_control_socket_open(&control->socket, path, MAX_CLIENTS, error)))
         return status;
     if ((status = mr_job_new(&control->job, engine, control->wake)))

@@ -42,7 +42,8 @@ static int look(const char *path)
     return why == ECONNREFUSED || why == ENOENT ? 0 : why;
 }
 
-enum mr_status mr_control_socket_check(const char *path, const char *coming, struct mr_error *error)
+enum mr_status mr_control_socket_check(const char *path, const char *const *coming,
+                                       struct mr_error *error)
 {
     const size_t most = PATH_BYTES - 1;
     struct stat there;

@@ -13,9 +13,9 @@ struct mr_control_socket {
     struct stat own;
 };
 
-/* Could there be one, once the folder `coming` (NULL: none) is made? Whether another engine listens
+/* Could there be one, once the folders `coming` are made (mr_may_write())? Whether another listens
  * there is not asked. MR_ERR_USAGE, MR_ERR_START with a sentence. */
-enum mr_status mr_control_socket_check(const char *path, const char *coming,
+enum mr_status mr_control_socket_check(const char *path, const char *const *coming,
                                        struct mr_error *error);
 
 /* Listens at `path`, for its owner only; a socket that an engine left behind gives way. On failure

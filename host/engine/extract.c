@@ -159,10 +159,10 @@ enum mr_status mr_extractor_open(struct mr_engine *engine, struct mr_error *erro
     if (status || !path)
         return status;
     struct stat there;
-    int why = !engine->config.plan_only ? 0
-              : !stat(path, &there) && !S_ISDIR(there.st_mode)
-                  ? ENOTDIR
-                  : mr_may_write(path, mr_writer_folder(engine->config.log_folder));
+    const char *coming[] = {mr_writer_folder(engine->config.log_folder), NULL};
+    int why = !engine->config.plan_only                        ? 0
+              : !stat(path, &there) && !S_ISDIR(there.st_mode) ? ENOTDIR
+                                                               : mr_may_write(path, coming);
     if (why)
         return mr_fail(error, MR_ERR_OUTPUT, "cannot write into %s for --extract: %s", path,
                        strerror(why));

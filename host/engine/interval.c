@@ -200,11 +200,15 @@ enum mr_status mr_interval_open(struct mr_engine *engine, struct mr_error *error
 {
     /* who cannot write there learns it now and not when the traffic is over */
     const char *path = engine->config.prometheus;
-    enum mr_status status = path ? mr_may_replace(path, error) : MR_OK;
+    const char *coming[] = {engine->config.extract, mr_writer_folder(engine->config.log_folder),
+                            NULL};
 
+    if (path && !strcmp(path, "-"))
+        return MR_OK;
+    enum mr_status status = path ? mr_may_replace(path, error) : MR_OK;
     if (!path || status || !engine->config.plan_only)
         return path && !status ? mr_prometheus_write(engine, path, error) : status;
-    int why = mr_may_put(path, mr_writer_folder(engine->config.log_folder));
+    int why = mr_may_put(path, mr_coming(coming));
     return why ? mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
                          strerror(why))
                : MR_OK;
@@ -247,9 +251,10 @@ void mr_interval_pass(struct mr_engine *engine, uint64_t time_ns)
     interval->last_ns = time_ns;
     memset(&interval->latency, 0, sizeof interval->latency);
     mr_runtime_latency(engine->runtime, &interval->latency);
-    if (engine->config.prometheus) { /* a failure is told at the end, should it last */
+    const char *path = engine->config.prometheus;
+    if (path && strcmp(path, "-") != 0) { /* a failure is told at the end, should it last */
         struct mr_error error;
-        mr_prometheus_write(engine, engine->config.prometheus, &error);
+        mr_prometheus_write(engine, path, &error);
     }
 }
 

@@ -206,23 +206,26 @@ static void put_latency(const struct mr_engine *engine, FILE *to)
     put_times(to, "millrace_packet_latency_seconds", NULL, 0, &t);
 }
 
+static void put_all(const struct mr_engine *engine, FILE *to)
+{
+    put_counters(engine, to);
+    put_gauges(engine, to);
+    put_stages(engine, to);
+    put_latency(engine, to);
+    put_functions(engine, to);
+    put_unloaded(engine, to);
+    mr_sites_prometheus(engine, to);
+}
+
 enum mr_status mr_prometheus_write(const struct mr_engine *engine, const char *path,
                                    struct mr_error *error)
 {
     struct mr_replacement new; /* readers see the whole old file or the whole new one */
-    bool begun = mr_replace_begin(&new, path);
-    FILE *to = new.file;
+    bool standard = !strcmp(path, "-"), begun = standard || mr_replace_begin(&new, path);
 
-    if (begun) {
-        put_counters(engine, to);
-        put_gauges(engine, to);
-        put_stages(engine, to);
-        put_latency(engine, to);
-        put_functions(engine, to);
-        put_unloaded(engine, to);
-        mr_sites_prometheus(engine, to);
-    }
-    if (begun && mr_replace_end(&new))
+    if (begun)
+        put_all(engine, standard ? stdout : new.file);
+    if (begun && (standard ? !fflush(stdout) && !ferror(stdout) : mr_replace_end(&new)))
         return MR_OK;
     return mr_fail(error, MR_ERR_OUTPUT, "--prometheus %s: cannot be written: %s", path,
                    strerror(errno));

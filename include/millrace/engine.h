@@ -54,7 +54,7 @@ struct mr_engine_config {
     uint32_t stats_interval_s; /* a stats event each so many seconds of packet time; 0: only at the
                                   end */
     const char *prometheus;    /* file for Prometheus' text format, replaced at each interval and at
-                                  the end; NULL: none */
+                                  the end; "-": standard output, at the end; NULL: none */
     enum mr_engine_checksum checksum;
     const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
     uint32_t workers;          /* 0: one for each core that capture threads leave, at least half */
