@@ -198,12 +198,10 @@ static void compare_samples(struct comparison *c, uint32_t each)
         }
 }
 
-#if !defined(__SANITIZE_THREAD__)
 static void compare_subject(void *context, const uint8_t *bytes, uint32_t len)
 {
     compare(context, bytes, len);
 }
-#endif
 
 /* ---- sets ---- */
 
@@ -297,12 +295,8 @@ static void real(const char *name, enum mr_real_set which, uint32_t samples)
     if (!mr_real_patterns(which, &c.set))
         skip();
     comparison_open(&c, name);
-#if defined(__SANITIZE_THREAD__) /* threads have compiled them; one alone searches */
-    compare_samples(&c, samples > 0);
-#else
     compare_samples(&c, getenv("MR_LARGE") ? 8 : samples);
     mr_real_texts(which, compare_subject, &c);
-#endif
     comparison_close(&c);
 }
 
