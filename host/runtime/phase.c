@@ -337,7 +337,7 @@ static void go_on_later(struct mr_worker *worker, struct mr_lane *lane, struct m
 /* What has been done in a lane, in tuples. */
 static uint64_t done_in(const struct mr_lane *lane)
 {
-    return lane->tuples + lane->contexts.strain;
+    return lane->tuples + lane->contexts.strain + (lane->tables ? lane->tables->strain : 0);
 }
 
 void mr_phase_run_lane(struct mr_worker *worker, struct mr_lane *lane)

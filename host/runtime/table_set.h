@@ -25,7 +25,9 @@ struct mr_table_set {
     bool *carried;         /* [n_tables] its rows are those of an earlier plan, facts included */
     bool started;          /* facts are in, timers are set */
     uint64_t next_ns;      /* nothing happens before; 0: to be started */
-    uint64_t rung, things; /* the packet that rang last; what has happened since: see place() */
+    uint64_t rung, things; /* the packet that rang last; what has happened since: see place() ... */
+    uint32_t ended;        /* ... and how many rows have ended */
+    uint64_t strain; /* what rows that ended, and timers, have cost so far, as so many tuples */
     pthread_mutex_t lock;
 };
 

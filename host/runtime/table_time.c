@@ -8,6 +8,7 @@
 #define NS_PER_S    1000000000u
 #define MAX_AT_ONCE 1000u /* events of one timer at one packet: a gap in a capture may be long */
 #define SLICE       256u  /* rows that end, and timers, before others have their turn */
+#define ENDED       4u    /* tuples: what one of them costs */
 
 /* What a set does at one packet. */
 struct moment {
@@ -60,6 +61,23 @@ static void run_from(struct moment *m, uint32_t stage, struct mr_tuples *in)
     mr_exec_stages(m->exec, stage, g->first_stage + g->n_stages, in);
 }
 
+/* A row as a tuple. Rows that end at one place follow each other by their ordinals. NULL: no
+ * memory.
+ */
+static struct mr_tuples *tuple_of(struct moment *m, const struct mr_table *table,
+                                  const union mr_value *values, struct mr_packet *at, bool gone)
+{
+    struct mr_tuples *t = at ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
+
+    if (!t || !gone || !m->set->ended)
+        return t;
+    t->ordinals = mr_exec_alloc(m->exec, sizeof *t->ordinals);
+    if (!t->ordinals)
+        return NULL;
+    t->ordinals[0] = m->set->ended;
+    return t;
+}
+
 /* A change of a table that no tuple made: to every stage of the group that waits for it. */
 static void changed(struct moment *m, const struct mr_table *table, const union mr_value *values,
                     struct mr_packet *at, bool gone, const char *change)
@@ -69,7 +87,7 @@ static void changed(struct moment *m, const struct mr_table *table, const union 
     uint32_t predicate = table->table->predicate;
 
     if (table->predicate->watched) {
-        struct mr_tuples *t = at ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
+        struct mr_tuples *t = tuple_of(m, table, values, at, gone);
         if (t)
             mr_exec_watch(m->exec, t, gone ? MR_WATCH_DELETE : MR_WATCH_ADD, change);
     }
@@ -78,7 +96,7 @@ static void changed(struct moment *m, const struct mr_table *table, const union 
         bool follows = mr_stage_follows(stage, predicate, gone);
         if (!follows && !mr_views_want(stage, predicate))
             continue;
-        struct mr_tuples *t = at ? mr_row_tuple(m->exec, table, values, at, gone) : NULL;
+        struct mr_tuples *t = tuple_of(m, table, values, at, gone);
         if (!t) {
             mr_views_lost(m->exec, stage, predicate);
             continue;
@@ -139,25 +157,23 @@ static bool is_heard(const struct mr_plan *plan, const struct mr_table *table)
     return false;
 }
 
-/* The rows that ended up to until_ns, a slice of them and those that share the place of the last
- * one. What comes of a row that says nothing takes no memory of the token. False: there are more.
- */
+/* The rows that ended up to until_ns, a slice of them. Rows of one key may share a place, also with
+ * others between them, so that their number says in which order they ended: a tick's first one has
+ * 0. What comes of a row that says nothing takes no memory of the token. False: there are more. */
 static bool expire_table(struct moment *m, struct mr_table *table, uint64_t until_ns)
 {
-    uint64_t at = 0, last = UINT64_MAX;
     struct mr_row *row;
 
-    while ((row = mr_table_expired(table, until_ns))) {
-        at = place(m, table, row);
-        if (!m->left && at != last)
+    for (; (row = mr_table_expired(table, until_ns)); m->left--, m->set->ended++) {
+        if (!m->left)
             return false;
-        m->left -= m->left > 0;
-        last = at;
         struct mr_exec_mark mark = mr_exec_mark(m->exec);
         mr_metrics_add(m->exec->metrics, MR_COUNT_TABLE_ROWS_EXPIRED, 1);
+        m->set->strain += ENDED;
         mr_table_unlink(table, row);
         changed(m, table, row->values,
-                mr_exec_tick_origin(m->exec, row->deadline_ns, m->number, at), true, "expire");
+                mr_exec_tick_origin(m->exec, row->deadline_ns, m->number, place(m, table, row)),
+                true, "expire");
         mr_table_release(table, row);
         mr_exec_rewind(m->exec, &mark);
     }
@@ -266,7 +282,7 @@ static struct moment begin(struct mr_exec *exec, uint32_t group, uint64_t now_ns
     struct mr_table_set *set = exec->tables;
 
     if (set->rung != number)
-        set->things = 0;
+        set->things = set->ended = 0;
     set->rung = number;
     exec->group = group;
     return (struct moment){
@@ -294,6 +310,7 @@ bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, 
         if (!m.left || !expire(&m, at_ns))
             return true;
         m.left--;
+        m.set->strain += ENDED;
         timer->next_ns += (uint64_t)timer->plan->period * NS_PER_S;
         fire(&m, timer, at_ns);
     }
@@ -302,7 +319,7 @@ bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, 
 
 bool mr_exec_tables_clean(struct mr_exec *exec)
 {
-    const struct mr_table_set *set = exec->tables;
+    struct mr_table_set *set = exec->tables;
     bool more = false;
 
     for (uint32_t t = 0; t < exec->plan->n_tables; t++) {
@@ -312,6 +329,7 @@ bool mr_exec_tables_clean(struct mr_exec *exec)
         more |= mr_table_clean(table, SLICE);
         if (table->n_cleaned)
             mr_metrics_add(exec->metrics, MR_COUNT_TABLE_ROWS_EXPIRED, table->n_cleaned);
+        set->strain += table->n_cleaned;
         table->n_cleaned = 0;
     }
     return more;
