@@ -5,8 +5,9 @@
  * as long as it lasts, and the next evictions only check that a context is as old as it was. */
 #include "runtime/context_tags.h"
 
-#define AHEAD     8u /* entries whose contexts are asked for */
-#define LOOKED_AT 4u /* contexts that cost as much as a tuple */
+#define AHEAD     8u    /* entries whose contexts are asked for */
+#define LOOKED_AT 4u    /* contexts that cost as much as a tuple */
+#define STEPS     1024u /* entries of lists that are passed over in a slice */
 
 /* Is x to go before y? Both are at most as old as the table's epoch allows, which wraps around. */
 static bool before(const struct mr_context_table *table, const struct mr_context_old *x,
@@ -95,13 +96,15 @@ static void find_oldest(struct mr_context_table *table, uint32_t partition)
     }
 }
 
-/* The next one in the partition's list that is still as old; NULL: the list is used up. */
-static struct mr_context *next_oldest(struct mr_context_table *table, uint32_t partition)
+/* The next one in the partition's list that is still as old; NULL: the list is used up, or no steps
+ * are left. */
+static struct mr_context *next_oldest(struct mr_context_table *table, uint32_t partition,
+                                      uint32_t *left)
 {
     struct mr_context_partition *p = &table->partitions[partition];
     const struct mr_context_old *list = &table->oldest[(uint64_t)partition * table->most_oldest];
 
-    while (p->next_oldest < p->n_oldest) {
+    for (; *left && p->next_oldest < p->n_oldest; --*left) {
         const struct mr_context_old *one = &list[p->next_oldest++];
         struct mr_context *c = mr_context_at(table, one->index);
         if (c->in_table && c->epoch == one->epoch && c->key.hash == one->hash)
@@ -113,14 +116,14 @@ static struct mr_context *next_oldest(struct mr_context_table *table, uint32_t p
 uint32_t mr_contexts_evict(struct mr_context_table *table,
                            struct mr_context *evicted[MR_CONTEXT_SLICE], bool *more)
 {
-    uint32_t n = 0, end = 1u << table->partition_bits;
+    uint32_t n = 0, end = 1u << table->partition_bits, left = STEPS;
 
     *more = false;
     while (table->n_over && table->evicting < end) {
         struct mr_context_partition *p = &table->partitions[table->evicting];
         uint32_t too_many = p->n > table->share ? p->n - table->share : 0, found = 0;
         while (found < too_many && n < table->slice) {
-            struct mr_context *c = next_oldest(table, table->evicting);
+            struct mr_context *c = next_oldest(table, table->evicting, &left);
             if (!c)
                 break;
             evicted[n++] = c;
@@ -128,12 +131,15 @@ uint32_t mr_contexts_evict(struct mr_context_table *table,
         }
         if (found < too_many) {
             *more = true;
-            if (!n) /* a slice of its own; and none of the partition are on their way */
+            if (!n && left) /* a slice of its own; and none of the partition are on their way */
                 find_oldest(table, table->evicting);
+            else /* what was handed out counts when it ends */
+                table->strain += (STEPS - left) / LOOKED_AT;
             return n;
         }
         table->evicting++;
     }
     table->evicting = 0;
+    table->strain += (STEPS - left) / LOOKED_AT;
     return n;
 }
