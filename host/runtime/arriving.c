@@ -1,5 +1,6 @@
 /* Much that arrives at a gate at once: a second in which millions of flows end may bring forth as
- * many tuples. They enter the phase in slices, in their order, as if they came of several bursts.
+ * many tuples, and a burst of packets that are seconds apart ticks as often. They enter the phase
+ * in slices, in their order, as if they came of several bursts.
  *
  * Every batch that tasks left for the gate stands in its order. A heap has the first row of each
  * that is not taken yet; rows are taken off it, as many as a burst has at most and the rest of the
@@ -12,7 +13,8 @@
 #define ARRIVING_ROWS MR_BURST_MAX /* in a slice */
 #endif
 #define WHOLE_ROWS    (2 * ARRIVING_ROWS) /* so many are split as a whole ... */
-#define WHOLE_BATCHES ARRIVING_ROWS       /* ... that came in so many batches */
+#define WHOLE_BATCHES ARRIVING_ROWS       /* ... that came in so many batches ... */
+#define WHOLE_MARKS   (4 * ARRIVING_ROWS) /* ... and have ticks between them, for so many lanes */
 #define LOOKED_AT     (4 * ARRIVING_ROWS) /* rows and batches in a slice, before any row is taken */
 
 /* What is left of a batch, by its first row. */
@@ -81,14 +83,15 @@ static struct head head_of(const struct mr_tuples *t, uint32_t row, uint32_t pos
                          .tuples = t};
 }
 
-bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token)
+bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
 {
     struct mr_exec *exec = &worker->exec;
     uint32_t batches = atomic_load_explicit(&token->left_batches, memory_order_relaxed);
     uint64_t rows = atomic_load_explicit(&token->left_rows, memory_order_relaxed);
+    uint64_t marks = (uint64_t)token->n_ticks * worker->runtime->phases[phase].n_lanes;
     uint32_t predicates = exec->plan->n_predicates;
 
-    if (rows <= WHOLE_ROWS && batches <= WHOLE_BATCHES)
+    if (rows <= WHOLE_ROWS && batches <= WHOLE_BATCHES && marks <= WHOLE_MARKS)
         return false;
     struct mr_arriving *a = mr_exec_alloc(exec, sizeof *a);
     if (!a)

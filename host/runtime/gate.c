@@ -408,7 +408,7 @@ void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token)
 
     if (into < runtime->n_phases) {
         mr_exec_enter(&worker->exec, token);
-        if (!mr_arriving_begin(worker, token))
+        if (!mr_arriving_begin(worker, token, into))
             mr_phase_split(worker, token, into);
         mr_exec_leave(&worker->exec);
     }

@@ -332,7 +332,7 @@ static inline bool mr_phase_waits_for(const struct mr_worker *worker, const stru
 /* ---- arriving.c ---- */
 /* So much arrives at the gate of a phase that it is to enter in slices: takes it (token->arriving).
  * False: it is to be split as a whole; or there is no memory for the other. */
-bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token);
+bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
 /* Splits a slice: token->works. True: it was the last one. In the gate's turn. */
 bool mr_arriving_next(struct mr_worker *worker, struct mr_token *token, uint32_t phase);
 

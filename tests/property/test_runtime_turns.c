@@ -5,6 +5,7 @@
 // layers: runtime analog base
 #include "analog/analog.h"
 #include "base/pages.h"
+#include "runtime/internal.h"
 #include "runtime/runtime.h"
 
 #include <setjmp.h>
@@ -29,8 +30,10 @@
 #define MOST_ROWS    (ENOUGH / 3 + BURST)
 #define MOST_ENDED   (ENOUGH / 4 + 256)
 #define MOST_TOLD    (MOST_ROWS + ENOUGH / 4)
-#define MOST_EXPIRED MOST_ENDED   /* rows of tables */
-#define MOST_AFTER   (3 * ENOUGH) /* rows that entered another lane: the last ones as one batch */
+#define MOST_EXPIRED MOST_ENDED    /* rows of tables */
+#define MOST_MARKS   (ENOUGH + 64) /* of ticks, for lanes: told in a turn */
+#define SPARSE       4000u         /* packets a second apart */
+#define MOST_AFTER   (3 * ENOUGH)  /* rows that entered another lane: the last ones as one batch */
 
 /* What this thread has done since it looked for work last, and the most that any did. */
 static _Thread_local uint32_t rows, ended, told, after, expired;
@@ -161,10 +164,18 @@ static const char rows_end[] =
     "component tables(parallel_context_order, context_keys(keyed(2))) {"
     " t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY). }\n";
 
+enum times {
+    AS_EVER,
+    STILL, /* what comes in a second comes at its begin */
+    A_SECOND_EACH
+};
+
 struct result {
     uint64_t next, records, hash;
     uint32_t burst;
-    bool still; /* what comes in a second comes at its begin */
+    enum times times;
+    const struct mr_runtime *runtime; /* one worker's: what waits in its lanes is counted */
+    uint32_t waiting, most_marks;
 };
 
 /* All keys begin in second 1, are renewed in second 4, and end together; then some a second. */
@@ -174,7 +185,8 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     struct mr_burst *burst = &token->burst;
 
     (void)metrics;
-    for (; burst->n < result->burst && result->next < N_PACKETS; burst->n++) {
+    uint64_t end = result->times == A_SECOND_EACH ? SPARSE : N_PACKETS;
+    for (; burst->n < result->burst && result->next < end; burst->n++) {
         uint64_t i = result->next++;
         struct mr_packet *packet = &burst->packets[burst->n];
         memset(packet, 0, sizeof *packet);
@@ -183,8 +195,10 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
         packet->time_ns = i < MANY       ? NS + i
                           : i < 2 * MANY ? 4 * NS + i
                                          : 20 * NS + (i - 2 * MANY) * (NS / PER_SECOND);
-        if (result->still)
+        if (result->times == STILL)
             packet->time_ns -= packet->time_ns % NS;
+        if (result->times == A_SECOND_EACH)
+            packet->time_ns = (i + 1) * NS;
     }
     return burst->n ? MR_OK : MR_EOF;
 }
@@ -227,10 +241,26 @@ static void at_most(_Atomic uint32_t *most, uint32_t n)
         continue;
 }
 
+static uint32_t waiting_in(const struct mr_runtime *runtime)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < runtime->phases[1].n_lanes; i++)
+        n += atomic_load(&runtime->phases[1].lanes[i].outstanding);
+    return n;
+}
+
 static void pulse(void *user, uint32_t worker)
 {
-    (void)user;
+    struct result *result = user;
+
     (void)worker;
+    if (result->runtime) {
+        uint32_t n = waiting_in(result->runtime), before = result->waiting;
+        result->waiting = n;
+        if (n > before && n - before > result->most_marks)
+            result->most_marks = n - before;
+    }
     at_most(&most_rows, rows);
     at_most(&most_ended, ended);
     at_most(&most_told, told);
@@ -244,7 +274,7 @@ struct setting {
     uint64_t yield_seed;
 };
 
-static struct result run(const char *program, struct setting s, bool still)
+static struct result run(const char *program, struct setting s, enum times times)
 {
     const struct mr_component *list[] = {&component};
     struct mr_analog_config analog = {.components = list, .n_components = 1};
@@ -252,7 +282,7 @@ static struct result run(const char *program, struct setting s, bool still)
     struct mr_runtime *runtime = NULL;
     struct mr_plan *plan = NULL;
     struct mr_error error = {0};
-    struct result result = {.burst = s.burst, .still = still};
+    struct result result = {.burst = s.burst, .times = times};
 
     assert_int_equal(
         mr_analog_compile_text("test", program, strlen(program), &analog, diagnostics, &plan),
@@ -277,6 +307,7 @@ static struct result run(const char *program, struct setting s, bool still)
     assert_int_equal(mr_pages_new(&config.pages), MR_OK);
     assert_int_equal(mr_secret_draw(&config.secret, s.workers), MR_OK);
     assert_int_equal(mr_runtime_new(&runtime, &config, &error), MR_OK);
+    result.runtime = s.workers == 1 ? runtime : NULL;
     assert_int_equal(mr_runtime_run(runtime, &error), MR_OK);
     mr_runtime_free(runtime);
     mr_pages_free(config.pages);
@@ -306,7 +337,7 @@ static void a_turn_is_bounded(void **state)
     (void)state;
     for (size_t i = 0; i < N_SETTINGS; i++) {
         forget_most();
-        struct result result = run(COUNTS, settings[i], false);
+        struct result result = run(COUNTS, settings[i], AS_EVER);
         assert_int_equal(result.records, MANY + TRICKLE);
         assert_int_equal(atomic_load(&all_ended), MANY + TRICKLE);
         assert_in_range(atomic_load(&most_rows), 1, MOST_ROWS);
@@ -328,7 +359,7 @@ static void what_goes_on_is_bounded(void **state)
     (void)state;
     for (size_t i = 0; i <= N_SETTINGS; i++) {
         forget_most();
-        struct result result = run(onward, i < N_SETTINGS ? settings[i] : small, false);
+        struct result result = run(onward, i < N_SETTINGS ? settings[i] : small, AS_EVER);
         assert_int_equal(result.records, changes);
         assert_in_range(atomic_load(&most_after), 1, MOST_AFTER);
         if (!i)
@@ -345,7 +376,7 @@ static void rows_that_end_are_bounded(void **state)
         struct result first = {0};
         for (size_t i = 0; i < N_SETTINGS; i++) {
             forget_most();
-            struct result result = run(rows_end, settings[i], still);
+            struct result result = run(rows_end, settings[i], still ? STILL : AS_EVER);
             assert_in_range(result.records, 2 * MANY + TRICKLE, 4 * MANY + 2 * TRICKLE);
             assert_in_range(atomic_load(&most_expired), 1, MOST_EXPIRED);
             if (!i)
@@ -356,10 +387,27 @@ static void rows_that_end_are_bounded(void **state)
     }
 }
 
+/* Each tick is told to every lane that has something to do. */
+static void ticks_are_bounded(void **state)
+{
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        struct result result = run(COUNTS, settings[i], A_SECOND_EACH);
+        assert_int_equal(result.records, SPARSE);
+        if (settings[i].workers == 1)
+            assert_in_range(result.most_marks, 1, MOST_MARKS);
+        if (!i)
+            first = result;
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_turn_is_bounded),
-                                       cmocka_unit_test(what_goes_on_is_bounded),
-                                       cmocka_unit_test(rows_that_end_are_bounded)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_turn_is_bounded), cmocka_unit_test(what_goes_on_is_bounded),
+        cmocka_unit_test(rows_that_end_are_bounded), cmocka_unit_test(ticks_are_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
