@@ -101,8 +101,6 @@ uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb)
         s->number += s->begun;
         s->begun = true;
         break;
-    case MR_SMTP_EHLO:
-    case MR_SMTP_LHLO:
     case MR_SMTP_RSET:
     case MR_SMTP_QUIT:
     case MR_SMTP_STARTTLS:

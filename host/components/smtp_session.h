@@ -165,7 +165,8 @@ void smtp_client_refused(struct mr_smtp_session *s);
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* Transactions are numbered by what the client says, not by how it is answered: so the mail has the
  * number before its transaction is over. Gives that of a command: MAIL behind anything of one
- * begins the next, other commands that end one are of the one they end. */
+ * begins the next; RSET and others that end one are of the one they end. EHLO, which may be
+ * refused, leaves that to the MAIL behind it. */
 uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,

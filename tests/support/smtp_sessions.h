@@ -188,7 +188,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         "C: MAIL FROM:<a@x>\nS: 250 ok\nC: EHLO\nS: 501 syntax\nC: RCPT TO:<b@y>\nS: 250 ok\n" DATA
         "C: x\nC: .\nS: 250 ok\n",
         "mail 3: x\\r\\n\n"
-        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
         "anomaly DUPLICATE_FIELDS\n",
     },
     {
