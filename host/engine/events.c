@@ -150,6 +150,8 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     struct mr_event *event = mr_exec_worker_state(exec);
     const struct mr_flow *flow = mr_flow_of(call, row);
 
+    if (mr_exec_call_asks(exec))
+        return NULL;
     if (!strcmp(type, "alert")) {
         mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_ALERTS, 1);
         if (call->contexts && call->contexts[row]) /* here the flow's end may tell of it no more */
@@ -263,6 +265,8 @@ void mr_anomaly(struct mr_call *call, uint32_t row, const char *type, const char
 
     const uint8_t *cap = NULL;
 
+    if (mr_exec_call_asks(exec))
+        return;
     if (!call->contexts) {
         cap = cap_key(call, row);
     } else {

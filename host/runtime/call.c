@@ -230,7 +230,7 @@ void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_n
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n)
 {
     struct mr_exec *exec = exec_of(call);
-    if (index >= MR_MAX_COUNTERS)
+    if (index >= MR_MAX_COUNTERS || exec->call_asks)
         return;
     _Atomic uint64_t *counter = &exec->bindings[exec->call_op->binding].counters[index];
     uint64_t v = atomic_load_explicit(counter, memory_order_relaxed);

@@ -102,6 +102,7 @@ struct mr_exec {
     uint32_t *call_ordinals;
     const struct mr_transaction **call_transactions; /* NULL: none, or its arguments are of none */
     const struct mr_op *call_op;
+    bool call_asks; /* the row is a question that a function without order has nothing to do with */
     const union mr_value *call_first; /* its first argument */
     struct mr_tuples **stage_lists;   /* [n_predicates] */
     struct mr_dedup *dedup;           /* NULL unless a stage is recursive */

@@ -268,6 +268,7 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     exec->call_flows = frame->flows;
     exec->call_ordinals = frame->ordinals;
     exec->call_op = op;
+    exec->call_asks = frame->synthetic && function->order == MR_ORDER_NONE;
     exec->call_first = columns[0];
     if (function->shape == MR_SHAPE_MAP) {
         /* what nobody reads goes where it is overwritten again and again, not through the cache */

@@ -483,6 +483,11 @@ uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row)
     return exec->call_ordinals ? exec->call_ordinals[row] : 0;
 }
 
+bool mr_exec_call_asks(const struct mr_exec *exec)
+{
+    return exec->call_asks;
+}
+
 const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec, uint32_t row)
 {
     return exec->call_transactions ? exec->call_transactions[row] : NULL;

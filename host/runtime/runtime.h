@@ -221,6 +221,9 @@ bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32
                     const char *bytes, size_t len);
 /* The ordinal of a row of the call under way. */
 uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
+/* The row of the call under way only asks what a context has to say at a timer or at its end, and
+ * no function has said anything yet: what it leads a function without order to has not happened. */
+bool mr_exec_call_asks(const struct mr_exec *exec);
 /* The transaction that the arguments of a row of the call under way were made of; NULL: none. */
 const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec, uint32_t row);
 /* The record added last raises an alarm: 1 + its index. */

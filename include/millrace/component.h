@@ -290,7 +290,9 @@ void mr_context_end(struct mr_call *call, uint32_t row);
  * set it the call for the latest packet counts, whatever the burst. */
 void mr_context_deadline(struct mr_call *call, uint32_t row, uint64_t deadline_ns);
 
-/* Adds to function->counters[index]. */
+/* Adds to function->counters[index]. Of a row that only asks what a context has to say at a timer
+ * or at its end, functions without order count and tell nothing: here and with events it has no
+ * effect. */
 void mr_count(struct mr_call *call, uint32_t index, uint64_t n);
 
 /* What the user wants told of mails and of the files in them. */
