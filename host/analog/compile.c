@@ -68,6 +68,7 @@ static enum mr_status make_plan(struct mr_program *const *programs, uint32_t n_p
             keep_all(analog_parts(programs[i])->chain, *plan);
         analog_contexts(*plan);
         good = analog_live(&compile, *plan);
+        analog_about(*plan);
         number_bindings(*plan);
         good = good && analog_sites(&compile, *plan);
     }

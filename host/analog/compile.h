@@ -133,7 +133,8 @@ bool analog_identities(struct compile *compile, struct program_parts *parts); /*
 struct mr_plan *analog_merge(struct compile *compile, struct mr_program *const *programs,
                              uint32_t n_programs); /* NULL: reported */
 void analog_contexts(struct mr_plan *plan);        /* where the slots of functions lie; by_packet */
-bool analog_live(struct compile *compile, struct mr_plan *plan);  /* false: reported */
+bool analog_live(struct compile *compile, struct mr_plan *plan); /* false: reported */
+void analog_about(struct mr_plan *plan); /* which calls read what was made of a transaction */
 bool analog_sites(struct compile *compile, struct mr_plan *plan); /* what may go to a device */
 /* Is it a call on bytes of the tuple that a device could answer? */
 bool analog_wants_device(const struct mr_op *op);

@@ -46,7 +46,8 @@ struct mr_where {
 struct mr_plan_attribute {
     const char *name; /* as the first rule that derives it calls it, "FLOW_ID" */
     enum mr_type type;
-    bool live; /* false: no storage anywhere */
+    bool live;  /* false: no storage anywhere */
+    bool about; /* may have been made of a transaction */
 };
 
 #define MR_MAX_COMMAND 32
@@ -174,6 +175,7 @@ struct mr_operand {
  * zero makes the row vanish. */
 struct mr_op {
     enum mr_op_kind kind;
+    bool about;        /* reads what may have been made of a transaction */
     uint32_t result;   /* register; MR_NO_REGISTER: nobody reads it */
     enum mr_type type; /* of the result; of both operands for TEST */
     struct mr_operand args[8];

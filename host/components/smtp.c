@@ -439,6 +439,7 @@ static const struct mr_function functions[] = {{
     .result = MR_TYPE_STRING,
     .order = MR_ORDER_CONTEXT,
     .flow_use = MR_FLOW_SPEAKS | MR_FLOW_TELLS,
+    .of_transactions = true,
     .shape = MR_SHAPE_EXPAND,
     .context_key = MR_TYPE_FLOW,
     .context_bytes = sizeof(struct slot),

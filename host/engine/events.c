@@ -113,11 +113,13 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     put_programs(event->eve, exec->plan, users);
 }
 
-/* As Suricata has it: the number stands before what is said, the rest behind it. */
-static void begin_transaction(struct mr_event *event, const struct mr_transaction *transaction)
+/* As Suricata has it: the number stands before what is said, the rest behind it; nothing that is
+ * called `but`, since that stands there already. */
+static void begin_transaction(struct mr_event *event, const struct mr_transaction *transaction,
+                              const char *but)
 {
     event->transaction = transaction;
-    if (transaction)
+    if (transaction && (!but || strcmp(but, "tx_id")))
         mr_eve_int(event->eve, "tx_id", transaction->number);
 }
 
@@ -163,7 +165,7 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
           !strcmp(type, "alert") || !strcmp(type, "fileinfo") ? mr_flow_protocol(call, row) : NULL,
           exec->plan->stages[exec->stage].users);
     if (!strcmp(type, "alert"))
-        begin_transaction(event, mr_exec_call_transaction(exec, row));
+        begin_transaction(event, mr_exec_call_transaction(exec, row), NULL);
     return event;
 }
 
@@ -314,7 +316,8 @@ static void raise_alarms(struct mr_event *event, struct mr_exec *exec,
         begin(event, exec, "alert", tuples->origins[row],
               tuples->ordinals ? tuples->ordinals[row] : 0, tuples->flows[row], NULL,
               (uint64_t)1 << predicate->program);
-        begin_transaction(event, tuples->transactions ? tuples->transactions[row] : NULL);
+        begin_transaction(event, tuples->transactions ? tuples->transactions[row] : NULL,
+                          predicate->name);
         mr_eve_object(event->eve, "alert");
         mr_eve_string(event->eve, "action", "allowed", strlen("allowed"));
         mr_eve_string(event->eve, "signature", alarm->message, strlen(alarm->message));

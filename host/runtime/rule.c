@@ -17,7 +17,6 @@ struct frame {
     uint8_t **contexts;
     uint32_t *ordinals;
     const struct mr_transaction **transactions;
-    uint64_t about[MR_MAX_REGISTERS / 64]; /* registers: as in struct mr_tuples */
     bool synthetic;
     uint64_t late; /* of the trigger's registers: as in struct mr_tuples */
     const uint32_t *at;
@@ -223,25 +222,6 @@ static bool take_yields(struct mr_exec *exec, struct frame *frame, const struct 
     return true;
 }
 
-/* Does the operation read what was made of a transaction? */
-static bool is_about(const struct frame *frame, const struct mr_op *op)
-{
-    bool about = false;
-
-    for (uint32_t a = 0; frame->transactions && a < op->n_args; a++)
-        about |=
-            op->args[a].reg != MR_NO_REGISTER && mr_register_live(frame->about, op->args[a].reg);
-    return about;
-}
-
-static void set_about(struct frame *frame, uint32_t reg, bool about)
-{
-    if (reg == MR_NO_REGISTER)
-        return;
-    frame->about[reg / 64] &= ~((uint64_t)1 << reg % 64);
-    frame->about[reg / 64] |= (uint64_t)about << reg % 64;
-}
-
 static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
                      uint32_t n_registers)
 {
@@ -295,8 +275,6 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     }
     if (function->order != MR_ORDER_NONE)
         frame->synthetic = false; /* what is yielded for a timer is as real as anything */
-    if (yields->n_of)
-        set_about(frame, op->result, true);
     return take_yields(exec, frame, op, n_registers);
 }
 
@@ -466,7 +444,6 @@ static struct mr_tuples *derive(struct mr_exec *exec, const struct mr_plan_rule 
         if (operand->reg != MR_NO_REGISTER) {
             t->columns[c] = frame->registers[operand->reg];
             t->late |= (uint64_t)is_late(frame, operand->reg) << c;
-            t->about |= (uint64_t)mr_register_live(frame->about, operand->reg) << c;
             continue;
         }
         t->columns[c] = new_column(exec, frame->n);
@@ -512,8 +489,6 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
     frame->contexts = in->contexts;
     frame->ordinals = in->ordinals;
     frame->transactions = in->transactions;
-    memset(frame->about, 0, sizeof frame->about);
-    frame->about[0] = in->about; /* a column is the register of its number */
     frame->synthetic = in->synthetic;
     frame->late = in->late;
     frame->at = in->at;
@@ -550,9 +525,7 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
         }
         if (op->result < 64)
             frame->late &= ~((uint64_t)1 << op->result);
-        bool about = is_about(frame, op);
-        exec->call_transactions = about ? frame->transactions : NULL;
-        set_about(frame, op->result, about);
+        exec->call_transactions = op->about ? frame->transactions : NULL;
         switch (op->kind) {
         case MR_OP_CALL:
             ok = run_call(exec, frame, op, rule->n_registers);

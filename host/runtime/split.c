@@ -177,7 +177,6 @@ static bool split_rows(struct mr_worker *worker, struct mr_token *token,
         return false;
     sorted->late = late;
     sorted->at = at;
-    sorted->about = t->about;
     for (uint32_t c = 0; c < exec->plan->predicates[t->predicate].arity; c++)
         if (late >> c & 1)
             sorted->columns[c] = t->columns[c];

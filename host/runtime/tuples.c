@@ -120,7 +120,6 @@ void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
         to->ordinals[row] = from->ordinals ? from->ordinals[from_row] : 0;
     if (to->transactions)
         to->transactions[row] = from->transactions ? from->transactions[from_row] : NULL;
-    to->about |= from->about;
 }
 
 struct mr_order_key mr_order_of(const struct mr_packet *origin)

@@ -26,7 +26,6 @@ struct mr_tuples {
     struct mr_flow **flows;
     uint32_t *ordinals; /* which of the tuples with its origin at the last gate; NULL: all 0 */
     const struct mr_transaction **transactions; /* that it comes from; NULL: none has one */
-    uint64_t about; /* bit c: what column c holds was made of the transaction, where there is one */
 };
 
 enum { MR_WITH_CONTEXTS = 1, MR_WITH_ORDINALS = 2, MR_WITH_TRANSACTIONS = 4 };

@@ -190,7 +190,8 @@ struct mr_function {
     /* order CONTEXT or TOTAL: has nothing to say when a context goes, so that it need not be called
      * then. Where that holds for all functions of a component, contexts take less memory. */
     bool silent_end;
-    uint8_t flow_use; /* enum mr_flow_use, or-ed */
+    uint8_t flow_use;     /* enum mr_flow_use, or-ed */
+    bool of_transactions; /* what it yields may be of one: mr_yield_of() */
     /* (optional) A context goes: give back what its slot holds. Also called after expiry. */
     void (*context_close)(void *slot, void *runtime);
     /* (optional; order NONE, shape MAP, result from the first argument and constants alone) What a

@@ -46,8 +46,8 @@ static void check(struct mr_table *t, const uint32_t *expected)
 /* First the more come, then the more go. */
 static void rows_are_found_while_an_index_grows(void **state)
 {
-    struct mr_plan_attribute attributes[] = {{"KEY", MR_TYPE_INT, true},
-                                             {"VALUE", MR_TYPE_INT, true}};
+    struct mr_plan_attribute attributes[] = {{.name = "KEY", .type = MR_TYPE_INT, .live = true},
+                                             {.name = "VALUE", .type = MR_TYPE_INT, .live = true}};
     struct mr_plan_predicate predicate = {.name = "row", .arity = 2, .attributes = attributes};
     struct mr_plan_table table = {.name = "row",
                                   .lifetime_ns = MR_FOREVER,
@@ -97,7 +97,7 @@ static void rows_are_found_while_an_index_grows(void **state)
  * their time. What ends is always what is due first. */
 static void rows_end_in_the_order_of_their_deadlines(void **state)
 {
-    struct mr_plan_attribute attribute = {"KEY", MR_TYPE_INT, true};
+    struct mr_plan_attribute attribute = {.name = "KEY", .type = MR_TYPE_INT, .live = true};
     struct mr_plan_predicate predicate = {.name = "row", .arity = 1, .attributes = &attribute};
     struct mr_plan_table table = {.name = "row",
                                   .lifetime_ns = LIFETIME,
