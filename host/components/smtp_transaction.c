@@ -283,7 +283,8 @@ static void sender(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 
     if (tx->from_accepted)
         smtp_raise(s, host, MR_SMTP_ANOMALY_DUPLICATE_FIELDS);
-    if (tx->from_accepted && !accepted)
+    /* refused between the chunks of a mail it has the mail's number: that goes on */
+    if (!accepted && (tx->from_accepted || (tx->open && tx->number == record->number)))
         return;
     if (tx->has_from || tx->refused || tx->n_accepted || tx->n_rejected)
         close_unfinished(s, host);

@@ -369,6 +369,11 @@ static const struct smtp_session_case smtp_sessions[] = {
                            "anomaly UNPARSABLE_CONTENT\n"),
     REFUSED_BETWEEN_CHUNKS("QUIT", "QUIT x", "501 no", ""),
     REFUSED_BETWEEN_CHUNKS("STARTTLS", "STARTTLS x", "501 no", "anomaly TLS_REJECTED\n"),
+    {"MAIL refused between chunks, the one before as well: one transaction, told once",
+     HELLO "C: MAIL FROM:<a@x>\nS: 550 no\nC! BDAT 2\\r\\nab\nS: 503 no\n"
+           "C: MAIL FROM:<c@x>\nS: 550 no\nC! BDAT 2 LAST\\r\\ncd\nS: 503 no\n" BYE,
+     "mail bdat 4: abcd\n"
+     "tx 0 rejected helo=client.example from=<a@x> reply=503 bytes=4 mail=1\n"},
     {
         "RSET granted between chunks ends the mail",
         HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\nC: RSET\nS: 250 ok\n" ENVELOPE
