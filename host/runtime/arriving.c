@@ -158,7 +158,7 @@ static bool has_room(struct mr_exec *exec, struct mr_arriving *a, uint32_t n)
 static uint32_t take(struct mr_exec *exec, struct mr_arriving *a, struct mr_order_key end,
                      uint32_t most)
 {
-    struct mr_order_key last = {0, 0};
+    struct mr_order_key last = {0, 0, 0};
     uint32_t n = 0;
 
     while (a->n_heads && mr_order_compare(a->heads[0].key, end) < 0) {

@@ -33,7 +33,7 @@ static bool was_seen(const struct cut *cut, uint32_t bit)
  * context of theirs is in the part already. False: they are not, or there are none. */
 static bool take_origin(struct cut *cut, const struct mr_tuples *in, uint32_t *take)
 {
-    struct mr_order_key best = {UINT64_MAX, UINT64_MAX};
+    struct mr_order_key best = MR_ORDER_END;
     uint32_t i = 0;
     bool any = false;
 

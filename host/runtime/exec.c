@@ -292,7 +292,7 @@ static struct mr_tuples *run_fixpoint(struct mr_exec *exec, const struct mr_plan
  * as batches of their own. */
 static struct mr_tuples *cut_earliest(struct mr_exec *exec, struct mr_tuples *list, bool one_row)
 {
-    struct mr_order_key best = {UINT64_MAX, UINT64_MAX};
+    struct mr_order_key best = MR_ORDER_END;
     struct mr_tuples *result = NULL;
 
     for (struct mr_tuples *t = list; t; t = t->next) {

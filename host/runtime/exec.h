@@ -255,7 +255,7 @@ void mr_exec_yield(struct mr_exec *exec, uint32_t row, union mr_value value, uin
 /* A tick or the like as the origin of rows: time, the packet that rang, its place among what that
  * packet rang. NULL: no memory. */
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
-                                      uint64_t sub);
+                                      struct mr_tick_place place);
 
 /* The transactions of the rows that were yielded for rows that had `old`, which may be NULL. False:
  * no memory. */

@@ -168,45 +168,48 @@ static void run(struct mr_exec *exec, struct mr_tuples *in)
     run_from(exec, exec->plan->groups[exec->group].first_stage, in);
 }
 
-static struct mr_tick_origin tick_origin(uint64_t time_ns, uint64_t number, uint64_t sub)
+static struct mr_tick_origin tick_origin(uint64_t time_ns, uint64_t number,
+                                         struct mr_tick_place place)
 {
     return (struct mr_tick_origin){
         .packet = {.data = (const uint8_t *)"",
                    .time_ns = time_ns,
                    .number = number,
                    .flags = MR_PACKET_TICK},
-        .sub = sub,
+        .place = place,
     };
 }
 
 struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, uint64_t number,
-                                      uint64_t sub)
+                                      struct mr_tick_place place)
 {
     struct mr_tick_origin *origin = mr_exec_alloc(exec, sizeof *origin);
     if (!origin)
         return NULL;
-    *origin = tick_origin(time_ns, number, sub);
+    *origin = tick_origin(time_ns, number, place);
     return &origin->packet;
 }
 
 /* Contexts that ring at the same tick stand in an order that is the same in every run: by group,
  * and behind what its tables have to say (table_time.c). */
-static uint64_t place_of(const struct mr_exec *exec, const struct mr_context *c)
+static struct mr_tick_place place_of(const struct mr_exec *exec, const struct mr_context *c)
 {
-    return (uint64_t)exec->group << 56 | (uint64_t)1 << 55 | mr_context_place(c);
+    uint64_t group = (uint64_t)exec->group << 56 | (uint64_t)1 << 55;
+    return (struct mr_tick_place){group | mr_context_place(c), 0};
 }
 
 /* A context that is handed to its functions for a reason other than a tuple. */
 struct asked {
     struct mr_context *context;
     struct mr_packet *origin;
-    uint64_t place, deadline_ns;
+    struct mr_tick_place place;
+    uint64_t deadline_ns;
 };
 
 static int by_place(const void *x, const void *y)
 {
     const struct asked *a = x, *b = y;
-    return a->place < b->place ? -1 : a->place > b->place;
+    return a->place.sub < b->place.sub ? -1 : a->place.sub > b->place.sub;
 }
 
 /* The rows that stand for contexts, a batch for each predicate, in the order of their numbers. */
@@ -279,7 +282,7 @@ static void end_asked(struct mr_exec *exec, struct asked *asked, enum mr_cause c
 /* There is no memory to ask its functions: it goes without a word of theirs, and what is told of
  * its flow is told, or counted as lost. */
 static void end_unasked(struct mr_exec *exec, struct mr_context *c, enum mr_cause cause,
-                        uint64_t number, uint64_t place)
+                        uint64_t number, struct mr_tick_place place)
 {
     struct mr_tick_origin origin = tick_origin(exec->now_ns, number, place);
 
@@ -297,7 +300,7 @@ static void ask(struct mr_exec *exec, struct mr_context *const *contexts, uint32
 
     for (uint32_t i = 0; i < n; i++) {
         struct mr_context *c = contexts[i];
-        uint64_t place = place_of(exec, c);
+        struct mr_tick_place place = place_of(exec, c);
         struct mr_packet *origin = mr_exec_tick_origin(exec, exec->now_ns, number, place);
         if (origin) {
             asked[kept++] = (struct asked){c, origin, place, c->deadline_ns};
@@ -473,7 +476,7 @@ bool mr_exec_lane_close(struct mr_exec *exec, uint32_t group, struct mr_context_
     exec->now_ns = now_ns;
     uint32_t n = next_closed(exec, all, &more);
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t place = place_of(exec, all[i]);
+        struct mr_tick_place place = place_of(exec, all[i]);
         struct mr_packet *origin = mr_exec_tick_origin(exec, exec->now_ns, number, place);
         if (origin) /* else it goes without a word: counted */
             asked[n_asked++] = (struct asked){all[i], origin, place, all[i]->deadline_ns};

@@ -156,7 +156,7 @@ enum mr_status mr_table_set_constants(struct mr_table_set **out, const struct mr
         }
         for (uint32_t f = 0; f < table->n_facts; f++) {
             mr_table_put(set->tables[t], table->facts + (size_t)f * arity, 0,
-                         (struct mr_order_key){0, f}, &change);
+                         (struct mr_order_key){0, f, 0}, &change);
             mr_table_release(set->tables[t], change.old);
             mr_table_release(set->tables[t], change.evicted);
         }

@@ -28,8 +28,8 @@ static uint64_t age_rank(uint64_t age_ns)
 
 /* The place of a row that ends among what the packet rang: the order in which rows end, also those
  * of other lanes, and those of one moment by their key. */
-static uint64_t place_of(const struct moment *m, const struct mr_table *table,
-                         const struct mr_row *row)
+static struct mr_tick_place place_of(const struct moment *m, const struct mr_table *table,
+                                     const struct mr_row *row)
 {
     uint32_t column = table->table->key_column;
     enum mr_type type = table->predicate->attributes[column].type;
@@ -38,16 +38,21 @@ static uint64_t place_of(const struct moment *m, const struct mr_table *table,
                                         : mr_value_bytes_of(type, key);
     uint64_t hash = type == MR_TYPE_INT ? mr_hash_public(&key.i, sizeof key.i)
                                         : mr_hash_public(len ? key.b.ptr : "", len);
-    return (INT32_MAX - age_rank(m->now_ns - row->deadline_ns)) << 24 | (hash & 0xffffff);
+    uint64_t rank = INT32_MAX - age_rank(m->now_ns - row->deadline_ns);
+    return (struct mr_tick_place){rank << 24 | (hash & 0xffffff), hash};
 }
 
 /* The place of what happens now. A serial group has one lane, and one order. Contexts that end at
  * the same packet come behind all that (exec_lane.c). */
-static uint64_t place(struct moment *m, const struct mr_table *table, const struct mr_row *row)
+static struct mr_tick_place place(struct moment *m, const struct mr_table *table,
+                                  const struct mr_row *row)
 {
-    uint64_t at =
-        table && table->table->kind == MR_TABLE_BY_KEY ? place_of(m, table, row) : m->set->things++;
-    return (uint64_t)m->set->group << 56 | (at & INT64_MAX >> 8);
+    struct mr_tick_place at = table && table->table->kind == MR_TABLE_BY_KEY
+                                  ? place_of(m, table, row)
+                                  : (struct mr_tick_place){m->set->things++, 0};
+
+    at.sub = (uint64_t)m->set->group << 56 | (at.sub & INT64_MAX >> 8);
+    return at;
 }
 
 static struct mr_packet *origin(struct moment *m, uint64_t time_ns)
@@ -307,7 +312,7 @@ bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, 
     skip_gaps(&m, now_ns);
     while ((timer = due(m.set, now_ns))) {
         uint64_t at_ns = timer->next_ns;
-        if (!m.left || !expire(&m, at_ns))
+        if (!expire(&m, at_ns) || !m.left)
             return true;
         m.left--;
         m.set->strain += ENDED;

@@ -27,7 +27,7 @@ struct mr_tick {
 /* Its place: before all that it rings. */
 static inline struct mr_order_key mr_tick_order(const struct mr_tick *tick)
 {
-    return (struct mr_order_key){2 * tick->number, 0};
+    return (struct mr_order_key){2 * tick->number, 0, 0};
 }
 
 struct mr_actuation;

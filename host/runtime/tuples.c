@@ -124,10 +124,10 @@ void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
 
 struct mr_order_key mr_order_of(const struct mr_packet *origin)
 {
-    if (origin->flags & MR_PACKET_TICK)
-        return (struct mr_order_key){2 * origin->number,
-                                     ((const struct mr_tick_origin *)(const void *)origin)->sub};
-    return (struct mr_order_key){2 * origin->number + 1, 0};
+    if (!(origin->flags & MR_PACKET_TICK))
+        return (struct mr_order_key){2 * origin->number + 1, 0, 0};
+    const struct mr_tick_origin *tick = (const void *)origin;
+    return (struct mr_order_key){2 * origin->number, tick->place.sub, tick->place.tie};
 }
 
 void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32_t n)
@@ -283,7 +283,7 @@ static bool origins_differ(const struct mr_tuples *t)
  * nothing is left. */
 static bool number_next(struct mr_tuples *list, uint32_t *at)
 {
-    struct mr_order_key best = {UINT64_MAX, UINT64_MAX};
+    struct mr_order_key best = MR_ORDER_END;
     uint32_t i = 0, ordinal = 0;
     bool any = false;
 

@@ -69,16 +69,23 @@ void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32
  * the packet whose time rang it, ticks by the age of their context. */
 struct mr_order_key {
     uint64_t number; /* 2 * packet number, + 1 for packets */
-    uint64_t sub;
+    uint64_t sub, tie;
 };
 
 /* Behind everything. */
-#define MR_ORDER_END ((struct mr_order_key){UINT64_MAX, UINT64_MAX})
+#define MR_ORDER_END ((struct mr_order_key){UINT64_MAX, UINT64_MAX, UINT64_MAX})
+
+/* Where something stands among what a tick brings forth. */
+struct mr_tick_place {
+    uint64_t sub; /* the context: group, packet that opened it, key */
+    uint64_t tie; /* of a row of a table: all of its key's hash. Rows of several lanes may share
+                   * the rest */
+};
 
 /* The origin of rows that a timer or the shutdown brings forth; packet.flags has TICK. */
 struct mr_tick_origin {
     struct mr_packet packet;
-    uint64_t sub; /* the context: group, packet that opened it, key */
+    struct mr_tick_place place;
 };
 
 struct mr_order_key mr_order_of(const struct mr_packet *origin);
@@ -87,7 +94,9 @@ static inline int mr_order_compare(struct mr_order_key x, struct mr_order_key y)
 {
     if (x.number != y.number)
         return x.number < y.number ? -1 : 1;
-    return x.sub < y.sub ? -1 : x.sub > y.sub;
+    if (x.sub != y.sub)
+        return x.sub < y.sub ? -1 : 1;
+    return x.tie < y.tie ? -1 : x.tie > y.tie;
 }
 
 /* A list of batches merged into one batch per predicate, rows by origin and ordinal (stable).

@@ -156,19 +156,31 @@ static const char onward[] =
     " s1 last(@N,KEY,B) :- again(@N,KEY,A), B = f_after(A)."
     " s2 last(@N,KEY,A) :- also(@N,KEY,A). }\n";
 
-/* Rows of few keys, each of which is told when it comes and when it ends. */
-static const char rows_end[] =
-    "materialize(kept, 3, infinity, keys(1,2,3)).\nwatch(kept).\n"
-    "component keys(parallel) { k1 keyed(@N,FEW,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT),"
-    " FEW = f_few(KEY). }\n"
-    "component tables(parallel_context_order, context_keys(keyed(2))) {"
-    " t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY). }\n";
+/* Rows of few keys, or of so many that these share their places, each of which is told when it
+ * comes and when it ends. */
+#define ROWS_END(by)                                                                               \
+    "materialize(kept, 3, infinity, keys(1,2,3)).\nwatch(kept).\n"                                 \
+    "component keys(parallel) { k1 keyed(@N,FEW,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT),"      \
+    " FEW = f_few(KEY). }\n"                                                                       \
+    "component tables(parallel_context_order, context_keys(keyed(" by "))) {"                      \
+    " t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY). }\n"
+static const char *const rows_end[] = {ROWS_END("2"), ROWS_END("3")};
 
 enum times {
     AS_EVER,
     STILL, /* what comes in a second comes at its begin */
     A_SECOND_EACH
 };
+
+/* All rows of one table end in whole slices, but for three timers, before another timer is due, and
+ * those of the other one behind it. */
+static const char timers_between[] =
+    "materialize(kept, 3, infinity, keys(1,2,3)).\nwatch(kept).\n"
+    "materialize(later, 6, infinity, keys(1,2,3)).\nwatch(later).\nwatch(rang).\n"
+    "component keys(parallel) { k1 keyed(@N,FEW,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT),"
+    " FEW = f_few(KEY), KEY < 59901. }\n"
+    "component tables(serial) { t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY)."
+    " t2 later(@N,FEW,KEY) :- keyed(@N,FEW,KEY). t3 rang(@N,E,0) :- periodic(@N,E,1). }\n";
 
 struct result {
     uint64_t next, records, hash;
@@ -372,11 +384,13 @@ static void what_goes_on_is_bounded(void **state)
 static void rows_that_end_are_bounded(void **state)
 {
     (void)state;
-    for (int still = 0; still < 2; still++) {
+    for (int run_of = 0; run_of < 4; run_of++) {
+        const char *program = rows_end[run_of / 2];
+        enum times times = run_of % 2 ? STILL : AS_EVER;
         struct result first = {0};
         for (size_t i = 0; i < N_SETTINGS; i++) {
             forget_most();
-            struct result result = run(rows_end, settings[i], still ? STILL : AS_EVER);
+            struct result result = run(program, settings[i], times);
             assert_in_range(result.records, 2 * MANY + TRICKLE, 4 * MANY + 2 * TRICKLE);
             assert_in_range(atomic_load(&most_expired), 1, MOST_EXPIRED);
             if (!i)
@@ -384,6 +398,21 @@ static void rows_that_end_are_bounded(void **state)
             assert_int_equal(result.records, first.records);
             assert_int_equal(result.hash, first.hash);
         }
+    }
+}
+
+static void timers_between_are_bounded(void **state)
+{
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        forget_most();
+        struct result result = run(timers_between, settings[i], AS_EVER);
+        assert_in_range(atomic_load(&most_expired), 1, MOST_EXPIRED);
+        if (!i)
+            first = result;
+        assert_int_equal(result.hash, first.hash);
     }
 }
 
@@ -408,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_turn_is_bounded), cmocka_unit_test(what_goes_on_is_bounded),
-        cmocka_unit_test(rows_that_end_are_bounded), cmocka_unit_test(ticks_are_bounded)};
+        cmocka_unit_test(rows_that_end_are_bounded), cmocka_unit_test(timers_between_are_bounded),
+        cmocka_unit_test(ticks_are_bounded)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static void rows_are_found_while_an_index_grows(void **state)
         if (draw(&random, ROUNDS) > i) {
             const union mr_value values[2] = {mr_value_int(key), mr_value_int(i)};
             struct mr_change change;
-            mr_table_put(&t, values, i, (struct mr_order_key){i, 0}, &change);
+            mr_table_put(&t, values, i, (struct mr_order_key){i, 0, 0}, &change);
             assert_int_equal(change.what, expected[key] ? MR_PUT_REPLACED : MR_PUT_ADDED);
             mr_table_release(&t, change.old);
             expected[key] = i;
@@ -124,7 +124,7 @@ static void rows_end_in_the_order_of_their_deadlines(void **state)
             const union mr_value value = mr_value_int(key);
             uint64_t now = i + draw(&random, 1000);
             struct mr_change change;
-            mr_table_put(&t, &value, now, (struct mr_order_key){i, 0}, &change);
+            mr_table_put(&t, &value, now, (struct mr_order_key){i, 0, 0}, &change);
             assert_int_equal(change.what, deadlines[key] ? MR_PUT_SAME : MR_PUT_ADDED);
             n += !deadlines[key];
             deadlines[key] = now + LIFETIME;
