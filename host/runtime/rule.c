@@ -488,7 +488,7 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
     frame->flows = in->flows;
     frame->contexts = in->contexts;
     frame->ordinals = in->ordinals;
-    frame->transactions = in->transactions;
+    frame->transactions = rule->view ? NULL : in->transactions; /* of all rows of its group */
     frame->synthetic = in->synthetic;
     frame->late = in->late;
     frame->at = in->at;
