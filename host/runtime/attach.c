@@ -4,18 +4,27 @@
 
 #include <string.h>
 
-/* The key of a type that is no flow, as the bytes under which its context stands. */
+#define KEYED_BYTES 16u /* of a hash that nobody can aim at */
+
+/* The key of a type that is no flow, as the bytes under which its context stands. A long one has
+ * two hashes: one to be told apart by, and behind it one that is the same in every run, for its
+ * place among others (context_closing.c). */
 static const void *key_bytes(struct mr_exec *exec, enum mr_type type, const union mr_value *value,
                              uint8_t scratch[MR_CONTEXT_KEY_BYTES], uint32_t *len)
 {
+    uint64_t hash;
+    size_t kept;
+
     switch (type) {
     case MR_TYPE_STRING:
         *len = value->b.len;
-        if (*len <= MR_CONTEXT_KEY_BYTES)
+        if (*len < MR_CONTEXT_KEY_BYTES)
             return value->b.len ? value->b.ptr : "";
-        memcpy(scratch, value->b.ptr, MR_CONTEXT_KEY_BYTES - 16);
-        mr_hash128_bytes(exec->secret, value->b.ptr, value->b.len,
-                         scratch + MR_CONTEXT_KEY_BYTES - 16);
+        hash = mr_hash_public(value->b.ptr, value->b.len);
+        kept = MR_CONTEXT_KEY_BYTES - KEYED_BYTES - sizeof hash;
+        memcpy(scratch, value->b.ptr, kept);
+        mr_hash128_bytes(exec->secret, value->b.ptr, value->b.len, scratch + kept);
+        memcpy(scratch + kept + KEYED_BYTES, &hash, sizeof hash);
         *len = MR_CONTEXT_KEY_BYTES;
         return scratch;
     case MR_TYPE_ADDRESS:

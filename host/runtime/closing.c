@@ -48,7 +48,7 @@ static uint64_t end_of_slice(const struct mr_phase *phase)
         const struct mr_context_table *contexts = &phase->lanes[i].contexts;
         if (!contexts->closing)
             continue;
-        uint64_t place = mr_context_place(contexts->closing);
+        uint64_t place = mr_context_place(contexts->closing).sub;
         first = place < first ? place : first;
         end = contexts->closing_end < end ? contexts->closing_end : end;
     }

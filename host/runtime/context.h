@@ -26,7 +26,7 @@
 
 #include <string.h>
 
-#define MR_CONTEXT_KEY_BYTES 48   /* longer keys stand in as 32 bytes and a 128-bit hash */
+#define MR_CONTEXT_KEY_BYTES 48   /* of so many or more: their first 24 and two hashes (attach.c) */
 #define MR_WHEEL_SLOTS       1024 /* seconds */
 #define MR_CONTEXT_SLICE     256  /* contexts that are handed out at a time; of large ones fewer */
 #define MR_NO_CONTEXT        UINT32_MAX
@@ -315,14 +315,15 @@ uint32_t mr_contexts_all(struct mr_context_table *table, struct mr_context *all[
 /* ---- context_closing.c ---- */
 
 /* Its place among contexts of its group that end or ring at one packet: by age, and those of one
- * age by key. The same in every run; less than 1 << 55. */
-uint64_t mr_context_place(const struct mr_context *context);
+ * age by key. The same in every run; `sub`, in which many keys of one age may agree, is less than
+ * 1 << 55. */
+struct mr_tick_place mr_context_place(const struct mr_context *context);
 
-/* Those that are closed next: in the order of their places, up to `end` (which is not; UINT64_MAX:
- * all, and as they lie, if that is the first call), a slice of them; the caller unlinks them or
- * not. *more: call again with the same end; those with another end than UINT64_MAX begin with
- * calls that hand out none, and put them in order. From the first call on no context is made, ended
- * or used but those handed out. */
+/* Those that are closed next: in the order of their places (sub), up to `end` (which is not;
+ * UINT64_MAX: all, and as they lie, if that is the first call), a slice of them; the caller unlinks
+ * them or not. *more: call again with the same end; those with another end than UINT64_MAX begin
+ * with calls that hand out none, and put them in order. From the first call on no context is made,
+ * ended or used but those handed out. */
 uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
                            struct mr_context *closed[MR_CONTEXT_SLICE], bool *more);
 

@@ -5,18 +5,31 @@
 
 #define SORT_STEPS 1024u /* contexts looked at in a slice */
 
-uint64_t mr_context_place(const struct mr_context *c)
+/* The same in every run, so that the hash of a long key that is drawn anew has no part in it. */
+static uint64_t hash_of_key(const struct mr_context *c)
 {
-    uint64_t key = c->is_flow ? mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash))
-                              : mr_hash_public(&c->key, c->key_len);
-    return (c->flow.first_packet & INT32_MAX) << 24 | (key & 0xffffff);
+    uint64_t hash;
+
+    if (c->is_flow)
+        return mr_hash_public(&c->key, offsetof(struct mr_flow_key, hash));
+    if (c->key_len < MR_CONTEXT_KEY_BYTES)
+        return mr_hash_public(&c->key, c->key_len);
+    memcpy(&hash, (const uint8_t *)&c->key + MR_CONTEXT_KEY_BYTES - sizeof hash, sizeof hash);
+    return hash;
+}
+
+struct mr_tick_place mr_context_place(const struct mr_context *c)
+{
+    uint64_t hash = hash_of_key(c);
+    return (struct mr_tick_place){(c->flow.first_packet & INT32_MAX) << 24 | (hash & 0xffffff),
+                                  hash};
 }
 
 static bool before(const void *one, const void *other)
 {
     const struct mr_context *x = one, *y = other;
     uint64_t a = x->flow.first_packet & INT32_MAX, b = y->flow.first_packet & INT32_MAX;
-    return a != b ? a < b : mr_context_place(x) < mr_context_place(y);
+    return a != b ? a < b : mr_context_place(x).sub < mr_context_place(y).sub;
 }
 
 /* Contexts lie in the order in which they were made, or, where their places are used again, often
@@ -82,7 +95,7 @@ uint32_t mr_contexts_close(struct mr_context_table *table, uint64_t end,
     if (*more)
         return 0;
     struct mr_context *c = table->closing;
-    while (c && n < table->slice && (end == UINT64_MAX || mr_context_place(c) < end)) {
+    while (c && n < table->slice && (end == UINT64_MAX || mr_context_place(c).sub < end)) {
         closed[n++] = c;
         c = c->next_ended;
     }
@@ -103,7 +116,7 @@ bool mr_contexts_look_behind(struct mr_context_table *table, uint32_t n)
     table->strain += SORT_STEPS - left;
     if (table->behind && table->n_behind < n)
         return false;
-    table->closing_end = table->behind ? mr_context_place(table->behind) : UINT64_MAX;
+    table->closing_end = table->behind ? mr_context_place(table->behind).sub : UINT64_MAX;
     table->n_behind = 0;
     return true;
 }

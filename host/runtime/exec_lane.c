@@ -194,8 +194,10 @@ struct mr_packet *mr_exec_tick_origin(struct mr_exec *exec, uint64_t time_ns, ui
  * and behind what its tables have to say (table_time.c). */
 static struct mr_tick_place place_of(const struct mr_exec *exec, const struct mr_context *c)
 {
-    uint64_t group = (uint64_t)exec->group << 56 | (uint64_t)1 << 55;
-    return (struct mr_tick_place){group | mr_context_place(c), 0};
+    struct mr_tick_place place = mr_context_place(c);
+
+    place.sub |= (uint64_t)exec->group << 56 | (uint64_t)1 << 55;
+    return place;
 }
 
 /* A context that is handed to its functions for a reason other than a tuple. */
@@ -209,7 +211,9 @@ struct asked {
 static int by_place(const void *x, const void *y)
 {
     const struct asked *a = x, *b = y;
-    return a->place.sub < b->place.sub ? -1 : a->place.sub > b->place.sub;
+    if (a->place.sub != b->place.sub)
+        return a->place.sub < b->place.sub ? -1 : 1;
+    return a->place.tie < b->place.tie ? -1 : a->place.tie > b->place.tie;
 }
 
 /* The rows that stand for contexts, a batch for each predicate, in the order of their numbers. */

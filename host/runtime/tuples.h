@@ -78,8 +78,8 @@ struct mr_order_key {
 /* Where something stands among what a tick brings forth. */
 struct mr_tick_place {
     uint64_t sub; /* the context: group, packet that opened it, key */
-    uint64_t tie; /* of a row of a table: all of its key's hash. Rows of several lanes may share
-                   * the rest */
+    uint64_t tie; /* all of the key's hash: contexts, and rows of a table, of several lanes may
+                   * share the rest */
 };
 
 /* The origin of rows that a timer or the shutdown brings forth; packet.flags has TICK. */
