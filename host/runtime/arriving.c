@@ -4,17 +4,15 @@
  *
  * Every batch that tasks left for the gate stands in its order. A heap has the first row of each
  * that is not taken yet; rows are taken off it, as many as a burst has at most and the rest of the
- * last one's origin, and split onto the lanes. */
+ * last one's origin, and split onto the lanes. Also where one origin has more than are split as a
+ * whole it is cut each time it has had so many: a matter of the origin alone, so that it shows
+ * nowhere. */
 #include "runtime/internal.h"
 
 #include <string.h>
 
-#ifndef ARRIVING_ROWS
-#define ARRIVING_ROWS MR_BURST_MAX /* in a slice */
-#endif
-#define WHOLE_ROWS    (2 * ARRIVING_ROWS) /* so many are split as a whole ... */
-#define WHOLE_BATCHES ARRIVING_ROWS       /* ... that came in so many batches ... */
-#define WHOLE_MARKS   (4 * ARRIVING_ROWS) /* ... and have ticks between them, for so many lanes */
+#define WHOLE_BATCHES ARRIVING_ROWS       /* so many batches of them are split as a whole ... */
+#define WHOLE_MARKS   (4 * ARRIVING_ROWS) /* ... that have ticks between them, for so many lanes */
 #define LOOKED_AT     (4 * ARRIVING_ROWS) /* rows and batches in a slice, before any row is taken */
 
 /* What is left of a batch, by its first row. */
@@ -28,7 +26,7 @@ struct head {
 
 struct taken {
     const struct mr_tuples *tuples;
-    uint32_t row;
+    uint32_t row, ordinal;
 };
 
 struct mr_arriving {
@@ -37,8 +35,10 @@ struct mr_arriving {
     struct mr_tuples_list waiting; /* for a later gate */
     struct head *heads;            /* [n_heads] a heap, the earliest first */
     uint32_t n_heads;
-    uint32_t tick;       /* of the token: the next one */
-    struct taken *taken; /* of the slice under way */
+    uint32_t tick;            /* of the token: the next one */
+    struct mr_order_key last; /* the origin of the row that was taken last ... */
+    uint32_t of_last;         /* ... and how many rows of it were; 0: none was taken yet */
+    struct taken *taken;      /* of the slice under way */
     uint32_t capacity;
     struct mr_tuples **batches; /* [n_predicates] the same */
     uint32_t *rows;             /* [n_predicates] zeros between two slices */
@@ -50,6 +50,8 @@ static bool before(const struct head *x, const struct head *y)
 
     if (order)
         return order < 0;
+    if (x->tuples->predicate != y->tuples->predicate)
+        return x->tuples->predicate < y->tuples->predicate;
     return x->ordinal != y->ordinal ? x->ordinal < y->ordinal : x->position < y->position;
 }
 
@@ -91,7 +93,7 @@ bool mr_arriving_begin(struct mr_worker *worker, struct mr_token *token, uint32_
     uint64_t marks = (uint64_t)token->n_ticks * worker->runtime->phases[phase].n_lanes;
     uint32_t predicates = exec->plan->n_predicates;
 
-    if (rows <= WHOLE_ROWS && batches <= WHOLE_BATCHES && marks <= WHOLE_MARKS)
+    if (rows <= MR_WHOLE_ROWS && batches <= WHOLE_BATCHES && marks <= WHOLE_MARKS)
         return false;
     struct mr_arriving *a = mr_exec_alloc(exec, sizeof *a);
     if (!a)
@@ -153,21 +155,24 @@ static bool has_room(struct mr_exec *exec, struct mr_arriving *a, uint32_t n)
     return true;
 }
 
-/* Takes rows that come before `end`: `most`, and the rest of the last one's origin. Gives how many.
- */
+/* Takes rows that come before `end`: `most`, and the rest of the last one's origin, or what that
+ * has until it is cut. Gives how many. They have their numbers among those of their origin, as
+ * mr_tuples_settle() gives them. */
 static uint32_t take(struct mr_exec *exec, struct mr_arriving *a, struct mr_order_key end,
                      uint32_t most)
 {
-    struct mr_order_key last = {0, 0, 0};
     uint32_t n = 0;
 
     while (a->n_heads && mr_order_compare(a->heads[0].key, end) < 0) {
         struct head first = a->heads[0];
-        if (n >= most && mr_order_compare(first.key, last))
+        bool same = a->of_last && !mr_order_compare(first.key, a->last);
+        if (n && (same ? a->of_last % MR_WHOLE_ROWS == 0 : n >= most))
             break;
-        last = first.key;
+        if (!same)
+            a->of_last = 0;
+        a->last = first.key;
         if (has_room(exec, a, n))
-            a->taken[n++] = (struct taken){first.tuples, first.row};
+            a->taken[n++] = (struct taken){first.tuples, first.row, a->of_last++};
         else
             mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, 1);
         if (first.row + 1 < first.tuples->n)
@@ -210,8 +215,9 @@ static struct mr_tuples *batches_of(struct mr_exec *exec, struct mr_arriving *a,
         to->synthetic = to->synthetic && from->synthetic;
         to->gone = to->gone && from->gone;
         mr_tuples_append(exec->plan, to, from, a->taken[i].row);
+        to->ordinals[to->n - 1] = a->taken[i].ordinal;
     }
-    return list.first;
+    return mr_tuples_by_predicate(list.first);
 }
 
 bool mr_arriving_next(struct mr_worker *worker, struct mr_token *token, uint32_t phase)

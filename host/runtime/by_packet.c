@@ -63,25 +63,6 @@ static bool take_origin(struct cut *cut, const struct mr_tuples *in, uint32_t *t
     return any;
 }
 
-/* The first n rows of a batch, which go from it. NULL: no memory. */
-static struct mr_tuples *cut_off(struct mr_exec *exec, struct mr_tuples *t, uint32_t n)
-{
-    size_t columns = exec->plan->predicates[t->predicate].arity * sizeof *t->columns;
-    struct mr_tuples *part = mr_exec_alloc(exec, sizeof *part + columns);
-
-    if (part) {
-        *part = *t;
-        part->n = n;
-        part->next = NULL;
-        part->columns = (union mr_value **)(void *)(part + 1);
-        memcpy(part->columns, t->columns, columns);
-    } else {
-        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
-    }
-    mr_tuples_drop(exec->plan, t, n);
-    return part;
-}
-
 struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *in)
 {
     struct cut cut = {.exec = exec};
@@ -97,7 +78,7 @@ struct mr_tuples *mr_exec_cut(struct mr_exec *exec, struct mr_tuples *in)
     while (take_origin(&cut, in, take))
         ;
     for (struct mr_tuples *t = in; t; t = t->next, take++) {
-        struct mr_tuples *part = *take ? cut_off(exec, t, *take) : NULL;
+        struct mr_tuples *part = *take ? mr_tuples_cut_off(exec, t, *take) : NULL;
         if (part) {
             *tail = part;
             tail = &part->next;

@@ -218,12 +218,29 @@ bool mr_gates_take(struct mr_runtime *runtime)
     return true;
 }
 
-void mr_gates_pass(struct mr_runtime *runtime, uint64_t next)
+/* All tokens before number `next` have passed, the last n of them only the gates before `from`. */
+static void pass_gates(struct mr_runtime *runtime, uint64_t next, uint32_t n, uint32_t from)
 {
     for (uint32_t i = 0; i < runtime->n_phases; i++) {
-        atomic_store_explicit(&runtime->gates[i].next, next, memory_order_relaxed);
+        atomic_store_explicit(&runtime->gates[i].next, next - (i >= from ? n : 0),
+                              memory_order_relaxed);
         if (runtime->config.workers > 1)
             atomic_store_explicit(&runtime->gates[i].turn, 0, memory_order_seq_cst);
+    }
+}
+
+void mr_gates_pass(struct mr_runtime *runtime, uint64_t next)
+{
+    pass_gates(runtime, next, 0, runtime->n_phases);
+}
+
+void mr_gate_leave_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
+                            uint32_t gate)
+{
+    pass_gates(worker->runtime, tokens[n - 1]->number + 1, n, gate);
+    for (uint32_t i = 0; i < n; i++) {
+        tokens[i]->gate = gate;
+        mr_gate_arrive(worker, tokens[i]);
     }
 }
 

@@ -19,6 +19,11 @@
 #define MR_QUEUED_BATCHES 1024 /* parallel batches in one deque at most; more run at once */
 #define MR_LEAVING_STEPS  1024 /* of putting records in order, before a worker does other things */
 
+#ifndef ARRIVING_ROWS
+#define ARRIVING_ROWS MR_BURST_MAX /* that enter a phase at once: arriving.c */
+#endif
+#define MR_WHOLE_ROWS (2 * ARRIVING_ROWS) /* up to so many do so as a whole */
+
 enum mr_task_kind { MR_TASK_LANE, MR_TASK_BATCH, MR_TASK_GATE };
 
 /* What stands in a deque, or in a worker's mail. */
@@ -314,8 +319,8 @@ void mr_phase_split(struct mr_worker *worker, struct mr_token *token, uint32_t p
 /* The same of a token without ticks and marks that has brought `list`. */
 void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
                         struct mr_tuples *list);
-/* A part of all that: what comes next of what arrived, which stands before what comes later and
- * shares no origin with it; the marks of a tick; those at the token's end. Behind token->works. */
+/* A part of all that: what comes next of what arrived, in its order (as settled), which stands
+ * before what comes later; the marks of a tick; those at the token's end. Behind token->works. */
 void mr_phase_split_some(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
                          struct mr_tuples *list);
 void mr_phase_mark_tick(struct mr_worker *worker, struct mr_token *token,
@@ -343,6 +348,10 @@ void mr_gate_free(struct mr_gate *gate);
 void mr_gate_arrive(struct mr_worker *worker, struct mr_token *token);
 /* Tokens that took the straight way leave; the last one has the records of all. */
 void mr_gate_retire_train(struct mr_worker *worker, struct mr_token **tokens, uint32_t n);
+/* Tokens that stand before gate `gate` leave the straight way, and go on there like any others. The
+ * turns of all gates are given back. */
+void mr_gate_leave_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
+                            uint32_t gate);
 /* Takes the turns of all gates; false: somebody has one. */
 bool mr_gates_take(struct mr_runtime *runtime);
 /* Gives them back: all tokens before number `next` have passed. */

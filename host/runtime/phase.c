@@ -438,6 +438,63 @@ static void straight_lanes(struct mr_worker *worker, struct mr_token *token, uin
     exec->last_output = last;
 }
 
+/* The rows of a batch, in their order, that come of packets up to `end`, at its front. */
+static uint32_t rows_up_to(const struct mr_tuples *t, uint64_t end)
+{
+    uint32_t n = 0;
+    while (n < t->n && t->origins[n]->number <= end)
+        n++;
+    return n;
+}
+
+/* Gives each token of a train what is derived from its packets, which go when it leaves; all memory
+ * is the last one's. */
+static void give_outputs(struct mr_exec *exec, struct mr_token *const *tokens, uint32_t n)
+{
+    struct mr_tuples *left = NULL, **end = &left;
+
+    for (struct mr_tuples *t = exec->outputs, *next; t; t = next) {
+        next = t->next;
+        *end = mr_tuples_in_order(exec, t);
+        if (*end)
+            end = &(*end)->next;
+    }
+    *end = NULL;
+    for (uint32_t i = 0; i < n; i++) {
+        struct mr_tuples_list list = {0};
+        for (struct mr_tuples *t = left; t; t = t->next) {
+            uint32_t rows = i + 1 < n ? rows_up_to(t, tokens[i]->end_number) : t->n;
+            struct mr_tuples *part = rows ? mr_tuples_cut_off(exec, t, rows) : NULL;
+            if (part)
+                mr_tuples_list_add(&list, part);
+        }
+        if (list.first)
+            mr_token_push_outputs(tokens[i], &list);
+    }
+    for (struct mr_record *r = exec->first_record, *next; r; r = next) {
+        uint32_t i = 0;
+        next = r->next;
+        while (i + 1 < n && r->order.number > 2 * tokens[i]->end_number + 1)
+            i++;
+        mr_token_push_records(tokens[i], r, r);
+    }
+}
+
+/* What the task has put out is too much for the straight way, and enters the phase in slices. */
+static void leave_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
+                           uint32_t phase)
+{
+    struct mr_exec *exec = &worker->exec;
+
+    give_outputs(exec, tokens, n);
+    exec->first_record = exec->last_record = NULL;
+    exec->outputs = exec->last_output = NULL;
+    mr_exec_leave(exec);
+    mr_gate_leave_straight(worker, tokens, n, phase - 1);
+    worker->measured = true;
+    worker->now = 0;
+}
+
 void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
                        uint32_t rows)
 {
@@ -450,8 +507,13 @@ void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint3
     begin_task(exec);
     put_input(exec, tokens, n, rows);
     straight_parallel(worker, &runtime->phases[0]);
-    for (uint32_t p = 1; p < runtime->n_phases && exec->outputs; p++)
+    for (uint32_t p = 1; p < runtime->n_phases && exec->outputs; p++) {
+        if (mr_tuples_rows(exec->outputs) > MR_WHOLE_ROWS) {
+            leave_straight(worker, tokens, n, p);
+            return;
+        }
         straight_lanes(worker, token, p);
+    }
     exec->group = exec->plan->n_groups - 1; /* which they leave: the lane run last may not have */
     deliver_outputs(worker, token, runtime->n_phases - 1);
     atomic_store_explicit(&token->records, exec->first_record, memory_order_relaxed);

@@ -349,13 +349,13 @@ void mr_phase_split_all(struct mr_worker *worker, struct mr_token *token, uint32
                         struct mr_tuples *list)
 {
     token->works = token->last_work = NULL;
-    mr_phase_split_some(worker, token, phase, list);
+    mr_phase_split_some(worker, token, phase, mr_tuples_settle(&worker->exec, list));
 }
 
 void mr_phase_split_some(struct mr_worker *worker, struct mr_token *token, uint32_t phase,
                          struct mr_tuples *list)
 {
-    token->arrived = mr_tuples_settle(&worker->exec, list);
+    token->arrived = list;
     split_segment(worker, token, &worker->runtime->phases[phase], MR_ORDER_END);
 }
 

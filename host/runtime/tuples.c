@@ -149,6 +149,24 @@ void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32
     tuples->n -= n;
 }
 
+struct mr_tuples *mr_tuples_cut_off(struct mr_exec *exec, struct mr_tuples *t, uint32_t n)
+{
+    size_t columns = exec->plan->predicates[t->predicate].arity * sizeof *t->columns;
+    struct mr_tuples *part = mr_exec_alloc(exec, sizeof *part + columns);
+
+    if (part) {
+        *part = *t;
+        part->n = n;
+        part->next = NULL;
+        part->columns = (union mr_value **)(void *)(part + 1);
+        memcpy(part->columns, t->columns, columns);
+    } else {
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, n);
+    }
+    mr_tuples_drop(exec->plan, t, n);
+    return part;
+}
+
 /* A row to be merged. */
 struct merge_row {
     struct mr_order_key key;
@@ -268,13 +286,24 @@ struct mr_tuples *mr_tuples_by_predicate(struct mr_tuples *list)
     return sorted;
 }
 
-/* One tuple for each origin: nothing to number. */
-static bool origins_differ(const struct mr_tuples *t)
+/* Rows of a table that end have an origin each, and may yet share a place. */
+static bool same_place(const struct mr_packet *x, const struct mr_packet *y)
 {
+    return x->flags & y->flags & MR_PACKET_TICK &&
+           !mr_order_compare(mr_order_of(x), mr_order_of(y));
+}
+
+/* One tuple for each origin: nothing to number. Packets are not looked at, which may lie in another
+ * core's cache. */
+static bool origins_differ(const struct mr_exec *exec, const struct mr_tuples *t)
+{
+    bool ticks = exec->token->n_ticks || exec->token->closes;
+
     if (t->next)
         return false;
     for (uint32_t row = 1; row < t->n; row++)
-        if (t->origins[row] == t->origins[row - 1])
+        if (t->origins[row] == t->origins[row - 1] ||
+            (ticks && same_place(t->origins[row], t->origins[row - 1])))
             return false;
     return true;
 }
@@ -309,7 +338,7 @@ struct mr_tuples *mr_tuples_settle(struct mr_exec *exec, struct mr_tuples *list)
     list = mr_tuples_by_predicate(mr_tuples_merge(exec, list));
     if (!list)
         return NULL;
-    if (origins_differ(list)) {
+    if (origins_differ(exec, list)) {
         list->ordinals = NULL;
         return list;
     }

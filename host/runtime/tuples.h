@@ -65,6 +65,9 @@ void mr_tuples_append(const struct mr_plan *plan, struct mr_tuples *to,
 /* Drops the first n rows (by moving on; the memory stays). */
 void mr_tuples_drop(const struct mr_plan *plan, struct mr_tuples *tuples, uint32_t n);
 
+/* The first n rows of a batch as one of their own, which go from it. NULL: no memory, counted. */
+struct mr_tuples *mr_tuples_cut_off(struct mr_exec *exec, struct mr_tuples *tuples, uint32_t n);
+
 /* Where a row stands in the order of the whole run: by packet, what a tick brought forth before
  * the packet whose time rang it, ticks by the age of their context. */
 struct mr_order_key {

@@ -34,6 +34,7 @@
 #define MOST_MARKS   (ENOUGH + 64) /* of ticks, for lanes: told in a turn */
 #define SPARSE       4000u         /* packets a second apart */
 #define MOST_AFTER   (3 * ENOUGH)  /* rows that entered another lane: the last ones as one batch */
+#define MOST_OF_ONE  (4 * ENOUGH)  /* ... of which there may be twice as many of one packet */
 
 /* What this thread has done since it looked for work last, and the most that any did. */
 static _Thread_local uint32_t rows, ended, told, after, expired;
@@ -82,6 +83,21 @@ static void call_after(struct mr_call *call)
         call->out[row] = mr_value_int(call->args[0][row].i + 1);
 }
 
+/* Most packets bring forth nothing, some a little, and some much. */
+static void call_many(struct mr_call *call)
+{
+    for (uint32_t row = 0; row < call->n; row++) {
+        const struct mr_packet *packet = call->args[0][row].b.ptr;
+        uint32_t n = packet->number == 1000   ? MANY
+                     : packet->number % 20000 ? packet->number % 100 == 0
+                     : packet->number % 40000 ? 2 * ENOUGH - 1
+                     : packet->number % 60000 ? 2 * ENOUGH + 1
+                                              : 5 * ENOUGH;
+        for (uint32_t i = 0; i < n; i++)
+            mr_yield(call, row, mr_value_int((int64_t)(packet->number * 7 + i)));
+    }
+}
+
 static void close_count(void *slot, void *runtime)
 {
     (void)slot;
@@ -122,6 +138,13 @@ static const struct mr_function functions[] = {
      .result = MR_TYPE_INT,
      .shape = MR_SHAPE_MAP,
      .call = call_few},
+    {.name = "f_many",
+     .summary = "of some packets many",
+     .args = {MR_TYPE_PACKET},
+     .n_args = 1,
+     .result = MR_TYPE_INT,
+     .shape = MR_SHAPE_EXPAND,
+     .call = call_many},
     {.name = "f_after",
      .summary = "counts rows behind the end",
      .args = {MR_TYPE_INT},
@@ -145,16 +168,22 @@ static const struct mr_component component = {.abi = MR_COMPONENT_ABI,
 
 /* What is told goes on under another key, of which there are few, and two tuples of it to a
  * component that has one order, where the last one is kept: each change is told. */
+#define LAST "materialize(last, infinity, infinity, keys(1)).\nwatch(last).\n"
+#define GO_ON                                                                                      \
+    "component again(parallel_context_order, context_keys(other(2))) {"                            \
+    " a1 again(@N,KEY,A) :- other(@N,O,KEY,COUNT), A = f_after(COUNT)."                            \
+    " a2 also(@N,KEY,A) :- other(@N,O,KEY,COUNT), KEY % 3 == 0, A = COUNT. }\n"                    \
+    "component all(serial) {"                                                                      \
+    " s1 last(@N,KEY,B) :- again(@N,KEY,A), B = f_after(A)."                                       \
+    " s2 last(@N,KEY,A) :- also(@N,KEY,A). }\n"
 static const char onward[] =
-    "materialize(last, infinity, infinity, keys(1)).\nwatch(last).\n" COUNTS
-    "component others(parallel) { o1 other(@N,O,KEY,COUNT) :- counted(@N,KEY,COUNT),"
-    " O = f_other(KEY). }\n"
-    "component again(parallel_context_order, context_keys(other(2))) {"
-    " a1 again(@N,KEY,A) :- other(@N,O,KEY,COUNT), A = f_after(COUNT)."
-    " a2 also(@N,KEY,A) :- other(@N,O,KEY,COUNT), KEY % 3 == 0, A = COUNT. }\n"
-    "component all(serial) {"
-    " s1 last(@N,KEY,B) :- again(@N,KEY,A), B = f_after(A)."
-    " s2 last(@N,KEY,A) :- also(@N,KEY,A). }\n";
+    LAST COUNTS "component others(parallel) {"
+                " o1 other(@N,O,KEY,COUNT) :- counted(@N,KEY,COUNT), O = f_other(KEY). }\n" GO_ON;
+
+/* The same of what single packets bring forth. */
+static const char of_one[] = LAST
+    "component others(parallel) {"
+    " o1 other(@N,O,KEY,KEY) :- input(@N,PKT,_,_), KEY = f_many(PKT), O = f_other(KEY). }\n" GO_ON;
 
 /* Rows of few keys, or of so many that these share their places, each of which is told when it
  * comes and when it ends. */
@@ -165,6 +194,17 @@ static const char onward[] =
     "component tables(parallel_context_order, context_keys(keyed(" by "))) {"                      \
     " t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY). }\n"
 static const char *const rows_end[] = {ROWS_END("2"), ROWS_END("3")};
+
+/* What follows from rows that end at one moment, and so at one place, goes on under another key. */
+static const char ends_go_on[] =
+    "materialize(kept, 3, infinity, keys(1,2,3)).\n"
+    "component keys(parallel) { k1 keyed(@N,FEW,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT),"
+    " FEW = f_few(KEY). }\n"
+    "component tables(parallel_context_order, context_keys(keyed(2))) {"
+    " t1 kept(@N,FEW,KEY) :- keyed(@N,FEW,KEY)."
+    " t2 left(@N,FEW,a_COUNT<*>) :- kept(@N,FEW,KEY). }\n"
+    "component others(parallel_context_order, context_keys(left(3))) {"
+    " o1 other(@N,FEW,A) :- left(@N,FEW,COUNT), A = f_after(COUNT). }\n";
 
 enum times {
     AS_EVER,
@@ -311,6 +351,7 @@ static struct result run(const char *program, struct setting s, enum times times
         .workers = s.workers,
         .lanes = s.lanes,
         .window = 1000,
+        .burst = s.burst,
         .max_contexts = 2 * MANY,
         .yield_seed = s.yield_seed,
     };
@@ -380,6 +421,41 @@ static void what_goes_on_is_bounded(void **state)
     }
 }
 
+/* Also where bursts are so small that several take the straight way together, until it comes. */
+static void what_one_packet_brings_forth_is_bounded(void **state)
+{
+    static const struct setting small[] = {{3, 2, 1, 0}, {1, 4, 3, 0}};
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N_SETTINGS + 2; i++) {
+        forget_most();
+        struct result result =
+            run(of_one, i < N_SETTINGS ? settings[i] : small[i - N_SETTINGS], AS_EVER);
+        assert_in_range(result.records, MANY * 4 / 3, MANY * 2);
+        assert_in_range(atomic_load(&most_after), 1, MOST_OF_ONE);
+        if (!i)
+            first = result;
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
+static void what_ends_goes_on_in_one_order(void **state)
+{
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N_SETTINGS; i++) {
+        forget_most();
+        struct result result = run(ends_go_on, settings[i], STILL);
+        assert_in_range(result.records, 2 * MANY, 4 * MANY + 2 * TRICKLE);
+        if (!i)
+            first = result;
+        assert_int_equal(result.records, first.records);
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
 /* Rows that end at one moment, or so long ago that those of a key are not told apart. */
 static void rows_that_end_are_bounded(void **state)
 {
@@ -436,8 +512,13 @@ static void ticks_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_turn_is_bounded), cmocka_unit_test(what_goes_on_is_bounded),
-        cmocka_unit_test(rows_that_end_are_bounded), cmocka_unit_test(timers_between_are_bounded),
-        cmocka_unit_test(ticks_are_bounded)};
+        cmocka_unit_test(a_turn_is_bounded),
+        cmocka_unit_test(what_goes_on_is_bounded),
+        cmocka_unit_test(what_one_packet_brings_forth_is_bounded),
+        cmocka_unit_test(what_ends_goes_on_in_one_order),
+        cmocka_unit_test(rows_that_end_are_bounded),
+        cmocka_unit_test(timers_between_are_bounded),
+        cmocka_unit_test(ticks_are_bounded),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
