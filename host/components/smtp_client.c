@@ -126,13 +126,21 @@ static bool ends_chunks(enum mr_smtp_verb verb)
            verb == MR_SMTP_DATA;
 }
 
-/* The mail between whose chunks the command stands, if it does, ends, and belongs to what was
- * before the command. */
+static bool is_helo(enum mr_smtp_verb verb)
+{
+    return verb == MR_SMTP_EHLO || verb == MR_SMTP_LHLO;
+}
+
+/* The command is granted, or taken as granted. The mail between whose chunks it stands, if it does,
+ * ends, and belongs to what was before it. */
 static void end_chunks(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                        struct smtp_record *record)
 {
-    if (!s->mail_open)
+    if (!s->mail_open) {
+        if (is_helo((enum mr_smtp_verb)record->verb))
+            smtp_client_number(s, MR_SMTP_RSET);
         return;
+    }
     smtp_client_end_mail(s, host, false);
     if (record->verb == MR_SMTP_MAIL || record->verb == MR_SMTP_DATA)
         record->number = smtp_client_number(s, (enum mr_smtp_verb)record->verb);
@@ -166,14 +174,14 @@ static bool push(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     s->has_aborted = false;
     if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
         return true;
-    if (s->queue.count >= s->limits->outstanding) {
+    bool full = s->queue.count >= s->limits->outstanding;
+    if (full)
         smtp_raise(s, host, MR_SMTP_ANOMALY_TOO_MANY_OUTSTANDING_COMMANDS);
-        smtp_server_assume(s, host, 1, true);
-    } else {
-        smtp_server_assume(s, host, s->queue.count, true);
+    for (uint32_t n = full ? 1 : s->queue.count; s->queue.count; n = s->queue.count) {
+        smtp_server_assume(s, host, n, true);
+        if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
+            return true;
     }
-    if (smtp_queue_push(s, &host->memory, &record, command->text.ptr))
-        return true;
     smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, 1);
     if (ends_chunks(command->verb))
         end_chunks(s, host, &record);
@@ -208,8 +216,9 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         smtp_raise(s, host, MR_SMTP_ANOMALY_UNPARSABLE_CONTENT);
     if (!s->mail_open && ends_chunks(command.verb))
         s->chunks_lost = false;
+    bool ends = s->mail_open ? ends_chunks(command.verb) : s->begun && is_helo(command.verb);
     bool queued = push(s, host, &command);
-    if (queued && s->mail_open && ends_chunks(command.verb))
+    if (queued && ends)
         s->wait = SMTP_WAIT_RESET;
     switch (command.verb) {
     case MR_SMTP_MAIL:
@@ -382,6 +391,8 @@ void smtp_client_granted(struct mr_smtp_session *s, const struct mr_smtp_host *h
 void smtp_client_refused(struct mr_smtp_session *s)
 {
     s->refused_data = s->wait == SMTP_WAIT_DATA;
+    /* another command's reply perhaps: the mail between whose chunks it stands may have ended */
+    s->body.holed |= s->wait == SMTP_WAIT_RESET && s->doubt;
     s->wait = SMTP_NO_WAIT;
 }
 

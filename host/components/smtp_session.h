@@ -35,8 +35,10 @@ struct smtp_input {
 enum smtp_mode { SMTP_COMMANDS, SMTP_BODY, SMTP_CHUNK, SMTP_AUTH_LINE };
 /* SMTP_WAIT_CHUNK: behind a BDAT to a server that has not said that it knows it, or one that is
  * spelt oddly: what comes is a chunk, or commands. SMTP_WAIT_RESET: behind a command that ends the
- * mail between whose chunks it stands, if it is granted. SMTP_WAIT_LINE: no reply is waited for,
- * but the next line is looked at before it is taken as data: the end of the data may be lost. */
+ * mail between whose chunks it stands, if it is granted, or behind an EHLO, which then ends the
+ * transaction (and stands last in what is sent at once, RFC 2920). SMTP_WAIT_LINE: no reply is
+ * waited for, but the next line is looked at before it is taken as data: the end of the data may be
+ * lost. */
 enum smtp_wait {
     SMTP_NO_WAIT,
     SMTP_WAIT_DATA,
@@ -166,7 +168,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
 /* Transactions are numbered by what the client says, not by how it is answered: so the mail has the
  * number before its transaction is over. Gives that of a command: MAIL behind anything of one
  * begins the next; RSET and others that end one are of the one they end. EHLO, which may be
- * refused, leaves that to the MAIL behind it. */
+ * refused, leaves that to smtp_client_granted(). */
 uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,

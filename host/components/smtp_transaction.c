@@ -49,8 +49,9 @@ bool mr_smtp_next_recipient(const struct mr_smtp_transaction *transaction, uint3
     return false;
 }
 
-static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                 enum mr_smtp_status status)
+/* Tells the transaction, whose envelope stays. */
+static void tell_part(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                      enum mr_smtp_status status)
 {
     struct smtp_open_transaction *tx = &s->tx;
     struct mr_smtp_transaction out = {
@@ -80,8 +81,15 @@ static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         host->transaction(host->user, &out);
     else if (tx->has_mail)
         host->memory.put(host->memory.user, tx->mail.note);
-    host->memory.put(host->memory.user, tx->envelope);
-    *tx = (struct smtp_open_transaction){0};
+    tx->has_mail = false;
+}
+
+static void tell(struct mr_smtp_session *s, const struct mr_smtp_host *host,
+                 enum mr_smtp_status status)
+{
+    tell_part(s, host, status);
+    host->memory.put(host->memory.user, s->tx.envelope);
+    s->tx = (struct smtp_open_transaction){0};
     s->raised &= ~(((uint64_t)1 << MR_SMTP_ANOMALY_INVALID_REPLY) -
                    ((uint64_t)1 << MR_SMTP_ANOMALY_DUPLICATE_FIELDS));
 }
@@ -214,15 +222,17 @@ size_t mr_smtp_transaction_of(struct mr_smtp_session *s, const struct mr_smtp_ma
     return to.bytes;
 }
 
+static enum mr_smtp_status unfinished(const struct smtp_open_transaction *tx)
+{
+    bool rejected = tx->from_rejected || tx->refused || (tx->n_rejected && !tx->n_accepted);
+    return rejected ? MR_SMTP_STATUS_REJECTED : MR_SMTP_STATUS_ABORTED;
+}
+
 /* A transaction is over without a final reply. */
 static void close_unfinished(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
-    struct smtp_open_transaction *tx = &s->tx;
-
-    if (!tx->open)
-        return;
-    bool rejected = tx->from_rejected || tx->refused || (tx->n_rejected && !tx->n_accepted);
-    tell(s, host, rejected ? MR_SMTP_STATUS_REJECTED : MR_SMTP_STATUS_ABORTED);
+    if (s->tx.open)
+        tell(s, host, unfinished(&s->tx));
 }
 
 /* The final reply and the end of the data are both there. */
@@ -240,22 +250,24 @@ static void close_finished(struct mr_smtp_session *s, const struct mr_smtp_host 
     tell(s, host, status);
 }
 
+/* The command, or the mail, counts. A mail that ended before it was the transaction's; what comes
+ * now, in the same envelope as far as we see (DATA granted between chunks), is the next one. */
+static void begin(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t number)
+{
+    struct smtp_open_transaction *tx = &s->tx;
+
+    if (tx->has_mail && tx->mail.number < number)
+        tell_part(s, host, unfinished(tx));
+    tx->open = true;
+    tx->number = number;
+}
+
 static void add_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                      const struct mr_smtp_mail *mail)
 {
-    if (s->tx.has_mail) /* two mails in one transaction: the later one stands */
-        host->memory.put(host->memory.user, s->tx.mail.note);
+    begin(s, host, mail->number);
     s->tx.has_mail = true;
-    s->tx.open = true;
-    s->tx.number = mail->number;
     s->tx.mail = *mail;
-}
-
-/* The command counts. */
-static void begin(struct smtp_open_transaction *tx, const struct smtp_record *record)
-{
-    tx->open = true;
-    tx->number = record->number;
 }
 
 static void helo(struct mr_smtp_session *s, const struct mr_smtp_host *host,
@@ -286,9 +298,9 @@ static void sender(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     /* refused between the chunks of a mail it has the mail's number: that goes on */
     if (!accepted && (tx->from_accepted || (tx->open && tx->number == record->number)))
         return;
-    if (tx->has_from || tx->refused || tx->n_accepted || tx->n_rejected)
+    if (tx->has_from || tx->refused || tx->n_accepted || tx->n_rejected || tx->has_mail)
         close_unfinished(s, host);
-    begin(tx, record);
+    begin(s, host, record->number);
     tx->from_at = tx->envelope ? tx->envelope->len : 0;
     tx->has_from = keep_address(s, host, SENDER, text, record->text_len);
     tx->from_accepted = accepted;
@@ -303,7 +315,7 @@ static void recipient(struct mr_smtp_session *s, const struct mr_smtp_host *host
     struct smtp_open_transaction *tx = &s->tx;
     bool accepted = code < 300;
 
-    begin(tx, record);
+    begin(s, host, record->number);
     tx->reply = (uint16_t)(code ? code : tx->reply);
     if (accepted)
         tx->n_accepted++;
@@ -322,7 +334,7 @@ static void recipient(struct mr_smtp_session *s, const struct mr_smtp_host *host
 static void final_reply(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                         const struct smtp_record *record, int code)
 {
-    begin(&s->tx, record);
+    begin(s, host, record->number);
     s->tx.reply = (uint16_t)code;
     if (record->has_mail)
         close_finished(s, host);
@@ -351,13 +363,13 @@ void smtp_transact(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         recipient(s, host, record, text, code);
         break;
     case MR_SMTP_DATA: /* refused: a DATA that is granted becomes FINAL */
-        begin(&s->tx, record);
+        begin(s, host, record->number);
         s->tx.refused = true;
         s->tx.reply = (uint16_t)code;
         smtp_raise(s, host, MR_SMTP_ANOMALY_DATA_COMMAND_REJECTED);
         break;
     case MR_SMTP_BDAT:
-        begin(&s->tx, record);
+        begin(s, host, record->number);
         s->tx.refused |= code >= 400;
         s->tx.reply = (uint16_t)(code ? code : s->tx.reply);
         break;

@@ -1,5 +1,6 @@
 /* The SMTP parser: any bytes and holes of both directions. Besides what the sanitizers see: what
- * comes out does not depend on the cuts, all memory is given back, and none is held without bound.
+ * comes out does not depend on the cuts, all memory is given back, and none is held without bound;
+ * no two transactions have one number, and that of each mail is one that is told.
  *
  * Input: a byte of flags, then records: a byte (1: from the server, 2: a hole), a length, and, but
  * for holes, as many bytes. */
@@ -33,7 +34,12 @@ static char *feed(const uint8_t *data, size_t size, size_t most)
     }
     if (run.outcome.peak > (1u << 20) + 8 * size)
         abort();
-    return run_close(&run);
+    char *text = run_close(&run);
+    if (run.outcome.misnumbered) {
+        fputs(text, stderr);
+        abort();
+    }
+    return text;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -109,7 +109,8 @@ static void random_interleaving(void **state)
     }
 }
 
-/* When memory is refused from some request on, nothing breaks and everything is given back. */
+/* When memory is refused from some request on, nothing breaks, everything is given back, and mails
+ * are still of a transaction that is told. */
 static void refused_memory(void **state)
 {
     (void)state;
@@ -124,6 +125,7 @@ static void refused_memory(void **state)
             for (size_t k = 0; k < script.n; k++)
                 cut(&run, &script.pieces[k], 30);
             free(run_close(&run));
+            assert_false(run.outcome.misnumbered);
         }
         script_free(&script);
     }

@@ -74,6 +74,9 @@ struct outcome {
     uint64_t in_use, peak, refuse_after; /* refuse_after: this many requests; 0: none refused */
     uint64_t requests;
     bool full_text; /* mails as they are, not cut */
+    /* uint32_t each: numbers that mails had when their data ended, and those of transactions */
+    struct text mail_numbers, numbers, numbers_with_mail;
+    bool misnumbered; /* no transaction of its own for each of these */
     /* what was said of the transactions of the first mails when their data ended */
     struct mr_smtp_session *session; /* NULL: nothing */
     char *told[8];
@@ -193,6 +196,7 @@ static UNUSED struct mr_buffer *outcome_mail(void *user, const struct mr_smtp_ma
     uint32_t n = bytes ? bytes->len : 0;
 
     o->n_mails++;
+    text_add(&o->mail_numbers, &mail->number, sizeof mail->number);
     outcome_tell(o, mail);
     text_print(&o->mails, "mail%s%s%s %llu: ", mail->flags & MR_SMTP_MAIL_BDAT ? " bdat" : "",
                mail->flags & MR_SMTP_MAIL_INCOMPLETE ? " incomplete" : "",
@@ -217,6 +221,9 @@ static UNUSED void outcome_transaction(void *user, const struct mr_smtp_transact
     uint32_t cursor = 0, of;
     bool accepted;
 
+    text_add(&o->numbers, &tx->number, sizeof tx->number);
+    if (tx->has_mail)
+        text_add(&o->numbers_with_mail, &tx->number, sizeof tx->number);
     text_print(t, "tx %u %s", tx->number, mr_smtp_status_text(tx->status));
     if (tx->number < o->next_number)
         text_print(t, ", of which one was told");
@@ -283,6 +290,48 @@ static UNUSED struct mr_smtp_host outcome_host(struct outcome *o)
     };
 }
 
+static UNUSED int outcome_order(const void *a, const void *b)
+{
+    uint32_t x, y;
+
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return (x > y) - (x < y);
+}
+
+/* In order; says which of them stand there twice. */
+static UNUSED void outcome_sort(struct text *numbers, const char *what, struct text *t)
+{
+    size_t n = numbers->n / sizeof(uint32_t);
+    uint32_t two[2];
+
+    if (n)
+        qsort(numbers->p, n, sizeof(uint32_t), outcome_order);
+    for (size_t i = 1; i < n; i++) {
+        memcpy(two, numbers->p + (i - 1) * sizeof *two, sizeof two);
+        if (two[0] == two[1])
+            text_print(t, "%s %u twice\n", what, two[0]);
+    }
+}
+
+/* No two transactions have one number, and the number of each mail is that of one with a mail: what
+ * an alert about the mail names is there. Else says so. */
+static UNUSED void outcome_numbers(struct outcome *o, struct text *t)
+{
+    size_t before = t->n;
+
+    outcome_sort(&o->numbers, "told: tx", t);
+    outcome_sort(&o->numbers_with_mail, "told with a mail: tx", t);
+    outcome_sort(&o->mail_numbers, "a mail of tx", t);
+    if (o->mail_numbers.n != o->numbers_with_mail.n ||
+        (o->mail_numbers.n && memcmp(o->mail_numbers.p, o->numbers_with_mail.p, o->mail_numbers.n)))
+        text_print(t, "mails are of others than the transactions told with one\n");
+    o->misnumbered = t->n != before;
+    free(o->mail_numbers.p);
+    free(o->numbers.p);
+    free(o->numbers_with_mail.p);
+}
+
 /* Everything as one text; the caller frees it. */
 static UNUSED char *outcome_text(struct outcome *o)
 {
@@ -295,6 +344,7 @@ static UNUSED char *outcome_text(struct outcome *o)
             text_print(&t, "anomaly %s\n", mr_smtp_anomaly_text((enum mr_smtp_anomaly)i));
     if (o->tls)
         text_add(&t, "tls\n", 4);
+    outcome_numbers(o, &t);
     free(o->mails.p);
     free(o->transactions.p);
     for (size_t i = 0; i < sizeof o->told / sizeof *o->told; i++)

@@ -312,8 +312,73 @@ static const struct smtp_session_case smtp_sessions[] = {
         HELLO ENVELOPE "C! BDAT 2\\r\\nab\nS: 250 ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
         "mail bdat incomplete 2: ab\n"
         "mail 3: x\\r\\n\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
         "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n"
         "anomaly UNPARSABLE_CONTENT\n",
+    },
+    {
+        "BDAT without MAIL, and MAIL granted behind it: two transactions",
+        HELLO "C! BDAT 2\\r\\nab\nS: 250 ok\n" ENVELOPE "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 aborted helo=client.example reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n",
+    },
+    {
+        "MAIL refused, a chunk taken nevertheless, and MAIL granted behind it",
+        HELLO "C: MAIL FROM:<a@x>\nS: 550 no\nC! BDAT 2\\r\\nab\nS: 250 ok\n" ENVELOPE
+              "C! BDAT 2 LAST\\r\\ncd\nS: 250 ok\n" BYE,
+        "mail bdat incomplete 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 rejected helo=client.example from=<a@x> reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n",
+    },
+    {
+        "EHLO in a transaction, and RCPT and DATA without MAIL behind it",
+        HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nC: EHLO client.example\nS: 250 mx\n"
+              "C: RCPT TO:<b@y>\nS: 503 MAIL first\nC: DATA\nS: 503 RCPT first\n" BYE,
+        "tx 0 aborted helo=client.example from=<a@x> reply=250\n"
+        "tx 1 rejected helo=client.example no=<b@y> reply=503\n"
+        "anomaly DUPLICATE_FIELDS\n"
+        "anomaly DATA_COMMAND_REJECTED\n",
+    },
+    {
+        "EHLO in a transaction, and a server that takes mails without MAIL, by BDAT and DATA",
+        HELLO ENVELOPE
+        "C! EHLO client.example\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2 LAST\\r\\nabRCPT TO:<b@y>\\r\\n\n"
+        "C! EHLO client.example\\r\\nRCPT TO:<c@y>\\r\\nDATA\\r\\nx\\r\\n.\\r\\n\n"
+        "S! 250 mx\\r\\n250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n"
+        "S! 250 mx\\r\\n250 ok\\r\\n354 go\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 2: ab\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 accepted helo=client.example to=<b@y> reply=250 bytes=2 mail=1\n"
+        "tx 2 aborted helo=client.example to=<b@y> reply=250\n"
+        "tx 3 accepted helo=client.example to=<c@y> reply=250 bytes=3 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "EHLO refused in a transaction that goes on by BDAT, all of it pipelined",
+        HELLO "C! MAIL FROM:<a@x>\\r\\nEHLO\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2 LAST\\r\\nab\n"
+              "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 2 LAST\\r\\ncd\n"
+              "S! 250 ok\\r\\n501 no\\r\\n250 ok\\r\\n250 ok\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n\n" BYE,
+        "mail bdat 2: ab\n"
+        "mail bdat 2: cd\n"
+        "tx 0 accepted " TX " reply=250 bytes=2 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=2 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+    },
+    {
+        "only the client is seen: EHLO in a transaction, and BDAT without MAIL behind it",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: EHLO client.example\n"
+        "C: RCPT TO:<b@y>\nC! BDAT 2 LAST\\r\\nab\nC: QUIT\n",
+        "mail bdat 2: ab\n"
+        "tx 0 aborted helo=client.example from=<a@x>\n"
+        "tx 1 unanswered helo=client.example to=<b@y> bytes=2 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
     },
     {
         "an odd BDAT that the server does not take has no chunk",
@@ -737,6 +802,7 @@ static const struct smtp_session_case smtp_sessions[] = {
         "C~ 1000\nC: DATA\nC: x\nC: .\nC: QUIT\n",
         "mail bdat incomplete 2: ab\n"
         "mail 3: x\\r\\n\n"
+        "tx 0 aborted " TX " reply=250 bytes=2 mail=1\n"
         "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n"
         "anomaly UNPARSABLE_CONTENT\n",
         .timing = true,
