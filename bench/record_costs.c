@@ -172,7 +172,7 @@ WRAP(void, mr_exec_group, struct mr_exec *exec, uint32_t group, struct mr_tuples
     note_own();
 }
 
-WRAP(void, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+WRAP(bool, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
      struct mr_tuples *in)
 {
     const struct mr_plan_group *g = &exec->plan->groups[group];
@@ -187,11 +187,12 @@ WRAP(void, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context
     r.depth++;
     note_own();
     uint64_t start = now();
-    __real_mr_exec_lane(exec, group, contexts, in);
+    bool done = __real_mr_exec_lane(exec, group, contexts, in);
     uint32_t took = since(start);
     r.depth--;
     spread(&copy, took, offsetof(struct costs_packet, lane_ns), true);
     note_own();
+    return done;
 }
 
 WRAP(bool, mr_exec_lane_tick, struct mr_exec *exec, uint32_t group,

@@ -214,3 +214,21 @@ struct mr_tuples *mr_aggregate(struct mr_exec *exec, const struct mr_plan_rule *
     }
     return result;
 }
+
+struct mr_tuples *mr_aggregate_all(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                                   const struct mr_tuples_list *batches)
+{
+    struct mr_tuples *all = batches->first;
+
+    if (all->next) {
+        if (batches->rows > UINT32_MAX)
+            return NULL;
+        all = mr_tuples_new(exec, all->predicate, (uint32_t)batches->rows, mr_tuples_with(all));
+        for (const struct mr_tuples *t = batches->first; all && t; t = t->next)
+            for (uint32_t row = 0; row < t->n; row++)
+                mr_tuples_append(exec->plan, all, t, row);
+        if (all)
+            all->synthetic = batches->first->synthetic;
+    }
+    return all ? mr_aggregate(exec, rule, all) : NULL;
+}

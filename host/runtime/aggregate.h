@@ -16,4 +16,8 @@ union mr_value mr_sum_value(const struct mr_plan_aggregate *aggregate,
                             const struct mr_int_sum *ints, const struct mr_real_sum *reals,
                             uint64_t n);
 
+/* The same over all rows of a list of batches, which has some. */
+struct mr_tuples *mr_aggregate_all(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                                   const struct mr_tuples_list *batches);
+
 #endif

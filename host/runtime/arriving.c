@@ -215,7 +215,7 @@ static struct mr_tuples *batches_of(struct mr_exec *exec, struct mr_arriving *a,
         to->synthetic = to->synthetic && from->synthetic;
         to->gone = to->gone && from->gone;
         mr_tuples_append(exec->plan, to, from, a->taken[i].row);
-        to->ordinals[to->n - 1] = a->taken[i].ordinal;
+        to->ordinals[to->n - 1] = a->taken[i].ordinal * MR_ORDINAL_STEP;
     }
     return mr_tuples_by_predicate(list.first);
 }

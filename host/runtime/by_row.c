@@ -7,15 +7,6 @@
 
 #define MAX_DERIVATIONS 65536u /* from one tuple */
 
-/* One tuple's way to the fixpoint. */
-struct run {
-    struct mr_exec *exec;
-    const struct mr_plan_stage *stage;
-    struct mr_tuples *todo, **end; /* batches to be looked at */
-    struct mr_tuples *result, **result_end;
-    uint32_t derivations;
-};
-
 bool mr_stage_follows(const struct mr_plan_stage *stage, uint32_t predicate, bool gone)
 {
     for (uint32_t r = 0; r < stage->n_rules; r++) {
@@ -87,7 +78,7 @@ static struct mr_tuples *one_row(struct mr_exec *exec, const struct mr_tuples *f
 /* ---- changes of tables ---- */
 
 /* What follows from a row that has come into a table, or left it. */
-static void follow(struct run *run, struct mr_tuples *change)
+static void follow(struct mr_row_run *run, struct mr_tuples *change)
 {
     struct mr_tuples *groups = mr_views_feed(run->exec, run->stage, change);
 
@@ -101,7 +92,7 @@ static void follow(struct run *run, struct mr_tuples *change)
 }
 
 /* A row is out of its table, on behalf of a row of a batch: says so, and gives it back. */
-static void row_gone(struct run *run, struct mr_table *table, struct mr_row *row,
+static void row_gone(struct mr_row_run *run, struct mr_table *table, struct mr_row *row,
                      const struct mr_tuples *by, uint32_t by_row, const char *change)
 {
     struct mr_exec *exec = run->exec;
@@ -136,7 +127,7 @@ static void values_of(const struct mr_exec *exec, const struct mr_tuples *t, uin
 }
 
 /* Puts one row of a batch into its table. */
-static void put_row(struct run *run, struct mr_table *table, const struct mr_tuples *t,
+static void put_row(struct mr_row_run *run, struct mr_table *table, const struct mr_tuples *t,
                     uint32_t row)
 {
     struct mr_exec *exec = run->exec;
@@ -171,7 +162,7 @@ static void put_row(struct run *run, struct mr_table *table, const struct mr_tup
     }
 }
 
-static void delete_row(struct run *run, struct mr_table *table, const struct mr_tuples *t,
+static void delete_row(struct mr_row_run *run, struct mr_table *table, const struct mr_tuples *t,
                        uint32_t row)
 {
     union mr_value values[64];
@@ -185,7 +176,7 @@ static void delete_row(struct run *run, struct mr_table *table, const struct mr_
 }
 
 /* The group of a view has no rows any more: so has the table that holds the view. */
-static void drop_group(struct run *run, const struct mr_plan_rule *rule,
+static void drop_group(struct mr_row_run *run, const struct mr_plan_rule *rule,
                        const struct mr_tuples *group)
 {
     const struct mr_plan_predicate *head = &run->exec->plan->predicates[rule->head];
@@ -225,7 +216,7 @@ static void drop_group(struct run *run, const struct mr_plan_rule *rule,
 /* ---- rules ---- */
 
 /* What triggers rules here and goes on nevertheless. */
-static void pass_on(struct run *run, const struct mr_tuples *batch)
+static void pass_on(struct mr_row_run *run, const struct mr_tuples *batch)
 {
     for (uint32_t i = 0; i < run->stage->n_passes; i++) {
         if (run->stage->passes[i] != batch->predicate)
@@ -238,82 +229,159 @@ static void pass_on(struct run *run, const struct mr_tuples *batch)
     }
 }
 
-static void derived_rows(struct run *run, const struct mr_plan_rule *rule,
-                         struct mr_tuples *derived)
+/* What a rule has derived, of which no more than the limit counts. */
+static void take_derived(struct mr_row_run *run, struct mr_tuples *derived)
+{
+    struct mr_tuples *next;
+
+    run->derived = derived;
+    run->derived_row = 0;
+    for (struct mr_tuples *t = derived; t; t = next) {
+        uint32_t left = MAX_DERIVATIONS - run->derivations;
+        next = t->next;
+        if (t->n > left) {
+            mr_metrics_add(run->exec->metrics, MR_COUNT_DERIVATIONS_CUT, t->n - left);
+            t->n = left;
+        }
+        run->derivations += t->n;
+    }
+}
+
+/* A batch of what the rule has derived. False: its slice is over. */
+static bool apply_derived(struct mr_row_run *run, const struct mr_plan_rule *rule)
 {
     struct mr_exec *exec = run->exec;
+    struct mr_tuples *derived = run->derived;
     uint32_t index = exec->plan->predicates[rule->head].table;
 
-    uint32_t left = MAX_DERIVATIONS - run->derivations;
-    if (derived->n > left) {
-        mr_metrics_add(exec->metrics, MR_COUNT_DERIVATIONS_CUT, derived->n - left);
-        derived->n = left;
+    /* the row that stands for a context is a question, not something that was seen */
+    for (; index != MR_NO_TABLE && !derived->synthetic && run->derived_row < derived->n;
+         run->derived_row++, exec->left--) {
+        if (exec->left <= 0)
+            return false;
+        if (rule->deletes)
+            delete_row(run, exec->tables->tables[index], derived, run->derived_row);
+        else
+            put_row(run, exec->tables->tables[index], derived, run->derived_row);
     }
-    run->derivations += derived->n;
-    if (!derived->n)
-        return;
-    if (index != MR_NO_TABLE) {
-        /* the row that stands for a context is a question, not something that was seen */
-        for (uint32_t row = 0; !derived->synthetic && row < derived->n; row++) {
-            if (rule->deletes)
-                delete_row(run, exec->tables->tables[index], derived, row);
-            else
-                put_row(run, exec->tables->tables[index], derived, row);
-        }
-        return;
-    }
+    run->derived = derived->next;
+    run->derived_row = 0;
+    if (index != MR_NO_TABLE || !derived->n)
+        return true;
+    exec->left -= derived->n;
     mr_exec_watch(exec, derived, MR_WATCH_ADD, "event");
     append(mr_stage_follows(run->stage, derived->predicate, false) ? &run->end : &run->result_end,
            derived);
+    return true;
 }
 
-static void run_row(struct run *run, struct mr_tuples *row)
+/* The rule has met all rows: what it derived, or that there is nothing left to derive. */
+static void finish_rule(struct mr_row_run *run, struct mr_tuples *derived)
 {
-    for (uint32_t r = 0; r < run->stage->n_rules; r++) {
-        const struct mr_plan_rule *rule = &run->stage->rules[r];
+    const struct mr_plan_rule *rule = run->rule.rule;
+
+    if (derived)
+        take_derived(run, derived);
+    else if (rule->refreshes && !run->row->synthetic && !run->lost)
+        drop_group(run, rule, run->row);
+    run->computes = false;
+}
+
+/* The next rule that the row triggers. False: there is none. */
+static bool begin_rule(struct mr_row_run *run)
+{
+    const struct mr_tuples *row = run->row;
+
+    for (; run->next_rule < run->stage->n_rules; run->next_rule++) {
+        const struct mr_plan_rule *rule = &run->stage->rules[run->next_rule];
         if (rule->trigger != row->predicate || rule->feeds || (row->gone && !rule->on_delete))
             continue;
+        run->next_rule++;
+        run->rule = (struct mr_rule_run){.rule = rule, .in = row};
+        run->lost = false;
+        run->computes = true;
+        if (!rule->running)
+            return true;
         uint64_t refused = mr_exec_refused(run->exec);
-        bool compute = true;
-        struct mr_tuples *derived =
-            rule->running ? mr_view_tell(run->exec, rule, row, &compute) : NULL;
-        if (compute)
-            derived = mr_exec_rule(run->exec, rule, row, false);
-        if (derived)
-            derived_rows(run, rule, derived);
-        else if (rule->refreshes && !row->synthetic && mr_exec_refused(run->exec) == refused)
-            drop_group(run, rule, row);
+        struct mr_tuples *derived = mr_view_tell(run->exec, rule, row, &run->computes);
+        run->lost = mr_exec_refused(run->exec) != refused;
+        if (!run->computes)
+            finish_rule(run, derived);
+        return true;
+    }
+    return false;
+}
+
+/* A row of the batch under way to all rules that it triggers. False: the slice is over. */
+static bool run_row(struct mr_row_run *run)
+{
+    do {
+        while (run->computes) {
+            if (run->exec->left <= 0)
+                return false;
+            uint64_t refused = mr_exec_refused(run->exec); /* of this worker: another may go on */
+            bool done = mr_exec_rule_slice(run->exec, &run->rule);
+            struct mr_tuples *derived = done ? mr_exec_rule_result(run->exec, &run->rule) : NULL;
+            run->exec->left--;
+            run->lost = run->lost || mr_exec_refused(run->exec) != refused;
+            if (done)
+                finish_rule(run, derived);
+        }
+        while (run->derived)
+            if (!apply_derived(run, run->rule.rule))
+                return false;
+    } while (begin_rule(run));
+    return true;
+}
+
+void mr_exec_by_row_begin(struct mr_row_run *run, const struct mr_plan_stage *stage,
+                          struct mr_tuples *row)
+{
+    *run = (struct mr_row_run){.stage = stage};
+    run->end = &run->todo;
+    run->result_end = &run->result;
+    while (row) {
+        struct mr_tuples *next = row->next;
+        append(mr_stage_follows(stage, row->predicate, row->gone) ? &run->end : &run->result_end,
+               row);
+        row = next;
+    }
+}
+
+bool mr_exec_by_row_go_on(struct mr_exec *exec, struct mr_row_run *run)
+{
+    run->exec = exec;
+    for (;;) {
+        if (run->row && !run_row(run))
+            return false;
+        run->row = NULL;
+        if (!run->batch || run->next_row == run->batch->n) {
+            run->batch = run->todo;
+            if (!run->batch)
+                return true;
+            run->todo = run->batch->next;
+            if (!run->todo)
+                run->end = &run->todo;
+            run->next_row = 0;
+            pass_on(run, run->batch);
+        }
+        if (!run->batch->n)
+            continue;
+        run->row = run->batch->n == 1 ? run->batch : one_row(exec, run->batch, run->next_row);
+        run->next_row++;
+        run->next_rule = 0;
     }
 }
 
 struct mr_tuples *mr_exec_by_row(struct mr_exec *exec, const struct mr_plan_stage *stage,
                                  struct mr_tuples *row)
 {
-    struct run run = {.exec = exec, .stage = stage};
+    int64_t left = exec->left;
+    struct mr_row_run run;
 
-    run.end = &run.todo;
-    run.result_end = &run.result;
-    while (row) {
-        struct mr_tuples *next = row->next;
-        append(mr_stage_follows(stage, row->predicate, row->gone) ? &run.end : &run.result_end,
-               row);
-        row = next;
-    }
-    while (run.todo) {
-        struct mr_tuples *batch = run.todo;
-        run.todo = batch->next;
-        if (!run.todo)
-            run.end = &run.todo;
-        pass_on(&run, batch);
-        if (batch->n == 1) {
-            run_row(&run, batch);
-            continue;
-        }
-        for (uint32_t i = 0; i < batch->n; i++) {
-            struct mr_tuples *one = one_row(exec, batch, i);
-            if (one)
-                run_row(&run, one);
-        }
-    }
+    mr_exec_by_row_begin(&run, stage, row);
+    exec->left = INT64_MAX;
+    (void)mr_exec_by_row_go_on(exec, &run);
+    exec->left = left;
     return run.result;
 }

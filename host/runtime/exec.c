@@ -374,30 +374,39 @@ static uint32_t n_triggering(const struct mr_plan_stage *stage, const struct mr_
     return n;
 }
 
-/* The rows of a list of merged batches one after the other: by origin, ordinal, predicate. */
-static struct mr_tuples *run_one_by_one(struct mr_exec *exec, const struct mr_plan_stage *stage,
-                                        struct mr_tuples *in)
+struct mr_tuples *mr_exec_take_row(struct mr_exec *exec, struct mr_tuples *in)
 {
-    struct mr_tuples *result = NULL, **tail = &result;
+    struct mr_tuples *row = NULL;
 
-    in = mr_tuples_merge(exec, in);
-    for (;;) {
+    while (!row) {
         struct mr_tuples *first = NULL;
         for (struct mr_tuples *t = in; t; t = t->next)
             if (t->n && (!first || stands_before(t, first)))
                 first = t;
         if (!first)
-            break;
-        struct mr_tuples *row = mr_tuples_new(exec, first->predicate, 1, mr_tuples_with(first));
-        if (row) {
+            return NULL;
+        row = mr_tuples_new(exec, first->predicate, 1, mr_tuples_with(first));
+        if (row) { /* else it is lost, and was counted */
             mr_tuples_append(exec->plan, row, first, 0);
             row->synthetic = first->synthetic;
             row->gone = first->gone;
-            *tail = mr_exec_by_row(exec, stage, row);
-            while (*tail)
-                tail = &(*tail)->next;
         }
         mr_tuples_drop(exec->plan, first, 1);
+    }
+    return row;
+}
+
+/* The rows of a list of merged batches one after the other: by origin, ordinal, predicate. */
+static struct mr_tuples *run_one_by_one(struct mr_exec *exec, const struct mr_plan_stage *stage,
+                                        struct mr_tuples *in)
+{
+    struct mr_tuples *result = NULL, **tail = &result, *row;
+
+    in = mr_tuples_merge(exec, in);
+    while ((row = mr_exec_take_row(exec, in))) {
+        *tail = mr_exec_by_row(exec, stage, row);
+        while (*tail)
+            tail = &(*tail)->next;
     }
     return mr_tuples_by_predicate(mr_tuples_merge(exec, result)); /* as above */
 }
@@ -408,27 +417,35 @@ void mr_exec_group(struct mr_exec *exec, uint32_t group, struct mr_tuples *in)
     mr_exec_stages(exec, g->first_stage, g->first_stage + g->n_stages, in);
 }
 
+bool mr_exec_stage_waits(const struct mr_plan_stage *stage, const struct mr_tuples *in)
+{
+    return n_triggering(stage, in) != 0;
+}
+
+struct mr_tuples *mr_exec_stage(struct mr_exec *exec, uint32_t s, struct mr_tuples *in)
+{
+    const struct mr_plan_stage *stage = &exec->plan->stages[s];
+
+    if (is_simple(stage, in) && !stage->by_row && !stage->recursive) {
+        exec->stage = s;
+        return run_simple(exec, stage->rules, in);
+    }
+    uint32_t n = n_triggering(stage, in);
+    if (!n)
+        return in; /* all tuples pass through */
+    exec->stage = s;
+    if (stage->by_row)
+        return run_one_by_one(exec, stage, in);
+    if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
+        return run_by_origin(exec, stage, in);
+    return run_rules(exec, stage, in);
+}
+
 static struct mr_tuples *run_stages(struct mr_exec *exec, uint32_t first, uint32_t end,
                                     struct mr_tuples *in)
 {
-    for (uint32_t s = first; in && s < end; s++) {
-        const struct mr_plan_stage *stage = &exec->plan->stages[s];
-        if (is_simple(stage, in) && !stage->by_row && !stage->recursive) {
-            exec->stage = s;
-            in = run_simple(exec, stage->rules, in);
-            continue;
-        }
-        uint32_t n = n_triggering(stage, in);
-        if (!n)
-            continue; /* all tuples pass through */
-        exec->stage = s;
-        if (stage->by_row)
-            in = run_one_by_one(exec, stage, in);
-        else if (stage->recursive || (stage->kind != MR_STAGE_PARALLEL && n > 1))
-            in = run_by_origin(exec, stage, in);
-        else
-            in = run_rules(exec, stage, in);
-    }
+    for (uint32_t s = first; in && s < end; s++)
+        in = mr_exec_stage(exec, s, in);
     return in;
 }
 

@@ -88,6 +88,7 @@ struct mr_exec {
     struct mr_protocol_change *changes;    /* of flows, not settled yet: protocol.c */
     struct mr_record *first_record, *last_record;
     uint32_t n_records;
+    int64_t left;     /* rows that the slice may still look at: following.c */
     uint32_t sharers; /* mr_plan_sharers() */
     uint32_t shared;  /* how often share.c has put memory of this worker into the token's lists */
     struct mr_tuples *outputs, *last_output;
@@ -169,10 +170,16 @@ uint64_t mr_exec_key_hash(const struct mr_exec *exec, enum mr_type type, union m
  * attach.c. */
 void mr_exec_attach(struct mr_exec *exec, struct mr_tuples *list);
 
+#define MR_FOLLOWED 1024 /* rows that are looked at in a slice of what follows from few */
+
 /* A task for a lane: gives every row its context (making them), runs the group, closes the contexts
- * that ended. All rows are of one epoch (context.h). */
-void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+ * that ended. All rows are of one epoch (context.h). False: it was only a slice of exec->left, and
+ * mr_exec_lane_go_on() is to be called until it says true, before anything else is done to the
+ * lane. */
+bool mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                   struct mr_tuples *in);
+
+bool mr_exec_lane_go_on(struct mr_exec *exec, uint32_t group);
 
 /* Packet time passed for the lane: contexts whose deadline is over are handed to their functions, a
  * slice of them. `number` is the packet that rang. True: there are more; call again with the same
@@ -270,6 +277,24 @@ uint64_t mr_exec_late_columns(const struct mr_exec *exec, uint32_t group, uint32
  * at the batch any more. */
 struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
                                const struct mr_tuples *in, bool last);
+
+#define MR_JOINED_AT_ONCE 1024u /* rows of a table */
+
+/* The same for one row that may meet many in tables: some of them at a time, whatever else is to be
+ * done. Begins with rule and `in` and zeros. */
+struct mr_rule_level;
+struct mr_rule_run {
+    const struct mr_plan_rule *rule;
+    const struct mr_tuples *in;
+    struct mr_rule_level *top;    /* joins that have more, the innermost first */
+    struct mr_tuples_list pieces; /* of the head, but for aggregates, so far */
+    bool joined, failed;
+};
+
+/* Goes on for as many as are joined at once. True: that was all. */
+bool mr_exec_rule_slice(struct mr_exec *exec, struct mr_rule_run *run);
+/* After that: the head, as one batch or several, or NULL. */
+struct mr_tuples *mr_exec_rule_result(struct mr_exec *exec, struct mr_rule_run *run);
 
 /* Equality of two values as tests see it. */
 uint64_t mr_value_hash(const struct mr_secret *secret, enum mr_type type, union mr_value value);

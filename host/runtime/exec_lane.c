@@ -1,6 +1,7 @@
 /* Executing tasks of a lane: contexts for the rows, timers, shutdown, and the end of contexts. */
 #include "runtime/by_row.h"
 #include "runtime/exec.h"
+#include "runtime/table_set.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -383,19 +384,49 @@ static void run_by_packet(struct mr_exec *exec, struct mr_tuples *in)
         exec->last_output = t;
 }
 
-void mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
+/* Rows without contexts, one by one, and what follows from them may be much. */
+static bool in_slices(const struct mr_exec *exec, const struct mr_plan_group *g)
+{
+    bool sliced = exec->tables && exec->tables != exec->constants && g->kind == MR_STAGE_SERIAL &&
+                  !g->context_bytes && !g->by_packet;
+
+    for (uint32_t s = g->first_stage; sliced && s < g->first_stage + g->n_stages; s++)
+        sliced = !exec->plan->stages[s].shares_table;
+    return sliced;
+}
+
+bool mr_exec_lane_go_on(struct mr_exec *exec, uint32_t group)
+{
+    struct mr_tuples *before = exec->last_output;
+
+    exec->group = group;
+    bool done = mr_exec_follow_up(exec);
+    detach(exec, before ? before->next : exec->outputs);
+    return done;
+}
+
+bool mr_exec_lane(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,
                   struct mr_tuples *in)
 {
+    const struct mr_plan_group *g = &exec->plan->groups[group];
+    bool done = true;
+
     exec->group = group;
     exec->contexts = contexts;
     exec->cause = MR_CAUSE_DATA;
     if (in && in->n)
         mr_contexts_begin(contexts, in->origins[0]->number);
-    if (exec->plan->groups[group].by_packet && mr_tuples_rows(in) > 1)
+    if (in_slices(exec, g)) {
+        mr_exec_attach(exec, in);
+        mr_exec_follow(exec, g->first_stage, g->first_stage + g->n_stages, in, false);
+        done = mr_exec_lane_go_on(exec, group);
+    } else if (g->by_packet && mr_tuples_rows(in) > 1) {
         run_by_packet(exec, in);
-    else
+    } else {
         run_lane(exec, in);
+    }
     exec->contexts = NULL;
+    return done;
 }
 
 bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_table *contexts,

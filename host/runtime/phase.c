@@ -63,6 +63,7 @@ static void begin_task(struct mr_exec *exec)
     exec->answers = NULL;
     exec->cause = MR_CAUSE_DATA;
     exec->now_ns = 0;
+    exec->left = INT64_MAX;
 }
 
 void mr_phase_begin_task(struct mr_worker *worker, struct mr_token *token)
@@ -217,7 +218,7 @@ void mr_phase_run_batch(struct mr_worker *worker, struct mr_batch *batch)
     mr_phase_end_task(worker, token, token->gate, group + 1);
 }
 
-static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
+static bool run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr_work *work)
 {
     const struct mr_phase *p = &worker->runtime->phases[lane->phase];
     uint64_t tuples = mr_tuples_rows(work->tuples);
@@ -226,9 +227,10 @@ static void run_tuples(struct mr_worker *worker, struct mr_lane *lane, struct mr
                                              (p->n_lanes >= 4 && lane->tuples * 2 > all));
 
     lane->tuples += tuples;
-    mr_exec_lane(&worker->exec, p->lane_group, &lane->contexts, work->tuples);
+    bool done = mr_exec_lane(&worker->exec, p->lane_group, &lane->contexts, work->tuples);
     stop_clock(worker, p->lane_group, hot ? MR_LANE_HOT : MR_LANE_USUAL, tuples,
                work->token->admitted_ticks);
+    return done;
 }
 
 /* False: it was only a slice, and there is more to do before anything else in this lane. */
@@ -239,9 +241,8 @@ static bool run_in_lane(struct mr_worker *worker, struct mr_lane *lane, struct m
 
     switch (work->kind) {
     case MR_WORK_TUPLES:
-        if (work->tuples) /* else there was no memory for them; counted */
-            run_tuples(worker, lane, work);
-        break;
+        /* else there was no memory for them; counted */
+        return !work->tuples || run_tuples(worker, lane, work);
     case MR_WORK_TICK:
         if (lane->tables && mr_exec_tables_tick(exec, group, work->time_ns, work->packet))
             return false;
@@ -270,17 +271,32 @@ static bool run_with_tables(struct mr_worker *worker, struct mr_lane *lane, stru
     struct mr_exec *exec = &worker->exec;
     uint32_t group = worker->runtime->phases[lane->phase].lane_group;
 
-    pthread_mutex_lock(&lane->tables->lock);
-    exec->tables = lane->tables;
-    if (work->kind == MR_WORK_TUPLES && work->tuples && work->tuples->n) {
+    struct mr_table_set *set = lane->tables;
+    bool done = true, goes_on = set->following;
+    uint64_t rows = work->kind == MR_WORK_TUPLES ? work->rows : 0;
+
+    pthread_mutex_lock(&set->lock);
+    exec->tables = set;
+    exec->left = MR_FOLLOWED;
+    if (goes_on) {
+        exec->n_records = set->records;
+        done = mr_exec_lane_go_on(exec, group);
+    }
+    if (!goes_on && work->kind == MR_WORK_TUPLES && work->tuples && work->tuples->n) {
         const struct mr_packet *first = work->tuples->origins[0]; /* no tick came before it */
         mr_exec_tables_start(exec, group, first->time_ns, first->number);
     }
-    bool done = run_in_lane(worker, lane, work);
-    mr_exec_tables_clean(exec);
-    lane->tables->next_ns = mr_table_set_next(lane->tables, exec->plan);
+    if (done && (!goes_on || work->kind != MR_WORK_TUPLES))
+        done = run_in_lane(worker, lane, work);
+    set->records = exec->n_records;
+    if (MR_FOLLOWED - exec->left > 4 * (int64_t)rows)
+        set->strain += (uint64_t)(MR_FOLLOWED - exec->left) - 4 * rows;
+    if (!set->following)
+        mr_exec_tables_clean(exec);
+    set->next_ns = mr_table_set_next(set, exec->plan);
     exec->tables = (struct mr_table_set *)(uintptr_t)exec->constants;
-    pthread_mutex_unlock(&lane->tables->lock);
+    exec->left = INT64_MAX;
+    pthread_mutex_unlock(&set->lock);
     return done;
 }
 
@@ -390,13 +406,26 @@ bool mr_phase_can_be_straight(const struct mr_runtime *runtime)
     return !runtime->config.hooks.device.wanted && runtime->config.plan->n_segments == 1;
 }
 
+/* What follows from a tuple may be much, of which the straight way knows no slices. A group whose
+ * tables are met as a whole has one lane. */
+static bool meets_many(const struct mr_runtime *runtime)
+{
+    for (uint32_t i = 1; i < runtime->n_phases; i++) {
+        const struct mr_table_set *set = runtime->phases[i].lanes[0].tables;
+        if (set && mr_table_set_meets_many(set, runtime->config.plan))
+            return true;
+    }
+    return false;
+}
+
 bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_token *token,
                           uint32_t n)
 {
     /* acquired: what was done for tokens that have left is to be seen */
     return runtime->straight && !token->n_ticks && !token->closes &&
            (runtime->config.workers == 1 || mr_runtime_cheap(runtime)) &&
-           atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) == n;
+           atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) == n &&
+           !meets_many(runtime);
 }
 
 /* The parallel groups of a phase over what the task has put out. */
@@ -423,7 +452,8 @@ static void straight_lanes(struct mr_worker *worker, struct mr_token *token, uin
     for (struct mr_work *work = token->works; work; work = work->next) {
         struct mr_lane *lane = &p->lanes[work->tickets[0].lane];
         exec->outputs = exec->last_output = NULL;
-        (void)(lane->tables ? run_with_tables : run_in_lane)(worker, lane, work);
+        while (!(lane->tables ? run_with_tables : run_in_lane)(worker, lane, work))
+            worker->runtime->straight = false; /* it took long: not again */
         straight_parallel(worker, p);
         if (!exec->outputs)
             continue;

@@ -6,7 +6,6 @@
 #include "runtime/table_set.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 /* Rows in flight through a rule: registers are columns. */
@@ -22,50 +21,6 @@ struct frame {
     const uint32_t *at;
     union mr_value *registers[MR_MAX_REGISTERS];
 };
-
-bool mr_value_equal(enum mr_type type, union mr_value x, union mr_value y)
-{
-    return mr_value_compare(type, x, y) == 0;
-}
-
-/* A number that is none is equal to nothing, itself included. */
-static int compare_reals(double x, double y)
-{
-    return x < y ? -1 : x == y ? 0 : 1;
-}
-
-int mr_value_compare(enum mr_type type, union mr_value x, union mr_value y)
-{
-    switch (type) {
-    case MR_TYPE_REAL:
-        return compare_reals(x.d, y.d);
-    case MR_TYPE_LIST:
-    case MR_TYPE_STRING: {
-        uint32_t len = x.b.len < y.b.len ? x.b.len : y.b.len;
-        int order = len ? memcmp(x.b.ptr, y.b.ptr, len) : 0;
-        return order ? order : x.b.len < y.b.len ? -1 : x.b.len > y.b.len;
-    }
-    case MR_TYPE_ADDRESS:
-        return memcmp(x.b.ptr, y.b.ptr, sizeof(struct mr_endpoint));
-    case MR_TYPE_FLOW:
-        return memcmp(x.b.ptr, y.b.ptr, 2 * sizeof(struct mr_endpoint));
-    case MR_TYPE_PACKET:
-    case MR_TYPE_STREAM:
-        return x.b.ptr < y.b.ptr ? -1 : x.b.ptr > y.b.ptr;
-    case MR_TYPE_ANY:
-    case MR_TYPE_NODE:
-    case MR_TYPE_INT:
-        break;
-    }
-    return x.i < y.i ? -1 : x.i > y.i;
-}
-
-int mr_value_order(enum mr_type type, union mr_value x, union mr_value y)
-{
-    if (type == MR_TYPE_REAL && (isnan(x.d) || isnan(y.d)))
-        return (isnan(x.d) != 0) - (isnan(y.d) != 0);
-    return mr_value_compare(type, x, y);
-}
 
 static union mr_value *new_column(struct mr_exec *exec, uint32_t n)
 {
@@ -278,23 +233,53 @@ static bool run_call(struct mr_exec *exec, struct frame *frame, const struct mr_
     return take_yields(exec, frame, op, n_registers);
 }
 
-/* The rule fires for each row of a table that has the wanted values. */
-static bool run_join(struct mr_exec *exec, struct frame *frame, const struct mr_op *op,
-                     uint32_t n_registers)
+/* A join that has more rows, and where it goes on: with the rows as they were before it. */
+struct mr_rule_level {
+    struct mr_rule_level *below;
+    uint32_t op, row;
+    const struct mr_row *found;
+    struct frame frame;
+};
+
+/* The rule fires for each row of a table that has the wanted values. In slices: for the next ones,
+ * and what the join has left goes on later. */
+static bool run_join(struct mr_exec *exec, const struct mr_plan_rule *rule, struct frame *frame,
+                     uint32_t i, struct mr_rule_run *slices, struct mr_rule_level *level)
 {
+    const struct mr_op *op = &rule->ops[i];
     struct mr_table *table = exec->tables ? exec->tables->tables[op->table] : NULL;
+    uint32_t row = level ? level->row : 0, most = slices ? MR_JOINED_AT_ONCE : UINT32_MAX;
+    const struct mr_row *found = level ? level->found : NULL;
 
     exec->yields.n = exec->yields.n_of = 0;
-    for (uint32_t row = 0; table && row < frame->n; row++) {
+    for (; table && row < frame->n; row++) {
         union mr_value key[MR_INDEX_COLUMNS];
         for (uint32_t k = 0; k < op->n_args; k++)
             key[k] = operand_value(frame, &op->args[k], row);
-        const struct mr_row *found = mr_table_find(table, op->by, key);
-        for (; found; found = mr_table_next(table, found, op->by))
+        if (!found)
+            found = mr_table_find(table, op->by, key);
+        for (; found && exec->yields.n < most; found = mr_table_next(table, found, op->by))
             mr_exec_yield(exec, row, mr_value_bytes(found, 0),
                           frame->contexts ? frame->contexts[row] : NULL);
+        if (found)
+            break;
     }
-    return take_yields(exec, frame, op, n_registers);
+    if (found && !level) {
+        level = mr_exec_alloc(exec, sizeof *level);
+        if (!level)
+            return false;
+        *level = (struct mr_rule_level){.below = slices->top, .op = i};
+        level->frame = *frame;
+        slices->top = level;
+    } else if (level && !found) {
+        slices->top = level->below;
+    }
+    if (found) {
+        level->row = row;
+        level->found = found;
+    }
+    exec->left -= exec->yields.n;
+    return take_yields(exec, frame, op, rule->n_registers);
 }
 
 /* Keeps the rows that pass; no copy when all of them do. */
@@ -483,7 +468,8 @@ static bool start(struct mr_exec *exec, struct frame *frame, const struct mr_pla
 {
     uint32_t arity = exec->plan->predicates[rule->trigger].arity;
 
-    frame->n = in->n; /* the registers are set below, as many as there are */
+    memset(frame->registers, 0, rule->n_registers * sizeof *frame->registers);
+    frame->n = in->n;
     frame->origins = in->origins;
     frame->flows = in->flows;
     frame->contexts = in->contexts;
@@ -510,19 +496,18 @@ static struct mr_tuples *derive_aggregates(struct mr_exec *exec, const struct mr
     return result;
 }
 
-struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
-                               const struct mr_tuples *in, bool last)
+/* The operations from number `i` on, which is that of the join that goes on (`level`) if there is
+ * one. *joined: there was a join. */
+static bool run_ops(struct mr_exec *exec, const struct mr_plan_rule *rule, struct frame *frame,
+                    uint32_t i, struct mr_rule_run *slices, struct mr_rule_level *level,
+                    bool *joined)
 {
-    struct frame rows, *frame = &rows;
-    memset(rows.registers, 0, rule->n_registers * sizeof *rows.registers);
-    bool ok = start(exec, frame, rule, in, last), joined = false, nothing = false;
+    bool ok = true;
 
-    for (uint32_t i = 0; ok && frame->n && i < rule->n_ops; i++) {
+    for (; ok && frame->n && i < rule->n_ops; i++, level = NULL) {
         const struct mr_op *op = &rule->ops[i];
-        if (frame->late && !fetch_operands(exec, frame, op)) {
-            ok = false;
-            break;
-        }
+        if (frame->late && !fetch_operands(exec, frame, op))
+            return false;
         if (op->result < 64)
             frame->late &= ~((uint64_t)1 << op->result);
         exec->call_transactions = op->about ? frame->transactions : NULL;
@@ -537,20 +522,77 @@ struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *
             ok = run_compute(exec, frame, op, rule->n_registers);
             break;
         case MR_OP_JOIN:
-            joined = true;
-            ok = run_join(exec, frame, op, rule->n_registers);
+            *joined = true;
+            ok = run_join(exec, rule, frame, i, slices, level);
             break;
         }
     }
-    if (ok && !frame->n && joined && rule->counts_nothing && !in->synthetic) {
-        /* all that the head tells is known of the tuple itself */
+    return ok;
+}
+
+/* The tables had no row for it, and all that the head tells is known of the tuple itself. */
+static bool counts_nothing(const struct mr_plan_rule *rule, const struct mr_tuples *in, bool joined)
+{
+    return joined && rule->counts_nothing && !in->synthetic;
+}
+
+struct mr_tuples *mr_exec_rule(struct mr_exec *exec, const struct mr_plan_rule *rule,
+                               const struct mr_tuples *in, bool last)
+{
+    struct frame rows;
+    bool joined = false, nothing = false;
+
+    bool ok =
+        start(exec, &rows, rule, in, last) && run_ops(exec, rule, &rows, 0, NULL, NULL, &joined);
+    if (ok && !rows.n && counts_nothing(rule, in, joined)) {
         nothing = true;
-        ok = start(exec, frame, rule, in, last);
+        ok = start(exec, &rows, rule, in, last);
     }
-    struct mr_tuples *result = !ok || !frame->n     ? NULL
-                               : rule->n_aggregates ? derive_aggregates(exec, rule, frame, nothing)
-                                                    : derive(exec, rule, frame);
-    if (!result && (!ok || frame->n))
+    struct mr_tuples *result = !ok || !rows.n       ? NULL
+                               : rule->n_aggregates ? derive_aggregates(exec, rule, &rows, nothing)
+                                                    : derive(exec, rule, &rows);
+    if (!result && (!ok || rows.n))
         mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, in->n);
+    return result;
+}
+
+/* ---- in slices ---- */
+
+bool mr_exec_rule_slice(struct mr_exec *exec, struct mr_rule_run *run)
+{
+    struct mr_rule_level *level = run->top;
+    struct mr_exec_mark mark = mr_exec_mark(exec);
+    struct frame rows;
+    bool ok = level || start(exec, &rows, run->rule, run->in, false);
+
+    if (level)
+        rows = level->frame;
+    ok = ok && run_ops(exec, run->rule, &rows, level ? level->op : 0, run, level, &run->joined);
+    struct mr_tuples *piece = ok && rows.n ? derive(exec, run->rule, &rows) : NULL;
+    if (piece)
+        mr_tuples_list_add(&run->pieces, piece);
+    else if (!ok || rows.n)
+        run->failed = true;
+    else if (level && run->top == level) /* what nothing came of */
+        mr_exec_rewind(exec, &mark);
+    return run->failed || !run->top;
+}
+
+struct mr_tuples *mr_exec_rule_result(struct mr_exec *exec, struct mr_rule_run *run)
+{
+    const struct mr_plan_rule *rule = run->rule;
+    struct mr_tuples *result = run->failed ? NULL : run->pieces.first;
+    bool wanted = run->failed || result;
+    struct frame rows;
+
+    if (!wanted && counts_nothing(rule, run->in, run->joined)) {
+        wanted = true;
+        if (start(exec, &rows, rule, run->in, false))
+            result = derive_aggregates(exec, rule, &rows, true);
+    } else if (result && rule->n_aggregates) {
+        result = mr_aggregate_all(exec, rule, &run->pieces);
+    }
+    if (!result && wanted)
+        mr_metrics_add(exec->metrics, MR_COUNT_TOKEN_MEMORY_REFUSED, run->in->n);
     return result;
 }

@@ -18,7 +18,9 @@ static struct mr_table_set *new_set(const struct mr_plan *plan)
     set->tables = calloc(plan->n_tables + 1, sizeof(struct mr_table *));
     set->owns = calloc(plan->n_tables + 1, sizeof *set->owns);
     set->carried = calloc(plan->n_tables + 1, sizeof *set->carried);
-    if (!set->tables || !set->owns || !set->carried) {
+    set->met = calloc(plan->n_tables + 1, sizeof *set->met);
+    if (!set->tables || !set->owns || !set->carried || !set->met) {
+        free(set->met);
         free((void *)set->tables);
         free(set->owns);
         free(set->carried);
@@ -93,8 +95,39 @@ void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan)
     free(set->timers);
     free(set->owns);
     free(set->carried);
+    free(set->met);
     free((void *)set->tables);
     free(set);
+}
+
+static bool is_timer(const struct mr_plan_stage *stage, uint32_t predicate)
+{
+    for (uint32_t t = 0; t < stage->n_timers; t++)
+        if (stage->timers[t].predicate == predicate)
+            return true;
+    return false;
+}
+
+/* Which tables a tuple may meet as a whole. */
+static void find_met(struct mr_table_set *set, const struct mr_plan *plan)
+{
+    const struct mr_plan_group *g = &plan->groups[set->group];
+
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++)
+        for (uint32_t r = 0; r < plan->stages[s].n_rules; r++) {
+            const struct mr_plan_rule *rule = &plan->stages[s].rules[r];
+            for (uint32_t o = 0; o < rule->n_ops && !is_timer(&plan->stages[s], rule->trigger); o++)
+                if (rule->ops[o].kind == MR_OP_JOIN && rule->ops[o].by == MR_NO_INDEX)
+                    set->met[rule->ops[o].table] = set->owns[rule->ops[o].table];
+        }
+}
+
+bool mr_table_set_meets_many(const struct mr_table_set *set, const struct mr_plan *plan)
+{
+    for (uint32_t t = 0; t < plan->n_tables; t++)
+        if (set->met[t] && set->tables[t]->n > MR_JOINED_AT_ONCE)
+            return true;
+    return false;
 }
 
 enum mr_status mr_table_set_new(struct mr_table_set **out, const struct mr_plan *plan,
@@ -128,6 +161,7 @@ enum mr_status mr_table_set_new(struct mr_table_set **out, const struct mr_plan 
         mr_table_set_free(set, plan);
         return MR_ERR_MEMORY;
     }
+    find_met(set, plan);
     set->next_ns = facts || set->n_timers ? 0 : UINT64_MAX;
     set->started = set->next_ns != 0;
     if (!any && !set->n_timers) {

@@ -22,11 +22,14 @@ struct mr_table_set {
     struct mr_view *views; /* running ones of the group */
     uint32_t group, n_timers, n_views;
     bool *owns;            /* [n_tables] tables[i] is of this lane, not a constant one */
+    bool *met;             /* [n_tables] a tuple may meet all its rows */
     bool *carried;         /* [n_tables] its rows are those of an earlier plan, facts included */
     bool started;          /* facts are in, timers are set */
     uint64_t next_ns;      /* nothing happens before; 0: to be started */
     uint64_t rung, things; /* the packet that rang last; what has happened since: see place() ... */
     uint32_t ended;        /* ... and how many rows have ended */
+    struct mr_following *following; /* what the slice under way has left: following.c ... */
+    uint32_t records;               /* ... and how many records its task has made; of the token */
     uint64_t strain; /* what rows that ended, and timers, have cost so far, as so many tuples */
     pthread_mutex_t lock;
 };
@@ -42,11 +45,24 @@ enum mr_status mr_table_set_constants(struct mr_table_set **out, const struct mr
                                       struct mr_buffers *pool, const struct mr_secret *secret);
 void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan); /* NULL is allowed */
 
+/* What follows from one tuple may be much: more than the straight way takes. */
+bool mr_table_set_meets_many(const struct mr_table_set *set, const struct mr_plan *plan);
+
 /* Packet time is now_ns, the packet `number` rang: facts, timers, expiry; a slice of it. Rows that
  * nobody hears of are out of sight at once. In the lane. True: there is more; call again with the
  * same time before anything else is done to the lane. */
 bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);
 
+/* ---- following.c ---- */
+/* What follows, in stages [stage, end), from a tuple, or (`changed`) from a change of a table that
+ * no tuple made: is to be done behind what is to be done already. */
+void mr_exec_follow(struct mr_exec *exec, uint32_t stage, uint32_t end, struct mr_tuples *in,
+                    bool changed);
+/* Does that, as much as a slice of exec->left may: appended to exec->outputs. True: that was all.
+ */
+bool mr_exec_follow_up(struct mr_exec *exec);
+
+/* ---- table_time.c ---- */
 /* Facts, and timers that fire at the start, if they have not yet: at the first tick, or before
  * whatever comes before it. */
 void mr_exec_tables_start(struct mr_exec *exec, uint32_t group, uint64_t now_ns, uint64_t number);

@@ -60,10 +60,10 @@ static struct mr_packet *origin(struct moment *m, uint64_t time_ns)
     return mr_exec_tick_origin(m->exec, time_ns, m->number, place(m, NULL, NULL));
 }
 
-static void run_from(struct moment *m, uint32_t stage, struct mr_tuples *in)
+static void follow(struct moment *m, uint32_t stage, struct mr_tuples *in, bool changed)
 {
     const struct mr_plan_group *g = &m->exec->plan->groups[m->set->group];
-    mr_exec_stages(m->exec, stage, g->first_stage + g->n_stages, in);
+    mr_exec_follow(m->exec, stage, g->first_stage + g->n_stages, in, changed);
 }
 
 /* A row as a tuple. Rows that end at one place follow each other by their ordinals. NULL: no
@@ -79,11 +79,12 @@ static struct mr_tuples *tuple_of(struct moment *m, const struct mr_table *table
     t->ordinals = mr_exec_alloc(m->exec, sizeof *t->ordinals);
     if (!t->ordinals)
         return NULL;
-    t->ordinals[0] = m->set->ended;
+    t->ordinals[0] = m->set->ended * MR_ORDINAL_STEP;
     return t;
 }
 
-/* A change of a table that no tuple made: to every stage of the group that waits for it. */
+/* A change of a table that no tuple made: to every stage of the group that waits for it; follows.
+ */
 static void changed(struct moment *m, const struct mr_table *table, const union mr_value *values,
                     struct mr_packet *at, bool gone, const char *change)
 {
@@ -106,15 +107,7 @@ static void changed(struct moment *m, const struct mr_table *table, const union 
             mr_views_lost(m->exec, stage, predicate);
             continue;
         }
-        struct mr_tuples *groups = mr_views_feed(m->exec, stage, t);
-        if (follows)
-            run_from(m, s, t);
-        while (groups) {
-            struct mr_tuples *next = groups->next;
-            groups->next = NULL;
-            run_from(m, s, groups);
-            groups = next;
-        }
+        follow(m, s, t, true);
     }
 }
 
@@ -137,10 +130,12 @@ static void load_facts(struct moment *m, uint64_t now_ns)
             if (change.row && change.what != MR_PUT_SAME)
                 changed(m, m->set->tables[t], values, at, false,
                         change.what == MR_PUT_ADDED ? "insert" : "update");
+            (void)mr_exec_follow_up(m->exec);
             mr_table_release(m->set->tables[t], change.old);
             if (change.evicted) {
                 mr_metrics_add(m->exec->metrics, MR_COUNT_TABLE_ROWS_EVICTED, 1);
                 changed(m, m->set->tables[t], change.evicted->values, at, true, "evict");
+                (void)mr_exec_follow_up(m->exec);
                 mr_table_release(m->set->tables[t], change.evicted);
             }
         }
@@ -180,6 +175,10 @@ static bool expire_table(struct moment *m, struct mr_table *table, uint64_t unti
                 mr_exec_tick_origin(m->exec, row->deadline_ns, m->number, place(m, table, row)),
                 true, "expire");
         mr_table_release(table, row);
+        if (!mr_exec_follow_up(m->exec)) {
+            m->set->ended++;
+            return false;
+        }
         mr_exec_rewind(m->exec, &mark);
     }
     return true;
@@ -218,12 +217,15 @@ static void fire(struct moment *m, struct mr_timer *timer, uint64_t time_ns)
     for (uint32_t c = 0; c < 4; c++)
         if (t->columns[c])
             t->columns[c][0] = mr_value_int(values[c]);
-    run_from(m, timer->stage, t);
+    follow(m, timer->stage, t, false);
 }
 
 /* Facts, timers that fire at the start, and when the others will. */
 static void start(struct moment *m, uint64_t now_ns)
 {
+    int64_t left = m->exec->left;
+
+    m->exec->left = INT64_MAX; /* what is in the program's text: all at once */
     m->set->started = true;
     load_facts(m, now_ns);
     for (uint32_t i = 0; i < m->set->n_timers; i++) {
@@ -232,9 +234,12 @@ static void start(struct moment *m, uint64_t now_ns)
         if (timer->carried)
             continue;
         timer->next_ns = period ? (now_ns + period - 1) / period * period : UINT64_MAX;
-        while (!period && timer->fired < timer->plan->count && timer->fired < MAX_AT_ONCE)
+        while (!period && timer->fired < timer->plan->count && timer->fired < MAX_AT_ONCE) {
             fire(m, timer, now_ns);
+            (void)mr_exec_follow_up(m->exec);
+        }
     }
+    m->exec->left = left;
 }
 
 /* The timer that is due first; NULL: none up to now_ns. */
@@ -318,6 +323,8 @@ bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, 
         m.set->strain += ENDED;
         timer->next_ns += (uint64_t)timer->plan->period * NS_PER_S;
         fire(&m, timer, at_ns);
+        if (!mr_exec_follow_up(exec))
+            return true;
     }
     return !m.left || !expire(&m, now_ns);
 }

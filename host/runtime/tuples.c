@@ -326,8 +326,10 @@ static bool number_next(struct mr_tuples *list, uint32_t *at)
     }
     i = 0;
     for (struct mr_tuples *t = list; t; t = t->next, i++)
-        while (at[i] < t->n && !mr_order_compare(mr_order_of(t->origins[at[i]]), best))
-            t->ordinals[at[i]++] = ordinal++;
+        while (at[i] < t->n && !mr_order_compare(mr_order_of(t->origins[at[i]]), best)) {
+            t->ordinals[at[i]++] = ordinal;
+            ordinal += MR_ORDINAL_STEP;
+        }
     return any;
 }
 

@@ -102,6 +102,9 @@ static inline int mr_order_compare(struct mr_order_key x, struct mr_order_key y)
     return x.tie < y.tie ? -1 : x.tie > y.tie;
 }
 
+/* From one tuple of an origin to the next: what follows from one may be told apart in between. */
+#define MR_ORDINAL_STEP 128u
+
 /* A list of batches merged into one batch per predicate, rows by origin and ordinal (stable).
  * Batches of different predicates keep the order of their first appearance. */
 struct mr_tuples *mr_tuples_merge(struct mr_exec *exec, struct mr_tuples *list);

@@ -206,6 +206,23 @@ static const char ends_go_on[] =
     "component others(parallel_context_order, context_keys(left(3))) {"
     " o1 other(@N,FEW,A) :- left(@N,FEW,COUNT), A = f_after(COUNT). }\n";
 
+/* A timer, a tuple and a row that ends meet all rows of a large table: what is told of each, kept
+ * of it, and goes on under another key. */
+static const char meets_all[] =
+    "materialize(big, infinity, infinity, keys(1,2)).\n"
+    "materialize(copy, infinity, infinity, keys(1,2)).\nwatch(copy).\n"
+    "materialize(last, infinity, infinity, keys(1)).\nwatch(last).\n"
+    "component keys(parallel) { k1 keyed(@N,KEY) :- input(@N,PKT,_,_), KEY = f_key(PKT). }\n"
+    "component tables(serial) {"
+    " t1 big(@N,KEY) :- keyed(@N,KEY)."
+    " t2 other(@N,O,A,E) :- periodic(@N,E,60), big(@N,KEY), A = f_after(KEY), O = f_other(KEY)."
+    " t3 copy(@N,KEY,A) :- periodic(@N,E,150), big(@N,KEY), A = f_after(E)."
+    " t4 met(@N,KEY,A) :- keyed(@N,KEY), KEY % 29989 == 0, big(@N,K), A = f_after(K), A % 7 == 0."
+    " t5 all(@N,KEY,a_SUM<A>) :- keyed(@N,KEY), KEY % 29989 == 1, big(@N,K), A = f_after(K). }\n"
+    "component again(parallel_context_order, context_keys(other(2))) {"
+    " a1 again(@N,KEY,A) :- other(@N,O,KEY,COUNT), A = f_after(COUNT). }\n"
+    "component last(serial) { s1 last(@N,KEY,A) :- again(@N,KEY,A). }\n";
+
 enum times {
     AS_EVER,
     STILL, /* what comes in a second comes at its begin */
@@ -440,6 +457,25 @@ static void what_one_packet_brings_forth_is_bounded(void **state)
     }
 }
 
+static void what_meets_large_tables_is_bounded(void **state)
+{
+    static const struct setting small[] = {{3, 2, 1, 0}, {1, 4, 3, 0}};
+    struct result first = {0};
+
+    (void)state;
+    for (size_t i = 0; i < N_SETTINGS + 2; i++) {
+        forget_most();
+        struct result result =
+            run(meets_all, i < N_SETTINGS ? settings[i] : small[i - N_SETTINGS], AS_EVER);
+        assert_true(result.records > 5 * MANY);
+        assert_in_range(atomic_load(&most_after), 1, MOST_OF_ONE);
+        if (!i)
+            first = result;
+        assert_int_equal(result.records, first.records);
+        assert_int_equal(result.hash, first.hash);
+    }
+}
+
 static void what_ends_goes_on_in_one_order(void **state)
 {
     struct result first = {0};
@@ -515,6 +551,7 @@ int main(void)
         cmocka_unit_test(a_turn_is_bounded),
         cmocka_unit_test(what_goes_on_is_bounded),
         cmocka_unit_test(what_one_packet_brings_forth_is_bounded),
+        cmocka_unit_test(what_meets_large_tables_is_bounded),
         cmocka_unit_test(what_ends_goes_on_in_one_order),
         cmocka_unit_test(rows_that_end_are_bounded),
         cmocka_unit_test(timers_between_are_bounded),
