@@ -6,6 +6,7 @@
 #include "smtp_mail.h"
 #include "smtp_over.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,43 +141,81 @@ static void write_envelope(struct mr_event *event, const struct mr_smtp_transact
 struct told {
     struct mr_transaction transaction;
     struct mr_smtp_transaction of;
-    struct mr_buffer envelope, note;
+    struct mr_buffer envelope;
+    union mr_value bytes; /* of the mail */
+    bool incomplete;      /* ... as mr_smtp_mail_note() has it */
+    /* what the mail says: read for the first alert, unless others want it of every mail; NULL: not
+     * yet */
+    _Atomic(struct mr_buffer *) note;
 };
 
-static void write_told(const struct mr_transaction *transaction, struct mr_event *event,
-                       const char *but)
+/* A copy of a note that lives as long as the transaction; NULL: no note, or no memory. */
+static struct mr_buffer *note_to_stay(struct mr_call *call, const struct mr_buffer *note)
 {
-    const struct told *told = (const struct told *)(const void *)transaction;
+    struct mr_buffer *copy = note ? mr_alloc(call, sizeof *copy + note->len) : NULL;
+
+    if (!copy)
+        return NULL;
+    *copy = (struct mr_buffer){.data = (uint8_t *)(copy + 1), .len = note->len};
+    memcpy(copy->data, note->data, note->len);
+    return copy;
+}
+
+/* Whoever reads it at the same time comes to the same. */
+static struct mr_buffer *note_of(struct told *told, struct mr_call *call)
+{
+    struct mr_buffer *note = atomic_load_explicit(&told->note, memory_order_acquire);
+    const struct worker *worker = call->thread;
+
+    if (note || !worker)
+        return note;
+    struct mr_smtp_memory memory = {.user = call->runtime, .get = get, .put = put};
+    struct mr_smtp_reading reading = {
+        .call = call, .decoder = worker->decoder, .memory = &memory, .quiet = true};
+    struct mr_buffer *fresh =
+        mr_smtp_mail_note(&reading, told->bytes.b.ptr, told->bytes.b.len, told->incomplete);
+    note = note_to_stay(call, fresh);
+    put(call->runtime, fresh);
+    if (note)
+        atomic_store_explicit(&told->note, note, memory_order_release);
+    return note;
+}
+
+static void write_told(const struct mr_transaction *transaction, struct mr_call *call,
+                       struct mr_event *event, const char *but)
+{
+    struct told *told = (struct told *)(uintptr_t)transaction;
 
     if (!but || strcmp(but, "smtp")) {
         mr_event_object(event, "smtp");
         write_envelope(event, &told->of);
         mr_event_end(event);
     }
-    if (!but || strcmp(but, "email"))
-        mr_smtp_mail_write(event, &told->of.mail, false);
+    if (but && !strcmp(but, "email"))
+        return;
+    struct mr_smtp_mail mail = told->of.mail;
+    mail.note = note_of(told, call);
+    mr_smtp_mail_write(event, &mail, false);
 }
 
 /* NULL: there was no memory, counted there. */
-static const struct mr_transaction *
-transaction_of(const struct row *row, const struct mr_smtp_mail *mail, const struct mr_buffer *note)
+static const struct mr_transaction *transaction_of(const struct row *row,
+                                                   const struct mr_smtp_mail *mail,
+                                                   const struct mr_buffer *note,
+                                                   union mr_value bytes, bool incomplete)
 {
     struct slot *slot = mr_context(row->call, row->number);
-    uint32_t note_bytes = note ? note->len : 0;
     struct told sizes;
-    size_t bytes = mr_smtp_transaction_of(slot->session, mail, &sizes.of, &sizes.envelope, NULL);
-    struct told *told = mr_alloc(row->call, sizeof *told + note_bytes + bytes);
+    size_t more = mr_smtp_transaction_of(slot->session, mail, &sizes.of, &sizes.envelope, NULL);
+    struct told *told = mr_alloc(row->call, sizeof *told + more);
 
     if (!told)
         return NULL;
-    uint8_t *at = (uint8_t *)(told + 1);
-    mr_smtp_transaction_of(slot->session, mail, &told->of, &told->envelope, at + note_bytes);
-    if (note) {
-        memcpy(at, note->data, note_bytes);
-        told->note = (struct mr_buffer){.data = at, .len = note_bytes};
-        told->of.mail.note = &told->note;
-    }
-    told->transaction = (struct mr_transaction){told->of.number, write_told};
+    mr_smtp_transaction_of(slot->session, mail, &told->of, &told->envelope, (uint8_t *)(told + 1));
+    told->bytes = bytes;
+    told->incomplete = incomplete;
+    atomic_init(&told->note, note_to_stay(row->call, note));
+    told->transaction = (struct mr_transaction){told->of.number, row->call->function, write_told};
     return &told->transaction;
 }
 
@@ -205,19 +244,21 @@ static struct mr_buffer *on_mail(void *user, const struct mr_smtp_mail *mail,
     const struct mr_mime *read = NULL;
     if (reader && row->worker)
         read = mr_smtp_over_end(row->call, row->worker->decoder, reader, value);
-    if (mr_smtp_mail_wanted(row->call)) {
+    uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | (read ? 0 : MR_SMTP_MAIL_TRUNCATED);
+    bool alerts = len && mr_transactions_wanted(row->call);
+    if (mr_smtp_mail_wanted(row->call) ||
+        (alerts && read)) { /* what was read goes with the token */
         struct mr_smtp_reading reading = {.call = row->call,
                                           .row = row->number,
                                           .decoder = row->worker ? row->worker->decoder : NULL,
                                           .memory = &row->memory,
                                           .whole = read};
-        uint8_t lacks = MR_SMTP_MAIL_INCOMPLETE | (read ? 0 : MR_SMTP_MAIL_TRUNCATED);
         note = mr_smtp_mail_note(&reading, value.b.ptr, len, mail->flags & lacks);
         mr_count(row->call, MIME_WORK, reading.work);
         mr_count(row->call, NOT_STORED, reading.not_stored);
     }
-    if (len && mr_transactions_wanted(row->call))
-        told = transaction_of(row, mail, note);
+    if (alerts)
+        told = transaction_of(row, mail, note, value, mail->flags & lacks);
     if (len) {
         mr_yield_of(row->call, row->number, value, told);
         mr_keep(row->call, bytes);

@@ -19,8 +19,7 @@ void mr_mail_hex(char *to, const uint8_t *bytes, size_t n)
 bool mr_smtp_mail_wanted(const struct mr_call *call)
 {
     return mr_event_wanted(call, "smtp") || mr_event_wanted(call, "fileinfo") ||
-           mr_event_wanted(call, "anomaly") || mr_transactions_wanted(call) ||
-           mr_mail_settings(call)->extract;
+           mr_event_wanted(call, "anomaly") || mr_mail_settings(call)->extract;
 }
 
 /* ---- extraction ---- */
@@ -188,9 +187,9 @@ static void add_parts(struct mr_buffer **note, struct mr_smtp_reading *r,
         all &= add_file(note, r, part, file);
         read &= !file.unread;
     }
-    if (!all)
+    if (!all && !r->quiet)
         mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_FILES");
-    if (!read)
+    if (!read && !r->quiet)
         mr_anomaly(r->call, r->row, "applayer", "MIME_TOO_MANY_MESSAGES");
 }
 
@@ -209,7 +208,7 @@ struct mr_buffer *mr_smtp_mail_note(struct mr_smtp_reading *reading, const uint8
         mime = mr_mail_read(r->call, r->decoder, mr_value_bytes(mail, (uint32_t)len),
                             mr_sharers(r->call) != 0);
     r->work += mime->work;
-    for (unsigned i = 0; i < MR_MIME_N_ANOMALIES; i++)
+    for (unsigned i = 0; i < MR_MIME_N_ANOMALIES && !r->quiet; i++)
         if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
             mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));
     if (settings->extract && mime->bytes == len)

@@ -23,12 +23,13 @@ struct mr_smtp_reading {
     const struct mr_mime *whole; /* what was read of it as it came (smtp_over.h), or NULL */
     uint64_t work;               /* set: bytes looked at, however often, those hashed included */
     uint32_t not_stored; /* set: mails and files that --extract would have, but they are not kept */
+    bool quiet;          /* for an alert: there is no row, and nothing is told but by the note */
 };
 
 /* Hashes of files that are wanted: MR_MIME_x ored. */
 unsigned mr_smtp_file_hashes(const struct mr_mail_settings *settings);
 
-/* Is there anybody who wants to know? */
+/* Is there anybody who wants to know of every mail? */
 bool mr_smtp_mail_wanted(const struct mr_call *call);
 
 /* Reads the mail, tells its anomalies, hands over files; they refer to the bytes until the token

@@ -30,7 +30,7 @@ void mr_smtp_over(struct mr_call *call, const struct mr_mime_decoder *lender,
     if (!lender || (!body->reader && passed)) /* what was passed over is missing for good */
         return;
     if (!body->reader) {
-        if (!mr_smtp_mail_wanted(call) && !mr_sharers(call))
+        if (!mr_smtp_mail_wanted(call) && !mr_transactions_wanted(call) && !mr_sharers(call))
             return;
         body->reader = begin(call, body->limit);
         if (!body->reader) {

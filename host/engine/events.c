@@ -125,8 +125,14 @@ static void begin_transaction(struct mr_event *event, const struct mr_transactio
 
 static void put_transaction(struct mr_event *event, const char *but)
 {
-    if (event->transaction)
-        event->transaction->write(event->transaction, event, but);
+    const struct mr_transaction *transaction = event->transaction;
+
+    if (!transaction)
+        return;
+    struct mr_call call = {.function = transaction->function,
+                           .thread = mr_exec_function_state(event->exec, transaction->function),
+                           .runtime = event->exec};
+    transaction->write(transaction, &call, event, but);
 }
 
 static bool finish(struct mr_event *event)

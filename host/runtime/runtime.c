@@ -493,6 +493,18 @@ const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec
     return exec->call_transactions ? exec->call_transactions[row] : NULL;
 }
 
+void *mr_exec_function_state(const struct mr_exec *exec, const struct mr_function *function)
+{
+    for (uint32_t g = 0; g < exec->plan->n_groups; g++) {
+        struct mr_group_calls at = {0};
+        const struct mr_op *op;
+        while ((op = mr_group_next_call(exec->plan, g, &at)))
+            if (op->function == function)
+                return exec->bindings[op->binding].thread;
+    }
+    return NULL;
+}
+
 bool mr_exec_record(struct mr_exec *exec, const struct mr_packet *origin, uint32_t ordinal,
                     const char *bytes, size_t len)
 {

@@ -226,6 +226,8 @@ uint32_t mr_exec_call_ordinal(const struct mr_exec *exec, uint32_t row);
 bool mr_exec_call_asks(const struct mr_exec *exec);
 /* The transaction that the arguments of a row of the call under way were made of; NULL: none. */
 const struct mr_transaction *mr_exec_call_transaction(const struct mr_exec *exec, uint32_t row);
+/* The state that a call of the function has on this thread; NULL: no program calls it any more. */
+void *mr_exec_function_state(const struct mr_exec *exec, const struct mr_function *function);
 /* The record added last raises an alarm: 1 + its index. */
 void mr_exec_record_alarm(struct mr_exec *exec, uint32_t alarm);
 /* The record added last is one of those that are counted under this name (see struct mr_record). */

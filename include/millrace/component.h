@@ -222,11 +222,14 @@ void mr_yield_each(struct mr_call *call, const union mr_value *values);
 
 /* What of a flow a yielded value is: a mail, say. */
 struct mr_transaction {
-    uint32_t number; /* in its flow: `tx_id` of all its events */
+    uint32_t number;                    /* in its flow: `tx_id` of all its events */
+    const struct mr_function *function; /* that yields what is of it */
     /* Writes the objects that alerts tell of it, but the one that has the name `but` (NULL: all of
-     * them), into an event; from any thread. */
-    void (*write)(const struct mr_transaction *transaction, struct mr_event *event,
-                  const char *but);
+     * them), into an event; from any thread, several at the same time. `call` has no rows: only
+     * services that ask for none. Its `thread` is the state that the function has on this thread;
+     * NULL: its program is gone. */
+    void (*write)(const struct mr_transaction *transaction, struct mr_call *call,
+                  struct mr_event *event, const char *but);
 };
 
 /* mr_yield() of what is of a transaction, which must live until the token closes. So are the row
