@@ -315,5 +315,7 @@ void analog_chain(struct compile *compile)
     }
     analog_check_ships(compile);
     if (!compile->incomplete)
+        analog_check_events(compile);
+    if (!compile->incomplete)
         check_reached(compile);
 }

@@ -105,6 +105,10 @@ void analog_resolve_ships(struct compile *compile);    /* behind them */
 void analog_check_ships(struct compile *compile);      /* what is shipped leaves the program */
 bool analog_plan_ships(struct compile *compile, struct mr_plan *plan);
 
+/* ---- event_names.c ---- */
+void analog_check_events(
+    struct compile *compile); /* what leaves has a name that events have room for */
+
 /* ---- views.c ---- */
 
 /* A rule whose body has only tables: a rule for the change of each of them, and what recomputes

@@ -37,16 +37,30 @@ static const char *name_by_use(const struct compile *compile, const struct predi
     return NULL;
 }
 
+/* A long string stands in an event beside its length, X_bytes. */
+static bool is_length_of(const char *name, const char *string, enum mr_type type)
+{
+    size_t len = strlen(string);
+
+    return type == MR_TYPE_STRING && !strncasecmp(name, string, len) &&
+           !strcasecmp(name + len, "_bytes");
+}
+
 /* Attributes of one predicate have different names: events are made of them. */
 static const char *unique_name(struct compile *compile, const struct mr_plan_predicate *predicate,
-                               uint32_t column, const char *name)
+                               uint32_t column, enum mr_type type, const char *name)
 {
     const char *unique = name;
 
     for (uint32_t suffix = 2; unique; suffix++) {
         uint32_t i = 0;
-        while (i < column && strcasecmp(predicate->attributes[i].name, unique) != 0)
-            i++;
+        for (; i < column; i++) {
+            const struct mr_plan_attribute *other = &predicate->attributes[i];
+            if (!strcasecmp(other->name, unique) ||
+                is_length_of(unique, other->name, other->type) ||
+                is_length_of(other->name, unique, type))
+                break;
+        }
         if (i == column)
             break;
         unique = analog_keep_format(compile, "%s_%u", name, suffix);
@@ -71,7 +85,7 @@ static bool make_predicate(struct compile *compile, const struct predicate *from
         const char *name = from->names[i] ? from->names[i] : name_by_use(compile, from, i);
         if (!name)
             name = analog_keep_format(compile, "ATTRIBUTE%u", i + 1);
-        name = name ? unique_name(compile, to, i, name) : NULL;
+        name = name ? unique_name(compile, to, i, from->types[i], name) : NULL;
         if (!name)
             return false;
         to->attributes[i] = (struct mr_plan_attribute){.name = name, .type = from->types[i]};

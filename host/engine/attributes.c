@@ -70,7 +70,7 @@ static void put_elements(struct mr_eve *eve, union mr_value list, int depth)
 void mr_eve_attribute(struct mr_eve *eve, const struct mr_plan_attribute *attribute,
                       union mr_value value)
 {
-    char scratch[128], sized[140];
+    char scratch[192], sized[sizeof scratch + sizeof "_bytes"];
     const char *key = mr_eve_key(attribute->name, scratch, sizeof scratch);
 
     switch (attribute->type) {
