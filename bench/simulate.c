@@ -1,6 +1,6 @@
 /* The runtime on virtual workers, over recorded costs: where do order and skew limit it?
  *
- *     simulate COSTS [--workers N] [--lanes N] [--tokens N] [--window N] [--burst N]
+ *     simulate COSTS [--workers N] [--lanes N] [--tokens N] [--window N] [--few N] [--burst N]
  *              [--home-rows N]
  *              [--repeat N]
  *              [--intake turn|ahead|decode-outside|capture]
@@ -367,6 +367,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->config.tokens = (uint32_t)n;
         else if (!strcmp(option, "--window"))
             o->config.window = (uint32_t)n;
+        else if (!strcmp(option, "--few"))
+            o->config.few = (uint32_t)n;
         else if (!strcmp(option, "--burst"))
             job.burst = (uint32_t)n;
         else if (!strcmp(option, "--hit"))

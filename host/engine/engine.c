@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CROWDED_SPINS  100 /* pauses of a worker before it sleeps, where cores are scarce */
+#define SPARE_SPINS                                                                                \
+    4000 /* pauses of a worker before it sleeps, where packets are live and cores to spare */
 #define MAX_WORKERS    127 /* DPDK's RTE_MAX_LCORE less one */
 #define MANY_WORKERS   8   /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
@@ -264,8 +265,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if (engine->live)
         engine->live->crowded = is_crowded(config, engine->cores);
-    if (engine->live && engine->live->crowded)
-        runtime.spins = CROWDED_SPINS;
+    if (engine->live && !engine->live->crowded)
+        runtime.spins = SPARE_SPINS;
     if ((status = mr_runtime_new(&engine->runtime, &runtime, error)))
         return status;
     if ((status = mr_sites_open(&engine->sites, engine, engine->plan, NULL, error)))

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #ifndef SPINS
-#define SPINS 4000 /* pauses without work before a worker sleeps */
+#define SPINS 300 /* pauses without work before a worker sleeps: another may want its core */
 #endif
-#define PATIENCE      2000    /* pauses without work before more bursts are taken in than a few */
-#define MOST_PAUSES   32      /* between two rounds without work */
-#define MOST_BURSTS   4       /* in one intake turn ... */
+#define PATIENCE      (SPINS / 2) /* pauses until more bursts are taken in than a few */
+#define MOST_PAUSES   32          /* between two rounds without work */
+#define MOST_BURSTS   4           /* in one intake turn ... */
 #define MOST_STRAIGHT 16      /* ... or so many small ones that take the straight way together */
 #define SLEEP_NS      1000000 /* at most; then it looks again ... */
 #define DOUBLINGS     6       /* ... and sleeps twice as long, so often, where it will be woken */
@@ -567,7 +567,7 @@ void mr_worker_run(struct mr_worker *worker)
         if (hooks->pulse)
             hooks->pulse(hooks->user, worker->index);
         worker->leaving = MR_LEAVING_STEPS;
-        if (round_of_work(worker, idle < PATIENCE && idle < spins)) {
+        if (round_of_work(worker, idle < PATIENCE)) {
             idle = 0;
             continue;
         }

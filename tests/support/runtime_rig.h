@@ -504,7 +504,6 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
         .home_rows = s.yield_seed & 1, /* 0: as usual */
         .max_contexts = s.max_contexts,
         .yield_seed = s.yield_seed,
-        .spins = s.workers > 2 ? 100 : 0, /* as the engine does where cores are scarce */
     };
     assert_int_equal(mr_secret_draw(&config.secret, s.secret_seed), MR_OK);
     struct mr_runtime *runtime = NULL;
