@@ -550,6 +550,17 @@ static const struct setting settings[] = {
     {.workers = 8, .lanes = 8, .burst = 1, .secret_seed = 10},
 };
 
+/* Whether there is something to see in it: for ThreadSanitizer not on one worker, but for the
+ * first, which the others are held against. */
+static bool worth_running(size_t i)
+{
+#if defined(__SANITIZE_THREAD__)
+    return !i || settings[i].workers > 1;
+#else
+    return i < sizeof settings / sizeof *settings;
+#endif
+}
+
 static void same_everywhere(const char *program, uint32_t at_least)
 {
     size_t len = 0;
@@ -561,6 +572,8 @@ static void same_everywhere(const char *program, uint32_t at_least)
     assert_true(lines >= at_least);
     for (size_t i = 1; i < sizeof settings / sizeof *settings; i++) {
         size_t other_len = 0;
+        if (!worth_running(i))
+            continue;
         char *other = run(program, settings[i], &other_len, NULL);
         if (other_len != len || memcmp(other, expected, len)) {
             size_t at = 0, line = 1;
