@@ -5,18 +5,18 @@
 enum counter { BYPASSED, NOT_HERE };
 static const char *const counters[] = {"bypassed", "not_where_the_flow_is_assembled", NULL};
 
+/* Each call counts a flow once, when it asks first: who else has asked by then is not known, since
+ * rules see the packets of a burst one after the other. */
 static void bypass(struct mr_call *call)
 {
-    for (uint32_t row = 0; row < call->n; row++) {
-        bool done = false;
-        if (call->cause == MR_CAUSE_DATA) {
-            const struct mr_flow *flow = mr_flow_of(call, row);
-            bool before = flow && (flow->bypassed || flow->bypass_asked);
-            done = mr_flow_bypass(call, row);
-            if (!before)
-                mr_count(call, done ? BYPASSED : NOT_HERE, 1);
+    for (uint32_t row = 0; row < call->n && call->cause == MR_CAUSE_DATA; row++) {
+        uint8_t *counted = mr_context(call, row);
+        bool done = mr_flow_bypass(call, row);
+        if (counted && !*counted) {
+            *counted = 1;
+            mr_count(call, done ? BYPASSED : NOT_HERE, 1);
         }
-        call->out[row] = mr_value_int(done);
+        mr_yield(call, row, mr_value_int(done));
     }
 }
 
@@ -24,12 +24,13 @@ static const struct mr_function functions[] = {{
     .name = "f_bypass",
     .summary =
         "the rest of the flow passes uninspected; 1, or 0 where the flow is not assembled in "
-        "this component or one fused with it",
+        "this component or one fused with it. Counts flows for which this call asked",
     .args = {MR_TYPE_FLOW},
     .n_args = 1,
     .result = MR_TYPE_INT,
     .order = MR_ORDER_CONTEXT,
-    .shape = MR_SHAPE_MAP,
+    .shape = MR_SHAPE_EXPAND, /* at the end of a context it has nothing to say */
+    .context_bytes = 1,
     .context_key = MR_TYPE_FLOW,
     .backends = "cpu",
     .counters = counters,

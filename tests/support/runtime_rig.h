@@ -1,5 +1,6 @@
 /* What the tests of the runtime share: mock functions, made-up packets, and a run that checks order
- * and accounts and returns the records as text. */
+ * and accounts and returns the records as text. It is long because most of these tests need all of
+ * it, and a header is compiled into each. */
 #ifndef RUNTIME_RIG_H
 #define RUNTIME_RIG_H
 
@@ -200,6 +201,9 @@ static void call_text(struct mr_call *call)
 
 #ifndef MORE_FUNCTIONS /* of one test */
 #define MORE_FUNCTIONS
+#endif
+#ifndef MORE_COMPONENTS
+#define MORE_COMPONENTS
 #endif
 
 static const struct mr_function functions[] = {
@@ -472,10 +476,30 @@ static void check_stages(const struct mr_runtime *runtime, const struct mr_plan 
     free(m);
 }
 
+/* What functions counted, behind what came out. */
+static void add_counters(struct rig *rig, const struct mr_runtime *runtime)
+{
+    for (uint32_t binding = 0; binding < rig->plan->n_bindings; binding++)
+        for (uint32_t i = 0; i < 4; i++) {
+            uint64_t n = mr_runtime_function_counter(runtime, binding, i);
+            char text[64];
+            int len = snprintf(text, sizeof text, "call %u counter %u: %llu\n", binding, i,
+                               (unsigned long long)n);
+            if (!n)
+                continue;
+            rig->text = realloc(rig->text, rig->len + (size_t)len);
+            assert_non_null(rig->text);
+            memcpy(rig->text + rig->len, text, (size_t)len);
+            rig->len += (size_t)len;
+            rig->capacity = rig->len;
+        }
+}
+
 static char *run(const char *program, struct setting s, size_t *len, struct mr_metrics *metrics)
 {
-    const struct mr_component *list[] = {&component};
-    struct mr_analog_config analog = {.components = list, .n_components = 1};
+    const struct mr_component *list[] = {&component, MORE_COMPONENTS};
+    struct mr_analog_config analog = {.components = list,
+                                      .n_components = sizeof list / sizeof(void *)};
     struct mr_diagnostics *diagnostics = mr_diagnostics_new();
     struct mr_plan *plan = NULL;
     enum mr_status status =
@@ -527,6 +551,7 @@ static char *run(const char *program, struct setting s, size_t *len, struct mr_m
     check_stages(runtime, plan, rig.n_packets);
     if (metrics)
         mr_runtime_metrics(runtime, metrics);
+    add_counters(&rig, runtime);
     mr_runtime_free(runtime);
     mr_buffers_usage(buffers, &used);
     assert_int_equal(used.used_bytes, 0);
