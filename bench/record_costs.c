@@ -183,7 +183,9 @@ WRAP(bool, mr_exec_lane, struct mr_exec *exec, uint32_t group, struct mr_context
         if (p && g->key_type == MR_TYPE_FLOW)
             p->flow = (uint32_t)((const struct mr_flow_key *)keys[row].b.ptr)->hash | 1u << 31;
     }
-    struct mr_tuples copy = *in;
+    struct mr_tuples copy = {0}; /* without tuples a lane goes on where it stopped */
+    if (in)
+        copy = *in;
     r.depth++;
     note_own();
     uint64_t start = now();
