@@ -23,7 +23,7 @@ struct mr_following {
     bool by_row; /* `in` is what came of such rows, in their order; else merged */
     /* what leaves */
     struct mr_order_key last; /* the row that left last ... */
-    uint32_t ordinal, part;   /* ... and in which part of what followed from one tuple */
+    uint32_t ordinal, part;   /* ... and in which part of what followed from one tuple or change */
 };
 
 void mr_exec_follow(struct mr_exec *exec, uint32_t stage, uint32_t end, struct mr_tuples *in,
@@ -168,7 +168,7 @@ static bool leave(struct mr_exec *exec, struct mr_following *f)
     }
     f->in = *link;
     *link = NULL;
-    f->part += f->part < MR_ORDINAL_STEP - 1;
+    f->part += rows && f->part < MR_ORDINAL_STEP - 1;
     if (part != f->in)
         part = f->by_row ? mr_tuples_by_predicate(mr_tuples_merge(exec, part)) : part;
     else
@@ -209,12 +209,18 @@ bool mr_exec_follow_up(struct mr_exec *exec)
     struct mr_table_set *set = exec->tables;
 
     while (set->following) {
-        if (!go_on(exec, set->following)) {
+        struct mr_following *f = set->following;
+        if (!go_on(exec, f)) {
             if (exec->left < INT64_MAX / 2)
                 return false;
             continue; /* there is no slice that is over */
         }
-        set->following = set->following->next;
+        set->following = f->next;
+        if (f->next) { /* what leaves it stands behind what has left, if of the same change */
+            f->next->last = f->last;
+            f->next->ordinal = f->ordinal;
+            f->next->part = f->part;
+        }
     }
     return true;
 }
