@@ -170,7 +170,8 @@ static bool readable(const struct mr_smtp_reading *r, const struct mr_mime *mime
 static void add_parts(struct mr_buffer **note, struct mr_smtp_reading *r,
                       const struct mr_mime *mime, bool incomplete)
 {
-    bool files = mr_mail_settings(r->call)->extract || mr_event_wanted(r->call, "fileinfo");
+    bool files =
+        !r->quiet && (mr_mail_settings(r->call)->extract || mr_event_wanted(r->call, "fileinfo"));
     bool all = true, read = true;
 
     for (uint32_t i = 0; i < mime->n_parts; i++) {
@@ -211,9 +212,10 @@ struct mr_buffer *mr_smtp_mail_note(struct mr_smtp_reading *reading, const uint8
     for (unsigned i = 0; i < MR_MIME_N_ANOMALIES && !r->quiet; i++)
         if (mime->anomalies >> i & 1 && !(incomplete && i == MR_MIME_NO_END))
             mr_anomaly(r->call, r->row, "applayer", mr_mime_anomaly_text((enum mr_mime_anomaly)i));
-    if (settings->extract && mime->bytes == len)
+    bool extracts = settings->extract && !r->quiet; /* without a row there is no record for it */
+    if (extracts && mime->bytes == len)
         extract_mail(r, mail, len);
-    else if (settings->extract)
+    else if (extracts)
         r->not_stored++;
     add_decoded(&note, r, mime, "from", MR_SMTP_FIELD_FROM_DECODED);
     add_decoded(&note, r, mime, "subject", MR_SMTP_FIELD_SUBJECT_DECODED);

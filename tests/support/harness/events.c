@@ -77,6 +77,19 @@ struct mr_event *mr_event_open(struct mr_call *call, uint32_t row, const char *t
     return &harness->event;
 }
 
+void mr_harness_alert(struct mr_harness *harness, const struct mr_transaction *transaction)
+{
+    struct mr_call call = {
+        .function = transaction->function, .thread = harness->thread, .runtime = harness};
+
+    CHECK(!harness->event_open);
+    harness->event = (struct mr_event){.harness = harness};
+    harness->event_open = true;
+    put(harness, "alert");
+    transaction->write(transaction, &call, &harness->event, NULL);
+    mr_event_close(&harness->event);
+}
+
 void mr_event_string(struct mr_event *event, const char *key, const void *bytes, size_t len)
 {
     if (!event)

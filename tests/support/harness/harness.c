@@ -30,6 +30,8 @@ struct mr_harness *mr_harness_new(const struct mr_function *function,
 
     harness->function = function;
     harness->token_bytes = (size_t)16 << 20;
+    harness->mail =
+        (struct mr_mail_settings){.subject_md5 = true, .body_md5 = true, .file_sha256 = true};
     harness->contexts = get(MAX_KEYS * sizeof *harness->contexts);
     harness->text = get(1);
     CHECK(mr_secret_draw(&harness->secret, 1) == MR_OK);
@@ -244,8 +246,11 @@ void mr_yield(struct mr_call *call, uint32_t row, union mr_value value)
 void mr_yield_of(struct mr_call *call, uint32_t row, union mr_value value,
                  const struct mr_transaction *transaction)
 {
+    struct mr_harness *harness = call->runtime;
+
     CHECK(!transaction || transaction->write);
     mr_yield(call, row, value);
+    harness->results[harness->n_results - 1].transaction = transaction;
 }
 
 void mr_yield_each(struct mr_call *call, const union mr_value *values)
@@ -339,18 +344,20 @@ void mr_device_checked(struct mr_call *call, uint32_t row, const uint32_t *indic
 
 const struct mr_mail_settings *mr_mail_settings(const struct mr_call *call)
 {
-    static const struct mr_mail_settings settings = {
-        .subject_md5 = true, .body_md5 = true, .file_sha256 = true};
+    const struct mr_harness *harness = call->runtime;
 
-    (void)call;
-    return &settings;
+    return &harness->mail;
+}
+
+void mr_harness_extract(struct mr_harness *harness)
+{
+    harness->mail.extract = true;
 }
 
 bool mr_extract(struct mr_call *call, uint32_t row, const char *name,
                 void (*write)(const void *what, mr_piece *piece, void *user), const void *what)
 {
-    (void)call;
-    (void)row;
+    CHECK(row < call->n);
     (void)name;
     (void)write;
     (void)what;

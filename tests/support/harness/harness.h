@@ -40,12 +40,18 @@ struct mr_harness_result {
     uint32_t row;
     union mr_value value;
     const void *context; /* the slot that the row had when it was yielded */
+    const struct mr_transaction *transaction;
 };
 
 /* Runs the function once; returns how many results there are (MAP: n). */
 uint32_t mr_harness_call(struct mr_harness *harness, const struct mr_harness_rows *rows);
 /* The results of the last call, rows ascending; valid until the next. */
 const struct mr_harness_result *mr_harness_results(const struct mr_harness *harness);
+
+/* Something is extracted from now on. */
+void mr_harness_extract(struct mr_harness *harness);
+/* An alert about a result of the last call tells of its transaction, without a row. */
+void mr_harness_alert(struct mr_harness *harness, const struct mr_transaction *transaction);
 
 /* The flow of a context key: zero at first; the test may fill it. */
 struct mr_flow *mr_harness_flow(struct mr_harness *harness, uint32_t key);

@@ -56,6 +56,7 @@ struct mr_harness {
     uint32_t n_results, capacity;
     struct mr_event event;
     bool event_open;
+    struct mr_mail_settings mail;
     const char *off_type;
     bool all_off;
     char *text;
