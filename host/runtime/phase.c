@@ -478,7 +478,7 @@ static uint32_t rows_up_to(const struct mr_tuples *t, uint64_t end)
 }
 
 /* Gives each token of a train what is derived from its packets, which go when it leaves; all memory
- * is the last one's. */
+ * is the last one's, and what is shared in it is of all. */
 static void give_outputs(struct mr_exec *exec, struct mr_token *const *tokens, uint32_t n)
 {
     struct mr_tuples *left = NULL, **end = &left;
@@ -500,6 +500,8 @@ static void give_outputs(struct mr_exec *exec, struct mr_token *const *tokens, u
         }
         if (list.first)
             mr_token_push_outputs(tokens[i], &list);
+        if (i + 1 < n)
+            mr_token_share_with(tokens[i], tokens[n - 1]);
     }
     for (struct mr_record *r = exec->first_record, *next; r; r = next) {
         uint32_t i = 0;

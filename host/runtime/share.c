@@ -110,6 +110,17 @@ const void *mr_share_made(struct mr_call *call, union mr_value value, const void
     return made;
 }
 
+void mr_token_share_with(struct mr_token *to, const struct mr_token *from)
+{
+    if (!atomic_load_explicit(&from->any_shared, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&to->any_shared, 1, memory_order_relaxed);
+    for (uint32_t i = 0; i < MR_SHARED_BUCKETS; i++)
+        atomic_store_explicit(&to->shared[i],
+                              atomic_load_explicit(&from->shared[i], memory_order_relaxed),
+                              memory_order_relaxed);
+}
+
 void mr_token_forget_shared(struct mr_token *token)
 {
     if (!atomic_load_explicit(&token->any_shared, memory_order_relaxed))

@@ -112,7 +112,10 @@ void mr_token_push_outputs(struct mr_token *token, const struct mr_tuples_list *
 /* All of them, and their counts are 0 again. Nobody works for the token. */
 struct mr_tuples *mr_token_take_outputs(struct mr_token *token);
 void mr_token_keep(struct mr_token *token, struct mr_buffer *buffer);
-/* It closes: what is shared (component.h) goes with its memory. */
+/* What is shared (component.h) in one token is found in another one as well, which leaves before it
+ * and looks for other values than it does from now on. Nobody works for either. */
+void mr_token_share_with(struct mr_token *to, const struct mr_token *from);
+/* It closes: what is shared goes with its memory. */
 void mr_token_forget_shared(struct mr_token *token);
 
 /* Brings the records of a token in order, when nobody works for it any more. Takes a step off *left
