@@ -106,8 +106,7 @@ void analog_check_ships(struct compile *compile);      /* what is shipped leaves
 bool analog_plan_ships(struct compile *compile, struct mr_plan *plan);
 
 /* ---- event_names.c ---- */
-void analog_check_events(
-    struct compile *compile); /* what leaves has a name that events have room for */
+void analog_check_events(struct compile *compile); /* names of what leaves the program */
 
 /* ---- views.c ---- */
 

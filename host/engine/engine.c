@@ -14,10 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPARE_SPINS                                                                                \
-    4000 /* pauses of a worker before it sleeps, where packets are live and cores to spare */
-#define MAX_WORKERS    127 /* DPDK's RTE_MAX_LCORE less one */
-#define MANY_WORKERS   8   /* a token of live capture is better large */
+#define SPARE_SPINS    4000 /* of a worker, where packets are live and there are cores to spare */
+#define MAX_WORKERS    127  /* DPDK's RTE_MAX_LCORE less one */
+#define MANY_WORKERS   8    /* a token of live capture is better large */
 #define DEFAULT_MEMORY ((uint64_t)2 << 30)
 
 /* Is there such an event? Programs that come later may have more. */

@@ -272,10 +272,11 @@ static bool run_with_tables(struct mr_worker *worker, struct mr_lane *lane, stru
     uint32_t group = worker->runtime->phases[lane->phase].lane_group;
 
     struct mr_table_set *set = lane->tables;
-    bool done = true, goes_on = set->following;
     uint64_t rows = work->kind == MR_WORK_TUPLES ? work->rows : 0;
+    bool done = true;
 
     pthread_mutex_lock(&set->lock);
+    bool goes_on = set->following;
     exec->tables = set;
     exec->left = MR_FOLLOWED;
     if (goes_on) {

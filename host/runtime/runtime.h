@@ -140,8 +140,8 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 
 /* What is derived from a burst is derived from packets in the second-level cache: of few bursts.
  * But the more workers there are, the more bursts of others a burst waits for on each of its lanes,
- * and who finds none to take in steals lanes whose packets lie elsewhere: 0.83 of the speed with 2
- * n + 1 where 16 workers have 0.90 with n^2 + 1 (bench/simulate.c). */
+ * and who finds none to take in steals lanes whose packets lie elsewhere: 0.82 of the speed with 2
+ * n + 1 where 16 workers have 0.89 with n^2 + 1 (bench/simulate.c). */
 static inline uint32_t mr_runtime_few(uint32_t workers)
 {
     return workers * workers + 1;

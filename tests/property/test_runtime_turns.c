@@ -483,6 +483,7 @@ static void what_one_packet_brings_forth_is_bounded(void **state)
         assert_in_range(atomic_load(&most_after), 1, MOST_OF_ONE);
         if (!i)
             first = result;
+        assert_int_equal(result.records, first.records);
         assert_int_equal(result.hash, first.hash);
     }
 }
