@@ -109,7 +109,7 @@ INTAKES = {"capture": "capture threads of their own (live)",
 
 
 # As 16 workers have them (mr_runtime_lanes(), usual_burst()): small batches cost more a packet.
-LANES, BURST = 256, 512
+LANES, BURST = 128, 512
 ALONE = 1, 256
 MOST_RECORDS = 25
 SETTLED = 0.995  # of what it was: so little is left of what the machine's other work has added

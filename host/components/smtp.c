@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_AHEAD 8 /* rows */
+#define LOOK_AHEAD 8  /* rows */
+#define ASKED      32 /* sessions that are remembered as asked for: 1 << (64 - 59) */
 
 /* What a flow keeps: the session is in pool memory, since most flows have none. */
 struct slot {
@@ -392,14 +393,18 @@ static void process(struct row *row, const struct mr_smtp_host *host, struct slo
     }
 }
 
-/* A session that ends was not looked at for long: asks the memory for it. */
-static inline void look_ahead(const struct mr_call *call, uint32_t i)
+/* Another worker had the session before, or nobody for long: asks the memory for it, once for rows
+ * that lie close. */
+static inline void look_ahead(const struct mr_call *call, const struct slot **asked, uint32_t i)
 {
-    const struct mr_chunk *chunk = call->args[0][i].b.ptr;
+    const struct slot *slot = i < call->n ? mr_context(call, i) : NULL;
 
-    if (!chunk || chunk->kind != MR_CHUNK_END)
+    if (!slot || !slot->session)
         return;
-    const struct slot *slot = mr_context(call, i);
+    const struct slot **last = &asked[(uintptr_t)slot * 0x9e3779b97f4a7c15u >> 59];
+    if (*last == slot)
+        return;
+    *last = slot;
     mr_smtp_prefetch(slot->session);
 }
 
@@ -419,11 +424,13 @@ static void call_function(struct mr_call *call)
         .count = on_count,
     };
 
+    const struct slot *asked[ASKED] = {NULL};
+    for (uint32_t i = 0; i < LOOK_AHEAD; i++)
+        look_ahead(call, asked, i);
     for (uint32_t i = 0; i < call->n; i++) {
         const struct mr_chunk *chunk = call->args[0][i].b.ptr;
         struct slot *slot = mr_context(call, i);
-        if (i + LOOK_AHEAD < call->n)
-            look_ahead(call, i + LOOK_AHEAD);
+        look_ahead(call, asked, i + LOOK_AHEAD);
         row.number = i;
         row.flow = chunk && chunk->flow ? chunk->flow : mr_flow_of(call, i);
         host.typical_mail_bytes = row.worker ? row.worker->typical_mail_bytes : 0;

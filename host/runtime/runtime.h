@@ -153,7 +153,7 @@ static inline uint32_t mr_runtime_few(uint32_t workers)
  * many workers a lane waits longest where flows stand in it that came in at different workers. */
 static inline uint32_t mr_runtime_lanes(uint32_t workers)
 {
-    return workers < 2 ? 1 : workers < 4 ? 2 * workers : workers < 8 ? 8 * workers : 16 * workers;
+    return (workers < 2 ? 1 : workers < 4 ? 2 : 8) * workers;
 }
 
 enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_config *config,
