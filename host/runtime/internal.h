@@ -189,6 +189,8 @@ struct mr_runtime {
     uint64_t last_packet, last_time_ns;
     uint64_t jump_ns; /* the last stamp that was not believed, and how many in a row */
     uint32_t jumped;
+    uint32_t keeps_off; /* so many tokens did not take the straight way, after one that took long */
+    uint64_t straight_from; /* the first that may again */
 
     _Alignas(64) pthread_mutex_t tokens_lock;
     struct mr_token **free_tokens; /* [workers]: a token goes back to who took it in */

@@ -8,6 +8,7 @@
 #define TUPLES_AT_ONCE 1024 /* of a lane, before its worker looks for other work in any case */
 #define HOT_SHARE      8    /* a lane with so many times its share of all packets is hot, or half */
 #define HOT_TUPLES     4096 /* ... when that is more than chance */
+#define MOST_KEPT_OFF  65535 /* tokens, from the straight way, after one that took long */
 
 /* A batch begins: reads the clock, unless that was done when the one before it ended. */
 static void start_clock(struct mr_worker *worker)
@@ -423,8 +424,8 @@ bool mr_phase_is_straight(const struct mr_runtime *runtime, const struct mr_toke
                           uint32_t n)
 {
     /* acquired: what was done for tokens that have left is to be seen */
-    return runtime->straight && !token->n_ticks && !token->closes &&
-           (runtime->config.workers == 1 || mr_runtime_cheap(runtime)) &&
+    return runtime->straight && token->number >= runtime->straight_from && !token->n_ticks &&
+           !token->closes && (runtime->config.workers == 1 || mr_runtime_cheap(runtime)) &&
            atomic_load_explicit(&runtime->in_flight_now, memory_order_acquire) == n &&
            !meets_many(runtime);
 }
@@ -441,6 +442,16 @@ static void straight_parallel(struct mr_worker *worker, const struct mr_phase *p
     }
 }
 
+/* Something took long: what comes next goes from gate to gate, the longer the oftener that was. */
+static void keep_off(struct mr_runtime *runtime, const struct mr_token *token)
+{
+    if (runtime->straight_from > token->number)
+        return; /* that was said already, of the same train */
+    if (runtime->keeps_off < MOST_KEPT_OFF)
+        runtime->keeps_off = 2 * runtime->keeps_off + 1;
+    runtime->straight_from = runtime->next_number + runtime->keeps_off;
+}
+
 /* What the phase before this one has put out enters its lanes, one after the other. */
 static void straight_lanes(struct mr_worker *worker, struct mr_token *token, uint32_t phase)
 {
@@ -454,7 +465,7 @@ static void straight_lanes(struct mr_worker *worker, struct mr_token *token, uin
         struct mr_lane *lane = &p->lanes[work->tickets[0].lane];
         exec->outputs = exec->last_output = NULL;
         while (!(lane->tables ? run_with_tables : run_in_lane)(worker, lane, work))
-            worker->runtime->straight = false; /* it took long: not again */
+            keep_off(worker->runtime, token);
         straight_parallel(worker, p);
         if (!exec->outputs)
             continue;

@@ -197,13 +197,32 @@ static void tables_run_out_of_memory(void **state)
     free(text);
 }
 
+/* Small bursts that met so much together that it took slices take the straight way again later. */
+static void the_straight_way_is_taken_again(void **state)
+{
+    static const char program[] =
+        "materialize(few, infinity, infinity, keys(1,2)).\n"
+        "component numbers(parallel) {\n"
+        "n1 numbered(@N,NR) :- input(@N,PKT,S,D), NR = f_number(PKT). }\n"
+        "component tables(serial) {\n"
+        "t1 few(@N,F) :- numbered(@N,NR), F = NR % 60.\n"
+        "t2 met(@N,NR,F) :- numbered(@N,NR), NR > 200, NR < 500, few(@N,F). }\n";
+    struct setting s = {.workers = 1, .lanes = 4, .burst = 3, .secret_seed = 9, .packets = 30000};
+    struct mr_metrics metrics = {0};
+    size_t len;
+
+    (void)state;
+    free(run(program, s, &len, &metrics));
+    assert_in_range(atomic_load(&metrics.counters[MR_COUNT_LOCAL_RUNS]), 2, 30000 / 3 / 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_in_one_order),     cmocka_unit_test(rows_of_a_key_in_its_lane),
         cmocka_unit_test(constants_anywhere),    cmocka_unit_test(internal_events_flow_on),
         cmocka_unit_test(counts_are_right),      cmocka_unit_test(tables_run_out_of_memory),
-        cmocka_unit_test(unheard_ends_are_ends),
+        cmocka_unit_test(unheard_ends_are_ends), cmocka_unit_test(the_straight_way_is_taken_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
