@@ -158,17 +158,19 @@ bool mr_contexts_prefetch_rest(const struct mr_context_table *table, const struc
 
 /* ---- making and ending ---- */
 
+/* The partition of a hash, before it is changed: where that is the first time in the epoch, it has
+ * what it had when that began. */
 static struct mr_context_partition *partition_of(const struct mr_context_table *table,
                                                  uint64_t hash)
 {
-    return &table->partitions[mr_tag_partition(table, hash << table->lane_bits)];
-}
+    struct mr_context_partition *p =
+        &table->partitions[mr_tag_partition(table, hash << table->lane_bits)];
 
-void mr_contexts_next_epoch(struct mr_context_table *table, uint32_t epoch)
-{
-    table->epoch = epoch;
-    for (uint32_t i = 0; table->memory && i < 1u << table->partition_bits; i++)
-        table->partitions[i].admitted = table->partitions[i].n;
+    if (p->epoch != table->epoch) {
+        p->epoch = table->epoch;
+        p->admitted = p->n;
+    }
+    return p;
 }
 
 static struct mr_context *add(struct mr_context_table *table, uint64_t hash)

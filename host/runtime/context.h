@@ -88,7 +88,8 @@ static inline uint32_t mr_context_epoch(uint32_t epoch_shift, uint64_t number)
 
 struct mr_context_partition {
     uint32_t n;                     /* contexts in it */
-    uint32_t admitted;              /* at the epoch's begin, and those that came since */
+    uint32_t epoch;                 /* in which `n` changed last, and in that epoch: */
+    uint32_t admitted;              /* at its begin, and those that came since */
     uint32_t next_oldest, n_oldest; /* in its part of `oldest` */
 };
 
@@ -262,12 +263,9 @@ static inline bool mr_contexts_ahead(const struct mr_context_table *table, uint6
 }
 
 /* A task begins whose tuples come of packet `number`, or of later ones of the same epoch. */
-void mr_contexts_next_epoch(struct mr_context_table *table, uint32_t epoch);
 static inline void mr_contexts_begin(struct mr_context_table *table, uint64_t number)
 {
-    uint32_t epoch = mr_context_epoch(table->epoch_shift, number);
-    if (epoch != table->epoch)
-        mr_contexts_next_epoch(table, epoch);
+    table->epoch = mr_context_epoch(table->epoch_shift, number);
 }
 
 /* Memory for the row that stands for a context: row_bytes. */

@@ -442,7 +442,7 @@ bool mr_exec_lane_tick(struct mr_exec *exec, uint32_t group, struct mr_context_t
     /* what a partition may admit follows from what it has when the epoch begins: also in a lane
      * that had nothing to do in it yet */
     if ((int32_t)(epoch - contexts->epoch) > 0)
-        mr_contexts_next_epoch(contexts, epoch);
+        contexts->epoch = epoch;
     uint32_t n = mr_contexts_expire(contexts, now_ns, expired, &more);
     if (n)
         ask(exec, expired, n, MR_CAUSE_EXPIRE, number);
