@@ -481,10 +481,12 @@ static bool any_work(struct mr_runtime *runtime)
     return atomic_load_explicit(&runtime->finished, memory_order_seq_cst) != 0;
 }
 
-static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
+/* True: nobody has woken it. */
+static bool sleep_a_little(struct mr_worker *worker, uint32_t doublings)
 {
     struct mr_runtime *runtime = worker->runtime;
     struct timespec at_most = {.tv_nsec = SLEEP_NS};
+    bool slept = false;
 
     if (runtime->config.hooks.ready || mr_runtime_cheap(runtime))
         at_most.tv_nsec <<= doublings < DOUBLINGS ? doublings : DOUBLINGS;
@@ -497,14 +499,17 @@ static void sleep_a_little(struct mr_worker *worker, uint32_t doublings)
     if (!room && !any_work(runtime)) {
         mr_metrics_add(&worker->metrics, MR_COUNT_PARKS, 1);
         syscall(SYS_futex, &runtime->epoch, FUTEX_WAIT_PRIVATE, epoch, &at_most, NULL, 0);
+        slept = atomic_load_explicit(&runtime->epoch, memory_order_relaxed) == epoch;
     }
     atomic_fetch_sub_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
     atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
+    return slept;
 }
 
 /* One round: something done, or not. A burst of one's own is better than a stolen lane, whose
  * packets lie in another cache, as long as there is room for more bursts at all. But of many bursts
- * the packets leave the second-level cache before their lanes run: `patient`: but a few. */
+ * the packets leave the second-level cache before their lanes run: `patient`: but a few. Whom all
+ * wait for may have lost its core to another program: who sleeps lends it his. */
 static bool round_of_work(struct mr_worker *worker, bool patient)
 {
     struct mr_runtime *runtime = worker->runtime;
@@ -556,6 +561,8 @@ void mr_worker_run(struct mr_worker *worker)
     struct mr_runtime *runtime = worker->runtime;
     const struct mr_runtime_hooks *hooks = &runtime->config.hooks;
     uint32_t idle = 0, spins = runtime->config.spins ? runtime->config.spins : SPINS;
+    /* a source that does not wait, or a device, is not kept waiting */
+    bool lends = !hooks->ready && !hooks->device.ready, slept = false;
 
     atomic_store_explicit(&worker->asleep, 0, memory_order_relaxed);
     while (!atomic_load_explicit(&runtime->finished, memory_order_acquire)) {
@@ -567,7 +574,9 @@ void mr_worker_run(struct mr_worker *worker)
         if (hooks->pulse)
             hooks->pulse(hooks->user, worker->index);
         worker->leaving = MR_LEAVING_STEPS;
-        if (round_of_work(worker, idle < PATIENCE)) {
+        slept = slept && atomic_load_explicit(&runtime->in_flight_now, memory_order_relaxed) >=
+                             runtime->config.few;
+        if (round_of_work(worker, lends ? !slept : idle < PATIENCE)) {
             idle = 0;
             continue;
         }
@@ -579,7 +588,7 @@ void mr_worker_run(struct mr_worker *worker)
         if (idle < spins) {
             idle += give_way(idle);
         } else {
-            sleep_a_little(worker, idle++ - spins);
+            slept = sleep_a_little(worker, idle++ - spins) || slept;
         }
     }
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
