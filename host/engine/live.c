@@ -211,6 +211,13 @@ static void release_bursts(struct mr_rx *rx)
     }
 }
 
+/* A run begins with the first packet that came, which capture itself may have dropped. */
+static void begin_no_later(struct mr_engine *engine, uint64_t first_ns)
+{
+    if (first_ns && (!engine->first_burst_ns || first_ns < engine->first_burst_ns))
+        engine->first_burst_ns = first_ns;
+}
+
 void mr_live_finish(struct mr_live *live)
 {
     stop_reading(live);
@@ -222,6 +229,7 @@ void mr_live_finish(struct mr_live *live)
         for (uint32_t q = 0; q < p->n_rx; q++) {
             p->rx[q].started = false;
             settle_fragments(&p->rx[q]);
+            begin_no_later(live->engine, p->rx[q].first_ns);
         }
     }
     live->ended = true;

@@ -62,6 +62,7 @@ struct mr_rx {
     uint32_t n_siblings;
     uint64_t idle_since_ns, nap_ns; /* 0: not idle */
     uint64_t stop_ns;               /* reading ends then; 0: it goes on */
+    uint64_t first_ns;              /* when the first packet came; 0: none has */
     bool behind;                    /* there may be packets, but nothing to put them into */
     _Atomic uint32_t asleep;        /* futex: waits for its inboxes */
     _Atomic uint64_t handed_over;   /* to siblings */

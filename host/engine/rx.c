@@ -138,6 +138,8 @@ static enum mr_drop describe(struct mr_rx *rx, const struct rte_mbuf *mbuf, uint
 /* Before it is said what became of them: an account read in between shows packets on their way. */
 static void count_received(struct mr_rx *rx, uint32_t n)
 {
+    if (!rx->first_ns)
+        rx->first_ns = mr_clock_ns();
     mr_metrics_add(&rx->metrics, MR_COUNT_PACKETS_RECEIVED, n);
 }
 
