@@ -1,6 +1,7 @@
 /* The engine: the one place that knows every folder. Loads a program, starts what it needs, runs.
  */
 #include "engine/anomaly_caps.h"
+#include "engine/report.h"
 #include "engine/sites.h"
 #include "engine/unloaded.h"
 
@@ -318,6 +319,7 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         return status;
     }
     engine->ready_ns = mr_clock_ns();
+    engine->loaded_bytes = mr_peak_bytes();
     engine->cpu_ready_ns = mr_clock_cpu_ns();
     *out = engine;
     return MR_OK;

@@ -113,6 +113,7 @@ struct mr_engine {
     struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;
     uint64_t cpu_ready_ns, cpu_ended_ns;
+    uint64_t loaded_bytes; /* of memory, at the most, until all programs were there */
     _Atomic uint32_t stop_asked, reopen_asked;
     _Atomic uint64_t unwritten; /* events that the writer has lost; written in the output turn */
 };

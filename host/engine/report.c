@@ -4,9 +4,9 @@
 
 #include "capture/dpdk.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 uint64_t mr_report_counter(const struct mr_engine *engine, enum mr_counter id)
 {
@@ -47,6 +47,21 @@ const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8])
     return text;
 }
 
+/* Not getrusage(): that begins with what the process was before this program. */
+uint64_t mr_peak_bytes(void)
+{
+    char line[128];
+    unsigned long long kib = 0;
+    FILE *status = fopen("/proc/self/status", "re");
+
+    while (status && !kib && fgets(line, sizeof line, status))
+        if (sscanf(line, "VmHWM: %llu kB", &kib) != 1)
+            kib = 0;
+    if (status)
+        fclose(status);
+    return kib << 10;
+}
+
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
 {
     const struct mr_engine_config *c = &engine->config;
@@ -64,18 +79,18 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
         .flows = usage.contexts_bytes,
         .stock = engine->live ? MR_STOCK_PAGES * MR_LARGE_PAGE_BYTES : 0,
         .device = mr_sites_memory(engine),
+        .loaded = engine->loaded_bytes,
     };
     if (engine->live)
         mr_live_memory(engine->live, &plan->live);
     plan->all = plan->buffers + plan->tokens + plan->packets + plan->blocks + plan->flows +
-                plan->stock + plan->device + plan->live.packets + plan->live.rings +
+                plan->stock + plan->device + plan->loaded + plan->live.packets + plan->live.rings +
                 plan->live.bursts;
 }
 
 void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
 {
     struct mr_memory_plan plan;
-    struct rusage usage;
 
     mr_memory_plan(engine, &plan);
     *f = (struct mr_figures){
@@ -95,8 +110,7 @@ void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
         f->stolen_share = (double)f->steals / (double)(f->local_runs + f->steals);
     for (int i = 1; i < MR_N_DROPS; i++)
         f->dropped += mr_report_drop(engine, i);
-    if (!getrusage(RUSAGE_SELF, &usage))
-        f->peak_kib = (uint64_t)usage.ru_maxrss;
+    f->peak_kib = mr_peak_bytes() >> 10;
     mr_runtime_usage(engine->runtime, &f->usage);
     mr_buffers_usage(engine->buffers, &f->buffers);
 }

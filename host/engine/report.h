@@ -10,8 +10,13 @@ struct mr_memory_plan {
     uint64_t buffers, tokens, packets, blocks, flows, device; /* bytes at the most */
     uint64_t stock;                                           /* large pages kept ready */
     struct mr_live_memory live;                               /* of ports */
+    uint64_t loaded; /* what the process had when it began: its programs with their patterns and
+                        models, and what compiling these took */
     uint64_t all;
 };
+
+/* The most memory that this process has had so far; 0: the system does not say. */
+uint64_t mr_peak_bytes(void);
 
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan);
 

@@ -172,6 +172,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
         mr_live_print_plan(engine->live, to);
     if (plan.device)
         fprintf(to, "  %8.1f MiB batches for the device\n", (double)plan.device / 1048576);
+    fprintf(to, "  %8.1f MiB the process with its programs, their patterns and models\n",
+            (double)plan.loaded / 1048576);
     fprintf(to, "  %8.1f MiB altogether\n", (double)plan.all / 1048576);
     mr_sites_print(engine, to);
     fprintf(to, "dpdk        %s, no hugepages\n", mr_dpdk_version());
