@@ -50,13 +50,14 @@ const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8])
 /* Not getrusage(): that begins with what the process was before this program. */
 uint64_t mr_peak_bytes(void)
 {
+    static const char name[] = "VmHWM:";
     char line[128];
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     FILE *status = fopen("/proc/self/status", "re");
 
     while (status && !kib && fgets(line, sizeof line, status))
-        if (sscanf(line, "VmHWM: %llu kB", &kib) != 1)
-            kib = 0;
+        if (!strncmp(line, name, strlen(name)))
+            kib = strtoull(line + strlen(name), NULL, 10);
     if (status)
         fclose(status);
     return kib << 10;
