@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_AHEAD 8  /* rows */
-#define ASKED      32 /* sessions that are remembered as asked for: 1 << (64 - 59) */
+#define LOOK_AHEAD 8 /* rows */
+#define ASKED_BITS 5 /* 1 << so many sessions are remembered as asked for */
 
 /* What a flow keeps: the session is in pool memory, since most flows have none. */
 struct slot {
@@ -401,7 +401,7 @@ static inline void look_ahead(const struct mr_call *call, const struct slot **as
 
     if (!slot || !slot->session)
         return;
-    const struct slot **last = &asked[(uintptr_t)slot * 0x9e3779b97f4a7c15u >> 59];
+    const struct slot **last = &asked[(uintptr_t)slot * 0x9e3779b97f4a7c15u >> (64 - ASKED_BITS)];
     if (*last == slot)
         return;
     *last = slot;
@@ -424,7 +424,7 @@ static void call_function(struct mr_call *call)
         .count = on_count,
     };
 
-    const struct slot *asked[ASKED] = {NULL};
+    const struct slot *asked[1 << ASKED_BITS] = {NULL};
     for (uint32_t i = 0; i < LOOK_AHEAD; i++)
         look_ahead(call, asked, i);
     for (uint32_t i = 0; i < call->n; i++) {

@@ -118,8 +118,9 @@ struct mr_runtime_config {
     uint32_t workers;      /* at least 1 */
     uint32_t tokens;       /* in flight at most */
     uint32_t window;       /* of these, how many a source that can wait may fill; 0: chosen */
-    uint32_t few;          /* of these, how many stay in the caches: a worker takes more in
-                              only after a while without work; 0: mr_runtime_few() */
+    uint32_t few;          /* of these, how many stay in the caches: a worker takes more in only
+                              after a while without work, of files only when it has slept
+                              meanwhile; 0: mr_runtime_few() */
     uint32_t lanes;        /* of a context-ordered group; 0: see mr_runtime_lanes(). Rounded up to a
                               power of two, at most mr_context_caps.partitions */
     uint32_t burst;        /* packets a token at most */
@@ -140,8 +141,8 @@ static inline uint32_t mr_runtime_window(uint32_t workers, uint32_t tokens)
 
 /* What is derived from a burst is derived from packets in the second-level cache: of few bursts.
  * But the more workers there are, the more bursts of others a burst waits for on each of its lanes,
- * and who finds none to take in steals lanes whose packets lie elsewhere: 0.82 of the speed with 2
- * n + 1 where 16 workers have 0.89 with n^2 + 1 (bench/simulate.c). */
+ * and who finds none to take in steals lanes whose packets lie elsewhere: 0.85 of the speed with 2
+ * n + 1 where 16 workers have 0.91 with n^2 + 1 (bench/simulate.c, mails of 100 to 200 KB). */
 static inline uint32_t mr_runtime_few(uint32_t workers)
 {
     return workers * workers + 1;
