@@ -118,6 +118,84 @@ static void put_stage_times(FILE *to, const char *name, const char *help,
     }
 }
 
+static void put_stage_counts(FILE *to, const struct mr_stage_figures *stages, uint32_t n)
+{
+    static const struct {
+        const char *name, *type, *help;
+        size_t offset;
+    } counts[] = {
+        {"millrace_stage_tuples_total", "counter", "tuples run, by stage",
+         offsetof(struct mr_stage_figures, tuples)},
+        {"millrace_stage_batches_total", "counter", "batches run, by stage",
+         offsetof(struct mr_stage_figures, batches)},
+        {"millrace_stage_in_flight_highest", "gauge", "the most bursts that were in a stage",
+         offsetof(struct mr_stage_figures, most_in_flight)},
+    };
+
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        mr_prometheus_family(to, counts[c].name, counts[c].type, counts[c].help);
+        for (uint32_t i = 0; i < n; i++) {
+            char group[16];
+            uint64_t count;
+            struct mr_prometheus_label labels[2];
+            stage_labels(&stages[i], i, group, labels);
+            memcpy(&count, (const char *)&stages[i] + counts[c].offset, sizeof count);
+            mr_prometheus_count(to, counts[c].name, "", labels, 2, count);
+        }
+    }
+}
+
+/* Batches by how they came to the worker that ran them. */
+static void put_stage_ways(FILE *to, const struct mr_stage_figures *stages, uint32_t n)
+{
+    const char *name = "millrace_stage_batches_by_way_total";
+
+    mr_prometheus_family(to, name, "counter",
+                         "batches run in a worker's own bursts, from its own deque, stolen");
+    for (uint32_t i = 0; i < n; i++) {
+        const uint64_t counts[] = {stages[i].taken_in, stages[i].local, stages[i].stolen};
+        static const char *const ways[] = {"own_burst", "local", "stolen"};
+        for (int w = 0; w < 3; w++) {
+            char group[16];
+            struct mr_prometheus_label labels[3];
+            stage_labels(&stages[i], i, group, labels);
+            labels[2] = (struct mr_prometheus_label){"way", ways[w]};
+            mr_prometheus_count(to, name, "", labels, 3, counts[w]);
+        }
+    }
+}
+
+static void put_workers(const struct mr_engine *engine, FILE *to)
+{
+    static const struct {
+        const char *name, *help;
+        enum mr_counter counter;
+    } counts[] = {
+        {"millrace_worker_tuples_total", "tuples run, by worker", MR_COUNT_TUPLES},
+        {"millrace_worker_local_runs_total", "tasks of its own deque", MR_COUNT_LOCAL_RUNS},
+        {"millrace_worker_steals_total", "tasks that it stole", MR_COUNT_STEALS},
+        {"millrace_worker_failed_steals_total", "looks at others that found none",
+         MR_COUNT_FAILED_STEALS},
+        {"millrace_worker_parks_total", "times that it slept", MR_COUNT_PARKS},
+    };
+    struct mr_runtime_usage usage;
+
+    mr_runtime_usage(engine->runtime, &usage);
+    for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
+        mr_prometheus_family(to, counts[c].name, "counter", counts[c].help);
+        for (uint32_t w = 0; w < usage.workers; w++) {
+            struct mr_metrics counted = {0};
+            char text[16];
+            mr_runtime_worker(engine->runtime, w, &counted);
+            snprintf(text, sizeof text, "%u", w);
+            struct mr_prometheus_label label = {"worker", text};
+            mr_prometheus_count(
+                to, counts[c].name, "", &label, 1,
+                atomic_load_explicit(&counted.counters[counts[c].counter], memory_order_relaxed));
+        }
+    }
+}
+
 static void put_stages(const struct mr_engine *engine, FILE *to)
 {
     uint32_t n = engine->plan->n_groups;
@@ -128,20 +206,8 @@ static void put_stages(const struct mr_engine *engine, FILE *to)
             n = i;
     if (!stages)
         return;
-    mr_prometheus_family(to, "millrace_stage_tuples_total", "counter", "tuples run, by stage");
-    for (uint32_t i = 0; i < n; i++) {
-        char group[16];
-        struct mr_prometheus_label labels[2];
-        stage_labels(&stages[i], i, group, labels);
-        mr_prometheus_count(to, "millrace_stage_tuples_total", "", labels, 2, stages[i].tuples);
-    }
-    mr_prometheus_family(to, "millrace_stage_batches_total", "counter", "batches run, by stage");
-    for (uint32_t i = 0; i < n; i++) {
-        char group[16];
-        struct mr_prometheus_label labels[2];
-        stage_labels(&stages[i], i, group, labels);
-        mr_prometheus_count(to, "millrace_stage_batches_total", "", labels, 2, stages[i].batches);
-    }
+    put_stage_counts(to, stages, n);
+    put_stage_ways(to, stages, n);
     put_stage_times(to, "millrace_stage_queueing_seconds", "how long a tuple waited for its run",
                     stages, n, offsetof(struct mr_stage_figures, queued));
     put_stage_times(to, "millrace_stage_queueing_hot_seconds",
@@ -211,6 +277,7 @@ static void put_all(const struct mr_engine *engine, FILE *to)
     put_counters(engine, to);
     put_gauges(engine, to);
     put_stages(engine, to);
+    put_workers(engine, to);
     put_latency(engine, to);
     put_functions(engine, to);
     put_unloaded(engine, to);

@@ -173,7 +173,11 @@ enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
     *f = (struct mr_stage_figures){0};
     name_group(engine->plan, &engine->plan->groups[group], f);
     mr_runtime_stage(engine->runtime, group, m);
-    f->batches = atomic_load_explicit(&m->batches, memory_order_relaxed);
+    f->batches = mr_stage_batches(m);
+    f->taken_in = atomic_load_explicit(&m->batches[MR_WAY_TAKEN_IN], memory_order_relaxed);
+    f->local = atomic_load_explicit(&m->batches[MR_WAY_LOCAL], memory_order_relaxed);
+    f->stolen = atomic_load_explicit(&m->batches[MR_WAY_STOLEN], memory_order_relaxed);
+    f->most_in_flight = atomic_load_explicit(&m->most_in_flight, memory_order_relaxed);
     f->tuples = atomic_load_explicit(&m->tuples, memory_order_relaxed);
     times(&m->queued[MR_LANE_USUAL], tick_ns, &f->queued);
     times(&m->queued[MR_LANE_HOT], tick_ns, &f->hot);

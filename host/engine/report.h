@@ -44,6 +44,8 @@ struct mr_stage_figures {
     char backends[64]; /* of its functions */
     const char *kind;  /* "parallel", "context", "serial" */
     uint64_t batches, tuples;
+    uint64_t taken_in, local, stolen; /* of batches: enum mr_batch_way */
+    uint64_t most_in_flight;          /* bursts that were in it at once */
     struct mr_times queued; /* per tuple: waiting */
     struct mr_times hot;    /* the same, in lanes that hold an elephant */
     struct mr_times tuple;  /* per tuple: processing */

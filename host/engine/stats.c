@@ -62,6 +62,31 @@ static void print_stage(const struct mr_stage_figures *s, FILE *to)
     fprintf(to, "\n");
 }
 
+/* Who ran it. */
+static void print_ways(const struct mr_stage_figures *s, FILE *to)
+{
+    double batches = s->batches ? (double)s->batches : 1;
+
+    fprintf(to, "%11llu %11llu %11llu %7.1f%% %9llu  %s\n", (unsigned long long)s->taken_in,
+            (unsigned long long)s->local, (unsigned long long)s->stolen,
+            100 * (double)s->stolen / batches, (unsigned long long)s->most_in_flight, s->name);
+}
+
+static void print_worker(const struct mr_engine *engine, uint32_t worker, FILE *to)
+{
+    static const enum mr_counter shown[] = {MR_COUNT_TOKENS,        MR_COUNT_TUPLES,
+                                            MR_COUNT_LOCAL_RUNS,    MR_COUNT_STEALS,
+                                            MR_COUNT_FAILED_STEALS, MR_COUNT_PARKS};
+    struct mr_metrics counted = {0};
+
+    mr_runtime_worker(engine->runtime, worker, &counted);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        fprintf(to, "%s%11llu", i ? " " : "",
+                (unsigned long long)atomic_load_explicit(&counted.counters[shown[i]],
+                                                         memory_order_relaxed));
+    fprintf(to, "  worker %u\n", worker);
+}
+
 static void print_latency(const struct mr_engine *engine, FILE *to)
 {
     struct mr_times t;
@@ -97,6 +122,16 @@ static void print_top(const struct mr_engine *engine, FILE *to)
     }
 }
 
+static void for_stages(const struct mr_engine *engine,
+                       void (*print)(const struct mr_stage_figures *stage, FILE *to), FILE *to)
+{
+    for (uint32_t g = 0; g < engine->plan->n_groups; g++) {
+        struct mr_stage_figures stage;
+        if (!mr_stage_figures(engine, g, &stage))
+            print(&stage, to);
+    }
+}
+
 void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
 {
     struct mr_figures f;
@@ -108,11 +143,14 @@ void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
             "%11s %9s %7s %8s %8s %8s %8s %8s %8s %8s %8s %8s  %s\n",
             "", "tuple waits", "tuple is processed", "batch is processed", "tuples", "batches",
             "a batch", "mean", "p50", "p99", "mean", "p50", "p99", "mean", "p50", "p99", "stage");
-    for (uint32_t g = 0; g < engine->plan->n_groups; g++) {
-        struct mr_stage_figures stage;
-        if (!mr_stage_figures(engine, g, &stage))
-            print_stage(&stage, to);
-    }
+    for_stages(engine, print_stage, to);
+    fprintf(to, "\n%35s\n%11s %11s %11s %8s %9s  %s\n", "batches that came to a worker by",
+            "own bursts", "local hits", "steals", "stolen", "in flight", "stage");
+    for_stages(engine, print_ways, to);
+    fprintf(to, "\n%11s %11s %11s %11s %11s %11s\n", "bursts", "tuples", "local hits", "steals",
+            "failed", "parks"); /* of a worker that finds no stage to run */
+    for (uint32_t w = 0; w < f.usage.workers; w++)
+        print_worker(engine, w, to);
     print_latency(engine, to);
     mr_sites_print_stats(engine, to);
     print_top(engine, to);

@@ -87,10 +87,35 @@ static void write_stages(const struct mr_engine *engine, yajl_gen g)
         mr_json_text(g, "backends", s.backends);
         mr_json_int(g, "tuples", s.tuples);
         mr_json_int(g, "batches", s.batches);
+        mr_json_int(g, "batches_taken_in", s.taken_in);
+        mr_json_int(g, "batches_local", s.local);
+        mr_json_int(g, "batches_stolen", s.stolen);
+        mr_json_int(g, "most_in_flight", s.most_in_flight);
         put_times(g, "queueing", &s.queued);
         put_times(g, "queueing_hot_lanes", &s.hot);
         put_times(g, "processing", &s.tuple);
         put_times(g, "processing_batch", &s.batch);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
+}
+
+static void write_workers(const struct mr_engine *engine, uint32_t n, yajl_gen g)
+{
+    static const enum mr_counter shown[] = {
+        MR_COUNT_TOKENS, MR_COUNT_BATCHES,       MR_COUNT_TUPLES, MR_COUNT_LOCAL_RUNS,
+        MR_COUNT_STEALS, MR_COUNT_FAILED_STEALS, MR_COUNT_PARKS};
+
+    mr_json_string(g, "worker_counters");
+    yajl_gen_array_open(g);
+    for (uint32_t w = 0; w < n; w++) {
+        struct mr_metrics counted = {0};
+        mr_runtime_worker(engine->runtime, w, &counted);
+        yajl_gen_map_open(g);
+        for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+            mr_json_counter(
+                g, mr_counter_name(shown[i]),
+                atomic_load_explicit(&counted.counters[shown[i]], memory_order_relaxed));
         yajl_gen_map_close(g);
     }
     yajl_gen_array_close(g);
@@ -189,6 +214,7 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
     write_functions(engine, g);
     write_unloaded(engine, g);
     write_stages(engine, g);
+    write_workers(engine, f.usage.workers, g);
     mr_sites_put(engine, g);
     struct mr_times latency;
     if (!mr_latency_figures(engine, &latency))

@@ -8,9 +8,20 @@ static void add(_Atomic uint64_t *sum, const _Atomic uint64_t *value)
     atomic_store_explicit(sum, v, memory_order_relaxed);
 }
 
+uint64_t mr_stage_batches(const struct mr_stage_metrics *m)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < MR_N_BATCH_WAYS; i++)
+        n += atomic_load_explicit(&m->batches[i], memory_order_relaxed);
+    return n;
+}
+
 void mr_stage_sum(struct mr_stage_metrics *sum, const struct mr_stage_metrics *m)
 {
-    add(&sum->batches, &m->batches);
+    for (int i = 0; i < MR_N_BATCH_WAYS; i++)
+        add(&sum->batches[i], &m->batches[i]);
+    mr_stage_in_flight(sum, atomic_load_explicit(&m->most_in_flight, memory_order_relaxed));
     add(&sum->tuples, &m->tuples);
     for (int i = 0; i < MR_N_LANE_CLASSES; i++)
         mr_histogram_sum(&sum->queued[i], &m->queued[i]);

@@ -358,6 +358,7 @@ static void pass(struct mr_worker *worker, struct mr_token *token, uint32_t into
         begin_phase(worker, token, into);
         admit(worker, &runtime->phases[into], token);
     }
+    mr_phase_count_in_flight(worker, into, token->number);
     token->arriving = NULL;
     if (atomic_fetch_sub_explicit(&token->pending, 1, memory_order_acq_rel) == 1)
         mr_gate_arrive(worker, token);
@@ -395,12 +396,11 @@ static void let_pass(struct mr_worker *worker, struct mr_gate *gate)
                                              memory_order_seq_cst)) &&
                may_pass(worker, first, into, left)) {
             atomic_store_explicit(&gate->waiting[next & gate->mask], NULL, memory_order_relaxed);
-            next++;
+            atomic_store_explicit(&gate->next, ++next, memory_order_relaxed);
             passed++;
             mr_worker_maybe_yield(worker);
             pass(worker, first, into);
         }
-        atomic_store_explicit(&gate->next, next, memory_order_relaxed);
         atomic_store_explicit(&gate->turn, 0, memory_order_seq_cst);
         if (!atomic_load_explicit(&gate->waiting[next & gate->mask], memory_order_seq_cst))
             return;

@@ -142,6 +142,7 @@ struct mr_worker {
     struct mr_runtime *runtime;
     uint32_t index;
     uint64_t random;
+    enum mr_batch_way way;       /* how what is under way came here */
     bool oldest_first;           /* the task pushed last has had its turn: what waits goes first */
     uint32_t leaving;            /* of MR_LEAVING_STEPS: those left for tokens that leave */
     _Atomic uint64_t busy_ticks; /* in stages, ever; written by this worker */
@@ -216,6 +217,25 @@ static inline bool mr_runtime_quiet(const struct mr_runtime *runtime)
     return hooks->ready && !hooks->ready(hooks->user);
 }
 
+/* The first group of a phase; phase 0 may have none: then it is that of the next one, or n_groups.
+ */
+static inline uint32_t mr_phase_first(const struct mr_phase *phase)
+{
+    return phase->lane_group == MR_NO_GROUP ? phase->first_parallel : phase->lane_group;
+}
+
+/* The token with this number is in the phase now, which those before the gate's next have left. In
+ * the turn in which it entered. */
+static inline void mr_phase_count_in_flight(const struct mr_worker *worker, uint32_t phase,
+                                            uint64_t number)
+{
+    const struct mr_phase *p = &worker->runtime->phases[phase];
+    uint64_t next = atomic_load_explicit(&worker->runtime->gates[phase].next, memory_order_relaxed);
+
+    if (mr_phase_first(p) < p->end_parallel && number >= next)
+        mr_stage_in_flight(&worker->stages[mr_phase_first(p)], number + 1 - next);
+}
+
 /* Tests that want workers to meet, and devices, whose answers tokens wait for, have many tokens
  * under way in any case. */
 static inline bool mr_runtime_may_be_cheap(const struct mr_runtime *runtime)
@@ -243,6 +263,10 @@ void mr_runtime_wake(struct mr_runtime *runtime, bool all);
 /* Puts a task on the worker's own deque, and wakes somebody; unless the source is quiet and
  * nothing stands there beside that task, which the worker does itself then. */
 void mr_worker_push(struct mr_worker *worker, struct mr_task *task);
+/* Tests only (config.yield_seed): gives way now and then. */
+void mr_worker_maybe_yield(struct mr_worker *worker);
+
+/* ---- home.c ---- */
 /* Who has the packets of the work in its cache is another worker, and it is awake: better it. */
 bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work);
 /* Hands lanes to another worker: a list (first..last), newest first. */
@@ -250,8 +274,10 @@ void mr_worker_send(struct mr_worker *worker, struct mr_task *first, struct mr_t
                     uint32_t home);
 /* Gives back what a token held, at its home if that is awake. */
 void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token);
-/* Tests only (config.yield_seed): gives way now and then. */
-void mr_worker_maybe_yield(struct mr_worker *worker);
+/* Puts what is in the mail of `of` on the worker's own deque, so that it takes the oldest first. */
+void mr_worker_open_mail(struct mr_worker *worker, struct mr_worker *of);
+/* Gives back what tokens held that are at home at `of`. False: there was nothing. */
+bool mr_worker_take_back(struct mr_worker *worker, struct mr_worker *of);
 
 /* ---- cheap.c ---- */
 /* Does a token cost less, in all stages and on all workers, than other workers' help would? In the

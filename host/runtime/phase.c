@@ -23,7 +23,7 @@ static void stop_clock(struct mr_worker *worker, uint32_t group, enum mr_lane_cl
 {
     struct mr_unmeasured *other = &worker->unmeasured[group];
 
-    mr_stage_count(&worker->stages[group], tuples);
+    mr_stage_count(&worker->stages[group], worker->way, tuples);
     if (!worker->measured) {
         other->batches++;
         other->tuples += tuples;
@@ -552,6 +552,7 @@ void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint3
     put_input(exec, tokens, n, rows);
     straight_parallel(worker, &runtime->phases[0]);
     for (uint32_t p = 1; p < runtime->n_phases && exec->outputs; p++) {
+        mr_stage_in_flight(&worker->stages[mr_phase_first(&runtime->phases[p])], n);
         if (mr_tuples_rows(exec->outputs) > MR_WHOLE_ROWS) {
             leave_straight(worker, tokens, n, p);
             return;

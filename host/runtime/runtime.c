@@ -75,12 +75,10 @@ static enum mr_status find_segments(struct mr_runtime *runtime)
         return MR_ERR_MEMORY;
     for (uint32_t i = 0; i < runtime->n_phases; i++) {
         struct mr_phase *phase = &runtime->phases[i];
-        uint32_t first =
-            phase->lane_group == MR_NO_GROUP ? phase->first_parallel : phase->lane_group;
         phase->segments = calloc(plan->n_segments, sizeof *phase->segments);
         if (!phase->segments)
             return MR_ERR_MEMORY;
-        for (uint32_t g = first; g < phase->end_parallel; g++)
+        for (uint32_t g = mr_phase_first(phase); g < phase->end_parallel; g++)
             for (uint32_t s = 0; s < plan->groups[g].n_stages; s++) {
                 uint32_t segment = plan->stages[plan->groups[g].first_stage + s].segment;
                 phase->segments[segment] = true;
@@ -415,25 +413,37 @@ void mr_runtime_stop(struct mr_runtime *runtime)
 
 /* ---- reading ---- */
 
+void mr_runtime_worker(const struct mr_runtime *runtime, uint32_t worker, struct mr_metrics *sum)
+{
+    const struct mr_worker *w = &runtime->workers[worker];
+
+    mr_metrics_sum(sum, &w->metrics);
+    for (uint32_t g = 0; g < runtime->config.plan->n_groups; g++) {
+        mr_metrics_add(sum, MR_COUNT_BATCHES, mr_stage_batches(&w->stages[g]));
+        mr_metrics_add(sum, MR_COUNT_TUPLES,
+                       atomic_load_explicit(&w->stages[g].tuples, memory_order_relaxed));
+    }
+}
+
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum)
 {
-    for (uint32_t i = 0; i < runtime->config.workers; i++) {
-        const struct mr_worker *worker = &runtime->workers[i];
-        mr_metrics_sum(sum, &worker->metrics);
-        for (uint32_t g = 0; g < runtime->config.plan->n_groups; g++) {
-            mr_metrics_add(sum, MR_COUNT_BATCHES,
-                           atomic_load_explicit(&worker->stages[g].batches, memory_order_relaxed));
-            mr_metrics_add(sum, MR_COUNT_TUPLES,
-                           atomic_load_explicit(&worker->stages[g].tuples, memory_order_relaxed));
-        }
-    }
+    for (uint32_t i = 0; i < runtime->config.workers; i++)
+        mr_runtime_worker(runtime, i, sum);
 }
 
 void mr_runtime_stage(const struct mr_runtime *runtime, uint32_t group,
                       struct mr_stage_metrics *sum)
 {
-    for (uint32_t i = 0; i < runtime->config.workers; i++)
-        mr_stage_sum(sum, &runtime->workers[i].stages[group]);
+    uint32_t phase = 0;
+
+    while (group >= runtime->phases[phase].end_parallel)
+        phase++;
+    for (uint32_t i = 0; i < runtime->config.workers; i++) {
+        const struct mr_stage_metrics *stages = runtime->workers[i].stages;
+        const struct mr_stage_metrics *first = &stages[mr_phase_first(&runtime->phases[phase])];
+        mr_stage_sum(sum, &stages[group]);
+        mr_stage_in_flight(sum, atomic_load_explicit(&first->most_in_flight, memory_order_relaxed));
+    }
 }
 
 void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *sum)

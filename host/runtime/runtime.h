@@ -182,7 +182,8 @@ enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan 
                                void (*installed)(void *user, const struct mr_runtime *gone),
                                void *user, struct mr_error *error);
 
-/* Sums over all workers; any thread, any time. */
+/* Adds what one of the workers counted to *sum; sums over all. Any thread, any time. */
+void mr_runtime_worker(const struct mr_runtime *runtime, uint32_t worker, struct mr_metrics *sum);
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum);
 
 struct mr_runtime_usage {

@@ -223,8 +223,7 @@ static void keep_measurements(struct mr_runtime *old, struct mr_runtime *fresh)
                 memcpy(&fresh->workers[w].stages[to], m, sizeof *m);
                 continue;
             }
-            mr_metrics_add(&old->workers[w].metrics, MR_COUNT_BATCHES,
-                           atomic_load_explicit(&m->batches, memory_order_relaxed));
+            mr_metrics_add(&old->workers[w].metrics, MR_COUNT_BATCHES, mr_stage_batches(m));
             mr_metrics_add(&old->workers[w].metrics, MR_COUNT_TUPLES,
                            atomic_load_explicit(&m->tuples, memory_order_relaxed));
         }

@@ -72,91 +72,17 @@ void mr_worker_push(struct mr_worker *worker, struct mr_task *task)
         mr_runtime_wake(worker->runtime, false);
 }
 
-/* ---- homes ----
- *
- * Who takes a burst in has its packets, and what is derived from them, in the cache. A lane that
- * has work of several bursts therefore goes to the home of the next one, unless that one sleeps or
- * the work is smaller than what the lane itself takes along; and what a token held is given back
- * at its home, where it is taken again. */
-
-bool mr_worker_is_elsewhere(const struct mr_worker *worker, const struct mr_work *work)
-{
-    return work->home != worker->index && work->rows >= worker->runtime->config.home_rows &&
-           work->n_tickets == 1 &&
-           !atomic_load_explicit(&worker->runtime->workers[work->home].asleep,
-                                 memory_order_relaxed);
-}
-
-void mr_worker_send(struct mr_worker *worker, struct mr_task *first, struct mr_task *last,
-                    uint32_t home)
-{
-    struct mr_worker *to = &worker->runtime->workers[home];
-    struct mr_task *head = NULL; /* mostly so: a look at it would fetch the line a second time */
-
-    do {
-        last->next_mail = head;
-    } while (!atomic_compare_exchange_weak_explicit(&to->mail, &head, first, memory_order_seq_cst,
-                                                    memory_order_relaxed));
-    mr_runtime_wake(worker->runtime, false);
-}
-
-/* Puts what is in the mail on the worker's own deque, so that it takes the oldest first. */
-static void open_mail(struct mr_worker *worker, struct mr_worker *of)
-{
-    struct mr_task *task = NULL;
-
-    if (atomic_load_explicit(&of->mail, memory_order_relaxed))
-        task = atomic_exchange_explicit(&of->mail, NULL, memory_order_seq_cst);
-    for (struct mr_task *next; task; task = next) {
-        next = task->next_mail;
-        (void)mr_deque_push_owner(&worker->deque, task);
-    }
-}
-
-/* False: there was nothing. */
-static bool give_back_all(struct mr_worker *worker, struct mr_worker *of)
-{
-    struct mr_token *token = NULL;
-    bool any;
-
-    if (atomic_load_explicit(&of->spent, memory_order_seq_cst))
-        token = atomic_exchange_explicit(&of->spent, NULL, memory_order_seq_cst);
-    any = token != NULL;
-    for (struct mr_token *next; token; token = next) {
-        next = token->next_free;
-        mr_gate_release(worker, token, false);
-    }
-    return any;
-}
-
-void mr_worker_give_back(struct mr_worker *worker, struct mr_token *token)
-{
-    struct mr_worker *home = &worker->runtime->workers[token->home];
-
-    if (home == worker || token->last ||
-        atomic_load_explicit(&home->asleep, memory_order_relaxed)) {
-        mr_gate_release(worker, token, worker->runtime->config.workers == 1);
-        return;
-    }
-    struct mr_token *head = NULL; /* as above */
-    do {
-        token->next_free = head;
-    } while (!atomic_compare_exchange_weak_explicit(&home->spent, &head, token,
-                                                    memory_order_seq_cst, memory_order_relaxed));
-    /* it falls asleep, or is gone: it says so before it looks for the last time */
-    if (atomic_load_explicit(&home->asleep, memory_order_seq_cst))
-        give_back_all(worker, home);
-}
-
-static void run_task(struct mr_worker *worker, struct mr_task *task)
+static void run_task(struct mr_worker *worker, struct mr_task *task, enum mr_batch_way way)
 {
     mr_worker_maybe_yield(worker);
+    worker->way = way;
     if (task->kind == MR_TASK_LANE)
         mr_phase_run_lane(worker, (struct mr_lane *)(void *)task);
     else if (task->kind == MR_TASK_GATE)
         mr_gate_run(worker, (struct mr_gate *)(void *)task);
     else
         mr_phase_run_batch(worker, (struct mr_batch *)(void *)task);
+    worker->way = MR_WAY_TAKEN_IN;
 }
 
 static struct mr_task *steal(struct mr_worker *worker)
@@ -172,7 +98,7 @@ static struct mr_task *steal(struct mr_worker *worker)
             continue;
         struct mr_task *task = mr_deque_steal_any(&runtime->workers[victim].deque);
         if (!task && atomic_load_explicit(&runtime->workers[victim].mail, memory_order_relaxed)) {
-            open_mail(worker, &runtime->workers[victim]);
+            mr_worker_open_mail(worker, &runtime->workers[victim]);
             task = mr_deque_pop_owner(&worker->deque);
         }
         if (task) {
@@ -351,6 +277,7 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool a
         return NULL;
     }
     token->number = runtime->next_number++;
+    mr_phase_count_in_flight(worker, 0, token->number);
     if (!token->closes) /* whose time is not in the account */
         mr_runtime_judge(runtime);
     find_ticks(worker, token);
@@ -493,7 +420,7 @@ static bool sleep_a_little(struct mr_worker *worker, uint32_t doublings)
 
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
     /* where but few tokens may be under way, everybody may wait for these */
-    bool room = give_back_all(worker, worker);
+    bool room = mr_worker_take_back(worker, worker);
     atomic_fetch_add_explicit(&runtime->sleepers, 1, memory_order_seq_cst);
     uint32_t epoch = atomic_load_explicit(&runtime->epoch, memory_order_seq_cst);
     if (!room && !any_work(runtime)) {
@@ -516,8 +443,8 @@ static bool round_of_work(struct mr_worker *worker, bool patient)
     uint32_t window = patient ? runtime->config.few : runtime->config.window;
     struct mr_task *task = NULL;
 
-    give_back_all(worker, worker);
-    open_mail(worker, worker);
+    mr_worker_take_back(worker, worker);
+    mr_worker_open_mail(worker, worker);
     if (mr_answers_take(worker)) {
         worker->now = 0;
         return true;
@@ -532,7 +459,7 @@ static bool round_of_work(struct mr_worker *worker, bool patient)
         task = mr_deque_pop_owner(&worker->deque);
     if (task) {
         mr_metrics_add(&worker->metrics, MR_COUNT_LOCAL_RUNS, 1);
-        run_task(worker, task);
+        run_task(worker, task, MR_WAY_LOCAL);
         return true;
     }
     worker->now = 0;
@@ -540,7 +467,7 @@ static bool round_of_work(struct mr_worker *worker, bool patient)
         return true;
     task = steal(worker);
     if (task) {
-        run_task(worker, task);
+        run_task(worker, task, MR_WAY_STOLEN);
         return true;
     }
     return intake(worker, window, true);
@@ -592,7 +519,7 @@ void mr_worker_run(struct mr_worker *worker)
         }
     }
     atomic_store_explicit(&worker->asleep, 1, memory_order_seq_cst);
-    give_back_all(worker, worker);
+    mr_worker_take_back(worker, worker);
     mr_phase_settle_measures(worker);
     mr_buffers_put(runtime->config.buffers, worker->exec.spare);
     worker->exec.spare = NULL;

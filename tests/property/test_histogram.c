@@ -120,7 +120,7 @@ static void weights_and_differences(void **state)
 
 static void add(struct mr_stage_metrics *m, struct mr_stage_times times, uint64_t tuples)
 {
-    mr_stage_count(m, tuples);
+    mr_stage_count(m, tuples > 1 ? MR_WAY_STOLEN : MR_WAY_LOCAL, tuples);
     mr_stage_time(m, &times, 1, tuples);
 }
 
@@ -132,8 +132,14 @@ static void a_batch_is_shared_by_its_tuples(void **state)
     add(&m[0], (struct mr_stage_times){MR_LANE_USUAL, 100, 10, 40}, 4);
     add(&m[0], (struct mr_stage_times){MR_LANE_HOT, 200, 6, 6}, 1);
     add(&m[0], (struct mr_stage_times){MR_LANE_USUAL, 300, 5, 5}, 0); /* counts for itself */
+    mr_stage_in_flight(&m[0], 7);
+    mr_stage_in_flight(&m[0], 5);
+    mr_stage_in_flight(&m[1], 6);
     mr_stage_sum(&m[1], &m[0]);
-    assert_int_equal(m[1].batches, 3);
+    assert_int_equal(m[1].most_in_flight, 7); /* no sum */
+    assert_int_equal(m[1].batches[MR_WAY_LOCAL], 2);
+    assert_int_equal(m[1].batches[MR_WAY_STOLEN], 1);
+    assert_int_equal(mr_stage_batches(&m[1]), 3);
     assert_int_equal(m[1].tuples, 5);
     assert_int_equal(mr_histogram_count(&m[1].queued[MR_LANE_USUAL]), 4);
     assert_int_equal(mr_histogram_count(&m[1].queued[MR_LANE_HOT]), 1);

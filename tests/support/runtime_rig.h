@@ -444,32 +444,41 @@ struct setting {
     enum stamps stamps;
 };
 
-/* What was measured adds up with what was counted. */
+/* What was measured adds up with what was counted, by stage and by worker. */
 static void check_stages(const struct mr_runtime *runtime, const struct mr_plan *plan,
                          uint64_t packets)
 {
     struct mr_stage_metrics *m = aligned_alloc(64, sizeof *m);
     struct mr_histogram *latency = calloc(1, sizeof *latency);
-    struct mr_metrics sum = {0};
-    uint64_t tuples = 0, batches = 0;
+    struct mr_metrics sum = {0}, workers = {0};
+    struct mr_runtime_usage usage;
+    uint64_t tuples = 0, batches = 0, stolen = 0;
 
     mr_runtime_metrics(runtime, &sum);
+    mr_runtime_usage(runtime, &usage);
+    for (uint32_t w = 0; w < usage.workers; w++)
+        mr_runtime_worker(runtime, w, &workers);
+    assert_memory_equal(&workers, &sum, sizeof sum);
     for (uint32_t g = 0; g < plan->n_groups; g++) {
         memset(m, 0, sizeof *m);
         mr_runtime_stage(runtime, g, m);
-        assert_int_equal(mr_histogram_count(&m->batch), m->batches);
+        assert_int_equal(mr_histogram_count(&m->batch), mr_stage_batches(m));
         assert_int_equal(mr_histogram_count(&m->tuple), m->tuples);
         assert_int_equal(mr_histogram_count(&m->queued[MR_LANE_USUAL]) +
                              mr_histogram_count(&m->queued[MR_LANE_HOT]),
                          m->tuples);
         tuples += m->tuples;
-        batches += m->batches;
+        batches += mr_stage_batches(m);
+        stolen += m->batches[MR_WAY_STOLEN];
+        assert_in_range(m->most_in_flight, m->tuples != 0, usage.max_in_flight);
         if (!g && plan->groups[0].kind == MR_STAGE_PARALLEL && packets == N_PACKETS &&
             !atomic_load(&sum.counters[MR_COUNT_TOKEN_MEMORY_REFUSED]))
             assert_int_equal(m->tuples, packets); /* the first stage sees every packet */
     }
     assert_int_equal(atomic_load(&sum.counters[MR_COUNT_TUPLES]), tuples);
     assert_int_equal(atomic_load(&sum.counters[MR_COUNT_BATCHES]), batches);
+    if (!atomic_load(&sum.counters[MR_COUNT_STEALS]))
+        assert_int_equal(stolen, 0);
     mr_runtime_latency(runtime, latency);
     assert_int_equal(mr_histogram_count(latency), packets);
     free(latency);
