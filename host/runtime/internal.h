@@ -224,8 +224,7 @@ static inline uint32_t mr_phase_first(const struct mr_phase *phase)
     return phase->lane_group == MR_NO_GROUP ? phase->first_parallel : phase->lane_group;
 }
 
-/* The token with this number is in the phase now, which those before the gate's next have left. In
- * the turn in which it entered. */
+/* The token with this number is in the phase now, which those before the gate's next have left. */
 static inline void mr_phase_count_in_flight(const struct mr_worker *worker, uint32_t phase,
                                             uint64_t number)
 {

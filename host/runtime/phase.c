@@ -201,6 +201,7 @@ void mr_phase_start(struct mr_worker *worker, struct mr_token *token)
     struct mr_exec *exec = &worker->exec;
 
     token->gate = 0;
+    mr_phase_count_in_flight(worker, 0, token->number);
     atomic_store_explicit(&token->pending, 1, memory_order_relaxed);
     mr_phase_begin_task(worker, token);
     start_clock(worker);
@@ -539,6 +540,15 @@ static void leave_straight(struct mr_worker *worker, struct mr_token **tokens, u
     worker->now = 0;
 }
 
+/* n tokens are in the phase, and none else. */
+static void count_train(struct mr_worker *worker, uint32_t phase, uint32_t n)
+{
+    const struct mr_phase *p = &worker->runtime->phases[phase];
+
+    if (mr_phase_first(p) < p->end_parallel)
+        mr_stage_in_flight(&worker->stages[mr_phase_first(p)], n);
+}
+
 void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint32_t n,
                        uint32_t rows)
 {
@@ -550,9 +560,10 @@ void mr_phase_straight(struct mr_worker *worker, struct mr_token **tokens, uint3
     exec->token = token; /* it has no chunk yet */
     begin_task(exec);
     put_input(exec, tokens, n, rows);
+    count_train(worker, 0, n);
     straight_parallel(worker, &runtime->phases[0]);
     for (uint32_t p = 1; p < runtime->n_phases && exec->outputs; p++) {
-        mr_stage_in_flight(&worker->stages[mr_phase_first(&runtime->phases[p])], n);
+        count_train(worker, p, n);
         if (mr_tuples_rows(exec->outputs) > MR_WHOLE_ROWS) {
             leave_straight(worker, tokens, n, p);
             return;

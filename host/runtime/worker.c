@@ -277,7 +277,6 @@ static struct mr_token *take_in(struct mr_worker *worker, uint32_t limit, bool a
         return NULL;
     }
     token->number = runtime->next_number++;
-    mr_phase_count_in_flight(worker, 0, token->number);
     if (!token->closes) /* whose time is not in the account */
         mr_runtime_judge(runtime);
     find_ticks(worker, token);
