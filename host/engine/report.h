@@ -46,10 +46,10 @@ struct mr_stage_figures {
     uint64_t batches, tuples;
     uint64_t taken_in, local, stolen; /* of batches: enum mr_batch_way */
     uint64_t most_in_flight;          /* bursts that were in it at once */
-    struct mr_times queued; /* per tuple: waiting */
-    struct mr_times hot;    /* the same, in lanes that hold an elephant */
-    struct mr_times tuple;  /* per tuple: processing */
-    struct mr_times batch;  /* per batch: processing */
+    struct mr_times queued;           /* per tuple: waiting */
+    struct mr_times hot;              /* the same, in lanes that hold an elephant */
+    struct mr_times tuple;            /* per tuple: processing */
+    struct mr_times batch;            /* per batch: processing */
 };
 
 /* Of group 0 .. n_groups - 1 of the plan. MR_ERR_MEMORY: out of memory. */
