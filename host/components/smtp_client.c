@@ -278,19 +278,34 @@ static size_t auth_line(struct mr_smtp_session *s, const uint8_t *p, size_t n)
     return (size_t)(lf - p) + 1;
 }
 
+/* Data of a mail. Where its end may be lost, since its reply is there and a hole in it, each line
+ * is looked at before it is taken as data: the dot may stand right behind the hole. */
+static size_t body(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
+                   size_t n)
+{
+    bool doubtful = s->body.holed && s->tx.answered, ended;
+    const uint8_t *lf = doubtful ? memchr(p, '\n', n) : NULL;
+    size_t used =
+        mr_smtp_body_data(&s->body, &host->memory, p, lf ? (size_t)(lf - p) + 1 : n, &ended);
+
+    if (ended)
+        smtp_client_end_mail(s, host, true);
+    else if (lf)
+        s->wait = SMTP_WAIT_LINE;
+    return used;
+}
+
 size_t smtp_client_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n)
 {
     size_t used = 0;
-    bool ended, told = false; /* something that the server's machine may be waiting for */
+    bool told = false; /* something that the server's machine may be waiting for */
 
     while (used < n && s->wait == SMTP_NO_WAIT && !s->over && !(told && s->reply_pending)) {
         size_t left = n - used;
         switch (s->mode) {
         case SMTP_BODY:
-            used += mr_smtp_body_data(&s->body, &host->memory, p + used, left, &ended);
-            if (ended)
-                smtp_client_end_mail(s, host, true);
+            used += body(s, host, p + used, left);
             break;
         case SMTP_CHUNK:
             if (left > s->chunk_left)
@@ -396,6 +411,34 @@ void smtp_client_refused(struct mr_smtp_session *s)
     s->wait = SMTP_NO_WAIT;
 }
 
+void smtp_client_look_for_data(struct mr_smtp_session *s)
+{
+    if (s->unsure && s->mode == SMTP_COMMANDS && s->wait == SMTP_NO_WAIT && !s->mail_open &&
+        !s->in[MR_TO_SERVER].started && (s->certain || s->usual_port))
+        s->wait = SMTP_WAIT_LINE;
+}
+
+/* The DATA that the pending 354 belongs to is lost, and what comes now is the mail, perhaps without
+ * its beginning. */
+static void begin_behind_lost_data(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    smtp_server_assume(s, host, s->queue.count, false);
+    if (s->has_aborted) {
+        struct smtp_record before = {.verb = MR_SMTP_OTHER, .has_mail = true, .mail = s->aborted};
+        s->has_aborted = false;
+        smtp_transact(s, host, &before, NULL, 0);
+    }
+    struct smtp_record record = {.verb = MR_SMTP_FINAL,
+                                 .number = smtp_client_number(s, MR_SMTP_DATA)};
+    s->mail_queued = smtp_queue_push(s, &host->memory, &record, NULL);
+    s->mail_record = s->queue.tail;
+    s->owed += !s->mail_queued;
+    smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, !s->mail_queued);
+    begin_mail(s, host, false, s->announced);
+    s->body.holed = true;
+    smtp_server_matched(s, host);
+}
+
 /* Where no reply tells whether the client's next line is a command. */
 static bool looks_like_command(const uint8_t *p, size_t n)
 {
@@ -425,8 +468,13 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     }
     if (s->wait == SMTP_WAIT_LINE) {
         s->wait = SMTP_NO_WAIT;
-        if (!granted)
+        if (s->mode == SMTP_COMMANDS) {
+            s->unsure = false; /* this is decided now */
+            if (granted && n)
+                begin_behind_lost_data(s, host);
+        } else if (!granted) {
             smtp_client_end_mail(s, host, false);
+        }
         return;
     }
     struct smtp_record *last = smtp_queue_at(s, s->queue.tail);

@@ -115,6 +115,22 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
     smtp_queue_pop(s, &host->memory);
 }
 
+/* The pending reply has its command. */
+static void done(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    smtp_count(host, MR_SMTP_COUNT_REPLIES, s->certain);
+    s->reply = 0;
+    s->reply_pending = false;
+}
+
+void smtp_server_matched(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    s->optional = 0;
+    s->lost = false;
+    s->unsynced = false;
+    done(s, host);
+}
+
 bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     int code = s->reply;
@@ -126,8 +142,10 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         /* An answer to a line of AUTH that the client has not said yet, as far as we see. */
         if (s->mode == SMTP_AUTH_LINE && smtp_queue_at(s, s->queue.head)->verb == MR_SMTP_AUTH)
             return false;
-        if (code == 354 && s->unsynced && may_come(s))
+        if (code == 354 && s->unsynced && may_come(s)) {
+            smtp_client_look_for_data(s);
             return false;
+        }
         if (s->queue.count > 1 && belongs_to_last(s, code)) {
             if (!s->doubt)
                 smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
@@ -147,12 +165,13 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
             smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
         }
     } else if (!s->unsynced || code == 354) {
-        /* Commands that come late, or a lost one's reply: 354 tells which when DATA comes. */
+        /* Commands that come late, or a lost one's reply: 354 tells which when DATA comes, or what
+         * can but be its data. */
+        if (s->unsynced)
+            smtp_client_look_for_data(s);
         return false;
     }
-    smtp_count(host, MR_SMTP_COUNT_REPLIES, s->certain);
-    s->reply = 0;
-    s->reply_pending = false;
+    done(s, host);
     return true;
 }
 

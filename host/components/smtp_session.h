@@ -38,7 +38,7 @@ enum smtp_mode { SMTP_COMMANDS, SMTP_BODY, SMTP_CHUNK, SMTP_AUTH_LINE };
  * mail between whose chunks it stands, if it is granted, or behind an EHLO, which then ends the
  * transaction (and stands last in what is sent at once, RFC 2920). SMTP_WAIT_LINE: no reply is
  * waited for, but the next line is looked at before it is taken as data: the end of the data may be
- * lost. */
+ * lost; or as a command: DATA may be. */
 enum smtp_wait {
     SMTP_NO_WAIT,
     SMTP_WAIT_DATA,
@@ -170,6 +170,9 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
  * begins the next; RSET and others that end one are of the one they end. EHLO, which may be
  * refused, leaves that to smtp_client_granted(). */
 uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
+/* A 354 is pending, and commands are lost: if DATA is among them what the client says next is data.
+ */
+void smtp_client_look_for_data(struct mr_smtp_session *s);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                           bool complete);
@@ -181,6 +184,8 @@ size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* Tries to match the pending reply. False: its command is not known. */
 bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host);
+/* The pending reply belongs to what was lost. */
+void smtp_server_matched(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* Takes the first n commands as answered. */
 void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t n,
                         bool reply_will_come);

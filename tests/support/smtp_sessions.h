@@ -747,6 +747,74 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "the dot stands right behind a hole, noticed after the final reply",
+        HELLO ENVELOPE DATA "C! ab\nS: 250 ok\nC~ 5\nC: .\n" ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n"
+                            "C: MAIL FROM:<c@x>\nS: 250 ok\nC: RCPT TO:<d@y>\nS: 250 ok\n" DATA
+                            "C: z\nC: .\nS: 250 ok\n" BYE,
+        "mail incomplete 5: ab.\\r\\n\n"
+        "mail 3: x\\r\\n\n"
+        "mail 3: z\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=5 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n"
+        "tx 2 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=3 mail=3\n",
+        .timing = true,
+    },
+    {
+        "the end of the line with the dot stands behind a hole, all noticed late",
+        HELLO ENVELOPE DATA "C! ab\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\nC~ 5\n"
+                            "C! \\r\\nMAIL FROM:<c@x>\\r\\nRCPT TO:<d@y>\\r\\nDATA\\r\\n\n"
+                            "C: x\nC: .\n" BYE,
+        "mail incomplete 4: ab\\r\\n\n"
+        "mail 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=4 mail=1\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "DATA is lost",
+        HELLO ENVELOPE "C~ 6\nS: 354 go\nC: x\nC: .\nS: 250 ok\n" ENVELOPE DATA
+                       "C: y\nC: .\nS: 250 ok\n" BYE,
+        "mail incomplete 3: x\\r\\n\n"
+        "mail 3: y\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "DATA is lost, noticed late",
+        HELLO ENVELOPE "S: 354 go\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\n"
+                       "S: 221 bye\nC~ 6\nC! Subject: x\\r\\n\\r\\nhello\\r\\n.\\r\\n\n"
+                       "C: MAIL FROM:<c@x>\nC: RCPT TO:<d@y>\nC: DATA\nC: y\nC: .\nC: QUIT\n",
+        "mail incomplete 21: Subject: x\\r\\n\\r\\nhello\\r\\n\n"
+        "mail 3: y\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=21 mail=1\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "DATA is lost with all before it, which was sent at once",
+        HELLO "C~ 50\nS: 250 ok\nS: 250 ok\nS: 354 go\nC: x\nC: .\nS: 250 ok\n" BYE,
+        "mail incomplete 3: x\\r\\n\n"
+        "tx 0 accepted helo=client.example reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
+        "DATA is lost, and nothing comes behind it",
+        HELLO ENVELOPE "C~ 6\nS: 354 go\n",
+        "tx 0 aborted " TX " reply=250\n",
+        .timing = true,
+    },
+    {
+        "picked up at the reply to DATA",
+        "S: 354 go\nC: x\nC: .\nS: 250 ok\n" ENVELOPE DATA "C: y\nC: .\nS: 250 ok\n" BYE,
+        "mail incomplete 3: x\\r\\n\n"
+        "mail 3: y\\r\\n\n"
+        "tx 0 accepted reply=250 bytes=3 mail=1\n"
+        "tx 1 accepted from=<a@x> to=<b@y> reply=250 bytes=3 mail=2\n",
+        .flags = MR_SMTP_MIDSTREAM | MR_SMTP_USUAL_PORT,
+        .timing = true,
+    },
+    {
         "a lost command, noticed late",
         HELLO ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n"
                             "S: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nS: 221 bye\n"
