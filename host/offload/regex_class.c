@@ -214,7 +214,7 @@ uint32_t mr_regex_escape(struct mr_regex_reader *reader, bool in_class)
         return NO_CHARACTER;
     if (point > max_point(reader) || (point >= 0xd800 && point < 0xe000))
         return refuse(reader, "a character out of range");
-    mr_points_add(&reader->points, point, point);
+    mr_points_add_written(&reader->points, point, point);
     return point;
 }
 
@@ -251,8 +251,7 @@ struct mr_node *mr_regex_take_points(struct mr_regex_reader *reader, bool negate
 
 struct mr_node *mr_regex_dot(struct mr_regex_reader *reader)
 {
-    reader->points.n = 0;
-    reader->points.failed = false;
+    mr_points_clear(&reader->points);
     if (!(reader->flags & MR_REGEX_DOTALL))
         mr_points_add(&reader->points, '\n', '\n');
     mr_points_normalise(&reader->points, true, max_point(reader));
@@ -294,7 +293,7 @@ static uint32_t element(struct mr_regex_reader *reader)
     }
     uint32_t point = mr_regex_literal(reader);
     if (!reader->why)
-        mr_points_add(&reader->points, point, point);
+        mr_points_add_written(&reader->points, point, point);
     return point;
 }
 
@@ -302,8 +301,7 @@ struct mr_node *mr_regex_class(struct mr_regex_reader *reader)
 {
     bool negate = reader->at < reader->end && *reader->at == '^';
 
-    reader->points.n = 0;
-    reader->points.failed = false;
+    mr_points_clear(&reader->points);
     reader->at += negate;
     for (bool first = true; !reader->why; first = false) {
         if (reader->at == reader->end) {
@@ -321,7 +319,7 @@ struct mr_node *mr_regex_class(struct mr_regex_reader *reader)
         if (low > MR_POINT_MAX || high > MR_POINT_MAX || low > high)
             refuse(reader, "a range from or to a class");
         else
-            mr_points_add(&reader->points, low, high);
+            mr_points_add_written(&reader->points, low, high);
     }
     if (reader->why)
         return NULL;

@@ -50,9 +50,8 @@ static struct mr_node *character(struct mr_regex_reader *reader, uint32_t point)
 {
     if (reader->why)
         return NULL;
-    reader->points.n = 0;
-    reader->points.failed = false;
-    mr_points_add(&reader->points, point, point);
+    mr_points_clear(&reader->points);
+    mr_points_add_written(&reader->points, point, point);
     return mr_regex_take_points(reader, false);
 }
 
@@ -190,8 +189,7 @@ static struct mr_node *escape(struct mr_regex_reader *reader)
         reader->at++;
         return quoted(reader);
     default:
-        reader->points.n = 0;
-        reader->points.failed = false;
+        mr_points_clear(&reader->points);
         mr_regex_escape(reader, false);
         return reader->why ? NULL : mr_regex_take_points(reader, negate);
     }

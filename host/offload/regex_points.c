@@ -5,6 +5,17 @@
 
 #include <stdlib.h>
 
+void mr_points_clear(struct mr_points *points)
+{
+    points->n = 0;
+    points->failed = points->k = points->s = false;
+}
+
+static bool is_within(uint32_t point, uint32_t low, uint32_t high)
+{
+    return low <= point && point <= high;
+}
+
 void mr_points_add(struct mr_points *points, uint32_t low, uint32_t high)
 {
     if (low > high)
@@ -15,6 +26,13 @@ void mr_points_add(struct mr_points *points, uint32_t low, uint32_t high)
     }
     points->ranges[points->n].low = low;
     points->ranges[points->n++].high = high;
+}
+
+void mr_points_add_written(struct mr_points *points, uint32_t low, uint32_t high)
+{
+    mr_points_add(points, low, high);
+    points->k |= is_within('k', low, high) || is_within('K', low, high);
+    points->s |= is_within('s', low, high) || is_within('S', low, high);
 }
 
 static int by_low(const void *left, const void *right)
@@ -63,14 +81,6 @@ static void fold_range(struct mr_points *points, uint32_t low, uint32_t high, ui
         mr_points_add(points, (uint32_t)((int)from + shift), (uint32_t)((int)to + shift));
 }
 
-static bool holds(const struct mr_points *points, uint32_t point)
-{
-    for (uint32_t i = 0; i < points->n; i++)
-        if (points->ranges[i].low <= point && point <= points->ranges[i].high)
-            return true;
-    return false;
-}
-
 /* All that lies beyond ASCII is folded onto itself; of a part nobody here knows. */
 static bool folds_beyond_ascii(const struct mr_points *points)
 {
@@ -94,9 +104,9 @@ bool mr_points_fold(struct mr_points *points, bool utf8)
         fold_range(points, low, high, 'a', 'A' - 'a');
         fold_range(points, low, high, 'A', 'a' - 'A');
     }
-    if (utf8 && holds(points, 'k')) /* the Kelvin sign and the long s are letters of ours, too */
+    if (utf8 && points->k) /* the Kelvin sign and the long s are letters of ours, too */
         mr_points_add(points, 0x212a, 0x212a);
-    if (utf8 && holds(points, 's'))
+    if (utf8 && points->s)
         mr_points_add(points, 0x17f, 0x17f);
     return true;
 }

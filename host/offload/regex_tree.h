@@ -72,6 +72,7 @@ enum mr_status mr_regex_parse(const char *regex, uint32_t flags, struct mr_arena
 struct mr_points {
     uint32_t n;
     bool failed; /* there were more */
+    bool k, s;   /* written out, in either case, and not only in a named class */
     struct {
         uint32_t low, high;
     } ranges[MR_POINTS_MAX];
@@ -90,7 +91,10 @@ struct mr_regex_reader {
 struct mr_node *mr_node_new(struct mr_regex_reader *reader, enum mr_node_kind kind);
 void mr_node_append(struct mr_node *parent, struct mr_node *child);
 
+void mr_points_clear(struct mr_points *points);
 void mr_points_add(struct mr_points *points, uint32_t low, uint32_t high);
+/* The same for what stands in the pattern as characters: these have other cases beyond ASCII. */
+void mr_points_add_written(struct mr_points *points, uint32_t low, uint32_t high);
 /* Sorted, without overlaps; everything else up to `max` with `negate`. */
 void mr_points_normalise(struct mr_points *points, bool negate, uint32_t max);
 /* Adds the other case of every letter; false: a letter beyond ASCII is among them. */

@@ -284,6 +284,14 @@ static void by_hand(void **state)
         compare(&c, text + 1, 2);
         compare(&c, text, 3);
     }
+    for (uint32_t point = 0x80; point < 0x3000; point++) { /* as UTF-8 */
+        uint8_t text[] = {(uint8_t)(0xe0 | point >> 12), (uint8_t)(0x80 | (point >> 6 & 0x3f)),
+                          (uint8_t)(0x80 | (point & 0x3f))};
+        bool three = point >= 0x800;
+        if (!three)
+            text[1] = (uint8_t)(0xc0 | point >> 6);
+        compare(&c, text + !three, 2u + three);
+    }
     compare(&c, (const uint8_t *)"", 0);
     comparison_close(&c);
 }
