@@ -102,11 +102,8 @@ static void name(struct mr_regex_reader *reader, uint8_t stop)
 static void group_head(struct mr_regex_reader *reader, bool *empty)
 {
     *empty = false;
-    if (starts(reader, "#")) {
-        name(reader, ')');
-        *empty = true;
-    } else if (starts(reader, "=") || starts(reader, "!") || starts(reader, "<=") ||
-               starts(reader, "<!")) {
+    if (starts(reader, "=") || starts(reader, "!") || starts(reader, "<=") ||
+        starts(reader, "<!")) {
         refuse(reader, "look-around");
     } else if (starts(reader, ">")) {
         refuse(reader, "an atomic group");
@@ -289,12 +286,17 @@ static bool repeat_follows(struct mr_regex_reader *reader, uint32_t *min, uint32
     return !reader->why;
 }
 
-/* White space and comments, with flag x. */
-static void skip_extended(struct mr_regex_reader *reader)
+/* Comments, and with flag x white space and lines of comment. A repeat behind them is one of what
+ * stands before them. */
+static void skip_comments(struct mr_regex_reader *reader)
 {
-    while ((reader->flags & MR_REGEX_EXTENDED) && reader->at < reader->end) {
+    while (reader->at < reader->end && !reader->why) {
         uint8_t c = *reader->at;
-        if (c == '#') {
+        if (starts(reader, "(?#")) {
+            name(reader, ')');
+        } else if (!(reader->flags & MR_REGEX_EXTENDED)) {
+            return;
+        } else if (c == '#') {
             while (reader->at < reader->end && *reader->at != '\n')
                 reader->at++;
         } else if (c != ' ' && (c < 9 || c > 13)) {
@@ -310,7 +312,7 @@ static struct mr_node *repeated(struct mr_regex_reader *reader, struct mr_node *
     uint32_t min, max;
 
     while (node && !reader->why) {
-        skip_extended(reader);
+        skip_comments(reader);
         if (!repeat_follows(reader, &min, &max))
             break;
         struct mr_node *repeat = mr_node_new(reader, MR_NODE_REPEAT);
@@ -329,10 +331,10 @@ static struct mr_node *sequence(struct mr_regex_reader *reader)
     struct mr_node *all = mr_node_new(reader, MR_NODE_CONCAT);
 
     while (all && !reader->why) {
-        skip_extended(reader);
+        skip_comments(reader);
         if (reader->at == reader->end || *reader->at == '|' || *reader->at == ')')
             break;
-        struct mr_node *node = repeated(reader, item(reader));
+        struct mr_node *node = reader->why ? NULL : repeated(reader, item(reader));
         if (node)
             mr_node_append(all, node);
     }
