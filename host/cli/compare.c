@@ -30,7 +30,8 @@ static const char help_text[] =
     "of\n"
     "                 them with commas between\n"
     "  --rounds R     runs of each (default 3, at most 101)\n"
-    "  --json FILE    the table and the verdict as JSON\n"
+    "  --json FILE    the table and the verdict as JSON (-: standard output; the table: standard "
+    "error)\n"
     "\n"
     "Useful options of run: --workers N, --batch, --deadline, several -r.\n"
     "Example: millrace compare -p my.analog -r mails.pcap --workers 4\n";
@@ -224,6 +225,7 @@ static struct mr_compare_side side_of(const char *device, const struct measure *
         .copy_share = over(m->copy_ns, busy),
         .left = m->no_slot + m->too_long + m->down + m->failed + m->late + m->overflow,
         .failed = m->down + m->failed + m->late,
+        .too_long = m->too_long,
     };
 }
 
@@ -359,7 +361,7 @@ int mr_cli_compare(int argc, char **argv)
     }
     if (!code && mr_rerun_whole(code = run_all(job))) {
         sum_up(job);
-        print_table(job, stdout);
+        print_table(job, mr_rerun_to_output(job->json) ? stderr : stdout);
         code = job->json ? mr_rerun_write(job->json, print_json, job) : MR_EXIT_OK;
     }
     mr_rerun_close(&job->rerun);

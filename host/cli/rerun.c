@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -117,18 +118,61 @@ int mr_rerun_rounds(const char *value, uint32_t *rounds)
     return MR_EXIT_USAGE;
 }
 
+/* One that is set here, or that would keep a run from ending: -l, -lDIR, -qi, --events=LIST. */
+static bool is_ours(const char *option)
+{
+    static const char *const ours[] = {"--ordered",       "--json-summary", "--quiet",
+                                       "--prometheus",    "--stats",        "--events",
+                                       "--stats-interval"};
+    const char *letter = option + 1;
+
+    if (*option == '-' && *letter != '-') {
+        letter += strspn(letter, "q");
+        return *letter == 'l' || *letter == 'i' || *letter == 'T';
+    }
+    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
+        size_t len = strlen(ours[k]);
+        if (!strncmp(option, ours[k], len) && (!option[len] || option[len] == '='))
+            return true;
+    }
+    return false;
+}
+
+/* The capture that the option names, alone or behind -r; NULL: none. */
+static const char *capture_of(const struct mr_rerun *rerun, const char *option)
+{
+    if (rerun->n_passed && !strcmp(rerun->passed[rerun->n_passed - 1], "-r"))
+        return option;
+    return !strncmp(option, "-r", 2) && option[2] ? option + 2 : NULL;
+}
+
+/* What was handed over open, and is no file: the second run would find nothing there. Who writes to
+ * a pipe with a name may do so again. */
+static bool is_read_once(const char *path)
+{
+    struct stat is;
+
+    if (strncmp(path, "/dev/fd/", 8) != 0 && strcmp(path, "/dev/stdin") != 0)
+        return !strcmp(path, "-");
+    return !stat(path, &is) && !S_ISREG(is.st_mode);
+}
+
 int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
 {
-    static const char *const ours[] = {
-        "-l",      "--ordered", "--json-summary",   "--quiet", "--prometheus",
-        "--stats", "--events",  "--stats-interval", "-i",      "-T"};
+    const char *capture = capture_of(rerun, option);
 
-    for (size_t k = 0; k < sizeof ours / sizeof *ours; k++)
-        if (!strcmp(option, ours[k])) {
-            fprintf(stderr, "millrace: %s compares events itself and does not take %s\n", command,
-                    option);
-            return MR_EXIT_USAGE;
-        }
+    if (capture && is_read_once(capture)) {
+        fprintf(stderr,
+                "millrace: -r %s: that can be read once, and %s reads captures several times; give "
+                "a file\n",
+                capture, command);
+        return MR_EXIT_USAGE;
+    }
+    if (!capture && is_ours(option)) {
+        fprintf(stderr, "millrace: %s compares events itself and does not take %s\n", command,
+                option);
+        return MR_EXIT_USAGE;
+    }
     if (rerun->n_passed == MR_RERUN_OPTIONS) {
         fprintf(stderr, "millrace: too many options from %s on\n", option);
         return MR_EXIT_USAGE;
@@ -249,9 +293,18 @@ double mr_rerun_median(double *values, uint32_t n)
     return (values[(n - 1) / 2] + values[n / 2]) / 2;
 }
 
+bool mr_rerun_to_output(const char *path)
+{
+    return path && !strcmp(path, "-");
+}
+
 int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to),
                    const void *context)
 {
+    if (mr_rerun_to_output(path)) {
+        print(context, stdout);
+        return MR_EXIT_OK;
+    }
     FILE *to = mr_open_report(path);
     bool good = to;
 

@@ -51,7 +51,9 @@ int mr_rerun_rounds(const char *value, uint32_t *rounds);
 int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option);
 
 double mr_rerun_median(double *values, uint32_t n); /* sorts them */
-/* Prints to a file; exit code, told. */
+/* Does a report go to standard output? Then what is for people goes to standard error. */
+bool mr_rerun_to_output(const char *path); /* NULL: it goes nowhere */
+/* Prints to a file, or to standard output; exit code, told. */
 int mr_rerun_write(const char *path, void (*print)(const void *context, FILE *to),
                    const void *context);
 

@@ -23,7 +23,7 @@ static const char help_text[] =
     "\n"
     "  --workers LIST  e.g. 1,2,4 or 1..8 (default: 1 and each power of two up to the cores)\n"
     "  --rounds R      runs of each (default 3, at most 101)\n"
-    "  --json FILE     the table as JSON; --csv FILE: every run, a line each\n"
+    "  --json FILE     the table as JSON; --csv FILE: every run, a line each (-: standard output)\n"
     "\n"
     "Example: millrace scale -p pipelines/smtp_regex.analog -r mails.pcap --workers 1..4\n";
 
@@ -278,7 +278,8 @@ int mr_cli_scale(int argc, char **argv)
         code = job->runs ? mr_rerun_open(&job->rerun, "scale") : MR_EXIT_START;
     }
     if (!code && mr_rerun_whole(code = run_all(job))) {
-        print_table(job, stdout);
+        bool output = mr_rerun_to_output(job->json) || mr_rerun_to_output(job->csv);
+        print_table(job, output ? stderr : stdout);
         if (job->json)
             code = mr_rerun_write(job->json, print_json, job);
         if (!code && job->csv)

@@ -85,6 +85,11 @@ void mr_compare_verdict(const struct mr_compare_side *cpu, const struct mr_compa
                  "not measured: the device failed, or was late, with %.0f messages, which the CPU "
                  "has searched; what the run said of it tells why",
                  other->failed);
+    else if (other->device_messages <= 0 && other->too_long > 0)
+        snprintf(text, size,
+                 "not measured: the device was given nothing, for all %.0f messages were longer "
+                 "than a batch, and the CPU has searched them; give --batch more bytes",
+                 other->too_long);
     else if (other->device_messages <= 0)
         snprintf(
             text, size,

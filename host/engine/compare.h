@@ -22,6 +22,7 @@ struct mr_compare_side {
     double copy_share;                       /* copies, of what it was busy */
     double left;                             /* messages that came back to the CPU */
     double failed;                           /* of these because the device failed or was late */
+    double too_long;                         /* and because they were longer than a batch */
 };
 
 /* One or two sentences on what to do, from the side that only uses the CPU and another one. */

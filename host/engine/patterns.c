@@ -19,6 +19,7 @@ struct work {
     struct mr_match_config match;
     struct mr_regex_pattern *patterns;
     struct mr_regex_set *regex;
+    enum mr_device_wish wish;
     const struct mr_backend *backend;
 };
 
@@ -154,15 +155,11 @@ static void print_tiers(const struct work *w)
 /* What was asked for, or what there is; the reason why not in one line. */
 static enum mr_status choose_backend(struct work *w, struct mr_error *error)
 {
-    enum mr_device_wish wish;
+    enum mr_device_wish wish = w->wish;
     struct mr_error why = {
         .text = "this build has no GPU back end (scripts/build release makes one where nvcc is)"};
     void *state = NULL;
 
-    if (!mr_device_wish_parse(w->options->device, &wish))
-        return mr_fail(error, MR_ERR_USAGE,
-                       "there is no device '%s'; use cpu, gpu, auto, tables or emulated",
-                       w->options->device);
     w->backend = wish == MR_DEVICE_EMULATED                          ? mr_backend_emulated()
                  : wish == MR_DEVICE_CPU || wish == MR_DEVICE_TABLES ? &mr_backend_cpu
                                                                      : mr_backend_cuda();
@@ -210,8 +207,13 @@ enum mr_status mr_patterns_report(const struct mr_patterns_options *options, FIL
 {
     struct mr_regex_set regex = {0};
     struct work w = {.options = options, .out = out, .regex = &regex};
-    enum mr_status status = read_patterns(&w, error);
 
+    if (!mr_device_wish_parse(options->device, &w.wish))
+        return mr_fail(
+            error, MR_ERR_USAGE,
+            "--device %s: there is no such device; use cpu, gpu, auto, tables or emulated",
+            options->device);
+    enum mr_status status = read_patterns(&w, error);
     if (!status)
         status = compile(&w, error);
     if (!status) {

@@ -86,6 +86,12 @@ static void failures(void **state)
     other.device_messages = 100000;
     mr_compare_verdict(&cpu, &other, text, sizeof text);
     assert_non_null(strstr(text, "take the GPU"));
+    other.device_messages = other.failed = 0; /* nothing fits a batch */
+    other.too_long = 29;
+    mr_compare_verdict(&cpu, &other, text, sizeof text);
+    assert_non_null(
+        strstr(text, "not measured: the device was given nothing, for all 29 messages"));
+    assert_non_null(strstr(text, "--batch"));
 }
 
 int main(void)
