@@ -169,7 +169,8 @@ static enum mr_status choose_backend(struct work *w, struct mr_error *error)
                        "compiler");
     struct mr_backend_config config = {
         .work = {.set = w->regex}, .bytes_max = 4096, .messages_max = 16, .matches_each = 16};
-    if (w->backend && w->backend->open(&config, &state, &why) == MR_OK) {
+    if (w->backend && w->backend->probe(&why) == MR_OK &&
+        w->backend->open(&config, &state, &why) == MR_OK) {
         w->backend->close(state);
         return MR_OK;
     }

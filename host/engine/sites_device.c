@@ -69,13 +69,14 @@ enum mr_status mr_devices_open(struct mr_engine *engine, struct mr_error *error)
                              "C++ compiler");
     }
     const struct mr_backend *gpu = mr_backend_cuda();
-    if (gpu && gpu->probe(&why) == MR_OK) {
+    enum mr_status status = gpu ? gpu->probe(&why) : MR_ERR_START;
+    if (!status) {
         engine->device.backend = gpu;
         return MR_OK;
     }
     snprintf(engine->device.why, sizeof engine->device.why, "%s", why.text);
-    if (engine->device.wish == MR_DEVICE_GPU)
-        fprintf(engine->config.diagnostics, "millrace: --device gpu: %s; the CPU does it all\n",
-                why.text);
+    if (engine->device.wish == MR_DEVICE_GPU || status == MR_ERR_LIMIT)
+        fprintf(engine->config.diagnostics, "millrace: --device %s: %s; the CPU does it all\n",
+                text, why.text);
     return MR_OK;
 }

@@ -58,7 +58,8 @@ struct mr_backend_config {
 
 struct mr_backend {
     const char *name;
-    /* Is there such a device here? MR_ERR_START: *error says why not, in one line. */
+    /* Is there such a device here? MR_ERR_START: *error says why not, in one line; MR_ERR_LIMIT: it
+     * has kept the caller waiting for that. */
     enum mr_status (*probe)(struct mr_error *error);
     /* MR_ERR_START: there is no such device here; *error says why in one line. */
     enum mr_status (*open)(const struct mr_backend_config *config, void **state,
@@ -92,7 +93,10 @@ struct mr_device_backend {
 enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               const struct mr_backend_config *config, void **state,
                               struct mr_error *error);
-enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *error);
+/* MR_ERR_LIMIT: the device's driver has not answered after so long, and a thread is left in the
+ * call. 0: as long as it takes. */
+enum mr_status mr_device_probe(const struct mr_device *device, uint64_t most_ns,
+                               struct mr_error *error);
 void mr_device_close(void *state);
 enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
                                    struct mr_error *error);

@@ -89,17 +89,6 @@ static int load(struct mr_device_state *d)
     return code ? code : mr_device_bayes_load(d);
 }
 
-enum mr_status mr_device_probe(const struct mr_device *device, struct mr_error *error)
-{
-    int n = 0, code = device->count(&n);
-
-    if (code)
-        return mr_fail(error, MR_ERR_START, "device %s: it cannot be used: %s (%d)", device->name,
-                       device->error_text(code), code);
-    return n > 0 ? MR_OK
-                 : mr_fail(error, MR_ERR_START, "device %s: there is none here", device->name);
-}
-
 /* After a call has failed: do all of them from now on? Not where there is too little memory, be it
  * for what is asked here: others who have the device open can go on. */
 static bool all_fail(const struct mr_device *device)

@@ -9,7 +9,7 @@
 
 static enum mr_status probe(struct mr_error *error)
 {
-    return mr_device_probe(&mr_device_emulated, error);
+    return mr_device_probe(&mr_device_emulated, 0, error);
 }
 
 static enum mr_status open(const struct mr_backend_config *config, void **state,

@@ -5,8 +5,11 @@
 #include "offload/offload.h"
 #include "test_device.h"
 
+#include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include <cmocka.h>
 
@@ -145,10 +148,52 @@ static void too_little_memory_is_no_failure(void **unused)
     }
 }
 
+/* ---- a driver that hangs ---- */
+
+static pthread_mutex_t hanging = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic bool back;
+
+static int hang(int *n)
+{
+    *n = 1;
+    pthread_mutex_lock(&hanging);
+    pthread_mutex_unlock(&hanging);
+    atomic_store(&back, true);
+    return 0;
+}
+
+static int no_device(int *n)
+{
+    *n = 0;
+    return 0;
+}
+
+/* Who asks whether there is a device is told in time that nobody answers. */
+static void a_driver_that_hangs_keeps_nobody(void **unused)
+{
+    struct mr_device device = mr_device_emulated;
+    struct mr_error error = {0};
+    (void)unused;
+
+    device.count = hang;
+    pthread_mutex_lock(&hanging);
+    assert_int_equal(mr_device_probe(&device, 20000000, &error), MR_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "has not answered for 0.02 s"));
+    assert_false(back);
+    pthread_mutex_unlock(&hanging); /* what was left behind ends by itself */
+    while (!atomic_load(&back))
+        sched_yield();
+    assert_int_equal(mr_device_probe(&device, 60000000000u, &error), MR_OK);
+    device.count = no_device;
+    assert_int_equal(mr_device_probe(&device, 60000000000u, &error), MR_ERR_START);
+    assert_non_null(strstr(error.text, "there is none here"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_failed_device_is_reset),
                                        cmocka_unit_test(too_little_memory_is_no_failure),
-                                       cmocka_unit_test(one_that_failed_before_is_reset)};
+                                       cmocka_unit_test(one_that_failed_before_is_reset),
+                                       cmocka_unit_test(a_driver_that_hangs_keeps_nobody)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
