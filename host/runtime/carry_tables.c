@@ -194,6 +194,7 @@ void mr_carry_tables(struct mr_table_set *from, const struct mr_plan *old, struc
             all = false;
         }
     }
+    to->told_ns = from->told_ns;
     to->started = all;
     to->next_ns = mr_table_set_next(to, fresh);
 }

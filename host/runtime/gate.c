@@ -72,7 +72,8 @@ static bool is_untouched(const struct mr_lane *lane, const struct mr_work *work)
     switch (work->kind) {
     case MR_WORK_TICK:
         return lane->contexts.next_deadline_ns > work->time_ns && tables_ns > work->time_ns &&
-               !mr_contexts_ahead(&lane->contexts, work->time_ns);
+               !mr_contexts_ahead(&lane->contexts, work->time_ns) &&
+               !(lane->tables && mr_table_set_ahead(lane->tables, work->time_ns));
     case MR_WORK_EVICT:
         return !lane->contexts.n_over;
     default:

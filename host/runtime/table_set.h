@@ -26,6 +26,7 @@ struct mr_table_set {
     bool *carried;         /* [n_tables] its rows are those of an earlier plan, facts included */
     bool started;          /* facts are in, timers are set */
     uint64_t next_ns;      /* nothing happens before; 0: to be started */
+    uint64_t told_ns;      /* of the time, last; timers are set from there on */
     uint64_t rung, things; /* the packet that rang last; what has happened since: see place() ... */
     uint32_t ended;        /* ... and how many rows have ended */
     struct mr_following *following; /* what the slice under way has left: following.c ... */
@@ -47,6 +48,12 @@ void mr_table_set_free(struct mr_table_set *set, const struct mr_plan *plan); /*
 
 /* What follows from one tuple may be much: more than the straight way takes. */
 bool mr_table_set_meets_many(const struct mr_table_set *set, const struct mr_plan *plan);
+
+/* Packet time was set back, and timers with it: the set must be told. */
+static inline bool mr_table_set_ahead(const struct mr_table_set *set, uint64_t now_ns)
+{
+    return set->n_timers && set->told_ns > now_ns;
+}
 
 /* Packet time is now_ns, the packet `number` rang: facts, timers, expiry; a slice of it. Rows that
  * nobody hears of are out of sight at once. In the lane. True: there is more; call again with the

@@ -111,6 +111,12 @@ static void changed(struct moment *m, const struct mr_table *table, const union 
     }
 }
 
+/* Full periods ring, from now on. */
+static uint64_t first_ring(uint64_t period_ns, uint64_t now_ns)
+{
+    return (now_ns + period_ns - 1) / period_ns * period_ns;
+}
+
 static void load_facts(struct moment *m, uint64_t now_ns)
 {
     const struct mr_plan *plan = m->exec->plan;
@@ -227,13 +233,14 @@ static void start(struct moment *m, uint64_t now_ns)
 
     m->exec->left = INT64_MAX; /* what is in the program's text: all at once */
     m->set->started = true;
+    m->set->told_ns = now_ns;
     load_facts(m, now_ns);
     for (uint32_t i = 0; i < m->set->n_timers; i++) {
         struct mr_timer *timer = &m->set->timers[i];
         uint64_t period = (uint64_t)timer->plan->period * NS_PER_S;
         if (timer->carried)
             continue;
-        timer->next_ns = period ? (now_ns + period - 1) / period * period : UINT64_MAX;
+        timer->next_ns = period ? first_ring(period, now_ns) : UINT64_MAX;
         while (!period && timer->fired < timer->plan->count && timer->fired < MAX_AT_ONCE) {
             fire(m, timer, now_ns);
             (void)mr_exec_follow_up(m->exec);
@@ -254,6 +261,17 @@ static struct mr_timer *due(const struct mr_table_set *set, uint64_t now_ns)
             first = timer;
     }
     return first;
+}
+
+/* Packet time is behind: a broken stamp was believed, or an older capture follows. */
+static void turn_back(struct moment *m, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < m->set->n_timers; i++) {
+        struct mr_timer *timer = &m->set->timers[i];
+        uint64_t period = (uint64_t)timer->plan->period * NS_PER_S;
+        if (period && timer->next_ns > now_ns && timer->next_ns - now_ns > period)
+            timer->next_ns = first_ring(period, now_ns);
+    }
 }
 
 /* Of what a long gap would ring the last ones are enough. */
@@ -314,6 +332,8 @@ bool mr_exec_tables_tick(struct mr_exec *exec, uint32_t group, uint64_t now_ns, 
 
     if (!m.set->started)
         start(&m, now_ns);
+    turn_back(&m, now_ns);
+    m.set->told_ns = now_ns;
     skip_gaps(&m, now_ns);
     while ((timer = due(m.set, now_ns))) {
         uint64_t at_ns = timer->next_ns;
