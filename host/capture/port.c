@@ -238,6 +238,9 @@ enum mr_status mr_port_open(struct mr_port **out, const struct mr_port_config *c
     }
     port->facts.name = port->name;
     port->facts.kind = mr_port_kind_of(port->name);
+    const char *bare = port->name + (port->facts.kind == MR_PORT_XDP ? 4 : 0);
+    snprintf(port->facts.interface, sizeof port->facts.interface, "%.*s", (int)strcspn(bare, ","),
+             bare);
     port->facts.queues = config->queues;
     port->facts.link_type = 1; /* Ethernet */
     port->promiscuous = config->promiscuous;

@@ -38,6 +38,8 @@ struct mr_port_config {
 /* What became of the wishes. */
 struct mr_port_facts {
     const char *name;
+    char interface[32]; /* the same without "xdp:", and without arguments, for those who read events
+                         */
     enum mr_port_kind kind;
     const char *driver;
     uint32_t queues;       /* that the device has for us */

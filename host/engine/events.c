@@ -82,6 +82,19 @@ static void put_programs(struct mr_eve *eve, const struct mr_plan *plan, uint64_
         mr_eve_end(eve);
 }
 
+/* Of a flow where it is told of as a whole, or no packet is its origin; else of the packet. */
+static const char *interface_of(const struct mr_event *event, const char *type,
+                                const struct mr_packet *origin, const struct mr_flow *flow)
+{
+    const struct mr_live *live = event->engine->live;
+    bool tick = origin->flags & MR_PACKET_TICK;
+
+    if (!live || (tick && !flow))
+        return NULL;
+    bool whole = flow && (tick || !strcmp(type, "flow"));
+    return mr_live_interface(live, whole ? flow->interface : origin->interface);
+}
+
 static void begin(struct mr_event *event, struct mr_exec *exec, const char *type,
                   const struct mr_packet *origin, uint32_t ordinal, const struct mr_flow *flow,
                   const char *app_protocol, uint64_t users)
@@ -90,6 +103,7 @@ static void begin(struct mr_event *event, struct mr_exec *exec, const char *type
     struct mr_eve_header header = {
         .type = type,
         .time_ns = origin->time_ns,
+        .interface = interface_of(event, type, origin, flow),
         .packet_number = tick ? 0 : origin->number,
         .app_proto = app_protocol,
     };

@@ -22,8 +22,10 @@ void mr_metrics_refresh(struct mr_engine *engine)
 {
     memset(&engine->metrics, 0, sizeof engine->metrics);
     mr_runtime_metrics(engine->runtime, &engine->metrics);
-    if (engine->live)
+    if (engine->live) {
         mr_live_metrics(engine->live, &engine->metrics);
+        mr_live_check(engine->live);
+    }
     mr_sites_metrics(engine, &engine->metrics);
     mr_metrics_add(&engine->metrics, MR_COUNT_EVENTS_UNWRITTEN, load(&engine->unwritten));
     mr_alarms_count(engine->alarms, &engine->metrics);
@@ -72,6 +74,31 @@ static void put_latency(struct mr_engine *engine, struct mr_eve *eve)
     mr_eve_end(eve);
 }
 
+/* The account of each port and queue, or what was added to it; `waiting` is on its way. */
+static void put_ports(const struct mr_engine *engine, struct mr_eve *eve, bool since)
+{
+    struct mr_live_account a;
+    char name[64];
+
+    mr_eve_array(eve, "ports");
+    for (uint32_t i = 0; mr_live_interval(engine->live, i, since, &a); i++) {
+        mr_eve_object(eve, NULL);
+        mr_eve_string(eve, "port", a.port, strlen(a.port));
+        mr_eve_int(eve, "queue", a.queue);
+        mr_eve_int(eve, "received", (int64_t)a.received);
+        mr_eve_int(eve, "processed", (int64_t)a.processed);
+        mr_eve_int(eve, "waiting", (int64_t)a.waiting);
+        mr_eve_object(eve, "drops");
+        for (int d = 1; d < MR_N_DROPS; d++)
+            if (a.dropped[d])
+                mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)d), name, sizeof name),
+                           (int64_t)a.dropped[d]);
+        mr_eve_end(eve);
+        mr_eve_end(eve);
+    }
+    mr_eve_end(eve);
+}
+
 /* What came in since the last event, a second. */
 static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double seconds)
 {
@@ -107,32 +134,9 @@ static void put_rates(struct mr_engine *engine, struct mr_eve *eve, double secon
                         (double)n / seconds);
     }
     mr_eve_end(eve);
+    if (engine->live)
+        put_ports(engine, eve, true);
     put_latency(engine, eve);
-    mr_eve_end(eve);
-}
-
-/* The account of each port and queue; `waiting` is on its way at this moment. */
-static void put_ports(struct mr_engine *engine, struct mr_eve *eve)
-{
-    struct mr_live_account a;
-    char name[64];
-
-    mr_eve_array(eve, "ports");
-    for (uint32_t i = 0; mr_live_account(engine->live, i, &a); i++) {
-        mr_eve_object(eve, NULL);
-        mr_eve_string(eve, "port", a.port, strlen(a.port));
-        mr_eve_int(eve, "queue", a.queue);
-        mr_eve_int(eve, "received", (int64_t)a.received);
-        mr_eve_int(eve, "processed", (int64_t)a.processed);
-        mr_eve_int(eve, "waiting", (int64_t)a.waiting);
-        mr_eve_object(eve, "drops");
-        for (int d = 1; d < MR_N_DROPS; d++)
-            if (a.dropped[d])
-                mr_eve_int(eve, lower(mr_drop_name((enum mr_drop)d), name, sizeof name),
-                           (int64_t)a.dropped[d]);
-        mr_eve_end(eve);
-        mr_eve_end(eve);
-    }
     mr_eve_end(eve);
 }
 
@@ -173,6 +177,8 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
 
     if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
         return;
+    if (engine->live)
+        mr_live_interval_begin(engine->live);
     mr_eve_begin(eve, &(struct mr_eve_header){.type = "stats", .time_ns = time_ns});
     mr_eve_object(eve, "stats");
     mr_eve_int(eve, "uptime", (int64_t)((until - engine->started_ns) / SECOND_NS));
@@ -185,7 +191,7 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
                    (int64_t)load(&engine->metrics.drops[i]));
     mr_eve_end(eve);
     if (engine->live)
-        put_ports(engine, eve);
+        put_ports(engine, eve, false);
     if (interval->begun && time_ns > interval->last_ns)
         put_rates(engine, eve, (double)(time_ns - interval->last_ns) / SECOND_NS);
     put_top(engine, eve);

@@ -19,6 +19,11 @@ uint64_t mr_live_now_ns(const struct mr_live *live)
     return mr_clock_ns() + live->offset_ns;
 }
 
+const char *mr_live_interface(const struct mr_live *live, uint32_t port)
+{
+    return port < live->n_ports ? mr_port_facts(live->ports[port].port)->interface : NULL;
+}
+
 /* ---- opening ---- */
 
 static void tell(const struct mr_live_port *p, FILE *to)
@@ -132,6 +137,7 @@ enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, stru
     }
     live->engine = engine;
     live->n_ports = engine->config.n_ports;
+    pthread_mutex_init(&live->ask_lock, NULL);
     mr_ticks_start(&live->ticks);
     clock_gettime(CLOCK_REALTIME, &now);
     live->offset_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - mr_clock_ns();
@@ -262,6 +268,7 @@ void mr_live_close(struct mr_live *live)
         free(p->rx);
         mr_port_close(p->port);
     }
+    pthread_mutex_destroy(&live->ask_lock);
     free(live->ports);
     free(live);
 }

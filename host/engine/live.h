@@ -25,6 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <yajl/yajl_gen.h>
 
 #define MR_RX_BURSTS 64   /* of a capture thread */
 #define MR_RX_INBOX  1024 /* packets between two capture threads */
@@ -41,6 +42,15 @@ struct mr_rx_burst {
     struct mr_buffer *kept[MR_BURST_USUAL]; /* that packet i lies in; linked */
     uint64_t arrived_ticks;                 /* of its first packet */
     uint32_t at;                            /* the turn has taken so many */
+};
+
+/* The account of one queue. received = processed + the sum of dropped + waiting. */
+struct mr_live_account {
+    const char *port;
+    uint32_t queue;
+    uint64_t received, bytes, processed, handed_over, waiting;
+    uint64_t unknown; /* read, but the device says it never came: 0, once capture has ended */
+    uint64_t dropped[MR_N_DROPS];
 };
 
 /* A capture thread. */
@@ -72,6 +82,7 @@ struct mr_rx {
 
     _Alignas(64) struct mr_metrics device;   /* what the device dropped; of who reports, as the */
     uint64_t unknown;                        /* next: read, but not counted by the device */
+    struct mr_live_account now, told;        /* the output turn's: for stats events */
     _Alignas(64) struct mr_rx_burst *taking; /* the intake turn's from here */
     _Atomic uint64_t processed;
 };
@@ -99,15 +110,7 @@ struct mr_live {
     bool ended;                /* threads are gone */
     bool crowded;              /* as many threads as cores: who waits for something sleeps */
     uint32_t unbalanced;       /* accounts that made no sense, at intervals */
-};
-
-/* The account of one queue. received = processed + the sum of dropped + waiting. */
-struct mr_live_account {
-    const char *port;
-    uint32_t queue;
-    uint64_t received, bytes, processed, handed_over, waiting;
-    uint64_t unknown; /* read, but the device says it never came: 0, once capture has ended */
-    uint64_t dropped[MR_N_DROPS];
+    pthread_mutex_t ask_lock;  /* devices are asked by one thread at a time */
 };
 
 /* Opens the ports of the engine's configuration; NULL when there are none. */
@@ -131,16 +134,25 @@ struct mr_live_memory {
 };
 void mr_live_memory(const struct mr_live *live, struct mr_live_memory *memory);
 
-/* Adds all counters, after asking the devices for what they dropped, and looks whether the account
- * of each queue makes sense. One thread at a time: the output turn, or after the run. */
+/* Adds all counters, after asking the devices for what they dropped. Any thread. */
 void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum);
-/* The same without asking the devices: their drops as of the last time. Any thread. */
-void mr_live_counted(const struct mr_live *live, struct mr_metrics *sum);
+/* Looks whether the account of each queue makes sense. The output turn, or after the run. */
+void mr_live_check(struct mr_live *live);
 uint64_t mr_live_now_ns(const struct mr_live *live); /* packet time */
+/* What a port is called in events; NULL: there is no such port. */
+const char *mr_live_interface(const struct mr_live *live, uint32_t port);
 
 /* The account of queue `i`, counted over all ports; false behind the last one. Any thread; while
  * packets come, `waiting` is what is on its way. */
 bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account);
+/* In the output turn: the same as of the last mr_live_interval_begin(), and the difference to the
+ * one before that. What waits, and fragments that are held, may have become fewer. */
+void mr_live_interval_begin(struct mr_live *live);
+bool mr_live_interval(const struct mr_live *live, uint32_t i, bool difference,
+                      struct mr_live_account *account);
+
+/* "ports": the accounts of all queues, as JSON. */
+void mr_live_put_accounts(const struct mr_live *live, yajl_gen g);
 
 /* For the summary and for -T. */
 void mr_live_print_accounts(const struct mr_live *live, FILE *to);

@@ -1,5 +1,6 @@
 /* What live capture tells of itself: its accounts and its memory. */
 #include "engine/internal.h"
+#include "engine/json.h"
 
 uint32_t mr_live_packets(const struct mr_engine_config *config)
 {
@@ -54,6 +55,9 @@ static void ask_device(const struct mr_live *live, const struct mr_live_port *po
     struct mr_metrics *m = &rx->device;
     uint64_t left = 0;
 
+    /* a device that is not started yet may count what is not ours */
+    if (!live->ended && !atomic_load_explicit(&live->running, memory_order_acquire))
+        return;
     if (!rx->polls || (rx->queue && !mr_port_facts(port->port)->counts_by_queue))
         return;
     mr_port_counts(port->port, rx->queue, &counts);
@@ -72,7 +76,7 @@ static void ask_device(const struct mr_live *live, const struct mr_live_port *po
 
 /* Are there more packets on their way than have room? `received` is read last, and this thread may
  * have stood still before: a second look tells whether what had come by then has left since. */
-static void look_at_accounts(struct mr_live *live)
+void mr_live_check(struct mr_live *live)
 {
     struct mr_live_account a, now;
 
@@ -89,8 +93,13 @@ static void look_at_accounts(struct mr_live *live)
     }
 }
 
-void mr_live_counted(const struct mr_live *live, struct mr_metrics *sum)
+void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
 {
+    pthread_mutex_lock(&live->ask_lock);
+    for (uint32_t i = 0; i < live->n_ports; i++)
+        for (uint32_t q = 0; q < live->ports[i].n_rx; q++)
+            ask_device(live, &live->ports[i], &live->ports[i].rx[q]);
+    pthread_mutex_unlock(&live->ask_lock);
     for (uint32_t i = 0; i < live->n_ports; i++)
         for (uint32_t q = 0; q < live->ports[i].n_rx; q++) {
             mr_metrics_sum(sum, &live->ports[i].rx[q].metrics);
@@ -98,27 +107,24 @@ void mr_live_counted(const struct mr_live *live, struct mr_metrics *sum)
         }
 }
 
-void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
-{
-    for (uint32_t i = 0; i < live->n_ports; i++)
-        for (uint32_t q = 0; q < live->ports[i].n_rx; q++)
-            ask_device(live, &live->ports[i], &live->ports[i].rx[q]);
-    mr_live_counted(live, sum);
-    look_at_accounts(live);
-}
-
-bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account)
+/* Queue `i`, counted over all ports. */
+static struct mr_rx *find(const struct mr_live *live, uint32_t i)
 {
     uint32_t p = 0;
     while (p < live->n_ports && i >= live->ports[p].n_rx)
         i -= live->ports[p++].n_rx;
-    if (p == live->n_ports)
+    return p < live->n_ports ? &live->ports[p].rx[i] : NULL;
+}
+
+bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account)
+{
+    const struct mr_rx *rx = find(live, i);
+    if (!rx)
         return false;
-    const struct mr_rx *rx = &live->ports[p].rx[i];
     const struct mr_metrics *m = &rx->metrics, *device = &rx->device;
     uint64_t out = 0;
 
-    *account = (struct mr_live_account){.port = mr_port_facts(rx->port)->name, .queue = i};
+    *account = (struct mr_live_account){.port = mr_port_facts(rx->port)->name, .queue = rx->queue};
     /* what comes last on a packet's way is read first, so that nothing is told twice: fragments
      * move from held to too late, which stands behind it */
     account->processed = atomic_load_explicit(&rx->processed, memory_order_acquire);
@@ -137,6 +143,60 @@ bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_acco
     account->waiting = account->received - out;
     account->unknown = rx->unknown;
     return true;
+}
+
+void mr_live_interval_begin(struct mr_live *live)
+{
+    struct mr_rx *rx;
+    for (uint32_t i = 0; (rx = find(live, i)); i++) {
+        rx->told = rx->now;
+        mr_live_account(live, i, &rx->now);
+    }
+}
+
+bool mr_live_interval(const struct mr_live *live, uint32_t i, bool difference,
+                      struct mr_live_account *account)
+{
+    const struct mr_rx *rx = find(live, i);
+    if (!rx)
+        return false;
+    *account = rx->now;
+    if (!difference)
+        return true;
+    account->received -= rx->told.received;
+    account->bytes -= rx->told.bytes;
+    account->processed -= rx->told.processed;
+    account->handed_over -= rx->told.handed_over;
+    account->waiting -= rx->told.waiting;
+    for (int d = 1; d < MR_N_DROPS; d++)
+        account->dropped[d] -= rx->told.dropped[d];
+    return true;
+}
+
+void mr_live_put_accounts(const struct mr_live *live, yajl_gen g)
+{
+    struct mr_live_account a;
+
+    mr_json_string(g, "ports");
+    yajl_gen_array_open(g);
+    for (uint32_t i = 0; mr_live_account(live, i, &a); i++) {
+        yajl_gen_map_open(g);
+        mr_json_text(g, "port", a.port);
+        mr_json_int(g, "queue", a.queue);
+        mr_json_int(g, "received", a.received);
+        mr_json_int(g, "bytes", a.bytes);
+        mr_json_int(g, "processed", a.processed);
+        mr_json_int(g, "waiting", a.waiting);
+        mr_json_int(g, "handed_over", a.handed_over);
+        mr_json_string(g, "drops");
+        yajl_gen_map_open(g);
+        for (int d = 1; d < MR_N_DROPS; d++)
+            if (a.dropped[d])
+                mr_json_counter(g, mr_drop_name((enum mr_drop)d), a.dropped[d]);
+        yajl_gen_map_close(g);
+        yajl_gen_map_close(g);
+    }
+    yajl_gen_array_close(g);
 }
 
 void mr_live_print_accounts(const struct mr_live *live, FILE *to)

@@ -41,6 +41,69 @@ static void put_counters(const struct mr_engine *engine, FILE *to)
     }
 }
 
+/* One family over all queues of all ports. */
+static void put_port_family(const struct mr_engine *engine, FILE *to, const char *name,
+                            const char *type, const char *help, size_t offset)
+{
+    struct mr_live_account a;
+
+    mr_prometheus_family(to, name, type, help);
+    for (uint32_t i = 0; mr_live_account(engine->live, i, &a); i++) {
+        char queue[16];
+        snprintf(queue, sizeof queue, "%u", a.queue);
+        struct mr_prometheus_label labels[] = {{"port", a.port}, {"queue", queue}};
+        const char *at = (const char *)&a + offset;
+        mr_prometheus_count(to, name, "", labels, 2, *(const uint64_t *)(const void *)at);
+    }
+}
+
+static void put_port_drops(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_live_account a;
+
+    mr_prometheus_family(to, "millrace_port_drops_total", "counter",
+                         "packets of a queue that were dropped, by reason");
+    for (uint32_t i = 0; mr_live_account(engine->live, i, &a); i++)
+        for (int d = 1; d < MR_N_DROPS; d++) {
+            char queue[16], reason[64];
+            if (d == MR_DROP_FRAGMENT_HELD)
+                continue;
+            snprintf(queue, sizeof queue, "%u", a.queue);
+            lower(mr_drop_name((enum mr_drop)d), reason, sizeof reason);
+            struct mr_prometheus_label labels[] = {
+                {"port", a.port}, {"queue", queue}, {"reason", reason}};
+            mr_prometheus_count(to, "millrace_port_drops_total", "", labels, 3, a.dropped[d]);
+        }
+}
+
+/* received = processed + drops + held + waiting; each family of the moment that it is written at.
+ */
+static void put_ports(const struct mr_engine *engine, FILE *to)
+{
+    static const struct {
+        const char *name, *type, *help;
+        size_t offset;
+    } families[] = {
+        {"millrace_port_packets_received_total", "counter", "packets that came into a queue",
+         offsetof(struct mr_live_account, received)},
+        {"millrace_port_bytes_received_total", "counter", "bytes that were read from a queue",
+         offsetof(struct mr_live_account, bytes)},
+        {"millrace_port_packets_processed_total", "counter", "packets of a queue that got a token",
+         offsetof(struct mr_live_account, processed)},
+        {"millrace_port_packets_handed_over_total", "counter",
+         "packets that its thread handed to the port's other threads",
+         offsetof(struct mr_live_account, handed_over)},
+        {"millrace_port_packets_waiting", "gauge", "packets of a queue that are on their way",
+         offsetof(struct mr_live_account, waiting)},
+        {"millrace_port_fragments_held", "gauge", "fragments of a queue that wait for others",
+         offsetof(struct mr_live_account, dropped) + MR_DROP_FRAGMENT_HELD * sizeof(uint64_t)}};
+
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        put_port_family(engine, to, families[i].name, families[i].type, families[i].help,
+                        families[i].offset);
+    put_port_drops(engine, to);
+}
+
 static void put_gauge(FILE *to, const char *name, const char *help, double value)
 {
     mr_prometheus_family(to, name, "gauge", help);
@@ -275,6 +338,8 @@ static void put_latency(const struct mr_engine *engine, FILE *to)
 static void put_all(const struct mr_engine *engine, FILE *to)
 {
     put_counters(engine, to);
+    if (engine->live)
+        put_ports(engine, to);
     put_gauges(engine, to);
     put_stages(engine, to);
     put_workers(engine, to);

@@ -77,7 +77,7 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
 
     mr_runtime_metrics(engine->runtime, &sum);
     if (engine->live)
-        mr_live_counted(engine->live, &sum);
+        mr_live_metrics(engine->live, &sum);
     mr_sites_metrics(engine, &sum);
     mr_alarms_count(engine->alarms, &sum);
     mr_metrics_add(&sum, MR_COUNT_EVENTS_UNWRITTEN,
@@ -100,6 +100,8 @@ static void put_stats(struct mr_engine *engine, yajl_gen g)
         mr_json_counter(g, mr_drop_name((enum mr_drop)i),
                         atomic_load_explicit(&sum.drops[i], memory_order_relaxed));
     yajl_gen_map_close(g);
+    if (engine->live)
+        mr_live_put_accounts(engine->live, g);
     put_programs(engine, g);
     put_functions(engine, g);
     put_unloaded(engine, g);

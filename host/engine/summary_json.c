@@ -154,31 +154,6 @@ static void write_rates(const struct mr_figures *f, uint64_t tuples, yajl_gen g)
     mr_json_int(g, "planned_memory_bytes", f->planned_bytes);
 }
 
-static void write_ports(const struct mr_engine *engine, yajl_gen g)
-{
-    struct mr_live_account a;
-
-    mr_json_string(g, "ports");
-    yajl_gen_array_open(g);
-    for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &a); i++) {
-        yajl_gen_map_open(g);
-        mr_json_text(g, "port", a.port);
-        mr_json_int(g, "queue", a.queue);
-        mr_json_int(g, "received", a.received);
-        mr_json_int(g, "bytes", a.bytes);
-        mr_json_int(g, "processed", a.processed);
-        mr_json_int(g, "handed_over", a.handed_over);
-        mr_json_string(g, "drops");
-        yajl_gen_map_open(g);
-        for (int d = 1; d < MR_N_DROPS; d++)
-            if (a.dropped[d])
-                mr_json_counter(g, mr_drop_name((enum mr_drop)d), a.dropped[d]);
-        yajl_gen_map_close(g);
-        yajl_gen_map_close(g);
-    }
-    yajl_gen_array_close(g);
-}
-
 static void write_object(const struct mr_engine *engine, yajl_gen g)
 {
     struct mr_figures f;
@@ -210,7 +185,7 @@ static void write_object(const struct mr_engine *engine, yajl_gen g)
         mr_json_counter(g, mr_drop_name((enum mr_drop)i), mr_report_drop(engine, i));
     yajl_gen_map_close(g);
     if (engine->live)
-        write_ports(engine, g);
+        mr_live_put_accounts(engine->live, g);
     write_functions(engine, g);
     write_unloaded(engine, g);
     write_stages(engine, g);

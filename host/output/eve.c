@@ -369,6 +369,8 @@ void mr_eve_begin(struct mr_eve *eve, const struct mr_eve_header *header)
     mr_eve_time(eve, "timestamp", header->time_ns);
     if (header->flow_id)
         uint_field(eve, "flow_id", header->flow_id);
+    if (header->interface)
+        mr_eve_string(eve, "in_iface", header->interface, strlen(header->interface));
     if (header->packet_number)
         uint_field(eve, "pcap_cnt", header->packet_number);
     mr_eve_string(eve, "event_type", header->type, strlen(header->type));

@@ -35,6 +35,7 @@ struct mr_eve_header {
     const uint8_t *icmp;                 /* ICMP and ICMPv6: the type and code (2 bytes) of a packet
                                             from src to dst; NULL: not known, and then there is no
                                             icmp_type, icmp_code, nor a community_id computed */
+    const char *interface;               /* in_iface; NULL: left out */
     uint64_t packet_number;              /* pcap_cnt; 0: left out */
     const char *app_proto;               /* NULL: left out */
     const char *community_id;            /* NULL: computed from src and dst if they are given */

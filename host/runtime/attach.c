@@ -50,6 +50,7 @@ static void begin_flow(struct mr_context *c, const struct mr_packet *origin, boo
 {
     c->flow.first_ns = c->flow.last_ns = origin->time_ns;
     c->flow.first_packet = origin->number;
+    c->flow.interface = (uint8_t)origin->interface;
     c->flow.client = origin->src;
     c->flow.server = origin->dst;
     c->owns_flow = c->is_flow && owns_flow;

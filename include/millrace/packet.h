@@ -105,6 +105,7 @@ struct mr_flow {
     uint8_t depth_reached; /* by 1 << enum mr_direction */
     uint8_t bypass_asked;  /* for the packet bypass_from and later ones */
     uint8_t bypassed;      /* since a packet that passed */
+    uint8_t interface;     /* live: of the packet that opened it */
 
     struct mr_endpoint client, server;
     uint64_t first_ns;
