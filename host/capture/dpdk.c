@@ -17,6 +17,7 @@
 #include <sched.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +218,11 @@ static void remove_runtime_folder(void)
     }
 }
 
+/* What net_af_xdp is made of, where it is linked, talks to standard error as it likes. */
+typedef int print_t(int level, const char *format, va_list arguments);
+__attribute__((weak)) print_t *libbpf_set_print(print_t *);
+__attribute__((weak)) print_t *libxdp_set_print(print_t *);
+
 enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_error *error)
 {
     struct environment *e = &environment;
@@ -244,6 +250,10 @@ enum mr_status mr_dpdk_start(const struct mr_dpdk_config *config, struct mr_erro
     if (!config->verbose) { /* what goes wrong with a port is said by us */
         rte_log_set_level_pattern("pmd.*", RTE_LOG_CRIT);
         rte_log_set_level_pattern("lib.*", RTE_LOG_CRIT);
+        if (libbpf_set_print)
+            libbpf_set_print(NULL);
+        if (libxdp_set_print)
+            libxdp_set_print(NULL);
     }
     struct mr_pool_config pool = {.name = "millrace_packets", .packets = config->max_packets};
     enum mr_status status = mr_pool_new(&e->pool, &pool, error);

@@ -220,9 +220,13 @@ static enum mr_status set_up(struct mr_port *port, const struct mr_port_config *
     free(before);
     if (result)
         return mr_fail(error, MR_ERR_START,
-                       "-i %s: %s refuses %u receive queues and none to send: %s; with -v it says "
-                       "more",
-                       port->name, info.driver_name, queues, rte_strerror(-result));
+                       "-i %s: %s refuses %u receive queues and none to send: %s; %swith -v it "
+                       "says more",
+                       port->name, info.driver_name, queues, rte_strerror(-result),
+                       port->facts.kind == MR_PORT_XDP && port->cable
+                           ? "does the other end of this cable send by more queues (ethtool -l)? "
+                             "Then ethtool -L it tx 1, where it is; "
+                           : "");
     return MR_OK;
 }
 

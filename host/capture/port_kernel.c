@@ -242,47 +242,6 @@ static bool symmetric_kernel(void)
     return major > 4 || (major == 4 && minor >= 7);
 }
 
-/* What AF_XDP reads is what comes into the queues that it was bound to; the rest would pass by, and
- * nobody would count it. net_af_xdp knows only queues that receive and send ("combined"), or one.
- */
-static enum mr_status plan_xdp(struct mr_port *port, int fd, uint32_t threads,
-                               const char *arguments, struct mr_error *error)
-{
-    struct ethtool_channels channels = {.cmd = ETHTOOL_GCHANNELS};
-    struct ifreq request = {0};
-    uint32_t most = 1, all = 1;
-
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", port->interface);
-    request.ifr_data = (char *)&channels;
-    if (!ioctl(fd, SIOCETHTOOL, &request)) {
-        if (channels.max_combined && channels.combined_count)
-            most = channels.combined_count;
-        if (channels.combined_count + channels.rx_count)
-            all = channels.combined_count + channels.rx_count;
-    }
-    uint32_t queues = threads < most ? threads : most;
-    bool chosen =
-        arguments && (strstr(arguments, "start_queue=") || strstr(arguments, "queue_count="));
-    if (all > queues && !chosen) {
-        char more[64] = "";
-        if (all <= most && all <= MR_PORT_QUEUES_MAX)
-            snprintf(more, sizeof more, "--queues %u, or ", all);
-        return mr_fail(
-            error, MR_ERR_INPUT,
-            "-i %s: packets come into %u queues, of which AF_XDP would see %u: %sethtool "
-            "-L %s %s %u",
-            port->name, all, queues, more, port->interface,
-            channels.combined_count ? "combined" : "rx", queues);
-    }
-    snprintf(port->device, sizeof port->device,
-             "net_af_xdp%u,iface=%s,start_queue=0,queue_count=%u%s", port->id, port->interface,
-             queues, arguments ? arguments : "");
-    port->facts.driver = "net_af_xdp";
-    port->facts.packet_bytes = 4096 - 256 - RTE_PKTMBUF_HEADROOM; /* one page each */
-    port->room = 2048 + RTE_PKTMBUF_HEADROOM;
-    return MR_OK;
-}
-
 enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port_config *config,
                                       struct mr_error *error)
 {
@@ -299,7 +258,7 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
     if (!status)
         status = may_capture(port->interface, error);
     if (!status && port->facts.kind == MR_PORT_XDP)
-        status = plan_xdp(port, fd, config->queues, arguments, error);
+        status = mr_port_xdp_plan(port, fd, config->queues, arguments, error);
     close(fd);
     if (status)
         return status;

@@ -24,6 +24,7 @@ struct mr_port {
     uint16_t id;              /* DPDK's */
     bool opened, started, promiscuous;
     bool was_promiscuous; /* by somebody else */
+    bool cable;           /* one end of a virtual one */
     bool loopback;        /* the kernel shows each packet twice: as it leaves, and as it comes */
     int number;           /* the kernel's, of the interface, which keeps it whatever it is called */
     _Atomic bool down;    /* the interface is, since a thread looked last */
@@ -31,6 +32,12 @@ struct mr_port {
     uint16_t frames;      /* descriptors of a queue that are asked for */
     struct mr_port_queue queues[MR_PORT_QUEUES_MAX];
 };
+
+/* ---- port_xdp.c ---- */
+
+/* Which queues, then port->device and room. `fd`: any socket of the network. */
+enum mr_status mr_port_xdp_plan(struct mr_port *port, int fd, uint32_t threads,
+                                const char *arguments, struct mr_error *error);
 
 /* ---- port_kernel.c: interfaces of the kernel ---- */
 
