@@ -204,6 +204,28 @@ static uint32_t argument_number(const char *arguments, const char *key, uint32_t
     return at ? (uint32_t)strtoul(at + strlen(key), NULL, 10) : otherwise;
 }
 
+/* What may stand behind an interface's name, as in "eth0,framesz=2048". */
+static enum mr_status check_arguments(const char *name, const char *at, struct mr_error *error)
+{
+    static const char *const keys[] = {",framesz=", ",blocksz=", ",framecnt="};
+
+    while (at && *at) {
+        const char *value = NULL;
+        char *end = NULL;
+        for (size_t i = 0; i < sizeof keys / sizeof *keys && !value; i++)
+            value = strncmp(at, keys[i], strlen(keys[i])) ? NULL : at + strlen(keys[i]);
+        if (value && *value >= '1' && *value <= '9' && strtoul(value, &end, 10) <= INT32_MAX &&
+            (!*end || *end == ','))
+            at = end;
+        else
+            return mr_fail(error, MR_ERR_USAGE,
+                           "-i %s: behind the interface's name there may be framesz=, blocksz= and "
+                           "framecnt= with numbers, each after a comma",
+                           name);
+    }
+    return MR_OK;
+}
+
 static void plan_ring(struct mr_port *port, uint32_t queues, bool large, const char *arguments)
 {
     uint32_t frame = LARGE_FRAME, block = LARGE_BLOCK, mtu = port->facts.mtu;
@@ -257,6 +279,8 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
     bool large = !status && joins_segments(fd, port->interface);
     if (!status)
         status = may_capture(port->interface, error);
+    if (!status && port->facts.kind == MR_PORT_KERNEL)
+        status = check_arguments(port->name, arguments, error);
     if (!status && port->facts.kind == MR_PORT_XDP)
         status = mr_port_xdp_plan(port, fd, config->queues, arguments, error);
     close(fd);

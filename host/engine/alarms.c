@@ -89,7 +89,7 @@ static int connect_remote(const char *where, struct mr_error *error)
 }
 
 enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
-                              const char *syslog, struct mr_error *error)
+                              const char *syslog, FILE *diagnostics, struct mr_error *error)
 {
     bool commands = false, syslogs = false;
 
@@ -122,7 +122,7 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
         if (a->syslog < 0)
             return mr_fail(error, why.status, "%s", why.text);
     }
-    if (commands && mr_commands_new(&a->commands))
+    if (commands && mr_commands_new(&a->commands, diagnostics))
         return mr_fail(error, MR_ERR_START, "cannot start the thread for commands of alarms");
     return MR_OK;
 }
@@ -230,6 +230,7 @@ static void add_usage(struct mr_metrics *metrics, struct mr_commands_usage usage
 {
     mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_RUN, usage.run);
     mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_FAILED, usage.failed);
+    mr_metrics_add(metrics, MR_COUNT_ALARM_COMMANDS_LOST, usage.lost);
 }
 
 void mr_alarms_count(const struct mr_alarms *a, struct mr_metrics *metrics)

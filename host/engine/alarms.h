@@ -8,14 +8,15 @@
 #include "millrace/status.h"
 
 #include <stddef.h>
+#include <stdio.h>
 
 struct mr_alarms;
 
 /* What the alarms of a plan need: a socket for syslog (NULL: /dev/log; else "HOST:PORT", UDP), a
- * thread for commands. The plan, which may have none, is borrowed. What was opened when it failed
- * is to be closed as well. */
+ * thread for commands, which tells `diagnostics` of those that cannot be started. The plan, which
+ * may have none, is borrowed. What was opened when it failed is to be closed as well. */
 enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
-                              const char *syslog, struct mr_error *error);
+                              const char *syslog, FILE *diagnostics, struct mr_error *error);
 
 /* The alarm of an event, which is a line of JSON, is due: false when its limit holds it back, and
  * then the event is not to be written either. */

@@ -132,7 +132,8 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
             mr_fail(error, status, "the programs do not fit together: %s", mr_status_text(status));
     }
     if (!status)
-        status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog, error);
+        status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog,
+                                engine->config.diagnostics, error);
     if (!status)
         status = mr_sites_open(&change->sites, engine, change->plan, engine->sites, error);
     /* who only looks at programs and plan waits from here on */

@@ -27,6 +27,7 @@ extern char **environ;
 struct mr_command {
     _Atomic uint32_t holders;
     uint32_t timeout_s;
+    bool told;     /* that it cannot be started */
     char *words[]; /* then NULL, then their bytes */
 };
 
@@ -38,6 +39,7 @@ struct slot {
 
 struct mr_commands {
     pthread_t thread;
+    FILE *diagnostics;
     pthread_mutex_t lock;
     pthread_cond_t more;
     struct slot *slots;
@@ -45,7 +47,7 @@ struct mr_commands {
     uint32_t first, n;
     bool ended;
     _Atomic uint64_t until_ns; /* of everything, once the run has ended; 0: it has not */
-    _Atomic uint64_t begun, failed;
+    _Atomic uint64_t begun, failed, lost;
 };
 
 struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t timeout_s)
@@ -59,6 +61,7 @@ struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t
     char *to = (char *)&command->words[n + 1];
     atomic_init(&command->holders, 1);
     command->timeout_s = timeout_s;
+    command->told = false;
     for (uint32_t i = 0; i < n; i++) {
         command->words[i] = to;
         to = stpcpy(to, words[i]) + 1;
@@ -78,7 +81,8 @@ static void count(_Atomic uint64_t *counter, uint64_t n)
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-static bool start(const struct slot *slot, pid_t *pid, int *input)
+/* 0, or why it cannot be started. */
+static int start(const struct slot *slot, pid_t *pid, int *input)
 {
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
@@ -86,7 +90,7 @@ static bool start(const struct slot *slot, pid_t *pid, int *input)
     int ends[2];
 
     if (pipe2(ends, O_CLOEXEC))
-        return false;
+        return errno;
     sigemptyset(&none);
     sigfillset(&all);
     posix_spawn_file_actions_init(&files);
@@ -106,10 +110,10 @@ static bool start(const struct slot *slot, pid_t *pid, int *input)
     close(ends[0]);
     if (failed) {
         close(ends[1]);
-        return false;
+        return failed;
     }
     *input = ends[1];
-    return true;
+    return 0;
 }
 
 /* Writes what the command takes until the deadline; a command need not read it. */
@@ -158,12 +162,19 @@ static bool await(struct mr_commands *c, pid_t pid, uint64_t deadline_ns)
 static void run(struct mr_commands *c, const struct slot *slot)
 {
     uint64_t deadline_ns = mr_clock_ns() + slot->command->timeout_s * NS_PER_S;
-    int input;
+    int input = -1;
     pid_t pid;
 
     count(&c->begun, 1);
-    if (!start(slot, &pid, &input)) {
+    int why = start(slot, &pid, &input);
+    if (why) {
         count(&c->failed, 1);
+        if (!slot->command->told)
+            fprintf(c->diagnostics,
+                    "millrace: the command %s of an alarm cannot be started: %s; it goes on, and "
+                    "counts them (alarm_commands_failed)\n",
+                    slot->command->words[0], strerror(why));
+        slot->command->told = true;
         return;
     }
     feed(input, slot->input, slot->len, deadline_ns);
@@ -194,19 +205,20 @@ static void *thread_main(void *argument)
         mr_command_release(c->running->command);
         pthread_mutex_lock(&c->lock);
     }
-    count(&c->failed, c->n); /* there was no time for them any more */
+    count(&c->lost, c->n); /* there was no time for them any more */
     for (; c->n; c->n--, c->first = (c->first + 1) % SLOTS)
         mr_command_release(c->slots[c->first].command);
     pthread_mutex_unlock(&c->lock);
     return NULL;
 }
 
-enum mr_status mr_commands_new(struct mr_commands **out)
+enum mr_status mr_commands_new(struct mr_commands **out, FILE *diagnostics)
 {
     struct mr_commands *c = calloc(1, sizeof *c);
 
     if (!c)
         return MR_ERR_MEMORY;
+    c->diagnostics = diagnostics;
     c->slots = calloc(SLOTS, sizeof *c->slots);
     c->running = calloc(1, sizeof *c->running);
     pthread_mutex_init(&c->lock, NULL);
@@ -246,7 +258,8 @@ struct mr_commands_usage mr_commands_used(const struct mr_commands *c)
 {
     return (struct mr_commands_usage){.run = atomic_load_explicit(&c->begun, memory_order_relaxed),
                                       .failed =
-                                          atomic_load_explicit(&c->failed, memory_order_relaxed)};
+                                          atomic_load_explicit(&c->failed, memory_order_relaxed),
+                                      .lost = atomic_load_explicit(&c->lost, memory_order_relaxed)};
 }
 
 void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)

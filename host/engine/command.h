@@ -8,13 +8,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 struct mr_commands;
 struct mr_command;
 
 struct mr_commands_usage {
-    uint64_t run,
-        failed; /* could not be started, ended with another status than 0, by a signal, or late */
+    uint64_t run;
+    uint64_t
+        failed;    /* of these: not started, ended with another status than 0, by a signal, late */
+    uint64_t lost; /* not run: the run was over, and there was no time any more */
 };
 
 /* A file and its n arguments, copied; how long it may take. Shared by all who hold it: each of them
@@ -22,7 +25,8 @@ struct mr_commands_usage {
 struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t timeout_s);
 void mr_command_release(struct mr_command *command); /* NULL is allowed */
 
-enum mr_status mr_commands_new(struct mr_commands **out);
+/* `diagnostics` is told of a command that cannot be started, once of each. */
+enum mr_status mr_commands_new(struct mr_commands **out, FILE *diagnostics);
 
 /* Puts a command into the queue, which holds it then; the input is copied. False: the queue is
  * full, or the input too long. Never waits. */

@@ -22,9 +22,8 @@
 #define MAX_CLIENTS   8
 #define REQUEST_BYTES (64u * 1024)
 #define IDLE_NS       ((uint64_t)30 * 1000000000u)
-#define ANSWER_NS     ((uint64_t)5 * 1000000000u) /* for one answer to be taken */
-#define PIECE_BYTES   (32u * 1024)
-#define FIRST_WORD_NS ((uint64_t)1000000000u) /* who waits is told so, then now and then */
+#define ANSWER_NS     ((uint64_t)5 * 1000000000u) /* an answer of which nothing is taken */
+#define FIRST_WORD_NS ((uint64_t)1000000000u)     /* who waits is told so, then now and then */
 #define NEXT_WORD_NS  ((uint64_t)5 * 1000000000u)
 #define NO_CLIENT     UINT32_MAX
 
@@ -40,6 +39,8 @@ struct client {
     bool progress; /* wants to be told */
     uint64_t heard_ns, since_ns, told_ns, turn;
     size_t line_bytes; /* of that first line */
+    char *out;         /* an answer that it has not taken yet: no line is looked at before */
+    size_t out_bytes, out_at;
     size_t len;
     char line[REQUEST_BYTES];
 };
@@ -86,6 +87,8 @@ static void let_go(struct mr_control *control, struct client *client)
     if (client->state == CLIENT_RUNS)
         control->job_client = NO_CLIENT;
     close(client->fd);
+    free(client->out);
+    client->out = NULL;
     client->fd = -1;
     client->state = CLIENT_TALKS;
 }
@@ -129,27 +132,34 @@ static bool is_over(const struct mr_control *control)
     return atomic_load_explicit(&control->over, memory_order_acquire);
 }
 
-/* A client that does not take its answer in time must not keep the others, or the end, waiting. */
-static bool answer(const struct mr_control *control, int fd, const char *text, size_t len)
+/* What its socket takes of the answer; false: it is gone. */
+static bool hand_out(struct client *client)
 {
-    uint64_t deadline_ns = mr_clock_ns() + ANSWER_NS;
-
-    while (len) {
-        ssize_t n =
-            send(fd, text, len < PIECE_BYTES ? len : PIECE_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (n > 0) {
-            text += n;
-            len -= (size_t)n;
-        } else if (n < 0 && errno == EAGAIN) {
-            struct pollfd one = {.fd = fd, .events = POLLOUT};
-            poll(&one, 1, 50);
-        } else if (!n || errno != EINTR) {
-            return false;
-        }
-        if (len && (is_over(control) || mr_clock_ns() >= deadline_ns))
-            return false;
+    while (client->out_at < client->out_bytes) {
+        ssize_t n = send(client->fd, client->out + client->out_at,
+                         client->out_bytes - client->out_at, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        client->out_at += (size_t)n;
+        client->heard_ns = mr_clock_ns();
     }
+    free(client->out);
+    client->out = NULL;
     return true;
+}
+
+/* Takes the text over, which is sent as the client takes it: nobody else waits for that. */
+static bool answer(struct client *client, char *text)
+{
+    if (!text)
+        return false;
+    client->out = text;
+    client->out_bytes = strlen(text);
+    client->out_at = 0;
+    client->heard_ns = mr_clock_ns();
+    return hand_out(client);
 }
 
 static void drop_line(struct client *client, size_t n)
@@ -158,16 +168,19 @@ static void drop_line(struct client *client, size_t n)
     memmove(client->line, client->line + n + 1, client->len);
 }
 
-/* All whole lines that are there, up to a command that takes its time; false: the client is to go.
- */
-static bool serve_lines(struct mr_control *control, struct client *client)
+/* Whose next line can be looked at. */
+static bool has_line(const struct client *client)
 {
-    char *end;
+    return client->fd >= 0 && client->state == CLIENT_TALKS && !client->out &&
+           memchr(client->line, '\n', client->len);
+}
 
-    while ((end = memchr(client->line, '\n', client->len))) {
-        if (is_over(control))
-            return false;
-        size_t n = (size_t)(end - client->line);
+/* One line, if there is a whole one: then it is another client's turn. false: the client is to go.
+ */
+static bool serve_line(struct mr_control *control, struct client *client)
+{
+    if (has_line(client)) {
+        size_t n = (size_t)((char *)memchr(client->line, '\n', client->len) - client->line);
         if (mr_command_takes_time(client->line, n, &client->progress)) {
             client->state = CLIENT_WAITS;
             client->line_bytes = n;
@@ -177,34 +190,43 @@ static bool serve_lines(struct mr_control *control, struct client *client)
             return true;
         }
         char *text = mr_command_request(control->engine, client->line, n);
-        bool good = text && answer(control, client->fd, text, strlen(text));
-        free(text);
-        if (!good)
-            return false;
         drop_line(client, n);
+        return answer(client, text);
     }
     if (client->len < REQUEST_BYTES)
         return true;
-    static const char too_long[] =
-        "{\"ok\":false,\"status\":-1,\"error\":\"a request has at most 65536 bytes\"}\n";
-    answer(control, client->fd, too_long, sizeof too_long - 1);
+    answer(client, strdup("{\"ok\":false,\"status\":-1,\"error\":\"a request has at most 65536 "
+                          "bytes\"}\n"));
     return false;
 }
 
-static void serve(struct mr_control *control, struct client *client)
+static bool serve(struct mr_control *control, struct client *client)
 {
     ssize_t n =
         recv(client->fd, client->line + client->len, REQUEST_BYTES - client->len, MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return true;
     client->heard_ns = mr_clock_ns();
-    if (n <= 0) {
-        let_go(control, client);
-        return;
-    }
+    if (n <= 0)
+        return false;
     client->len += (size_t)n;
-    if (!serve_lines(control, client))
+    return serve_line(control, client);
+}
+
+static void look_after(struct mr_control *control, struct client *client, short revents)
+{
+    bool good = true;
+
+    if (client->out)
+        good = !revents || hand_out(client);
+    else if (has_line(client))
+        good = serve_line(control, client);
+    else if (revents && client->state == CLIENT_TALKS)
+        good = serve(control, client);
+    else
+        good = !revents; /* it hung up */
+    if (!good)
         let_go(control, client);
 }
 
@@ -241,14 +263,13 @@ static void finish_job(struct mr_control *control)
     control->job_runs = false;
     if (control->job_client != NO_CLIENT) {
         struct client *client = &control->clients[control->job_client];
-        bool good = text && answer(control, client->fd, text, strlen(text));
         client->state = CLIENT_TALKS;
-        client->heard_ns = mr_clock_ns();
         drop_line(client, client->line_bytes);
-        if (!good || !serve_lines(control, client))
+        if (!answer(client, text))
             let_go(control, client);
+    } else {
+        free(text);
     }
-    free(text);
 }
 
 /* To who waits and wants to know. What does not fit into the socket is no loss. */
@@ -367,15 +388,20 @@ static void look_round(struct mr_control *control)
         {.fd = nap ? -1 : control->socket.listener, .events = POLLIN}};
     uint64_t count, now_ns;
 
-    bool busy = control->job_runs;
+    bool busy = control->job_runs, ready = false;
 
     control->nap = false;
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
-        bool talks = control->clients[i].state == CLIENT_TALKS;
-        polls[i + 2] = (struct pollfd){.fd = control->clients[i].fd, .events = talks ? POLLIN : 0};
-        busy = busy || (control->clients[i].fd >= 0 && !talks);
+        const struct client *client = &control->clients[i];
+        bool talks = client->state == CLIENT_TALKS;
+        polls[i + 2] = (struct pollfd){.fd = client->fd,
+                                       .events = client->out ? POLLOUT
+                                                 : talks     ? POLLIN
+                                                             : 0};
+        busy = busy || (client->fd >= 0 && !talks);
+        ready = ready || has_line(client);
     }
-    if (poll(polls, MAX_CLIENTS + 2, nap || busy ? 100 : 1000) < 0)
+    if (poll(polls, MAX_CLIENTS + 2, ready ? 0 : nap || busy ? 100 : 1000) < 0)
         return;
     if (polls[0].revents && read(control->wake, &count, sizeof count) < 0)
         return;
@@ -383,13 +409,8 @@ static void look_round(struct mr_control *control)
         if (atomic_load_explicit(&control->at[i].state, memory_order_acquire) == AT_DUE)
             run_at(control, &control->at[i]);
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
-        struct client *client = &control->clients[i];
-        if (polls[i + 2].fd < 0 || !polls[i + 2].revents)
-            continue;
-        if (client->state == CLIENT_TALKS)
-            serve(control, client);
-        else
-            let_go(control, client); /* it hung up */
+        if (polls[i + 2].fd >= 0)
+            look_after(control, &control->clients[i], polls[i + 2].revents);
     }
     if (polls[1].revents)
         accept_client(control);
@@ -399,7 +420,8 @@ static void look_round(struct mr_control *control)
     now_ns = mr_clock_ns();
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *client = &control->clients[i];
-        if (client->fd >= 0 && client->state == CLIENT_TALKS && now_ns - client->heard_ns > IDLE_NS)
+        if (client->fd >= 0 && client->state == CLIENT_TALKS &&
+            now_ns - client->heard_ns > (client->out ? ANSWER_NS : IDLE_NS))
             let_go(control, client);
     }
 }

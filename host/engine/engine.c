@@ -273,7 +273,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_actuator_open(engine, error)))
         return status;
-    if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, error)))
+    if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, config->diagnostics,
+                                 error)))
         return status;
     if ((status = mr_interval_open(engine, error)))
         return status;

@@ -19,6 +19,16 @@ static void print_counters(const struct mr_engine *engine, FILE *to)
 {
     static const enum mr_counter shown[] = {MR_COUNT_RESULTS,
                                             MR_COUNT_ALERTS,
+                                            MR_COUNT_ACTIONS,
+                                            MR_COUNT_ACTIONS_FAILED,
+                                            MR_COUNT_ALARMS,
+                                            MR_COUNT_ALARMS_LIMITED,
+                                            MR_COUNT_ALARMS_SYSLOG_LOST,
+                                            MR_COUNT_ALARM_COMMANDS_RUN,
+                                            MR_COUNT_ALARM_COMMANDS_FAILED,
+                                            MR_COUNT_ALARM_COMMANDS_LOST,
+                                            MR_COUNT_FILES_EXTRACTED,
+                                            MR_COUNT_FILES_NOT_EXTRACTED,
                                             MR_COUNT_ANOMALIES,
                                             MR_COUNT_ANOMALIES_SUPPRESSED,
                                             MR_COUNT_FLOWS,
@@ -34,6 +44,10 @@ static void print_counters(const struct mr_engine *engine, FILE *to)
                                             MR_COUNT_REOPENS_FAILED,
                                             MR_COUNT_EVENTS_LOST,
                                             MR_COUNT_DERIVATIONS_CUT,
+                                            MR_COUNT_TABLE_ROWS_EVICTED,
+                                            MR_COUNT_TABLE_ROWS_REFUSED,
+                                            MR_COUNT_TIMERS_SKIPPED,
+                                            MR_COUNT_TIME_JUMPS,
                                             MR_COUNT_TOKEN_MEMORY_REFUSED};
 
     for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
