@@ -163,7 +163,7 @@ static void run(struct mr_commands *c, const struct slot *slot)
 {
     uint64_t deadline_ns = mr_clock_ns() + slot->command->timeout_s * NS_PER_S;
     int input = -1;
-    pid_t pid;
+    pid_t pid = -1;
 
     count(&c->begun, 1);
     int why = start(slot, &pid, &input);
