@@ -22,10 +22,11 @@
  * What is stuck, or touches as few pages as others, was stopped, or waited for memory that the host
  * was slow with; stops.c says how often that is.
  *
- * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST] [-e BYTES]
+ * usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST] [-e BYTES] [-p]
  * RATE: flows that begin a second, by the wall clock; 0: as many as workers can take.
  * BURST: packets a token at most; as many as live capture has by default.
  * BYTES: of a record that each flow leaves at its end, as an event does; 0: none.
+ * -p: the memory of all flows is taken before the first.
  * Prints one JSON object.
  */
 #include "analog/analog.h"
@@ -453,7 +454,7 @@ int main(int argc, char **argv)
     struct mr_error error = {0};
     int option;
 
-    while ((option = getopt(argc, argv, "f:w:l:r:b:e:")) != -1) {
+    while ((option = getopt(argc, argv, "f:w:l:r:b:e:p")) != -1) {
         unsigned long value = optarg ? strtoul(optarg, NULL, 10) : 0;
         if (option == 'f')
             run.flows = value;
@@ -465,6 +466,8 @@ int main(int argc, char **argv)
             run.rate = value;
         else if (option == 'b')
             run.burst = (uint32_t)value;
+        else if (option == 'p')
+            config.preallocate = true;
         else if (option == 'e')
             run.record_bytes = value < MOST_BYTES ? (uint32_t)value : MOST_BYTES;
         else
@@ -473,7 +476,7 @@ int main(int argc, char **argv)
     if (!run.flows || run.flows > 1u << 29 || !config.workers || config.workers > MOST_WORKERS ||
         !run.burst || run.burst > MR_BURST_MAX) {
         fprintf(stderr, "usage: timers [-f FLOWS] [-w WORKERS] [-l LANES] [-r RATE] [-b BURST] "
-                        "[-e BYTES]\n");
+                        "[-e BYTES] [-p]\n");
         return 1;
     }
     struct mr_plan *plan = compile();
@@ -483,7 +486,8 @@ int main(int argc, char **argv)
     if (mr_buffers_new(&config.buffers, (uint64_t)1 << 30) || mr_pages_new(&config.pages) ||
         mr_secret_draw(&config.secret, 1))
         fail("out of memory", NULL);
-    mr_pages_expect(config.pages, MR_STOCK_PAGES); /* as with live capture */
+    if (!config.preallocate)
+        mr_pages_expect(config.pages, MR_STOCK_PAGES); /* as with live capture */
     if (mr_runtime_new(&runtime, &config, &error) || mr_runtime_run(runtime, &error))
         fail("cannot run", &error);
     struct mr_metrics metrics = {0};

@@ -43,6 +43,7 @@ enum {
     OPT_DEFRAG,
     OPT_MEMORY,
     OPT_MAX_FLOWS,
+    OPT_PREALLOCATE,
     OPT_CONTROL,
     OPT_AT_PACKET,
     OPT_LIST_FUNCTIONS,
@@ -118,6 +119,8 @@ static const struct argp_option options[] = {
     {"defrag-policy", OPT_DEFRAG, "NAME", 0,
      "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
     {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
+    {"preallocate", OPT_PREALLOCATE, 0, 0,
+     "take the memory of all these flows at the start (-T: how much), not as they come", 3},
     {"depth", OPT_DEPTH, "BYTES", 0,
      "inspect so many bytes of each direction of a stream (default 0: all); the rest passes", 3},
     {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
@@ -299,6 +302,9 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         return 0;
     case OPT_TOP:
         c->top = (uint32_t)number(state, "--top", text, 0, 256);
+        return 0;
+    case OPT_PREALLOCATE:
+        c->preallocate = true;
         return 0;
     case OPT_BYPASS_ENCRYPTED:
         c->bypass_encrypted = true;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/cores.h"
+#include "base/memory.h"
 #include "capture/card.h"
 #include "capture/dpdk.h"
 #include "mime/mime.h"
@@ -224,6 +225,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .lanes = config->lanes,
         .burst = config->burst,
         .max_contexts = config->max_flows,
+        .preallocate = config->preallocate,
         .depth = config->depth,
         .bypass_encrypted = config->bypass_encrypted,
         .yield_seed = config->yield_seed,
@@ -246,8 +248,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_pages_new(&engine->pages)))
         return mr_fail(error, status, "cannot start a thread for memory");
     runtime.pages = engine->pages;
-    if (config
-            ->n_ports) /* flows that begin do not wait for memory; of files nobody asks for that */
+    /* flows that begin do not wait for memory; of files nobody asks for that */
+    if (config->n_ports && !config->preallocate)
         mr_pages_expect(engine->pages, MR_STOCK_PAGES);
     if (!(engine->charsets = mr_mime_charsets_keep()))
         return mr_fail(error, MR_ERR_MEMORY, "out of memory");
@@ -279,6 +281,16 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
     if ((status = mr_interval_open(engine, error)))
         return status;
     return mr_control_open(engine, error);
+}
+
+/* Less what was taken for flows, which the plan of memory has by itself. */
+static uint64_t loaded_bytes(const struct mr_engine *engine)
+{
+    struct mr_runtime_usage usage;
+    uint64_t peak = mr_memory_peak();
+
+    mr_runtime_usage(engine->runtime, &usage);
+    return peak > usage.preallocated_bytes ? peak - usage.preallocated_bytes : 0;
 }
 
 enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_config *config,
@@ -320,7 +332,7 @@ enum mr_status mr_engine_new(struct mr_engine **out, const struct mr_engine_conf
         return status;
     }
     engine->ready_ns = mr_clock_ns();
-    engine->loaded_bytes = mr_peak_bytes();
+    engine->loaded_bytes = loaded_bytes(engine);
     engine->cpu_ready_ns = mr_clock_cpu_ns();
     *out = engine;
     return MR_OK;

@@ -2,6 +2,7 @@
 #include "engine/report.h"
 #include "engine/sites.h"
 
+#include "base/memory.h"
 #include "capture/dpdk.h"
 
 #include <stdio.h>
@@ -47,22 +48,6 @@ const char *mr_transport_text(const struct mr_endpoint *endpoint, char text[8])
     return text;
 }
 
-/* Not getrusage(): that begins with what the process was before this program. */
-uint64_t mr_peak_bytes(void)
-{
-    static const char name[] = "VmHWM:";
-    char line[128];
-    uint64_t kib = 0;
-    FILE *status = fopen("/proc/self/status", "re");
-
-    while (status && !kib && fgets(line, sizeof line, status))
-        if (!strncmp(line, name, strlen(name)))
-            kib = strtoull(line + strlen(name), NULL, 10);
-    if (status)
-        fclose(status);
-    return kib << 10;
-}
-
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
 {
     const struct mr_engine_config *c = &engine->config;
@@ -78,7 +63,7 @@ void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan)
         .packets = mr_dpdk_memory_bytes(buffers),
         .blocks = engine->live ? 0 : mr_source_memory_bytes(packets),
         .flows = usage.contexts_bytes,
-        .stock = engine->live ? MR_STOCK_PAGES * MR_LARGE_PAGE_BYTES : 0,
+        .stock = engine->live && !c->preallocate ? MR_STOCK_PAGES * MR_LARGE_PAGE_BYTES : 0,
         .device = mr_sites_memory(engine),
         .loaded = engine->loaded_bytes,
     };
@@ -111,7 +96,7 @@ void mr_figures(const struct mr_engine *engine, struct mr_figures *f)
         f->stolen_share = (double)f->steals / (double)(f->local_runs + f->steals);
     for (int i = 1; i < MR_N_DROPS; i++)
         f->dropped += mr_report_drop(engine, i);
-    f->peak_kib = mr_peak_bytes() >> 10;
+    f->peak_kib = mr_memory_peak() >> 10;
     mr_runtime_usage(engine->runtime, &f->usage);
     mr_buffers_usage(engine->buffers, &f->buffers);
 }

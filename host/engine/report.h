@@ -15,9 +15,6 @@ struct mr_memory_plan {
     uint64_t all;
 };
 
-/* The most memory that this process has had so far; 0: the system does not say. */
-uint64_t mr_peak_bytes(void);
-
 void mr_memory_plan(const struct mr_engine *engine, struct mr_memory_plan *plan);
 
 /* Of one run, when it is over. */

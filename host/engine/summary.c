@@ -165,7 +165,8 @@ void mr_engine_print_plan(const struct mr_engine *engine, FILE *to)
             usage.lanes);
     fprintf(to, "tokens      %u at most; a source that can wait fills %u of %u packets each\n",
             c->tokens, window, c->burst);
-    fprintf(to, "memory      at most, and taken as it is needed:\n");
+    fprintf(to, "memory      at most, and taken as it is needed%s:\n",
+            c->preallocate ? ", that of flows at once" : "");
     fprintf(to, "  %8.1f MiB buffers: mails, held segments, fragments, results (--memory)\n",
             (double)plan.buffers / 1048576);
     if (plan.buffers / EXPIRED_FLOW_BYTES < c->max_flows) /* their token's memory is all of it */

@@ -144,6 +144,7 @@ struct mr_context_table {
     uint32_t look_at, look_at_tags; /* n_made, n_contexts at which memory is looked after */
     uint32_t tags_steps;            /* of getting the next table of tags ready */
     uint64_t backed_bytes;          /* of contexts: behind it no page has been touched */
+    bool preallocated;              /* mr_contexts_preallocate() */
     uint64_t strain; /* what making and ending contexts has cost so far, as so many tuples */
     uint32_t fresh;  /* what the next one made in new memory costs of it */
 
@@ -206,6 +207,10 @@ static inline uint32_t mr_context_lane(uint64_t hash, uint32_t lane_bits)
     return (uint32_t)(hash >> 1 >> (63 - lane_bits));
 }
 
+/* Before the first context: has all memory of the table there, by large pages where the system
+ * gives them, so that none is waited for later. It takes about a second for 4 GiB. False: there is
+ * not so much; the table is to be freed. */
+bool mr_contexts_preallocate(struct mr_context_table *table);
 void mr_contexts_free(struct mr_context_table *table);
 
 /* The context of a flow or of key bytes; NULL when there is none. */

@@ -9,6 +9,7 @@
 
 #include "packet/burst.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -250,6 +251,33 @@ bool mr_contexts_map(struct mr_context_table *table)
     return true;
 }
 
+/* By large pages, where there are some. */
+static bool touch(uint8_t *memory, uint64_t bytes)
+{
+    (void)madvise(memory, bytes, MADV_HUGEPAGE);
+    if (!madvise(memory, bytes, MADV_POPULATE_WRITE))
+        return true;
+    if (errno != EINVAL)
+        return false;
+    for (uint64_t at = 0; at < bytes; at += MR_PAGE_BYTES) /* Linux before 5.14 */
+        ((volatile uint8_t *)memory)[at] = 0;
+    return true;
+}
+
+bool mr_contexts_preallocate(struct mr_context_table *table)
+{
+    uint64_t bytes = up(table->mapped_bytes, MR_PAGE_BYTES);
+
+    if (!mr_contexts_map(table) || !touch(table->memory, bytes))
+        return false;
+    table->preallocated = true;
+    table->pages = NULL;
+    table->fresh = FRESH;
+    table->backed_bytes = (uint64_t)table->capacity * table->stride;
+    table->look_at = UINT32_MAX;
+    return true;
+}
+
 /* ---- growing ---- */
 
 static void expect(struct mr_context_table *table, uint32_t *expected, uint32_t n)
@@ -337,7 +365,8 @@ static void release_old(struct mr_context_table *table, uint64_t end)
 {
     uint64_t *first = table->old.entries + table->old_released;
 
-    (void)madvise(first, (end - table->old_released) * sizeof *first, MADV_DONTNEED);
+    if (!table->preallocated)
+        (void)madvise(first, (end - table->old_released) * sizeof *first, MADV_DONTNEED);
     table->old_released = end;
 }
 
@@ -350,6 +379,8 @@ static void touch_ahead(struct mr_context_table *table)
     uint64_t begin = (table->old_begin << GROWTH_BITS) * sizeof(uint64_t) / piece * piece;
     uint64_t end = ((table->moved + 2 * MOVED_AT_ONCE) << GROWTH_BITS) * sizeof(uint64_t) + piece;
 
+    if (table->preallocated)
+        return;
     for (; table->touched < end && table->touched < all; table->touched += piece)
         (void)madvise((uint8_t *)table->tags.entries + (begin + table->touched) % all, piece,
                       MADV_POPULATE_WRITE); /* Linux before 5.14: as they are touched */

@@ -406,6 +406,11 @@ void mr_swap_leave(struct mr_runtime *runtime);
 /* Waits here, at a point where the worker has nothing in its hands, while the plan changes. */
 void mr_swap_park(struct mr_runtime *runtime);
 
+/* ---- preallocate.c ---- */
+/* Before the runtime runs (config.preallocate). MR_ERR_MEMORY: there is not so much. */
+enum mr_status mr_runtime_preallocate(struct mr_runtime *runtime, struct mr_error *error);
+uint64_t mr_runtime_preallocated(const struct mr_runtime *runtime);
+
 /* ---- carry.c ---- */
 /* How contexts of `old` go to the groups of `fresh` that begin with the same stage. MR_ERR_MEMORY.
  */

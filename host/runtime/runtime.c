@@ -260,10 +260,14 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
     }
     for (uint32_t i = 0; !status && i < runtime->config.workers; i++)
         status = make_worker(runtime, i, all_lanes);
+    if (status)
+        mr_fail(error, status, "out of memory for %u workers and %u lanes: lower --workers",
+                config->workers, config->lanes);
+    else if (config->preallocate)
+        status = mr_runtime_preallocate(runtime, error);
     if (status) {
         mr_runtime_free(runtime);
-        return mr_fail(error, status, "out of memory for %u workers and %u lanes: lower --workers",
-                       config->workers, config->lanes);
+        return status;
     }
     *out = runtime;
     return MR_OK;
@@ -476,6 +480,7 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
         usage->context_bytes += table->stride;
         usage->contexts_bytes += phase->n_lanes * table->mapped_bytes;
     }
+    usage->preallocated_bytes = mr_runtime_preallocated(runtime);
 }
 
 uint64_t mr_runtime_function_counter(const struct mr_runtime *runtime, uint32_t binding,

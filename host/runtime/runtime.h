@@ -126,6 +126,7 @@ struct mr_runtime_config {
     uint32_t burst;        /* packets a token at most */
     uint32_t home_rows;    /* for so many rows a lane goes to who took their burst in; 0: 8 */
     uint64_t max_contexts; /* of a group; see context.h for how they are shared out */
+    bool preallocate;      /* their memory is taken at once, not as they come */
     uint64_t depth;        /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted; /* flows that are encrypted from some point on pass uninspected then */
     uint32_t spins;        /* pauses without work before a worker sleeps; 0: the usual number */
@@ -188,9 +189,10 @@ void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum
 
 struct mr_runtime_usage {
     uint32_t workers, lanes, tokens_in_flight, max_in_flight, tokens_made;
-    uint64_t token_bytes;    /* memory of one token before any result */
-    uint64_t context_bytes;  /* memory of one context, over all groups */
-    uint64_t contexts_bytes; /* memory of all contexts and their tables, at the most */
+    uint64_t token_bytes;        /* memory of one token before any result */
+    uint64_t context_bytes;      /* memory of one context, over all groups */
+    uint64_t contexts_bytes;     /* memory of all contexts and their tables, at the most */
+    uint64_t preallocated_bytes; /* of these */
     /* of plans, and how long intake waited for them */
     uint64_t swaps, last_pause_ns, max_pause_ns;
 };

@@ -59,9 +59,11 @@ struct mr_engine_config {
     const char *defrag_policy; /* "first", "linux", ...; NULL: bsd */
     uint32_t workers;          /* 0: one for each core that capture threads leave, at least half */
     uint32_t tokens;           /* 0: 1,000 */
-    uint32_t lanes;            /* 0: 1 for one worker, else 4 or 8 each */
+    uint32_t lanes;            /* 0: 1 for one worker, else 2 or 8 each */
     uint32_t burst;            /* packets a token; 0: 256, or 1024 of files for several workers */
     uint64_t max_flows;        /* 0: 1,048,576 */
+    bool preallocate;          /* memory of all flows is taken at the start, and at a change of
+                                  programs for the new ones beside the old; else as they come */
     uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted;     /* flows pass uninspected as soon as they are encrypted */
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */

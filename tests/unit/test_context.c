@@ -470,6 +470,41 @@ static void no_burst_touches_many_pages(void **state)
     mr_contexts_free(&table);
 }
 
+/* With all of its memory taken before, a table behaves as any other and touches no page first, nor
+ * gives one back. */
+static void what_is_preallocated_is_there(void **state)
+{
+    enum { KEYS = 150000 };
+    struct mr_context_table table, other;
+    (void)state;
+
+    init(&table, KEYS, 64, 0);
+    init(&other, KEYS, 64, 0);
+    assert_true(mr_contexts_preallocate(&table));
+    uint32_t all = (uint32_t)(table.mapped_bytes / MR_PAGE_BYTES);
+    uint8_t *pages = malloc(all);
+    assert_non_null(pages);
+    assert_int_equal(resident(&table, pages), all);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        struct mr_context *c = mr_contexts_add(&table, hash_of(i), &i, sizeof i);
+        struct mr_context *o = mr_contexts_add(&other, hash_of(i), &i, sizeof i);
+        assert_non_null(c);
+        assert_non_null(o);
+        memset(c->slots, 0xff, 64);
+        mr_contexts_begin(&table, (uint64_t)i + 1);
+        mr_contexts_begin(&other, (uint64_t)i + 1);
+        assert_int_equal((uint8_t *)c - table.contexts, (uint8_t *)o - other.contexts);
+    }
+    assert_true(table.strain < other.strain);
+    assert_int_equal(table.tags.mask, table.most); /* it has grown */
+    assert_int_equal(resident(&table, pages), all);
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_non_null(mr_contexts_find(&table, hash_of(i), &i, sizeof i));
+    free(pages);
+    mr_contexts_free(&table);
+    mr_contexts_free(&other);
+}
+
 static void memory_is_as_planned(void **state)
 {
     struct mr_context_table table;
@@ -558,6 +593,7 @@ int main(void)
         cmocka_unit_test(memory_is_as_planned),
         cmocka_unit_test(many_contexts_lie_on_large_pages),
         cmocka_unit_test(no_burst_touches_many_pages),
+        cmocka_unit_test(what_is_preallocated_is_there),
         cmocka_unit_test(deadlines_ring_once_and_in_time),
     };
 #if defined(__SANITIZE_THREAD__) /* there are others in this one only */
