@@ -1,5 +1,6 @@
 /* millrace run: options to a configuration, signals, the progress bar, the summary. */
 #include "cli/cli.h"
+#include "cli/run_options.h"
 
 #include "base/number.h"
 #include "millrace/engine.h"
@@ -14,162 +15,6 @@
 #define MAX_LIST    4096
 #define DEFAULT_TOP 10
 #define MAX_PORTS   32
-
-enum {
-    OPT_WORKERS = 256,
-    OPT_TOKENS,
-    OPT_LANES,
-    OPT_BURST,
-    OPT_ORDERED,
-    OPT_SET,
-    OPT_SEED,
-    OPT_YIELD,
-    OPT_EVENTS,
-    OPT_SUMMARY,
-    OPT_DUMP_TABLES,
-    OPT_SYSLOG,
-    OPT_ACTUATOR,
-    OPT_EXTRACT,
-    OPT_EXTRACT_LIMIT,
-    OPT_MAX_MAIL,
-    OPT_EMAIL_MD5,
-    OPT_FILE_HASH,
-    OPT_TOP,
-    OPT_DEPTH,
-    OPT_BYPASS_ENCRYPTED,
-    OPT_STATS,
-    OPT_STATS_INTERVAL,
-    OPT_PROMETHEUS,
-    OPT_DEFRAG,
-    OPT_MEMORY,
-    OPT_MAX_FLOWS,
-    OPT_PREALLOCATE,
-    OPT_CONTROL,
-    OPT_AT_PACKET,
-    OPT_LIST_FUNCTIONS,
-    OPT_DURATION,
-    OPT_QUEUES,
-    OPT_NO_PROMISCUOUS,
-    OPT_NO_HUGE,
-    OPT_DEVICE,
-    OPT_BATCH,
-    OPT_DEADLINE,
-    OPT_SLOTS,
-    OPT_CHECK_EVERY,
-    OPT_LATE,
-    OPT_INJECT,
-    OPT_CACHE
-};
-
-static const struct argp_option options[] = {
-    {0, 0, 0, 0, "What to inspect, and with what:", 1},
-    {"program", 'p', "[NAME=]FILE", 0,
-     "an ANALOG program; may be repeated: several run over the same packets", 1},
-    {0, 'c', "FILE", 0, "the same as -p", 1},
-    {0, 'r', "FILE", 0, "read a capture (pcap or pcapng; - is standard input); may be repeated", 1},
-    {0, 'i', "IFACE", 0,
-     "capture live, until Ctrl-C: an interface (eth0), xdp:eth0, the PCI address of a network card "
-     "(0000:3b:00.0), a virtual device of DPDK (net_null0,size=64); may be repeated",
-     1},
-    {"duration", OPT_DURATION, "S", 0, "end live capture after so many seconds", 1},
-    {"set", OPT_SET, "[PROGRAM:]NAME=VALUE", 0,
-     "give a param of all programs, or of one, another value (@FILE: a file)", 1},
-    {0, 'T', 0, 0,
-     "check everything, print the plan of memory and threads, and stop; writes and locks nothing",
-     1},
-    {0, 0, 0, 0, "Results:", 2},
-    {0, 'l', "DIR", 0,
-     "write events to DIR/eve.json (-: standard output); without it the program's own go there", 2},
-    {"events", OPT_EVENTS, "LIST", 0,
-     "only these event types, e.g. alert,flow,smtp; `program`: what leaves the program", 2},
-    {"ordered", OPT_ORDERED, 0, 0, "the same bytes in every run: leaves out stats events", 2},
-    {"quiet", 'q', 0, 0, "no progress bar, no summary", 2},
-    {"stats", OPT_STATS, 0, 0,
-     "after the summary, a table: throughput, memory, share of tasks stolen; how long tuples "
-     "waited and were processed, for each stage; latency of packets",
-     2},
-    {"top", OPT_TOP, "N", 0,
-     "the N largest flows (default 10, at most 256) in --stats, JSON summary, stats events", 2},
-    {"stats-interval", OPT_STATS_INTERVAL, "SECONDS", 0,
-     "a stats event with rates each so many seconds of packet time", 2},
-    {"prometheus", OPT_PROMETHEUS, "FILE", 0,
-     "write all counters for Prometheus, at each --stats-interval and at the end (-: standard "
-     "output, at the end)",
-     2},
-    {"actuator", OPT_ACTUATOR, "NAME", 0,
-     "who carries out f_block and f_rateLimit (default log: only the events)", 2},
-    {"syslog", OPT_SYSLOG, "HOST:PORT", 0,
-     "where alarms with `syslog` go, by UDP; or the path of a socket (default /dev/log)", 2},
-    {"extract", OPT_EXTRACT, "DIR", 0,
-     "write mails (SHA256.eml) and the files in them (SHA256) into DIR", 2},
-    {"extract-limit", OPT_EXTRACT_LIMIT, "BYTES", 0,
-     "at most so much in all, each file in blocks of 4k (k, m and g are understood; default 1g)",
-     2},
-    {"email-md5", OPT_EMAIL_MD5, "LIST", 0, "MD5 of subject, body (or both) in smtp events", 2},
-    {"file-hash", OPT_FILE_HASH, "LIST", 0,
-     "hashes in fileinfo events: md5, sha1, sha256 or none (default sha256)", 2},
-    {"max-mail", OPT_MAX_MAIL, "BYTES", 0,
-     "keep so much of a mail in memory (default 32m); what is over it is read as it comes", 2},
-    {"dump-tables", OPT_DUMP_TABLES, "FILE", 0,
-     "write what the programs' tables hold at the end, a JSON record for each row", 2},
-    {"json-summary", OPT_SUMMARY, "FILE", 0, "write the summary as JSON (-: standard output)", 2},
-    {0, 0, 0, 0, "Traffic:", 3},
-    {0, 'k', "all|auto|none", 0, "verify checksums (default auto: unless the host offloaded them)",
-     3},
-    {"defrag-policy", OPT_DEFRAG, "NAME", 0,
-     "who wins where IP fragments overlap: first, last, bsd, linux, windows, solaris", 3},
-    {"max-flows", OPT_MAX_FLOWS, "N", 0, "flows remembered at the same time (default 1048576)", 3},
-    {"preallocate", OPT_PREALLOCATE, 0, 0,
-     "take the memory of all these flows at the start (-T: how much), not as they come", 3},
-    {"depth", OPT_DEPTH, "BYTES", 0,
-     "inspect so many bytes of each direction of a stream (default 0: all); the rest passes", 3},
-    {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
-     "let flows pass, counted, as soon as they are encrypted (TLS, SMTP after STARTTLS)", 3},
-    {0, 0, 0, 0, "Machine:", 4},
-    {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core that may be used)",
-     4},
-    {"tokens", OPT_TOKENS, "N", 0, "bursts in flight at most (default 1000)", 4},
-    {"memory", OPT_MEMORY, "MiB", 0, "cap of all buffers (default 2048)", 4},
-    {"device", OPT_DEVICE, "NAME", 0,
-     "where patterns are searched: cpu; gpu; auto (default): a GPU where there is one and the CPU "
-     "is behind; tables: what a GPU would read, searched on the CPU, to compare; emulated: a GPU's "
-     "kernels on the CPU, slow, for tests",
-     4},
-    {"batch", OPT_BATCH, "BYTES[:N]", 0,
-     "batches for the device: bytes and messages at most (default 2m:8192); what is longer stays "
-     "on the CPU",
-     4},
-    {"deadline", OPT_DEADLINE, "US", 0,
-     "a batch goes to the device before its oldest message has waited so many microseconds "
-     "(default 2000)",
-     4},
-    {"slots", OPT_SLOTS, "N", 0, "batches filled or under way at the same time (default 6)", 4},
-    {"cache", OPT_CACHE, "DIR|none", 0,
-     "where patterns compiled for the device are kept (default ~/.cache/millrace)", 4},
-    {"inject", OPT_INJECT, "device:KIND[:every N]", 0,
-     "let the device fail on purpose: open, load, launch, late, lost, wrong or stuck; nothing is "
-     "lost by it. May be repeated",
-     4},
-    {"check-every", OPT_CHECK_EVERY, "N", OPTION_HIDDEN, 0, 0},
-    {"late", OPT_LATE, "MS", OPTION_HIDDEN, 0, 0},
-    {"queues", OPT_QUEUES, "N", 0, "capture threads of each port (default 1)", 4},
-    {"no-promiscuous", OPT_NO_PROMISCUOUS, 0, 0, "capture only what the interface would get anyway",
-     4},
-    {"no-huge", OPT_NO_HUGE, 0, 0,
-     "no hugepages for network cards (files and interfaces want none)", 4},
-    {"verbose", 'v', 0, 0, "let DPDK log", 4},
-    {"list-functions", OPT_LIST_FUNCTIONS, 0, 0, "list what programs can call", 4},
-    {"control", OPT_CONTROL, "PATH", 0,
-     "make a socket there on which millrace ctl changes programs while they run", 4},
-    {"at-packet", OPT_AT_PACKET, "N:COMMAND", OPTION_HIDDEN, 0, 0},
-    {"lanes", OPT_LANES, "N", OPTION_HIDDEN, 0, 0},
-    {"burst", OPT_BURST, "N", OPTION_HIDDEN, 0, 0},
-    {"seed", OPT_SEED, "N", 0,
-     "who is forgotten first where --max-flows are exceeded follows from the packets and N alone "
-     "(default: another N in every run)",
-     3},
-    {"yield", OPT_YIELD, "N", OPTION_HIDDEN, 0, 0},
-    {0}};
 
 struct arguments {
     struct mr_engine_config config;
@@ -409,7 +254,7 @@ static bool parse_result(int option, const char *text, struct argp_state *state,
 
 static void refuse_empty(int option, const char *text, struct argp_state *state)
 {
-    for (const struct argp_option *o = options; text && !*text && (o->key || o->doc); o++)
+    for (const struct argp_option *o = mr_run_options; text && !*text && (o->key || o->doc); o++)
         if (option && o->key == option)
             argp_failure(state, MR_EXIT_USAGE, 0, "%s%s: nothing stands behind it",
                          o->name ? "--" : "-", o->name ? o->name : (char[]){(char)option, 0});
@@ -568,7 +413,7 @@ static int run(struct arguments *a)
 int mr_cli_run(int argc, char **argv)
 {
     static const struct argp argp = {
-        .options = options,
+        .options = mr_run_options,
         .parser = parse,
         .doc = "Inspects traffic with ANALOG programs.\v"
                "Example: millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n\n"

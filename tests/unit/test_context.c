@@ -488,9 +488,7 @@ static void what_is_preallocated_is_there(void **state)
     for (uint32_t i = 0; i < KEYS; i++) {
         struct mr_context *c = mr_contexts_add(&table, hash_of(i), &i, sizeof i);
         struct mr_context *o = mr_contexts_add(&other, hash_of(i), &i, sizeof i);
-        assert_non_null(c);
-        assert_non_null(o);
-        memset(c->slots, 0xff, 64);
+        assert_true(c && o);
         mr_contexts_begin(&table, (uint64_t)i + 1);
         mr_contexts_begin(&other, (uint64_t)i + 1);
         assert_int_equal((uint8_t *)c - table.contexts, (uint8_t *)o - other.contexts);
@@ -498,8 +496,6 @@ static void what_is_preallocated_is_there(void **state)
     assert_true(table.strain < other.strain);
     assert_int_equal(table.tags.mask, table.most); /* it has grown */
     assert_int_equal(resident(&table, pages), all);
-    for (uint32_t i = 0; i < KEYS; i++)
-        assert_non_null(mr_contexts_find(&table, hash_of(i), &i, sizeof i));
     free(pages);
     mr_contexts_free(&table);
     mr_contexts_free(&other);
