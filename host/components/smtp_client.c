@@ -278,12 +278,13 @@ static size_t auth_line(struct mr_smtp_session *s, const uint8_t *p, size_t n)
     return (size_t)(lf - p) + 1;
 }
 
-/* Data of a mail. Where its end may be lost, since its reply is there and a hole in it, each line
- * is looked at before it is taken as data: the dot may stand right behind the hole. */
+/* Data of a mail. Where its end may be lost, since its reply is there, or none is seen, and a hole
+ * in it, each line is looked at before it is taken as data: the dot may stand right behind the
+ * hole. */
 static size_t body(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                    size_t n)
 {
-    bool doubtful = s->body.holed && s->tx.answered, ended;
+    bool doubtful = s->body.holed && (s->tx.answered || !s->in[MR_TO_CLIENT].seen), ended;
     const uint8_t *lf = doubtful ? memchr(p, '\n', n) : NULL;
     size_t used =
         mr_smtp_body_data(&s->body, &host->memory, p, lf ? (size_t)(lf - p) + 1 : n, &ended);
@@ -358,6 +359,8 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     s->unsure = s->chunks_lost = true;
     s->unsynced = true;
     s->doubt = true;
+    if (!s->in[MR_TO_CLIENT].seen)
+        smtp_client_look_for_data(s);
 }
 
 /* A mail that the command aborted belongs to what was before the command. */
@@ -418,8 +421,8 @@ void smtp_client_look_for_data(struct mr_smtp_session *s)
         s->wait = SMTP_WAIT_LINE;
 }
 
-/* The DATA that the pending 354 belongs to is lost, and what comes now is the mail, perhaps without
- * its beginning. */
+/* DATA is lost, and what comes now is the mail, perhaps without its beginning. A 354 is pending, or
+ * no reply is seen. */
 static void begin_behind_lost_data(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     smtp_server_assume(s, host, s->queue.count, false);
@@ -436,7 +439,21 @@ static void begin_behind_lost_data(struct mr_smtp_session *s, const struct mr_sm
     smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, !s->mail_queued);
     begin_mail(s, host, false, s->announced);
     s->body.holed = true;
-    smtp_server_matched(s, host);
+    if (s->reply_pending) /* the 354 */
+        smtp_server_matched(s, host);
+}
+
+/* "Subject:" of a mail, where only the client is seen. */
+static bool is_field(const struct mr_smtp_session *s, const uint8_t *p, size_t n)
+{
+    const uint8_t *colon = s->in[MR_TO_CLIENT].seen ? NULL : memchr(p, ':', n);
+
+    for (const uint8_t *q = p; colon && q < colon; q++) {
+        uint8_t low = *q | 0x20;
+        if ((low < 'a' || low > 'z') && *q != '-' && (*q < '0' || *q > '9'))
+            return false;
+    }
+    return colon && colon - p > 1;
 }
 
 /* Where no reply tells whether the client's next line is a command. */
@@ -469,8 +486,9 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     if (s->wait == SMTP_WAIT_LINE) {
         s->wait = SMTP_NO_WAIT;
         if (s->mode == SMTP_COMMANDS) {
-            s->unsure = false; /* this is decided now */
-            if (granted && n)
+            bool asked = s->reply_pending && s->reply == 354;
+            s->unsure = s->unsure && !asked; /* this is decided now */
+            if (granted && (asked ? n > 0 : is_field(s, next, n)))
                 begin_behind_lost_data(s, host);
         } else if (!granted) {
             smtp_client_end_mail(s, host, false);

@@ -170,8 +170,8 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
  * begins the next; RSET and others that end one are of the one they end. EHLO, which may be
  * refused, leaves that to smtp_client_granted(). */
 uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
-/* A 354 is pending, and commands are lost: if DATA is among them what the client says next is data.
- */
+/* Commands are lost, and a 354 is pending or no reply is seen: if DATA is among them what the
+ * client says next is data. */
 void smtp_client_look_for_data(struct mr_smtp_session *s);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,

@@ -815,6 +815,45 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "only the client is seen, and DATA is lost",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 6\nC: Subject: one\nC: "
+        ".\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail incomplete 14: Subject: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=14 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, and a chunk is lost with its command",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 60\nC: Subject: one\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail incomplete 14: Subject: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=14 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, and the dot stands right behind a hole",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC! one\nC~ 5\nC: "
+        ".\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail incomplete 6: one.\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=6 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, and a command is lost",
+        "C: EHLO client.example\nC~ 18\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail 5: two\\r\\n\n"
+        "tx 0 unanswered helo=client.example to=<b@y> bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
         "a lost command, noticed late",
         HELLO ENVELOPE DATA "C: x\nC: .\nS: 250 ok\n"
                             "S: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 queued\nS: 221 bye\n"
