@@ -313,7 +313,10 @@ static int ask(const struct arguments *a)
         connect(fd, mr_address(&address), sizeof address))
         code = errno == EAGAIN /* as many wait as may, or it is stopped */
                    ? fail(MR_EXIT_START, path, "the engine takes no clients", "try again later")
-                   : fail(MR_EXIT_START, path, strerror(errno), is_it_there);
+                   : fail(MR_EXIT_START, path, strerror(errno),
+                          errno == EACCES || errno == EPERM
+                              ? "it is for whoever runs the engine (and root)"
+                              : is_it_there);
     else if (!(line = exchange(fd, request, a->verbose)))
         code =
             errno == EAGAIN || errno == EWOULDBLOCK

@@ -59,6 +59,8 @@ static enum mr_status check_path(const char *spec, struct mr_error *error)
     const char *path = mr_load_spec(spec, name);
     struct stat there;
 
+    if (!*path)
+        return mr_fail(error, MR_ERR_USAGE, "there is no name of a file: give a file");
     if (!strcmp(path, "-"))
         return mr_fail(error, MR_ERR_USAGE, "standard input is the engine's: give a file");
     if (!stat(path, &there) && !S_ISREG(there.st_mode))

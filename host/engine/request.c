@@ -11,6 +11,8 @@
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_tree.h>
 
+#define MAX_TABLES (128u << 20) /* of text: an answer is held in memory, some times */
+
 /* ---- results ---- */
 
 static void put_programs(struct mr_engine *engine, yajl_gen g)
@@ -126,7 +128,7 @@ static enum mr_status put_tables(struct mr_engine *engine, const char *program, 
     if (program && !known_program(engine->plan, program))
         return mr_fail(error, MR_ERR_USAGE, "no program is called %.64s", program);
     FILE *to = open_memstream(&text, &len);
-    enum mr_status status = to ? mr_tables_dump(engine, program, to) : MR_ERR_MEMORY;
+    enum mr_status status = to ? mr_tables_dump(engine, program, MAX_TABLES, to) : MR_ERR_MEMORY;
     if (to)
         fclose(to);
     mr_json_string(g, "rows");
@@ -135,6 +137,11 @@ static enum mr_status put_tables(struct mr_engine *engine, const char *program, 
         yajl_gen_number(g, at, (size_t)(end - at));
     yajl_gen_array_close(g);
     free(text);
+    if (status == MR_ERR_LIMIT)
+        return mr_fail(error, status,
+                       "the tables have more than %u MiB of text: ask for those of one program, or "
+                       "have them written at the end (run --dump-tables FILE)",
+                       MAX_TABLES >> 20);
     return status ? mr_fail(error, status, "the tables cannot be shown: %s", mr_status_text(status))
                   : MR_OK;
 }

@@ -21,7 +21,8 @@ struct dump {
     struct mr_eve *eve;
     struct line *lines;
     size_t n, capacity;
-    bool no_memory;
+    uint64_t room; /* bytes that may still come */
+    bool no_memory, too_much;
 };
 
 static bool grow(struct dump *dump)
@@ -44,6 +45,8 @@ static void add_row(void *user, const union mr_value *values, uint64_t time_ns,
     const char *program = dump->plan->programs[dump->table->program].name;
     size_t len;
 
+    if (dump->too_much) /* the lane waits */
+        return;
     mr_eve_begin(dump->eve, &(struct mr_eve_header){.type = "table", .time_ns = time_ns});
     mr_eve_object(dump->eve, "table");
     mr_eve_string(dump->eve, "program", program, strlen(program));
@@ -54,6 +57,10 @@ static void add_row(void *user, const union mr_value *values, uint64_t time_ns,
     mr_eve_end(dump->eve);
     mr_eve_end(dump->eve);
     const char *text = mr_eve_finish(dump->eve, &len);
+    dump->too_much = len > dump->room;
+    if (dump->too_much)
+        return;
+    dump->room -= len;
     char *copy = text && (dump->n < dump->capacity || grow(dump)) ? malloc(len + 1) : NULL;
     if (!copy) {
         dump->no_memory = true;
@@ -70,14 +77,15 @@ static int compare(const void *x, const void *y)
     return order ? order : strcmp(a->text, b->text);
 }
 
-enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FILE *to)
+enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, uint64_t most_bytes,
+                              FILE *to)
 {
     const struct mr_plan *plan = engine->plan;
-    struct dump dump = {.plan = plan};
+    struct dump dump = {.plan = plan, .room = most_bytes};
     struct mr_eve_config config = {0};
     enum mr_status status = mr_eve_new(&dump.eve, &config);
 
-    for (uint32_t t = 0; !status && t < plan->n_tables; t++) {
+    for (uint32_t t = 0; !status && !dump.too_much && t < plan->n_tables; t++) {
         const char *owner = plan->programs[plan->tables[t].program].name;
         if (plan->tables[t].predicate == MR_NO_PREDICATE || (program && strcmp(owner, program)))
             continue;
@@ -92,8 +100,8 @@ enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FIL
             free(dump.lines[i].text);
         }
     }
-    if (!status && dump.no_memory)
-        status = MR_ERR_MEMORY;
+    if (!status && (dump.no_memory || dump.too_much))
+        status = dump.no_memory ? MR_ERR_MEMORY : MR_ERR_LIMIT;
     free(dump.lines);
     if (dump.eve)
         mr_eve_free(dump.eve);
@@ -108,7 +116,7 @@ enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
     if (!to)
         return mr_fail(error, MR_ERR_OUTPUT, "--dump-tables: cannot write %s: %s", path,
                        mr_open_text(errno));
-    enum mr_status status = mr_tables_dump(engine, NULL, to);
+    enum mr_status status = mr_tables_dump(engine, NULL, UINT64_MAX, to);
     if (to == stdout ? fflush(to) : fclose(to))
         status = MR_ERR_OUTPUT;
     return status ? mr_fail(error, status, "--dump-tables: cannot write all of %s: %s", path,

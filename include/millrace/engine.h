@@ -170,8 +170,9 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
 /* What all tables hold at this moment, one JSON record for each row, tables in the order of the
  * programs, rows in the order in which they were put in. Between mr_engine_new() and
  * mr_engine_free(), also while the engine runs, from another thread (not while programs change).
- * `program`: only this one's; NULL: all. */
-enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, FILE *to);
+ * `program`: only this one's; NULL: all. MR_ERR_LIMIT: they have more than `most_bytes` of text. */
+enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, uint64_t most_bytes,
+                              FILE *to);
 
 /* The same into a file; "-": standard output. */
 enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
