@@ -38,6 +38,7 @@ static void act(struct mr_call *call, uint32_t row, enum mr_actuation_kind kind,
         mr_event_end(event);
         mr_event_close(event);
     } else if (!mr_exec_record(exec, call->packets[row], mr_exec_call_ordinal(exec, row), "", 0)) {
+        mr_metrics_add(mr_exec_metrics(exec), MR_COUNT_EVENTS_LOST, 1);
         return;
     }
     if (exec->last_record != before)

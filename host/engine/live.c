@@ -16,7 +16,14 @@
 
 uint64_t mr_live_now_ns(const struct mr_live *live)
 {
-    return mr_clock_ns() + live->offset_ns;
+    return mr_clock_ns() + atomic_load_explicit(&live->offset_ns, memory_order_relaxed);
+}
+
+static uint64_t system_offset(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - mr_clock_ns();
 }
 
 const char *mr_live_interface(const struct mr_live *live, uint32_t port)
@@ -121,7 +128,6 @@ static enum mr_status open_port(struct mr_live *live, uint32_t index, struct mr_
 
 enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, struct mr_error *error)
 {
-    struct timespec now;
     enum mr_status status = MR_OK;
     struct mr_live *live = NULL;
 
@@ -139,8 +145,7 @@ enum mr_status mr_live_open(struct mr_live **out, struct mr_engine *engine, stru
     live->n_ports = engine->config.n_ports;
     pthread_mutex_init(&live->ask_lock, NULL);
     mr_ticks_start(&live->ticks);
-    clock_gettime(CLOCK_REALTIME, &now);
-    live->offset_ns = (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec - mr_clock_ns();
+    atomic_init(&live->offset_ns, system_offset());
     for (uint32_t i = 0; i < live->n_ports && !status; i++)
         status = open_port(live, i, error);
     if (status) {
@@ -346,6 +351,33 @@ static void tell_of(const struct mr_live_port *p, const char *what)
             mr_port_facts(p->port)->name, what);
 }
 
+/* A system's clock that is set while the engine runs (after a start without a network, or a pause
+ * of the machine) takes packet time along where that goes ahead, as it does when nothing comes. It
+ * does not go back: timers would wait, and events for being written. */
+static void look_after_clock(struct mr_live *live, uint64_t now_ns)
+{
+    FILE *to = live->engine->config.diagnostics;
+
+    if (now_ns - live->looked_ns < SECOND_NS)
+        return;
+    live->looked_ns = now_ns;
+    uint64_t before = atomic_load_explicit(&live->offset_ns, memory_order_relaxed);
+    int64_t step = (int64_t)(system_offset() - before);
+    uint64_t back_ns = step < 0 ? (uint64_t)-step : 0;
+    if (step >= SECOND_NS) {
+        atomic_store_explicit(&live->offset_ns, before + (uint64_t)step, memory_order_relaxed);
+        fprintf(to, "millrace: the system's clock was set %.1f s ahead; events follow it\n",
+                (double)step / SECOND_NS);
+    } else if (back_ns >= live->back_ns + SECOND_NS) {
+        fprintf(to,
+                "millrace: the system's clock was set %.1f s back; the times of events are so much "
+                "ahead of it until the engine is started again\n",
+                (double)back_ns / SECOND_NS);
+    }
+    if (back_ns + SECOND_NS <= live->back_ns || back_ns >= live->back_ns + SECOND_NS)
+        live->back_ns = back_ns;
+}
+
 /* Interfaces that went down, came up, or went away: told once; capture ends with the last one. */
 static void look_after_ports(struct mr_live *live)
 {
@@ -389,6 +421,7 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
         (live->end_ns && now_ns >= live->end_ns))
         stop_reading(live);
     look_after_ports(live);
+    look_after_clock(live, now_ns);
     if (token->burst.n) {
         if (!engine->first_burst_ns)
             engine->first_burst_ns = now_ns;
@@ -399,9 +432,10 @@ enum mr_status mr_live_read(void *user, struct mr_metrics *metrics, struct mr_to
     }
     if (!running)
         return MR_EOF;
-    if ((now_ns + live->offset_ns) / SECOND_NS <= live->second)
+    now_ns += atomic_load_explicit(&live->offset_ns, memory_order_relaxed);
+    if (now_ns / SECOND_NS <= live->second)
         return MR_AGAIN;
-    token->clock_ns = now_ns + live->offset_ns;
+    token->clock_ns = now_ns;
     live->second = token->clock_ns / SECOND_NS;
     return MR_OK;
 }

@@ -101,16 +101,18 @@ struct mr_live {
     struct mr_live_port *ports; /* [n_ports] */
     uint32_t n_ports;
     struct mr_ticks ticks;
-    uint64_t offset_ns;        /* of packet time to the monotonic clock */
-    uint64_t end_ns;           /* monotonic: --duration; 0: none */
-    _Atomic uint32_t stopping; /* no further reading */
-    _Atomic uint32_t running;  /* capture threads */
-    uint64_t packets;          /* numbered; the intake turn's, as the next */
-    uint64_t second;           /* of packet time, that the runtime knows */
-    bool ended;                /* threads are gone */
-    bool crowded;              /* as many threads as cores: who waits for something sleeps */
-    uint32_t unbalanced;       /* accounts that made no sense, at intervals */
-    pthread_mutex_t ask_lock;  /* devices are asked by one thread at a time */
+    _Atomic uint64_t offset_ns; /* of packet time to the monotonic clock; grows only */
+    uint64_t looked_ns;         /* when the system's clock was looked at; monotonic */
+    uint64_t back_ns;           /* said: it was set back by so much */
+    uint64_t end_ns;            /* monotonic: --duration; 0: none */
+    _Atomic uint32_t stopping;  /* no further reading */
+    _Atomic uint32_t running;   /* capture threads */
+    uint64_t packets;           /* numbered; the intake turn's, as the next */
+    uint64_t second;            /* of packet time, that the runtime knows */
+    bool ended;                 /* threads are gone */
+    bool crowded;               /* as many threads as cores: who waits for something sleeps */
+    uint32_t unbalanced;        /* accounts that made no sense, at intervals */
+    pthread_mutex_t ask_lock;   /* devices are asked by one thread at a time */
 };
 
 /* Opens the ports of the engine's configuration; NULL when there are none. */
