@@ -65,6 +65,19 @@ static void note(struct refusal *refusal, uint32_t which, const char *message)
              strstr(message, "HS_FLAG_ALLOWEMPTY") ? " (flag V)" : "");
 }
 
+static hs_error_t compile_alone(const struct mr_match_pattern *pattern, hs_compile_error_t **fault)
+{
+    const struct hs_expr_ext *ext = pattern->ext.flags ? &pattern->ext : NULL;
+    const unsigned id = 0;
+    hs_database_t *database = NULL;
+    hs_error_t status = hs_compile_ext_multi(&pattern->regex, &pattern->flags, &id, &ext, 1,
+                                             HS_MODE_BLOCK, NULL, &database, fault);
+
+    if (!status)
+        hs_free_database(database);
+    return status;
+}
+
 static bool refused_alone(const struct mr_match_pattern *pattern, uint32_t which,
                           struct refusal *refusal)
 {
@@ -73,10 +86,13 @@ static bool refused_alone(const struct mr_match_pattern *pattern, uint32_t which
     hs_error_t status = hs_expression_ext_info(
         pattern->regex, pattern->flags, pattern->ext.flags ? &pattern->ext : NULL, &info, &fault);
 
+    bool may_be_empty = !status && !info->min_width && !(pattern->flags & HS_FLAG_ALLOWEMPTY);
+    free(info);
+    if (may_be_empty) /* whether it matches what is empty only compiling tells */
+        status = compile_alone(pattern, &fault);
     if (status)
         note(refusal, which, fault ? fault->message : NULL);
     hs_free_compile_error(fault);
-    free(info);
     return status != HS_SUCCESS;
 }
 

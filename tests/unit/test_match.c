@@ -307,6 +307,12 @@ static void refused_files(void **state)
         {"5:/a/\n6:/b/\n# c\n6:/c/\n5:/d/\n",
          ":4:1: id 6 is already used in line 2; refused as well: lines 5"},
         {"1:/a/\n1:/b/\n1:/c/\n", ":2:1: id 1 is already used in line 1; refused as well: lines 3"},
+        {"1:/a/\n2:/(/\n3:/x*/\n4:/^/\n5:/y?/\n6:/z*/V\n",
+         ":2:4: Hyperscan refuses the pattern: Missing close parenthesis for group started at "
+         "index 0; refused as well: lines 3, 5"},
+        {"1:/a/\n2:/x*/\n3:/^/\n4:/(/\n5:/y?/\n",
+         ":2:4: Hyperscan refuses the pattern: Pattern matches empty buffer; use "
+         "HS_FLAG_ALLOWEMPTY to enable support (flag V); refused as well: lines 4, 5"},
         {"1:/a/\nx\n2:/b/q\n1:/c/\n3:/d(/\n4:/e/\n",
          ":2:1: expected a line id:/regex/flags, beginning with a number; refused as well: lines "
          "3, 4, 5"},
