@@ -11,6 +11,10 @@ void mr_points_clear(struct mr_points *points)
     points->failed = points->k = points->s = false;
 }
 
+/* Letters of ASCII that have a case beyond it. */
+#define KELVIN 0x212au
+#define LONG_S 0x17fu
+
 static bool is_within(uint32_t point, uint32_t low, uint32_t high)
 {
     return low <= point && point <= high;
@@ -31,8 +35,10 @@ void mr_points_add(struct mr_points *points, uint32_t low, uint32_t high)
 void mr_points_add_written(struct mr_points *points, uint32_t low, uint32_t high)
 {
     mr_points_add(points, low, high);
-    points->k |= is_within('k', low, high) || is_within('K', low, high);
-    points->s |= is_within('s', low, high) || is_within('S', low, high);
+    points->k |=
+        is_within('k', low, high) || is_within('K', low, high) || is_within(KELVIN, low, high);
+    points->s |=
+        is_within('s', low, high) || is_within('S', low, high) || is_within(LONG_S, low, high);
 }
 
 static int by_low(const void *left, const void *right)
@@ -81,7 +87,8 @@ static void fold_range(struct mr_points *points, uint32_t low, uint32_t high, ui
         mr_points_add(points, (uint32_t)((int)from + shift), (uint32_t)((int)to + shift));
 }
 
-/* All that lies beyond ASCII is folded onto itself; of a part nobody here knows. */
+/* All that lies beyond ASCII is folded onto itself and what add_case() adds; of a part nobody here
+ * knows. */
 static bool folds_beyond_ascii(const struct mr_points *points)
 {
     for (uint32_t i = 0; i < points->n; i++) {
@@ -90,6 +97,13 @@ static bool folds_beyond_ascii(const struct mr_points *points)
         return points->ranges[i].low <= 0x80 && points->ranges[i].high == MR_POINT_MAX;
     }
     return true;
+}
+
+static void add_case(struct mr_points *points, uint32_t letter, uint32_t other)
+{
+    mr_points_add(points, letter, letter);
+    mr_points_add(points, letter ^ 0x20, letter ^ 0x20);
+    mr_points_add(points, other, other);
 }
 
 bool mr_points_fold(struct mr_points *points, bool utf8)
@@ -104,10 +118,10 @@ bool mr_points_fold(struct mr_points *points, bool utf8)
         fold_range(points, low, high, 'a', 'A' - 'a');
         fold_range(points, low, high, 'A', 'a' - 'A');
     }
-    if (utf8 && points->k) /* the Kelvin sign and the long s are letters of ours, too */
-        mr_points_add(points, 0x212a, 0x212a);
+    if (utf8 && points->k)
+        add_case(points, 'k', KELVIN);
     if (utf8 && points->s)
-        mr_points_add(points, 0x17f, 0x17f);
+        add_case(points, 's', LONG_S);
     return true;
 }
 

@@ -72,7 +72,7 @@ enum mr_status mr_regex_parse(const char *regex, uint32_t flags, struct mr_arena
 struct mr_points {
     uint32_t n;
     bool failed; /* there were more */
-    bool k, s;   /* written out, in either case, and not only in a named class */
+    bool k, s;   /* written out, in any case, and not only in a named class */
     struct {
         uint32_t low, high;
     } ranges[MR_POINTS_MAX];
