@@ -38,8 +38,12 @@ static void open_again(struct mr_site *site)
 {
     site->retry_at_ns = mr_clock_ns() + site->retry_ns;
     site->retry_ns = site->retry_ns < RETRY_MOST_NS / 2 ? 2 * site->retry_ns : RETRY_MOST_NS;
-    if (mr_site_start(site))
+    enum mr_status status = mr_site_start(site);
+    if (status) {
+        if (status != MR_ERR_START)
+            site->retry_ns = 0; /* it will not be better */
         return;
+    }
     atomic_fetch_add(&site->opened_late, 1);
     mr_site_say(site, "the device is in use now");
 }

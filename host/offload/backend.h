@@ -76,6 +76,12 @@ struct mr_backend {
     bool (*is_broken)(void *state);
 };
 
+/* Waits for a batch that was submitted, which is for those who may wait. MR_ERR_LIMIT: it takes
+ * longer than any device needs. Then batch and state are to be left to the device, for whoever
+ * frees them waits as well. */
+enum mr_status mr_backend_wait(const struct mr_backend *backend, void *state,
+                               struct mr_offload_batch *batch, struct mr_error *error);
+
 extern const struct mr_backend mr_backend_cpu;
 /* NULL where the build has none. */
 const struct mr_backend *mr_backend_cuda(void);

@@ -1,7 +1,26 @@
-/* Filling a batch. */
+/* Filling a batch, and waiting for one. */
 #include "offload/backend.h"
 
+#include "base/clock.h"
+
 #include <string.h>
+
+#define MOST_NS      30000000000u   /* of a batch on a GPU: it needs milliseconds */
+#define MOST_SLOW_NS 3600000000000u /* of what is none, under sanitizers too */
+
+enum mr_status mr_backend_wait(const struct mr_backend *backend, void *state,
+                               struct mr_offload_batch *batch, struct mr_error *error)
+{
+    uint64_t most = backend == mr_backend_cuda() ? MOST_NS : MOST_SLOW_NS;
+    uint64_t until = mr_clock_ns() + most;
+    enum mr_status status;
+
+    while ((status = backend->poll(state, batch, error)) == MR_AGAIN)
+        if (mr_clock_ns() > until)
+            return mr_fail(error, MR_ERR_LIMIT, "device %s: it has not answered for %.0f s",
+                           backend->name, (double)most * 1e-9);
+    return status;
+}
 
 static uint64_t room_of(uint32_t len)
 {

@@ -81,8 +81,8 @@ static enum mr_status compare(const struct mr_spam_model *model, const struct mr
         mr_fail(error, status, "no memory to check a model");
     else
         status = backend->submit(state, batch, error);
-    while (!status && (status = backend->poll(state, batch, error)) == MR_AGAIN)
-        status = MR_OK;
+    if (!status)
+        status = mr_backend_wait(backend, state, batch, error);
     for (uint32_t m = 0; m < batch->n_messages && !status; m++) {
         const struct mr_bayes_sums *theirs = mr_batch_sums(batch, 0, m);
         struct mr_bayes_sums right;
@@ -116,6 +116,8 @@ enum mr_status mr_bayes_check(const struct mr_spam_model *model, const struct mr
     status = backend->batch_new(state, &batch, error);
     if (!status)
         status = compare(model, backend, state, batch, checked, error);
+    if (status == MR_ERR_LIMIT) /* the device's, from now on */
+        return status;
     backend->batch_free(state, batch);
     backend->close(state);
     return status;

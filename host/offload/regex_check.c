@@ -109,8 +109,8 @@ static enum mr_status compare(struct checker *c, struct mr_error *error)
     struct mr_offload_batch *batch = c->batch;
     enum mr_status status = c->backend->submit(c->state, batch, error);
 
-    while (!status && (status = c->backend->poll(c->state, batch, error)) == MR_AGAIN)
-        status = MR_OK;
+    if (!status)
+        status = mr_backend_wait(c->backend, c->state, batch, error);
     for (uint32_t m = 0; m < batch->n_messages && !status; m++) {
         const uint8_t *bytes = batch->bytes + batch->messages[m].offset;
         if (batch->redo[m])
@@ -179,6 +179,8 @@ enum mr_status mr_regex_check(struct mr_regex_set *set, const struct mr_regex_pa
         status = check_all(&c, patterns, samples, error);
     }
     free(c.ours);
+    if (status == MR_ERR_LIMIT) /* the device's, from now on */
+        return status;
     backend->batch_free(c.state, c.batch);
     backend->close(c.state);
     return status;
