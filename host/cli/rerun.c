@@ -138,12 +138,14 @@ static bool is_ours(const char *option)
     return false;
 }
 
-/* The capture that the option names, alone or behind -r; NULL: none. */
-static const char *capture_of(const struct mr_rerun *rerun, const char *option)
+/* Does the option name a capture, alone or behind -r? */
+static bool names_capture(const struct mr_rerun *rerun, const char *option, const char **capture)
 {
-    if (rerun->n_passed && !strcmp(rerun->passed[rerun->n_passed - 1], "-r"))
-        return option;
-    return !strncmp(option, "-r", 2) && option[2] ? option + 2 : NULL;
+    bool attached = !strncmp(option, "-r", 2) && option[2];
+    bool behind = rerun->n_passed && !strcmp(rerun->passed[rerun->n_passed - 1], "-r");
+
+    *capture = attached && !behind ? option + 2 : option;
+    return attached || behind;
 }
 
 /* What was handed over open, and is no file: the second run would find nothing there. Who writes to
@@ -159,16 +161,17 @@ static bool is_read_once(const char *path)
 
 int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
 {
-    const char *capture = capture_of(rerun, option);
+    const char *capture;
+    bool is_capture = names_capture(rerun, option, &capture);
 
-    if (capture && is_read_once(capture)) {
+    if (is_capture && is_read_once(capture)) {
         fprintf(stderr,
                 "millrace: -r %s: that can be read once, and %s reads captures several times; give "
                 "a file\n",
                 capture, command);
         return MR_EXIT_USAGE;
     }
-    if (!capture && is_ours(option)) {
+    if (!is_capture && is_ours(option)) {
         fprintf(stderr, "millrace: %s compares events itself and does not take %s\n", command,
                 option);
         return MR_EXIT_USAGE;
