@@ -89,10 +89,11 @@ static uint64_t first_deadline(struct mr_context_table *table)
 }
 
 /* Packet time is behind: a broken stamp was believed, or an older capture follows. Timers are set
- * anew, those of the time before among them. */
+ * anew, those of the time before among them; what is due by now rings then, as in a table that was
+ * not told of that time. */
 static void turn_back(struct mr_context_table *table, uint64_t now)
 {
-    table->now_second = now;
+    table->now_second = now ? now - 1 : 0;
     table->next_deadline_ns = UINT64_MAX;
     table->turning = true;
     table->turn_next = 0;
@@ -142,7 +143,8 @@ uint32_t mr_contexts_expire(struct mr_context_table *table, uint64_t now_ns,
     if (table->turning) {
         go_on_turning(table);
         *more = table->turning;
-        return 0; /* nothing rings before time goes on */
+        if (table->turning)
+            return 0;
     }
     if (!table->sweeping && !begin_sweep(table, now_ns))
         return 0;

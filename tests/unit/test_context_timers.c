@@ -82,10 +82,10 @@ static void what_rings_does_not_depend_on_what_a_table_was_told(void **state)
             if (r % 40 == 0) /* further than by an hour: else time does not follow */
                 now -= HOUR + NS + (r >> 8) % (3 * HOUR);
             else
-                now += (r >> 8) % (r % 10 ? 30 * NS : 2 * HOUR);
+                now += NS + (r >> 8) % (r % 10 ? 30 * NS : 2 * HOUR); /* each second once */
             for (uint64_t n = next_random() % 4; n; n--) { /* before the tick, and behind it */
                 uint32_t key = (uint32_t)(next_random() % MOST);
-                uint64_t deadline = now + next_random() % (600 * NS);
+                uint64_t deadline = now - 300 * NS + next_random() % (600 * NS); /* stamps differ */
                 set_deadline(&always, key, deadline);
                 set_deadline(&seldom, key, deadline);
             }
