@@ -453,7 +453,8 @@ static bool is_field(const struct mr_smtp_session *s, const uint8_t *p, size_t n
         if ((low < 'a' || low > 'z') && *q != '-' && (*q < '0' || *q > '9'))
             return false;
     }
-    return colon && colon - p > 1;
+    /* FROM:<a@x> is the end of a command */
+    return colon && colon - p > 1 && colon + 1 < p + n && (colon[1] == ' ' || colon[1] == '\t');
 }
 
 /* Where no reply tells whether the client's next line is a command. */

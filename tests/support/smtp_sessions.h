@@ -847,6 +847,14 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "only the client is seen, and a hole ends within a command",
+        "C: EHLO client.example\nC~ 5\nC! FROM:<a@x>\\r\\n\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: "
+        ".\n",
+        "mail 5: two\\r\\n\n"
+        "tx 0 unanswered helo=client.example to=<b@y> bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
         "only the client is seen, and a command is lost",
         "C: EHLO client.example\nC~ 18\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
         "mail 5: two\\r\\n\n"
