@@ -12,6 +12,9 @@
 #define SECOND_NS 1000000000u
 #define SWEEP_NS  (60ull * SECOND_NS)
 #define FLUSH_NS  100000000u
+/* A stats event at the most: counters and flows, and the accounts of each queue. */
+#define RECORD_BYTES 131072u
+#define QUEUE_BYTES  2048u
 
 static uint64_t load(const _Atomic uint64_t *value)
 {
@@ -170,10 +173,14 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
     uint64_t until = engine->ended_ns ? engine->ended_ns : mr_clock_ns();
-    struct mr_eve_config config = {0};
+    struct mr_eve_config config = {.max_record_bytes = RECORD_BYTES};
     struct mr_eve *eve = NULL;
     char name[64];
     size_t len;
+    struct mr_live_account a;
+
+    for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &a); i++)
+        config.max_record_bytes += QUEUE_BYTES;
 
     if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
         return;
