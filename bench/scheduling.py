@@ -198,8 +198,10 @@ def simulate(args):
 
 PHASES = {"filling": "flows begin", "living": "they are silent", "renewing": "a second packet each",
           "moving": "all timers ring and are set anew", "expiring": "all expire in one second"}
-# Flows; those that begin a second (0: as many as workers can take); bytes of the record that each leaves.
-PACES = ((10_000_000, 500_000, 0), (10_000_000, 0, 0), (500_000, 0, 1150))
+# Flows; those that begin a second (0: as many as workers can take); bytes of the record that each leaves; is
+# the memory of all taken at the start (--preallocate)?
+PACES = ((10_000_000, 500_000, 0, False), (10_000_000, 0, 0, False), (500_000, 0, 1150, False),
+         (10_000_000, 500_000, 0, True), (10_000_000, 0, 0, True))
 
 
 CONTROL_MIB = 2500    # of small pages, as much as ten million flows lie on at the most
@@ -259,9 +261,10 @@ def verdict(total, alone):
 
 def timers_lines(pace, workers, runs, control):
     """What one setting has come to: sums over the rounds, and the longest."""
-    flows, rate, record = pace
+    flows, rate, record, ahead = pace
     text = f"{rate:,} flows begin a second" if rate else "as fast as it goes"
     text += f", each leaves a record of {record:,} bytes" if record else ""
+    text += ", memory taken at the start (`--preallocate`)" if ahead else ""
     lines = [f"### {flows:,} flows, {text}; {workers} worker{'s' if workers > 1 else ''}; rounds: {len(runs)}", "",
              "| | tasks | mean, CPU us | longest, CPU us, of each round (pages first touched in it) | over 1 ms: working, "
              "calls | touching, stuck | machine alone | rounds without one | aim | most rows (over 1 ms) | most pages first "
@@ -288,13 +291,13 @@ def timers(args):
     """How long ten million flows hold a worker."""
     lines, record = [*TIMERS_HEAD], {}
     for pace in PACES:
-        flows, rate, bytes_ = pace
+        flows, rate, bytes_, ahead = pace
         for workers in args.workers:
             runs, control = [], [run("stops", "-t", workers, "-m", CONTROL_MIB)]
             for _ in range((args.rounds + 1) // 2 if rate else args.rounds): # at a rate it takes half a minute
-                runs.append(run("timers", "-f", flows, "-w", workers, "-r", rate, "-e", bytes_))
+                runs.append(run("timers", "-f", flows, "-w", workers, "-r", rate, "-e", bytes_, *["-p"] * ahead))
                 control.append(run("stops", "-t", workers, "-m", CONTROL_MIB))
-            record[f"{rate} {workers}{' records' if bytes_ else ''}"] = {"runs": runs, "control": control}
+            record[f"{rate} {workers}{' records' if bytes_ else ''}{' preallocated' if ahead else ''}"] = {"runs": runs, "control": control}
             lines += timers_lines(pace, workers, runs, control)
     return lines, record
 
