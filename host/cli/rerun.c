@@ -127,7 +127,7 @@ static bool is_ours(const char *option)
     const char *letter = option + 1;
 
     if (*option == '-' && *letter != '-') {
-        letter += strspn(letter, "q");
+        letter += strspn(letter, "qv");
         return *letter == 'l' || *letter == 'i' || *letter == 'T';
     }
     for (size_t k = 0; k < sizeof ours / sizeof *ours; k++) {
@@ -138,14 +138,23 @@ static bool is_ours(const char *option)
     return false;
 }
 
-/* Does the option name a capture, alone or behind -r? */
-static bool names_capture(const struct mr_rerun *rerun, const char *option, const char **capture)
+/* What the option names that a run reads, or NULL: with one of these letters, behind which a name
+ * stands (-rFILE, -qr FILE), or with the long one. */
+static const char *names(const struct mr_rerun *rerun, const char *option, const char *letters,
+                         const char *text)
 {
-    bool attached = !strncmp(option, "-r", 2) && option[2];
-    bool behind = rerun->n_passed && !strcmp(rerun->passed[rerun->n_passed - 1], "-r");
+    const char *before = rerun->n_passed ? rerun->passed[rerun->n_passed - 1] : "";
+    const char *last = before + 1 + (*before ? strspn(before + 1, "qv") : 0);
+    const char *letter = option + 1 + (*option ? strspn(option + 1, "qv") : 0);
+    size_t len = strlen(text);
 
-    *capture = attached && !behind ? option + 2 : option;
-    return attached || behind;
+    if (*before == '-' && *last && strchr(letters, *last) && !last[1])
+        return option;
+    if (len && !strcmp(before, text))
+        return option;
+    if (len && !strncmp(option, text, len) && option[len] == '=')
+        return option + len + 1;
+    return *option == '-' && *letter && strchr(letters, *letter) && letter[1] ? letter + 1 : NULL;
 }
 
 /* What was handed over open, and is no file: the second run would find nothing there. Who writes to
@@ -159,19 +168,25 @@ static bool is_read_once(const char *path)
     return !stat(path, &is) && !S_ISREG(is.st_mode);
 }
 
+static int read_once(const char *command, const char *what, const char *path)
+{
+    fprintf(stderr,
+            "millrace: %s %s: that can be read once, and %s reads it several times; give a file\n",
+            what, path, command);
+    return MR_EXIT_USAGE;
+}
+
 int mr_rerun_pass(struct mr_rerun *rerun, const char *command, char *option)
 {
-    const char *capture;
-    bool is_capture = names_capture(rerun, option, &capture);
+    const char *capture = names(rerun, option, "r", "");
+    const char *program = names(rerun, option, "pc", "--program");
+    const char *file = program ? strrchr(program, '=') : NULL; /* behind NAME= */
 
-    if (is_capture && is_read_once(capture)) {
-        fprintf(stderr,
-                "millrace: -r %s: that can be read once, and %s reads captures several times; give "
-                "a file\n",
-                capture, command);
-        return MR_EXIT_USAGE;
-    }
-    if (!is_capture && is_ours(option)) {
+    if (capture && is_read_once(capture))
+        return read_once(command, "-r", capture);
+    if (program && is_read_once(file ? file + 1 : program))
+        return read_once(command, "-p", program);
+    if (!capture && !program && is_ours(option)) {
         fprintf(stderr, "millrace: %s compares events itself and does not take %s\n", command,
                 option);
         return MR_EXIT_USAGE;

@@ -2,8 +2,11 @@
 #include "smtp_session.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define FIRST_CAPACITY_MIN (4u << 10)
+#define DOT_LINE           3            /* bytes: ".\r\n" */
+#define GUESSED            0xff         /* for at_hole: the mail may be a chunk, without a dot */
 #define FIRST_CAPACITY_MAX (256u << 10) /* an announced size is only a claim */
 
 static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host, bool bdat,
@@ -18,6 +21,7 @@ static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         capacity = FIRST_CAPACITY_MAX;
     if (capacity > limit)
         capacity = limit;
+    s->at_hole = 0;
     smtp_certain(s, host);
     mr_smtp_body_begin(&s->body, limit, (uint32_t)capacity);
     s->raised &= ~(((uint64_t)1 << (MR_SMTP_ANOMALY_MAIL_TRUNCATED + 1)) - 1);
@@ -278,17 +282,21 @@ static size_t auth_line(struct mr_smtp_session *s, const uint8_t *p, size_t n)
     return (size_t)(lf - p) + 1;
 }
 
-/* Data of a mail. Where its end may be lost, since its reply is there, or none is seen, and a hole
- * in it, each line is looked at before it is taken as data: the dot may stand right behind the
- * hole. */
+/* Data of a mail. Where its end may be lost, since its reply is there, or none is seen, and what
+ * stands right behind a hole may be what is left of the dot's line, the next line is looked at
+ * before it is taken as data. No other: mails may speak of commands. But of what is a mail by a
+ * guess only, and may have no dot, MAIL ends it anywhere. */
 static size_t body(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                    size_t n)
 {
-    bool doubtful = s->body.holed && (s->tx.answered || !s->in[MR_TO_CLIENT].seen), ended;
-    const uint8_t *lf = doubtful ? memchr(p, '\n', n) : NULL;
+    size_t rest = n < s->at_hole || s->at_hole == GUESSED ? n : s->at_hole;
+    bool doubtful = s->tx.answered || !s->in[MR_TO_CLIENT].seen, ended;
+    const uint8_t *lf = doubtful && rest ? memchr(p, '\n', rest) : NULL;
     size_t used =
         mr_smtp_body_data(&s->body, &host->memory, p, lf ? (size_t)(lf - p) + 1 : n, &ended);
 
+    if (s->at_hole != GUESSED)
+        s->at_hole = lf ? 0 : (uint8_t)(s->at_hole - rest);
     if (ended)
         smtp_client_end_mail(s, host, true);
     else if (lf)
@@ -336,6 +344,7 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         smtp_client_assume(s, host);
     if (s->mode == SMTP_BODY) {
         mr_smtp_body_gap(&s->body, gap);
+        s->at_hole = s->at_hole == GUESSED ? GUESSED : DOT_LINE;
         if (gap >= MR_GAP_REST >> 1) /* no end of the mail will be seen, nor what comes behind */
             s->unsynced = s->doubt = true;
         if (s->tx.answered || !s->in[MR_TO_CLIENT].seen)
@@ -439,6 +448,7 @@ static void begin_behind_lost_data(struct mr_smtp_session *s, const struct mr_sm
     smtp_count(host, MR_SMTP_COUNT_NO_MEMORY, !s->mail_queued);
     begin_mail(s, host, false, s->announced);
     s->body.holed = true;
+    s->at_hole = GUESSED;
     if (s->reply_pending) /* the 354 */
         smtp_server_matched(s, host);
 }
@@ -473,6 +483,12 @@ static bool looks_like_command(const uint8_t *p, size_t n)
     return command.well_formed && command.verb != MR_SMTP_OTHER;
 }
 
+static bool begins_mail(const uint8_t *p, size_t n)
+{
+    static const char mail[] = "MAIL FROM:<";
+    return n >= sizeof mail - 1 && !strncasecmp((const char *)p, mail, sizeof mail - 1);
+}
+
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
@@ -491,7 +507,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
             s->unsure = s->unsure && !asked; /* this is decided now */
             if (granted && (asked ? n > 0 : is_field(s, next, n)))
                 begin_behind_lost_data(s, host);
-        } else if (!granted) {
+        } else if (!granted && (s->at_hole != GUESSED || begins_mail(next, n))) {
             smtp_client_end_mail(s, host, false);
         }
         return;

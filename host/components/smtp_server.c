@@ -160,7 +160,7 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
             s->optional = s->lost ? s->optional : 0;
             answer(s, host, code);
             s->lost = false;
-            s->unsynced = false;
+            s->unsynced = s->unsynced && s->unsure; /* it may have stood before the hole */
         } else if (!s->doubt) {
             smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
         }

@@ -126,6 +126,7 @@ struct mr_smtp_session {
     uint32_t lmtp_left; /* replies to come to the end of the data */
     uint16_t lmtp_best; /* the best of those that came */
     bool lmtp;
+    uint8_t at_hole; /* client: bytes behind a hole in the mail that may end the dot's line */
 
     struct smtp_queue queue;
     struct smtp_open_transaction tx;

@@ -22,8 +22,10 @@
 #define MAX_CLIENTS   8
 #define REQUEST_BYTES (64u * 1024)
 #define IDLE_NS       ((uint64_t)30 * 1000000000u)
-#define ANSWER_NS     ((uint64_t)5 * 1000000000u) /* an answer of which nothing is taken */
-#define FIRST_WORD_NS ((uint64_t)1000000000u)     /* who waits is told so, then now and then */
+#define ANSWER_NS     ((uint64_t)5 * 1000000000u)  /* an answer of which nothing is taken */
+#define ALL_NS        ((uint64_t)60 * 1000000000u) /* one that is taken slowly */
+#define MOST_UNSENT   ((uint64_t)128 << 20)   /* bytes of answers: nobody gets another one then */
+#define FIRST_WORD_NS ((uint64_t)1000000000u) /* who waits is told so, then now and then */
 #define NEXT_WORD_NS  ((uint64_t)5 * 1000000000u)
 #define NO_CLIENT     UINT32_MAX
 
@@ -41,6 +43,7 @@ struct client {
     size_t line_bytes; /* of that first line */
     char *out;         /* an answer that it has not taken yet: no line is looked at before */
     size_t out_bytes, out_at;
+    uint64_t out_ns; /* since then */
     size_t len;
     char line[REQUEST_BYTES];
 };
@@ -158,7 +161,7 @@ static bool answer(struct client *client, char *text)
     client->out = text;
     client->out_bytes = strlen(text);
     client->out_at = 0;
-    client->heard_ns = mr_clock_ns();
+    client->heard_ns = client->out_ns = mr_clock_ns();
     return hand_out(client);
 }
 
@@ -214,12 +217,23 @@ static bool serve(struct mr_control *control, struct client *client)
     return serve_line(control, client);
 }
 
+static bool has_room(const struct mr_control *control)
+{
+    uint64_t unsent = 0;
+
+    for (uint32_t i = 0; i < MAX_CLIENTS; i++)
+        unsent += control->clients[i].out ? control->clients[i].out_bytes : 0;
+    return unsent <= MOST_UNSENT;
+}
+
 static void look_after(struct mr_control *control, struct client *client, short revents)
 {
     bool good = true;
 
     if (client->out)
         good = !revents || hand_out(client);
+    else if (!has_room(control))
+        good = !(revents & (POLLHUP | POLLERR)), client->heard_ns = mr_clock_ns(); /* it waits */
     else if (has_line(client))
         good = serve_line(control, client);
     else if (revents && client->state == CLIENT_TALKS)
@@ -388,21 +402,22 @@ static void look_round(struct mr_control *control)
         {.fd = nap ? -1 : control->socket.listener, .events = POLLIN}};
     uint64_t count, now_ns;
 
-    bool busy = control->job_runs, ready = false;
+    bool busy = control->job_runs, ready = false, room = has_room(control);
 
     control->nap = false;
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
         const struct client *client = &control->clients[i];
         bool talks = client->state == CLIENT_TALKS;
         polls[i + 2] = (struct pollfd){.fd = client->fd,
-                                       .events = client->out ? POLLOUT
-                                                 : talks     ? POLLIN
-                                                             : 0};
+                                       .events = client->out     ? POLLOUT
+                                                 : talks && room ? POLLIN
+                                                                 : 0};
         busy = busy || (client->fd >= 0 && !talks);
-        ready = ready || has_line(client);
+        ready = ready || (room && has_line(client));
     }
     if (poll(polls, MAX_CLIENTS + 2, ready ? 0 : nap || busy ? 100 : 1000) < 0)
         return;
+    now_ns = mr_clock_ns(); /* what this thread does itself is no client's idleness */
     if (polls[0].revents && read(control->wake, &count, sizeof count) < 0)
         return;
     for (uint32_t i = 0; i < control->n_at; i++)
@@ -417,11 +432,12 @@ static void look_round(struct mr_control *control)
     finish_job(control);
     begin_job(control);
     tell_progress(control);
-    now_ns = mr_clock_ns();
     for (uint32_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *client = &control->clients[i];
-        if (client->fd >= 0 && client->state == CLIENT_TALKS &&
-            now_ns - client->heard_ns > (client->out ? ANSWER_NS : IDLE_NS))
+        bool idle = now_ns > client->heard_ns &&
+                    now_ns - client->heard_ns > (client->out ? ANSWER_NS : IDLE_NS);
+        bool slow = client->out && now_ns > client->out_ns && now_ns - client->out_ns > ALL_NS;
+        if (client->fd >= 0 && client->state == CLIENT_TALKS && (idle || slow))
             let_go(control, client);
     }
 }

@@ -225,7 +225,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .lanes = config->lanes,
         .burst = config->burst,
         .max_contexts = config->max_flows,
-        .preallocate = config->preallocate,
+        .preallocate = config->preallocate && !config->plan_only,
         .depth = config->depth,
         .bypass_encrypted = config->bypass_encrypted,
         .yield_seed = config->yield_seed,

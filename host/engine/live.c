@@ -366,7 +366,9 @@ static void look_after_clock(struct mr_live *live, uint64_t now_ns)
     uint64_t back_ns = step < 0 ? (uint64_t)-step : 0;
     if (step >= SECOND_NS) {
         atomic_store_explicit(&live->offset_ns, before + (uint64_t)step, memory_order_relaxed);
-        fprintf(to, "millrace: the system's clock was set %.1f s ahead; events follow it\n",
+        fprintf(to,
+                "millrace: the system's clock was set %.1f s ahead; events follow it, and "
+                "what lives no longer than that ends\n",
                 (double)step / SECOND_NS);
     } else if (back_ns >= live->back_ns + SECOND_NS) {
         fprintf(to,

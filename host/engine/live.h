@@ -112,7 +112,8 @@ struct mr_live {
     bool ended;                 /* threads are gone */
     bool crowded;               /* as many threads as cores: who waits for something sleeps */
     uint32_t unbalanced;        /* accounts that made no sense, at intervals */
-    pthread_mutex_t ask_lock;   /* devices are asked by one thread at a time */
+    pthread_mutex_t ask_lock;   /* devices are asked, and what they said is read, by one
+                                   thread at a time */
 };
 
 /* Opens the ports of the engine's configuration; NULL when there are none. */
@@ -146,7 +147,7 @@ const char *mr_live_interface(const struct mr_live *live, uint32_t port);
 
 /* The account of queue `i`, counted over all ports; false behind the last one. Any thread; while
  * packets come, `waiting` is what is on its way. */
-bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account);
+bool mr_live_account(struct mr_live *live, uint32_t i, struct mr_live_account *account);
 /* In the output turn: the same as of the last mr_live_interval_begin(), and the difference to the
  * one before that. What waits, and fragments that are held, may have become fewer. */
 void mr_live_interval_begin(struct mr_live *live);
@@ -154,10 +155,10 @@ bool mr_live_interval(const struct mr_live *live, uint32_t i, bool difference,
                       struct mr_live_account *account);
 
 /* "ports": the accounts of all queues, as JSON. */
-void mr_live_put_accounts(const struct mr_live *live, yajl_gen g);
+void mr_live_put_accounts(struct mr_live *live, yajl_gen g);
 
 /* For the summary and for -T. */
-void mr_live_print_accounts(const struct mr_live *live, FILE *to);
+void mr_live_print_accounts(struct mr_live *live, FILE *to);
 void mr_live_print_plan(const struct mr_live *live, FILE *to);
 
 /* ---- rx.c ---- */

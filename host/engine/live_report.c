@@ -99,12 +99,12 @@ void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
     for (uint32_t i = 0; i < live->n_ports; i++)
         for (uint32_t q = 0; q < live->ports[i].n_rx; q++)
             ask_device(live, &live->ports[i], &live->ports[i].rx[q]);
-    pthread_mutex_unlock(&live->ask_lock);
     for (uint32_t i = 0; i < live->n_ports; i++)
         for (uint32_t q = 0; q < live->ports[i].n_rx; q++) {
             mr_metrics_sum(sum, &live->ports[i].rx[q].metrics);
             mr_metrics_sum(sum, &live->ports[i].rx[q].device);
         }
+    pthread_mutex_unlock(&live->ask_lock);
 }
 
 /* Queue `i`, counted over all ports. */
@@ -116,11 +116,12 @@ static struct mr_rx *find(const struct mr_live *live, uint32_t i)
     return p < live->n_ports ? &live->ports[p].rx[i] : NULL;
 }
 
-bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_account *account)
+bool mr_live_account(struct mr_live *live, uint32_t i, struct mr_live_account *account)
 {
     const struct mr_rx *rx = find(live, i);
     if (!rx)
         return false;
+    pthread_mutex_lock(&live->ask_lock); /* what a device dropped it has received, too */
     const struct mr_metrics *m = &rx->metrics, *device = &rx->device;
     uint64_t out = 0;
 
@@ -142,6 +143,7 @@ bool mr_live_account(const struct mr_live *live, uint32_t i, struct mr_live_acco
         atomic_load_explicit(&m->counters[MR_COUNT_BYTES_RECEIVED], memory_order_relaxed);
     account->waiting = account->received - out;
     account->unknown = rx->unknown;
+    pthread_mutex_unlock(&live->ask_lock);
     return true;
 }
 
@@ -173,7 +175,7 @@ bool mr_live_interval(const struct mr_live *live, uint32_t i, bool difference,
     return true;
 }
 
-void mr_live_put_accounts(const struct mr_live *live, yajl_gen g)
+void mr_live_put_accounts(struct mr_live *live, yajl_gen g)
 {
     struct mr_live_account a;
 
@@ -199,7 +201,7 @@ void mr_live_put_accounts(const struct mr_live *live, yajl_gen g)
     yajl_gen_array_close(g);
 }
 
-void mr_live_print_accounts(const struct mr_live *live, FILE *to)
+void mr_live_print_accounts(struct mr_live *live, FILE *to)
 {
     struct mr_live_account a;
     uint64_t way = 0;

@@ -40,8 +40,10 @@ static void open_again(struct mr_site *site)
     site->retry_ns = site->retry_ns < RETRY_MOST_NS / 2 ? 2 * site->retry_ns : RETRY_MOST_NS;
     enum mr_status status = mr_site_start(site);
     if (status) {
-        if (status != MR_ERR_START)
-            site->retry_ns = 0; /* it will not be better */
+        if (status != MR_ERR_LIMIT)
+            return;
+        site->retry_ns = 0; /* it will not be better */
+        mr_site_say(site, "the device is not tried any more: it does not answer");
         return;
     }
     atomic_fetch_add(&site->opened_late, 1);

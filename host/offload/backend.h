@@ -74,11 +74,14 @@ struct mr_backend {
     /* Somebody else's work has taken the device from all who have it open: to be closed, as after
      * an error. NULL: that cannot be. */
     bool (*is_broken)(void *state);
+    /* A batch never ends: nobody is to open the device again in this process (MR_ERR_LIMIT, at
+     * once), where the next call would wait as well. NULL: that cannot be. */
+    void (*abandon)(void *state);
 };
 
 /* Waits for a batch that was submitted, which is for those who may wait. MR_ERR_LIMIT: it takes
  * longer than any device needs. Then batch and state are to be left to the device, for whoever
- * frees them waits as well. */
+ * frees them waits as well; and the device is abandoned. */
 enum mr_status mr_backend_wait(const struct mr_backend *backend, void *state,
                                struct mr_offload_batch *batch, struct mr_error *error);
 
@@ -104,6 +107,7 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
 enum mr_status mr_device_probe(const struct mr_device *device, uint64_t most_ns,
                                struct mr_error *error);
 void mr_device_close(void *state);
+void mr_device_abandon(void *state);
 enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
                                    struct mr_error *error);
 void mr_device_batch_free(void *state, struct mr_offload_batch *batch);

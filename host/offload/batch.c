@@ -16,9 +16,12 @@ enum mr_status mr_backend_wait(const struct mr_backend *backend, void *state,
     enum mr_status status;
 
     while ((status = backend->poll(state, batch, error)) == MR_AGAIN)
-        if (mr_clock_ns() > until)
+        if (mr_clock_ns() > until) {
+            if (backend->abandon)
+                backend->abandon(state);
             return mr_fail(error, MR_ERR_LIMIT, "device %s: it has not answered for %.0f s",
                            backend->name, (double)most * 1e-9);
+        }
     return status;
 }
 

@@ -31,6 +31,12 @@ void mr_device_close(void *state)
     free(d);
 }
 
+void mr_device_abandon(void *state)
+{
+    const struct mr_device_state *d = state;
+    mr_device_forsake(d->users);
+}
+
 bool mr_device_is_broken(void *state)
 {
     const struct mr_device_state *d = state;
@@ -106,14 +112,19 @@ enum mr_status mr_device_open(const struct mr_device_backend *backend,
                               struct mr_error *error)
 {
     struct mr_device_state *d = calloc(1, sizeof *d);
+    bool hangs;
     int n = 0;
 
     *state = NULL;
     if (!d)
         return mr_fail(error, MR_ERR_MEMORY, "no memory for a device's back end");
-    d->users = mr_device_enter(backend->device);
+    d->users = mr_device_enter(backend->device, &hangs);
     if (!d->users) {
         free(d);
+        if (hangs)
+            return mr_fail(error, MR_ERR_LIMIT,
+                           "device %s: it was given up, since it did not answer",
+                           backend->device->name);
         return mr_fail(error, MR_ERR_START,
                        "device %s: it has failed, and others have not given it back yet",
                        backend->device->name);

@@ -23,10 +23,12 @@ struct mr_device_users {
     const char *name; /* of the runtime */
     uint32_t n;
     _Atomic bool failed;
+    bool hangs; /* calls may never return: nobody enters it any more */
 };
-/* NULL: it has failed, and others have not left it yet. */
-struct mr_device_users *mr_device_enter(const struct mr_device *device);
+/* NULL: it has failed, and others have not left it yet; or (*hangs) they never will. */
+struct mr_device_users *mr_device_enter(const struct mr_device *device, bool *hangs);
 /* After everything there has been given back. */
+void mr_device_forsake(struct mr_device_users *users);
 void mr_device_leave(struct mr_device_users *users, const struct mr_device *device, int which);
 
 struct mr_device_state {

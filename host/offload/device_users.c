@@ -20,16 +20,24 @@ static struct mr_device_users *users_of(const struct mr_device *device)
     return users;
 }
 
-struct mr_device_users *mr_device_enter(const struct mr_device *device)
+struct mr_device_users *mr_device_enter(const struct mr_device *device, bool *hangs)
 {
     pthread_mutex_lock(&lock);
     struct mr_device_users *users = users_of(device);
-    if (atomic_load(&users->failed))
+    *hangs = users->hangs;
+    if (users->hangs || atomic_load(&users->failed))
         users = NULL;
     else
         users->n++;
     pthread_mutex_unlock(&lock);
     return users;
+}
+
+void mr_device_forsake(struct mr_device_users *users)
+{
+    pthread_mutex_lock(&lock);
+    users->hangs = true;
+    pthread_mutex_unlock(&lock);
 }
 
 void mr_device_leave(struct mr_device_users *users, const struct mr_device *device, int which)

@@ -35,6 +35,7 @@ static const struct mr_backend emulated = {
     .submit = mr_device_submit,
     .poll = mr_device_poll,
     .is_broken = mr_device_is_broken,
+    .abandon = mr_device_abandon,
 };
 
 const struct mr_backend *mr_backend_emulated(void)

@@ -146,6 +146,27 @@ static struct mr_node *group(struct mr_regex_reader *reader)
 
 /* ---- items ---- */
 
+/* Comments, and with flag x white space and lines of comment. A repeat behind them is one of what
+ * stands before them. */
+static void skip_comments(struct mr_regex_reader *reader)
+{
+    while (reader->at < reader->end && !reader->why) {
+        uint8_t c = *reader->at;
+        if (starts(reader, "(?#")) {
+            name(reader, ')');
+        } else if (!(reader->flags & MR_REGEX_EXTENDED)) {
+            return;
+        } else if (c == '#') {
+            while (reader->at < reader->end && *reader->at != '\n')
+                reader->at++;
+        } else if (c != ' ' && (c < 9 || c > 13)) {
+            return;
+        } else {
+            reader->at++;
+        }
+    }
+}
+
 static struct mr_node *quoted(struct mr_regex_reader *reader)
 {
     struct mr_node *all = mr_node_new(reader, MR_NODE_CONCAT);
@@ -157,6 +178,7 @@ static struct mr_node *quoted(struct mr_regex_reader *reader)
         mr_node_append(all, node);
     }
     reader->at += starts(reader, "\\E") ? 2 : 0;
+    skip_comments(reader);
     if (starts(reader, "*") || starts(reader, "+") || starts(reader, "?") || starts(reader, "{"))
         return refuse(reader, "a repeat of a quotation's last character");
     return all;
@@ -284,27 +306,6 @@ static bool repeat_follows(struct mr_regex_reader *reader, uint32_t *min, uint32
     if (*min > *max)
         refuse(reader, "a repeat whose bounds are turned");
     return !reader->why;
-}
-
-/* Comments, and with flag x white space and lines of comment. A repeat behind them is one of what
- * stands before them. */
-static void skip_comments(struct mr_regex_reader *reader)
-{
-    while (reader->at < reader->end && !reader->why) {
-        uint8_t c = *reader->at;
-        if (starts(reader, "(?#")) {
-            name(reader, ')');
-        } else if (!(reader->flags & MR_REGEX_EXTENDED)) {
-            return;
-        } else if (c == '#') {
-            while (reader->at < reader->end && *reader->at != '\n')
-                reader->at++;
-        } else if (c != ' ' && (c < 9 || c > 13)) {
-            return;
-        } else {
-            reader->at++;
-        }
-    }
 }
 
 static struct mr_node *repeated(struct mr_regex_reader *reader, struct mr_node *node)

@@ -261,11 +261,11 @@ struct mr_context *mr_contexts_add_flow(struct mr_context_table *table,
 struct mr_context *mr_contexts_add(struct mr_context_table *table, uint64_t hash, const void *key,
                                    uint32_t len);
 
-/* Ahead of packet time, which was set back: the table must be told. However far it is: its second
+/* Not behind packet time, which was set back: the table must be told. However far it is: its second
  * is that of the last tick it had to do with, which differs with lanes and bursts. */
 static inline bool mr_contexts_ahead(const struct mr_context_table *table, uint64_t now_ns)
 {
-    return table->now_second > now_ns / 1000000000u;
+    return table->now_second >= now_ns / 1000000000u;
 }
 
 /* A task begins whose tuples come of packet `number`, or of later ones of the same epoch. */

@@ -233,7 +233,8 @@ static void start(struct moment *m, uint64_t now_ns)
 
     m->exec->left = INT64_MAX; /* what is in the program's text: all at once */
     m->set->started = true;
-    m->set->told_ns = now_ns;
+    if (m->set->told_ns < now_ns) /* by a carried timer's clock it may be ahead */
+        m->set->told_ns = now_ns;
     load_facts(m, now_ns);
     for (uint32_t i = 0; i < m->set->n_timers; i++) {
         struct mr_timer *timer = &m->set->timers[i];

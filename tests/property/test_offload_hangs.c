@@ -124,8 +124,32 @@ static void models(void **unused)
     mr_spam_model_free(model);
 }
 
+/* Whoever opens a device behind that would wait as well. */
+static void nobody_opens_it_again(void **unused)
+{
+    struct mr_backend backend = *mr_backend_emulated();
+    const struct mr_backend_config config = {.bytes_max = 1024, .messages_max = 16};
+    struct mr_offload_batch *batch = NULL;
+    struct mr_error error = {0};
+    void *state = NULL, *other = NULL;
+    (void)unused;
+
+    backend.poll = poll_it;
+    assert_int_equal(backend.open(&config, &state, &error), MR_OK);
+    assert_int_equal(backend.open(&config, &other, &error), MR_OK);
+    backend.close(other);
+    assert_int_equal(backend.batch_new(state, &batch, &error), MR_OK);
+    assert_int_equal(mr_backend_wait(&backend, state, batch, &error), MR_ERR_LIMIT);
+    assert_int_equal(backend.open(&config, &other, &error), MR_ERR_LIMIT);
+    assert_non_null(strstr(error.text, "given up"));
+    assert_null(other);
+    backend.batch_free(state, batch);
+    backend.close(state);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(patterns), cmocka_unit_test(models)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(patterns), cmocka_unit_test(models),
+                                       cmocka_unit_test(nobody_opens_it_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

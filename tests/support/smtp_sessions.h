@@ -847,6 +847,17 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "only the client is seen, and a mail with a hole speaks of commands",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC! one\nC~ 5\nC: "
+        "more\nC: BDAT 1099511627775\nC: data\nC: .\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail incomplete 35: onemore\\r\\nBDAT 1099511627775\\r\\ndata\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=35 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
         "only the client is seen, and a hole ends within a command",
         "C: EHLO client.example\nC~ 5\nC! FROM:<a@x>\\r\\n\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: "
         ".\n",
