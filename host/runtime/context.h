@@ -208,7 +208,7 @@ static inline uint32_t mr_context_lane(uint64_t hash, uint32_t lane_bits)
 }
 
 /* Before the first context: has all memory of the table there, by large pages where the system
- * gives them, so that none is waited for later. It takes about a second for 4 GiB. False: there is
+ * gives them, so that none is waited for later. False: there is
  * not so much; the table is to be freed. */
 bool mr_contexts_preallocate(struct mr_context_table *table);
 void mr_contexts_free(struct mr_context_table *table);
