@@ -799,6 +799,14 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "DATA is lost, which is told before the replies to what stood before it",
+        HELLO "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 6\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
+              "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail incomplete 3: x\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
         "DATA is lost, and nothing comes behind it",
         HELLO ENVELOPE "C~ 6\nS: 354 go\n",
         "tx 0 aborted " TX " reply=250\n",
