@@ -173,14 +173,11 @@ static void write_event(struct mr_engine *engine, uint64_t time_ns)
 {
     struct mr_interval *interval = &engine->interval;
     uint64_t until = engine->ended_ns ? engine->ended_ns : mr_clock_ns();
-    struct mr_eve_config config = {.max_record_bytes = RECORD_BYTES};
+    uint32_t queues = engine->live ? mr_live_queues(engine->live) : 0;
+    struct mr_eve_config config = {.max_record_bytes = RECORD_BYTES + queues * QUEUE_BYTES};
     struct mr_eve *eve = NULL;
     char name[64];
     size_t len;
-    struct mr_live_account a;
-
-    for (uint32_t i = 0; engine->live && mr_live_account(engine->live, i, &a); i++)
-        config.max_record_bytes += QUEUE_BYTES;
 
     if (engine->config.ordered || !mr_events_wanted(engine, "stats") || mr_eve_new(&eve, &config))
         return;

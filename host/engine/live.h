@@ -145,6 +145,8 @@ uint64_t mr_live_now_ns(const struct mr_live *live); /* packet time */
 /* What a port is called in events; NULL: there is no such port. */
 const char *mr_live_interface(const struct mr_live *live, uint32_t port);
 
+/* Of all ports. */
+uint32_t mr_live_queues(const struct mr_live *live);
 /* The account of queue `i`, counted over all ports; false behind the last one. Any thread; while
  * packets come, `waiting` is what is on its way. */
 bool mr_live_account(struct mr_live *live, uint32_t i, struct mr_live_account *account);

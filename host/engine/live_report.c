@@ -107,6 +107,15 @@ void mr_live_metrics(struct mr_live *live, struct mr_metrics *sum)
     pthread_mutex_unlock(&live->ask_lock);
 }
 
+uint32_t mr_live_queues(const struct mr_live *live)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < live->n_ports; i++)
+        n += live->ports[i].n_rx;
+    return n;
+}
+
 /* Queue `i`, counted over all ports. */
 static struct mr_rx *find(const struct mr_live *live, uint32_t i)
 {
