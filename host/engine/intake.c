@@ -138,15 +138,17 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
 {
     struct mr_burst *burst = &token->burst;
     uint32_t n = 0;
-    uint64_t bytes = 0, kept_bytes = 0;
+    uint64_t bytes = 0, kept_bytes = 0, jumps = 0;
 
     for (uint32_t i = 0; i < burst->n; i++) {
         struct mr_packet *packet = &burst->packets[i];
         struct mr_buffer *kept;
+        bool stray = !mr_packet_clock_follows(&in->clock, packet->time_ns);
         if (i + 2 < burst->n)
             __builtin_prefetch(burst->packets[i + 2].data);
         packet->number = ++in->packets;
         bytes += packet->wire_len;
+        jumps += stray;
         enum mr_drop reason = mr_sift_packet(&in->sift, metrics, packet, &kept);
         while (kept) {
             struct mr_buffer *next = kept->next;
@@ -160,12 +162,16 @@ static void sift(struct mr_intake *in, struct mr_metrics *metrics, struct mr_tok
         if (reason != MR_DROP_NONE)
             continue;
         kept_bytes += packet->wire_len;
+        if (stray)
+            packet->flags |= MR_PACKET_STRAY_TIME;
         if (n != i)
             burst->packets[n] = *packet;
         n++;
     }
     mr_metrics_add(metrics, MR_COUNT_PACKETS_RECEIVED, burst->n);
     mr_metrics_add(metrics, MR_COUNT_BYTES_RECEIVED, bytes);
+    if (jumps)
+        mr_metrics_add(metrics, MR_COUNT_TIME_JUMPS, jumps);
     in->bytes += bytes;
     token->bytes = kept_bytes;
     burst->n = n;

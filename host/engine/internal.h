@@ -16,6 +16,7 @@
 #include "offload/placement.h"
 #include "output/eve.h"
 #include "output/writer.h"
+#include "packet/clock.h"
 #include "runtime/runtime.h"
 
 #include <pthread.h>
@@ -29,6 +30,7 @@ struct mr_intake {
     struct mr_source *source;
     struct mr_ahead *ahead; /* NULL: one worker has nobody to read beside */
     struct mr_sift sift;
+    struct mr_packet_clock clock;
     uint32_t next_input;
     uint64_t packets, bytes; /* received */
     uint64_t finished_bytes; /* of inputs read to their end */

@@ -188,8 +188,6 @@ struct mr_runtime {
     uint64_t second;          /* of packet time */
     uint32_t context_epoch;   /* of the last packet: mr_context_epoch() */
     uint64_t last_packet, last_time_ns;
-    uint64_t jump_ns; /* the last stamp that was not believed, and how many in a row */
-    uint32_t jumped;
     uint32_t keeps_off; /* so many tokens did not take the straight way, after one that took long */
     uint64_t straight_from; /* the first that may again */
 

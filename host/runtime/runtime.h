@@ -61,8 +61,9 @@ struct mr_runtime_hooks {
 
     /* Fills token->burst with decoded packets, and bytes. One worker at a time. MR_OK: n may be 0
      * (all packets of a read were dropped). MR_AGAIN: nothing at the moment. MR_EOF: nothing will
-     * come any more. Ticks, times and numbers are the runtime's business, but that a source that
-     * goes by the clock may set token->clock_ns (packet time has come so far, packets or none) and
+     * come any more. Packet time follows packets without MR_PACKET_STRAY_TIME (packet/clock.h).
+     * Ticks, times and numbers are the runtime's business, but that a source that goes by the clock
+     * may set token->clock_ns (packet time has come so far, packets or none) and
      * token->arrived_ticks. */
     enum mr_status (*intake)(void *user, struct mr_metrics *metrics, struct mr_token *token);
 

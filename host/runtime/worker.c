@@ -1,6 +1,8 @@
 /* A worker: its own deque first, then fresh bursts, then other workers' deques, then sleep. */
 #include "runtime/internal.h"
 
+#include "packet/clock.h"
+
 #include <linux/futex.h>
 #include <sched.h>
 #include <sys/syscall.h>
@@ -16,12 +18,9 @@
 #define MOST_STRAIGHT 16      /* ... or so many small ones that take the straight way together */
 #define SLEEP_NS      1000000 /* at most; then it looks again ... */
 #define DOUBLINGS     6       /* ... and sleeps twice as long, so often, where it will be woken */
-#define JUMP_NS       3600000000000u /* an hour: further back a stamp is not believed at once ... */
-#define GAP_NS        86400000000000u /* ... nor a day ahead: links are quiet for hours */
-#define JUMP_PACKETS  16              /* ... but when so many in a row are */
-#define LARGE_BURST   8               /* packets: its times are taken always ... */
-#define MEASURED_EACH 16              /* ... and of smaller ones in a row so many times less */
-#define EMPTY_READS   64              /* bursts without a packet before the turn is given up */
+#define LARGE_BURST   8       /* packets: its times are taken always ... */
+#define MEASURED_EACH 16      /* ... and of smaller ones in a row so many times less */
+#define EMPTY_READS   64      /* bursts without a packet before the turn is given up */
 
 #define TOKEN_CHUNKS  4       /* of memory that a token may want, or one a worker ... */
 #define BROUGHT_BYTES 4500ull /* ... and for each packet: buffers double when they grow */
@@ -110,35 +109,16 @@ static struct mr_task *steal(struct mr_worker *worker)
     return NULL;
 }
 
-static uint64_t distance(uint64_t x, uint64_t y)
+/* Packet time is that of this packet, unless it came a little late. */
+static void follow_time(struct mr_runtime *runtime, uint64_t time_ns)
 {
-    return x > y ? x - y : y - x;
-}
+    uint64_t last_ns = runtime->last_time_ns;
 
-/* Does the clock of packet time follow this packet? One whose stamp is far off, ahead or behind, it
- * follows only when those after it agree: a single broken stamp would stop all timers until the
- * rest caught up with it. A matter of the sequence of packets alone, however it is cut into
- * bursts. */
-static bool believed(struct mr_worker *worker, uint64_t time_ns)
-{
-    struct mr_runtime *runtime = worker->runtime;
-
-    uint64_t most = time_ns > runtime->last_time_ns ? GAP_NS : JUMP_NS;
-    if (!runtime->last_time_ns || distance(time_ns, runtime->last_time_ns) <= most) {
-        runtime->jumped = 0;
-        return true;
-    }
-    mr_metrics_add(&worker->metrics, MR_COUNT_TIME_JUMPS, 1);
-    if (runtime->jumped && distance(time_ns, runtime->jump_ns) > JUMP_NS)
-        runtime->jumped = 0;
-    runtime->jump_ns = time_ns;
-    if (++runtime->jumped < JUMP_PACKETS)
-        return false;
-    runtime->jumped = 0;
-    if (time_ns < runtime->last_time_ns) /* the clock was ahead, or another capture begins */
+    if (last_ns > time_ns && last_ns - time_ns <= MR_CLOCK_BACK_NS)
+        return;
+    if (time_ns < last_ns) /* the clock was ahead, or another capture begins */
         runtime->second = time_ns < 1000000000u ? 0 : time_ns / 1000000000u - 1;
     runtime->last_time_ns = time_ns;
-    return true;
 }
 
 /* Most packets: passes over those that come one after the other within a second and an epoch;
@@ -149,7 +129,7 @@ static uint32_t pass_usual(struct mr_runtime *runtime, const struct mr_token *to
     uint64_t last = runtime->last_packet;
     uint32_t shift = runtime->caps.epoch_shift, epoch = runtime->context_epoch;
 
-    for (; i < token->burst.n && !runtime->jumped && last_ns; i++) {
+    for (; i < token->burst.n && last_ns; i++) {
         const struct mr_packet *packet = &token->burst.packets[i];
         if (packet->time_ns < last_ns || packet->time_ns >= end_ns || packet->number <= last ||
             mr_context_epoch(shift, packet->number) != epoch)
@@ -180,9 +160,8 @@ static void find_ticks(struct mr_worker *worker, struct mr_token *token)
                                .time_ns = runtime->last_time_ns,
                                .number = packet->number};
         runtime->context_epoch = epoch;
-        if (believed(worker, packet->time_ns)) {
-            if (packet->time_ns > runtime->last_time_ns)
-                runtime->last_time_ns = packet->time_ns;
+        if (!(packet->flags & MR_PACKET_STRAY_TIME)) {
+            follow_time(runtime, packet->time_ns);
             tick.second = second > runtime->second;
             if (tick.second) {
                 runtime->second = second;

@@ -34,7 +34,8 @@ enum mr_packet_flag {
     MR_PACKET_TRUNCATED = 1 << 2,   /* captured shorter than it was on the wire */
     MR_PACKET_BAD_CHECKSUM = 1 << 3,
     MR_PACKET_TICK = 1 << 4, /* not a packet: the origin of what a timer brings forth; len is 0 */
-    MR_PACKET_TUNNELED = 1 << 5
+    MR_PACKET_TUNNELED = 1 << 5,
+    MR_PACKET_STRAY_TIME = 1 << 6 /* stamped far off those before it: timers do not follow it */
 };
 
 #define MR_TCP_FIN 0x01

@@ -296,7 +296,8 @@ static void broken_stamps(void **state)
             s.stamps = stamps;
             char *text = text_of(s, &metrics);
             assert_in_range(silent_ones(text), expected * 9 / 10, expected * 11 / 10);
-            assert_true(atomic_load(&metrics.counters[MR_COUNT_TIME_JUMPS]) >= 16);
+            assert_true(atomic_load(&metrics.counters[MR_COUNT_TIME_JUMPS]) >=
+                        15); /* the 16th is believed */
             if (first)
                 assert_string_equal(text, first);
             else

@@ -5,6 +5,7 @@
 #define RUNTIME_RIG_H
 
 #include "analog/analog.h"
+#include "packet/clock.h"
 #include "runtime/runtime.h"
 
 #include <setjmp.h>
@@ -326,6 +327,7 @@ enum stamps { STAMPS_GOOD, STAMPS_BROKEN, STAMPS_TWO_CAPTURES, STAMPS_FROM_0 };
 struct rig {
     const struct mr_plan *plan;
     enum stamps stamps;
+    struct mr_packet_clock clock;
     uint64_t next; /* packets handed out */
     uint64_t n_packets;
     uint32_t burst; /* at most; 0: random */
@@ -342,7 +344,6 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
     struct rig *rig = user;
     uint32_t n = rig->burst;
 
-    (void)metrics;
     if (!n) {
         rig->random = mix(rig->random + 1);
         n = (uint32_t)(rig->random % MR_BURST_MAX) + 1;
@@ -365,6 +366,10 @@ static enum mr_status intake(void *user, struct mr_metrics *metrics, struct mr_t
             p->time_ns -= half * 6000000u + half / 1700 * 10000000000u + 900000000u;
         if (rig->stamps >= STAMPS_TWO_CAPTURES && p->number <= half)
             p->time_ns += 7200000000000u; /* two hours: the older one comes second */
+        if (!mr_packet_clock_follows(&rig->clock, p->time_ns)) {
+            p->flags |= MR_PACKET_STRAY_TIME;
+            mr_metrics_add(metrics, MR_COUNT_TIME_JUMPS, 1);
+        }
         p->src.family = 4;
         p->src.port = (uint16_t)(p->number % 5);
         p->dst.port = (uint16_t)(p->number % 3);
