@@ -169,6 +169,13 @@ static enum mr_status read_line(struct mr_match_reader *reader, struct mr_match_
                                 char **memory, bool *used)
 {
     *used = false;
+    /* of a file whose lines end with it all but the first would be taken as part of that */
+    const char *cr = memchr(reader->at, '\r', (size_t)(reader->end - reader->at));
+    if (cr) {
+        reader->at = cr;
+        return mr_match_refuse_here(reader, "a carriage return amid the line: lines end with LF or "
+                                            "CRLF; in a pattern write \\r");
+    }
     while (reader->at < reader->end && (*reader->at == ' ' || *reader->at == '\t'))
         reader->at++;
     if (reader->at == reader->end || *reader->at == '#')

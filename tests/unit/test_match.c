@@ -334,6 +334,21 @@ static void refused_files(void **state)
             snprintf(words, sizeof words, "pattern file %s%s", file_path, cases[i].words);
         expect_refused(&constant, -1, words);
     }
+    static const struct {
+        const char *text, *where;
+    } returns[] = {
+        {"1:/a/\r2:/b/\r", ":1:6"},      {"# ours\r1:/a/\r", ":1:7"},   {"\r1:/a/", ":1:1"},
+        {"1:/a/\r\n2:/b/\r3:/c/\n", ":2:6"}, {"1:/a\rb/\r\n", ":1:5"}, {"1:/a/ \r2:/b(/", ":1:7"},
+    };
+    for (size_t i = 0; i < sizeof returns / sizeof returns[0]; i++) {
+        char words[256];
+        write_file(returns[i].text, strlen(returns[i].text));
+        snprintf(words, sizeof words,
+                 "%s%s: a carriage return amid the line: lines end with LF or CRLF; in a pattern "
+                 "write \\r",
+                 file_path, returns[i].where);
+        expect_refused(&constant, -1, words);
+    }
     write_file("1:/a/\0\n", 7);
     expect_refused(&constant, -1, ":1:6: unexpected byte 0x00 among the flags");
     write_file("1:/a\0b/\n", 8);
