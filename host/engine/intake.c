@@ -73,7 +73,7 @@ static void note_error(struct mr_engine *engine, const struct mr_error *error)
 }
 
 /* Nothing was inspected of the input that is read. editcap can cut a header off, and only that. */
-static void foreign_link_type(struct mr_intake *in)
+static void foreign_link_type(struct mr_intake *in, const char *input)
 {
     const char *name = mr_link_type_name(in->sift.link_type);
     bool named = strcmp(name, "unknown") != 0;
@@ -82,8 +82,8 @@ static void foreign_link_type(struct mr_intake *in)
             "%s: link type %u%s%s%s is not supported, so none of its %llu packets was inspected; "
             "capture on an Ethernet, raw IP or Linux cooked device, or, where IP begins N bytes "
             "into each packet, use editcap -F pcap -C N -T rawip FILE NEW",
-            in->engine->config.inputs[in->next_input - 1], in->sift.link_type, named ? " (" : "",
-            named ? name : "", named ? ")" : "", (unsigned long long)in->sift.packets);
+            input, in->sift.link_type, named ? " (" : "", named ? name : "", named ? ")" : "",
+            (unsigned long long)in->sift.packets);
 }
 
 /* The current input is read to its end (or to where it is damaged). */
@@ -94,10 +94,10 @@ static void close_input(struct mr_intake *in)
 
     in->source->ops->progress(in->source, &progress);
     in->finished_bytes += progress.bytes_done;
+    if (in->sift.packets && !in->sift.decoded && !engine->input_error.status)
+        foreign_link_type(in, progress.name);
     in->source->ops->close(in->source);
     in->source = NULL;
-    if (in->sift.packets && !in->sift.decoded && !engine->input_error.status)
-        foreign_link_type(in);
 }
 
 static enum mr_status open_next(struct mr_intake *in)
