@@ -72,7 +72,7 @@ struct mr_tcp_direction {
     uint32_t isn;          /* first byte of the stream: the SYN's number + 1 */
     uint32_t alternate;    /* the same of a SYN that did not fit, until somebody answers it */
     uint32_t fin_seq;      /* of the FIN: end of the data */
-    uint32_t deep_end;     /* of the data behind the depth that came before its turn */
+    uint32_t deep_end;     /* of data behind the depth that came before its turn, or window */
     uint32_t urgent_seq;   /* the byte announced as urgent, when it is taken out of the stream */
     uint32_t window;       /* bytes, as last advertised by this side */
     uint8_t window_shift;

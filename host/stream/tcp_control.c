@@ -43,7 +43,7 @@ static bool plausible(struct pass *p, uint32_t ack)
 
     if (!(other->flags & SIDE_EDGE) || mr_not_after(ack, other->edge) ||
         (other->flags & SIDE_FIN && ack == other->fin_seq + 1) ||
-        mr_not_after(ack, other->next_seq) || mr_pieces_cover(&other->held, ack) || !packets) {
+        mr_not_after(ack, other->next_seq) || tcp_was_sent(other, ack) || !packets) {
         side->odd_acks = 0;
         return true;
     }
@@ -115,7 +115,7 @@ void tcp_on_fin(struct pass *p, uint32_t fin_seq)
         uint32_t limit =
             (side->flags & SIDE_EDGE ? side->edge : side->next_seq) + p->config->max_held_bytes;
         if (mr_before(fin_seq, side->next_seq) ||
-            (!mr_not_after(fin_seq, limit) && !mr_pieces_cover(&side->held, fin_seq))) {
+            (!mr_not_after(fin_seq, limit) && !tcp_was_sent(side, fin_seq))) {
             anomaly(p, "stream.fin_out_of_window");
             return;
         }

@@ -29,7 +29,8 @@ enum {
     SIDE_SYN_DATA = 1 << 11,  /* data of its SYN is held until the SYN is answered */
     SIDE_URGENT = 1 << 12,    /* urgent_seq is known */
     SIDE_DEEP = 1 << 13,      /* what comes passes uninspected: tcp_pass.c */
-    SIDE_DEEPER = 1 << 14     /* there was data behind the depth, which is not reached yet */
+    SIDE_DEEPER = 1 << 14,    /* there was data behind the depth, which is not reached yet */
+    SIDE_AHEAD = 1 << 15      /* there passed data past the window, up to deep_end */
 };
 
 /* mr_tcp.flags */
@@ -150,6 +151,8 @@ static inline uint32_t tcp_inspected(const struct pass *p, const struct mr_tcp_d
 void tcp_pass_by(struct pass *p, uint8_t d, uint32_t len);
 /* Data of a direction that passes. */
 void tcp_pass_data(struct pass *p, uint8_t d, const struct mr_piece *piece);
+/* Was data up to `seq` seen that was not delivered yet, held or not? */
+bool tcp_was_sent(const struct mr_tcp_direction *side, uint32_t seq);
 /* Nothing of the piece needs to be held; else it is cut to what does. */
 bool tcp_too_deep(struct pass *p, uint8_t d, struct mr_piece *piece);
 /* Is the depth reached, and what lies behind it there or announced? Then the direction passes. */

@@ -47,12 +47,28 @@ void tcp_pass_data(struct pass *p, uint8_t d, const struct mr_piece *piece)
     struct mr_tcp_direction *side = &p->tcp->side[d];
     uint32_t end = piece->start + piece->len;
 
-    /* holes are none of our business any more, but what no receiver takes moves nothing */
+    /* holes are none of our business any more */
     if (!(side->flags & SIDE_BASE) || !mr_before(side->next_seq, end) ||
-        (side->flags & SIDE_EDGE && !mr_before(piece->start, side->edge)) ||
         end - side->next_seq > TCP_FAR_FROM_ANYTHING)
         return;
+    /* what no receiver takes moves nothing, unless it is acknowledged later */
+    if (side->flags & SIDE_EDGE && !mr_before(piece->start, side->edge)) {
+        if (side->flags & SIDE_DEEPER) /* deep_end says how far that goes */
+            return;
+        if (!(side->flags & SIDE_AHEAD) || mr_before(side->deep_end, end))
+            side->deep_end = end;
+        side->flags |= SIDE_AHEAD;
+        return;
+    }
     advance(p, d, end - side->next_seq);
+    if (side->flags & SIDE_AHEAD && !mr_before(side->next_seq, side->deep_end))
+        side->flags &= ~(uint32_t)SIDE_AHEAD;
+}
+
+bool tcp_was_sent(const struct mr_tcp_direction *side, uint32_t seq)
+{
+    return mr_pieces_cover(&side->held, seq) ||
+           (side->flags & (SIDE_DEEPER | SIDE_AHEAD) && mr_not_after(seq, side->deep_end));
 }
 
 /* Data behind the depth is not kept: remembers how far it goes. */

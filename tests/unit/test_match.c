@@ -337,8 +337,9 @@ static void refused_files(void **state)
     static const struct {
         const char *text, *where;
     } returns[] = {
-        {"1:/a/\r2:/b/\r", ":1:6"},      {"# ours\r1:/a/\r", ":1:7"},   {"\r1:/a/", ":1:1"},
-        {"1:/a/\r\n2:/b/\r3:/c/\n", ":2:6"}, {"1:/a\rb/\r\n", ":1:5"}, {"1:/a/ \r2:/b(/", ":1:7"},
+        {"1:/a/\r2:/b/\r", ":1:6"}, {"# ours\r1:/a/\r", ":1:7"},
+        {"\r1:/a/", ":1:1"},        {"1:/a/\r\n2:/b/\r3:/c/\n", ":2:6"},
+        {"1:/a\rb/\r\n", ":1:5"},   {"1:/a/ \r2:/b(/", ":1:7"},
     };
     for (size_t i = 0; i < sizeof returns / sizeof returns[0]; i++) {
         char words[256];

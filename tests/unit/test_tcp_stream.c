@@ -59,6 +59,30 @@ static void behind_the_depth_in_any_order(void **state)
     }
 }
 
+/* What was sent past the window that acknowledgments that were not captured have opened may be
+ * acknowledged, and closed behind, as where it is kept; what was not sent may not. */
+static void behind_the_depth_without_acknowledgments(void **state)
+{
+    (void)state;
+    for (uint32_t depth = 15; depth <= 120015; depth += 120000) {
+        struct rig *r = rig_new();
+        r->config.depth = depth;
+        rig_open(r, 100, 500);
+        for (uint32_t seq = 101; seq < 200101; seq += 1000)
+            rig_send(r, C, seq, 501, A, zeros, 1000);
+        rig_send(r, S, 501, 900000101, A, "", 0);
+        assert_int_equal(rig_anomaly(r, "stream.pkt_invalid_ack"), 1);
+        rig_send(r, S, 501, 200101, A, "ok", 2);
+        rig_send(r, C, 200101, 503, A | MR_TCP_FIN, "", 0);
+        rig_send(r, S, 503, 200102, A | MR_TCP_FIN, "", 0);
+        assert_int_equal(r->n_anomalies, 1);
+        assert_int_equal(delivered(r, C), depth);
+        assert_int_equal(r->flows[0]->flow.uninspected[C], 200000 - depth);
+        assert_int_equal(r->flows[0]->end_reason, MR_FLOW_END_FIN);
+        rig_free(r);
+    }
+}
+
 static void hole_waits_for_its_acknowledgment(void **state)
 {
     (void)state;
@@ -447,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hole_given_up_after_bytes),
         cmocka_unit_test(behind_the_depth_in_any_order),
+        cmocka_unit_test(behind_the_depth_without_acknowledgments),
         cmocka_unit_test(hole_waits_for_its_acknowledgment),
         cmocka_unit_test(hole_given_up_after_time),
         cmocka_unit_test(a_fast_burst_is_not_time),
