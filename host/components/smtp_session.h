@@ -81,8 +81,10 @@ struct smtp_open_transaction {
     struct mr_smtp_mail mail;
     uint32_t number; /* of the last command that counted */
     uint16_t reply;
-    bool open, has_from, from_accepted, from_rejected, utf8, refused, has_mail;
-    bool answered; /* the final reply came before the end of the data */
+    bool open : 1, has_from : 1, from_accepted : 1, from_rejected : 1, utf8 : 1, refused : 1;
+    bool from_guessed : 1; /* neither a reply tells that it was accepted nor what came behind it */
+    bool has_mail : 1;
+    bool answered : 1; /* the final reply came before the end of the data */
 };
 
 struct mr_smtp_session {
@@ -131,7 +133,7 @@ struct mr_smtp_session {
     struct smtp_queue queue;
     struct smtp_open_transaction tx;
     uint32_t number; /* of the transaction that the client is at */
-    bool has_helo, helo_accepted;
+    bool has_helo : 1, helo_accepted : 1, helo_guessed : 1; /* guessed: as tx.from_guessed */
     uint16_t helo_len;
     /* not zero at first, so that most of it is never touched */
     struct smtp_short_queue short_queue;

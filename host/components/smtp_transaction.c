@@ -271,15 +271,18 @@ static void add_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
 }
 
 static void helo(struct mr_smtp_session *s, const struct mr_smtp_host *host,
-                 const struct smtp_record *record, const uint8_t *text, bool accepted)
+                 const struct smtp_record *record, const uint8_t *text, int code)
 {
-    if (s->helo_accepted)
+    bool accepted = code < 300;
+
+    if (s->helo_accepted && !s->helo_guessed)
         smtp_raise(s, host, MR_SMTP_ANOMALY_DUPLICATE_FIELDS);
     if (accepted)
         close_unfinished(s, host);
     else if (s->helo_accepted)
         return;
     s->helo_accepted = accepted;
+    s->helo_guessed = !code;
     s->has_helo = true;
     s->helo_len = (uint16_t)record->text_len;
     if (record->text_len)
@@ -293,7 +296,8 @@ static void sender(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     struct smtp_open_transaction *tx = &s->tx;
     bool accepted = code < 300;
 
-    if (tx->from_accepted)
+    s->helo_guessed = false;
+    if (tx->from_accepted && !tx->from_guessed)
         smtp_raise(s, host, MR_SMTP_ANOMALY_DUPLICATE_FIELDS);
     /* refused between the chunks of a mail it has the mail's number: that goes on */
     if (!accepted && (tx->from_accepted || (tx->open && tx->number == record->number)))
@@ -304,6 +308,7 @@ static void sender(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     tx->from_at = tx->envelope ? tx->envelope->len : 0;
     tx->has_from = keep_address(s, host, SENDER, text, record->text_len);
     tx->from_accepted = accepted;
+    tx->from_guessed = !code;
     tx->from_rejected = !accepted;
     tx->utf8 = record->utf8;
     tx->reply = (uint16_t)(code ? code : tx->reply);
@@ -316,6 +321,7 @@ static void recipient(struct mr_smtp_session *s, const struct mr_smtp_host *host
     bool accepted = code < 300;
 
     begin(s, host, record->number);
+    tx->from_guessed = false;
     tx->reply = (uint16_t)(code ? code : tx->reply);
     if (accepted)
         tx->n_accepted++;
@@ -354,7 +360,7 @@ void smtp_transact(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     switch (record->verb) {
     case MR_SMTP_EHLO:
     case MR_SMTP_LHLO:
-        helo(s, host, record, text, code < 300);
+        helo(s, host, record, text, code);
         break;
     case MR_SMTP_MAIL:
         sender(s, host, record, text, code);

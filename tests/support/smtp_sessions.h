@@ -471,6 +471,25 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tls\n",
     },
     {
+        "only the client is seen, whose EHLO and first MAIL were refused perhaps",
+        "C: EHLO client.example\nC: HELO client.example\nC: MAIL FROM:<no@x>\nC: MAIL FROM:<a@x>\n"
+        "C: RCPT TO:<b@y>\nC: DATA\nC: x\nC: .\nC: QUIT\n",
+        "mail 3: x\\r\\n\n"
+        "tx 0 aborted helo=client.example from=<no@x>\n"
+        "tx 1 unanswered " TX " bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
+        "the reply to EHLO and the one to MAIL are lost, who were refused perhaps",
+        "S: 220 mx ESMTP\nC: EHLO client.example\nS~ 8\nC: HELO client.example\nS: 250 mx\n"
+        "C: MAIL FROM:<no@x>\nS~ 8\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 250 "
+        "ok\n" DATA "C: x\nC: .\nS: 250 ok\n" BYE,
+        "mail 3: x\\r\\n\n"
+        "tx 0 aborted helo=client.example from=<no@x>\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n",
+        .timing = true,
+    },
+    {
         "only the client is seen: RSET between chunks",
         "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC! BDAT 2\\r\\nab\n"
         "C: RSET\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC! BDAT 2 LAST\\r\\ncd\nC: QUIT\n",
