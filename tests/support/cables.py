@@ -1,6 +1,7 @@
 """What the live tests share: namespaces with virtual cables between Postfix's smtp-source and smtp-sink, an
 engine that listens, mails and the truth about them.
 """
+import atexit
 import concurrent.futures
 import contextlib
 import json
@@ -19,7 +20,7 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 SLOW = os.path.join(mrtest.ROOT, "tests", "live", "slow.analog")
 FLOOD = os.path.join(os.path.dirname(mrtest.MILLRACE), "flood")
 TOOLS = ["smtp-source", "smtp-sink", "ip", "ethtool", "unshare", "nsenter", "sysctl"]
-PATIENCE = 60  # seconds until something that must happen counts as not happening
+PATIENCE = 300  # seconds until something that must happen counts as not happening, of a busy machine with a sanitizer
 
 
 def sh(*words, **more):
@@ -125,6 +126,7 @@ class Engine:
         # pylint: disable=consider-using-with
         with open(self.errors, "w", encoding="utf-8") as errors:
             self.process = subprocess.Popen([*words, *map(str, options)], stderr=errors)
+        atexit.register(self.process.kill)  # where a case was given up
         wait_for("capture", lambda: self.said().count("capture thread") >= len(ports)
                  or self.process.poll() is not None)
 
