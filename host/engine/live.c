@@ -302,6 +302,8 @@ static void move(struct mr_live *live, struct mr_rx *rx, struct mr_token *token,
         struct mr_packet *packet = &to->packets[to->n];
         *packet = from->burst.packets[from->at];
         packet->number = ++live->packets;
+        if (packet->time_ns < live->set_ns) /* it was on its way when the clock was set */
+            packet->time_ns = live->set_ns;
         token->bytes += packet->wire_len;
         to->mbufs[to->n_mbufs++] = from->burst.mbufs[from->at];
         to->n++;
@@ -365,6 +367,7 @@ static void look_after_clock(struct mr_live *live, uint64_t now_ns)
     int64_t step = (int64_t)(system_offset() - before);
     uint64_t back_ns = step < 0 ? (uint64_t)-step : 0;
     if (step >= SECOND_NS) {
+        live->set_ns = now_ns + before + (uint64_t)step;
         atomic_store_explicit(&live->offset_ns, before + (uint64_t)step, memory_order_relaxed);
         fprintf(to,
                 "millrace: the system's clock was set %.1f s ahead; events follow it, and "

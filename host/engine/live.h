@@ -109,6 +109,7 @@ struct mr_live {
     _Atomic uint32_t running;   /* capture threads */
     uint64_t packets;           /* numbered; the intake turn's, as the next */
     uint64_t second;            /* of packet time, that the runtime knows */
+    uint64_t set_ns;            /* packet time when the system's clock was set ahead last; or 0 */
     bool ended;                 /* threads are gone */
     bool crowded;               /* as many threads as cores: who waits for something sleeps */
     uint32_t unbalanced;        /* accounts that made no sense, at intervals */
