@@ -9,6 +9,7 @@
 #include "packets.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -96,6 +97,8 @@ static void *produce(void *ring)
     for (uintptr_t i = 1; i <= ITEMS;)
         if (mr_spsc_put_producer(ring, (void *)i))
             i++;
+        else
+            sched_yield(); /* to who takes, where both share a core */
     return NULL;
 }
 
@@ -118,6 +121,8 @@ static void a_ring_between_two_threads(void **state)
         void *item = mr_spsc_take_consumer(&ring);
         if (item)
             assert_ptr_equal(item, (void *)expected++);
+        else
+            sched_yield();
     }
     pthread_join(thread, NULL);
     assert_int_equal(mr_spsc_size_any(&ring), 0);
