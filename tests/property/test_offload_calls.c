@@ -1,6 +1,7 @@
 /* Every call of the device and of its kernels fails in turn, once or from then on: what was made is
  * given back, answers are right or are an error, and the device can be opened again. */
 // layers: base offload
+// threads: 1
 #include "offload/backend.h"
 #include "test_device.h"
 

@@ -1,5 +1,6 @@
 /* Contexts of a table in the order in which they are closed, and how many at a time. */
 // layers: runtime base
+// threads: 1
 #include "runtime/context.h"
 
 #include <setjmp.h>

@@ -1,5 +1,6 @@
 /* Deadlines of contexts where tables are told of the time as their lanes have to do with it. */
 // layers: runtime base
+// threads: 1
 #include "runtime/context.h"
 
 #include <setjmp.h>

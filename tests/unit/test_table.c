@@ -2,6 +2,7 @@
  * come meanwhile, and not those that went. Rows end in the order of their deadlines, however many
  * there are, and no list of them is ever moved. */
 // layers: runtime analog base
+// threads: 1
 #include "runtime/exec.h"
 #include "runtime/table.h"
 
