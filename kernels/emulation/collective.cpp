@@ -6,10 +6,16 @@
 
 #include <cstring>
 
+/* Of one object file they are mostly one string. */
+static bool same_text(const char *x, const char *y)
+{
+    return x == y || strcmp(x, y) == 0;
+}
+
 bool same_site(const struct mr_emu_site &x, const struct mr_emu_site &y)
 {
-    return x.op == y.op && x.line == y.line && strcmp(x.call, y.call) == 0 &&
-           strcmp(x.file, y.file) == 0;
+    return x.op == y.op && x.line == y.line && same_text(x.call, y.call) &&
+           same_text(x.file, y.file);
 }
 
 /* The lane a shuffle reads; its own when the source lies outside its segment. */

@@ -37,6 +37,7 @@ static struct {
     uint64_t random; /* 0: lanes run in order */
     struct uint3 block_idx, block_dim, grid_dim;
     unsigned char *dynamic_map, *dynamic;
+    size_t dynamic_open; /* bytes at the end of the map that may be touched */
     bool faulted;
     char *report;
     size_t report_bytes;
@@ -327,11 +328,14 @@ static bool setup_dynamic(size_t bytes)
         block.dynamic_map = static_cast<unsigned char *>(map) + DYNAMIC_ROOM_BYTES;
         if (mprotect(block.dynamic_map, DYNAMIC_MAP_BYTES, PROT_READ | PROT_WRITE) != 0)
             return false;
+        sanitizer_forbid(block.dynamic_map, DYNAMIC_MAP_BYTES);
     }
-    sanitizer_allow(block.dynamic_map, DYNAMIC_MAP_BYTES);
+    sanitizer_allow(block.dynamic_map + DYNAMIC_MAP_BYTES - room, room);
+    if (room < block.dynamic_open) /* the rest of what the last block had */
+        sanitizer_forbid(block.dynamic, block.dynamic_open - room);
+    block.dynamic_open = room;
     block.dynamic = block.dynamic_map + DYNAMIC_MAP_BYTES - room; /* ends at the guard */
     memset(block.dynamic, 0xA5, room);
-    sanitizer_forbid(block.dynamic_map, DYNAMIC_MAP_BYTES - room);
     sanitizer_forbid(block.dynamic + bytes, room - bytes);
     return true;
 }
