@@ -267,6 +267,8 @@ static size_t commands(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         smtp_raise(s, host, MR_SMTP_ANOMALY_TRUNCATED_LINE);
     on_command(s, host, &line);
     smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
+    if (!s->in[MR_TO_CLIENT].seen) /* no command: the rest of a line of the mail perhaps */
+        smtp_client_look_for_data(s);
     return used;
 }
 
@@ -489,11 +491,18 @@ static bool begins_mail(const uint8_t *p, size_t n)
     return n >= sizeof mail - 1 && !strncasecmp((const char *)p, mail, sizeof mail - 1);
 }
 
+size_t smtp_client_look_at(const struct mr_smtp_session *s)
+{
+    bool field = s->wait == SMTP_WAIT_LINE && s->mode == SMTP_COMMANDS && !s->in[MR_TO_CLIENT].seen;
+
+    return field ? SMTP_LOOK_BYTES : 16;
+}
+
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
-    uint8_t next[16];
-    size_t n = smtp_peek(held, next, sizeof next);
+    uint8_t next[SMTP_LOOK_BYTES];
+    size_t n = smtp_peek(held, next, smtp_client_look_at(s));
     bool granted = !looks_like_command(next, n), will_come = !s->lost;
 
     if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) {

@@ -308,7 +308,7 @@ static void drop_replies(struct mr_smtp_session *s, const struct mr_smtp_host *h
 static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
 {
     const struct smtp_held *held = &s->in[direction].held;
-    uint8_t next[16];
+    uint8_t next[SMTP_LOOK_BYTES];
 
     if (!held->buffer)
         return false;
@@ -317,8 +317,8 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
     if (direction == MR_TO_CLIENT || s->wait == SMTP_NO_WAIT ||
         !(s->client_only || s->lost || s->wait == SMTP_WAIT_LINE))
         return false;
-    size_t n = smtp_peek(held, next, sizeof next);
-    return n == sizeof next || memchr(next, '\n', n) || (held_head(held, held->at) & 1);
+    size_t wanted = smtp_client_look_at(s), n = smtp_peek(held, next, wanted);
+    return n == wanted || memchr(next, '\n', n) || (held_head(held, held->at) & 1);
 }
 
 static void settle(struct mr_smtp_session *s, const struct mr_smtp_host *host)

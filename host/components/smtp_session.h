@@ -173,6 +173,9 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
  * begins the next; RSET and others that end one are of the one they end. EHLO, which may be
  * refused, leaves that to smtp_client_granted(). */
 uint32_t smtp_client_number(struct mr_smtp_session *s, enum mr_smtp_verb verb);
+/* So many of the next bytes, or a line, tell what it does: at most SMTP_LOOK_BYTES. */
+#define SMTP_LOOK_BYTES 80 /* names of header fields are shorter */
+size_t smtp_client_look_at(const struct mr_smtp_session *s);
 /* Commands are lost, and a 354 is pending or no reply is seen: if DATA is among them what the
  * client says next is data. */
 void smtp_client_look_for_data(struct mr_smtp_session *s);

@@ -853,6 +853,28 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "only the client is seen, DATA is lost, and the first field has a long name",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 6\n"
+        "C: Content-Transfer-Encoding: 8bit\nC: .\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\n"
+        "C: two\nC: .\n",
+        "mail incomplete 33: Content-Transfer-Encoding: 8bit\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=33 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "only the client is seen, DATA is lost, and the hole ends within a field, or in a text",
+        "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 60\n"
+        "C: Tue, 23 Nov 2023 at 12\nC: a\nC: Subject: one\nC: .\n"
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+        "mail incomplete 14: Subject: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " bytes=14 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
         "only the client is seen, and a chunk is lost with its command",
         "C: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 60\nC: Subject: one\n"
         "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
