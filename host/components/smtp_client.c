@@ -267,7 +267,8 @@ static size_t commands(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         smtp_raise(s, host, MR_SMTP_ANOMALY_TRUNCATED_LINE);
     on_command(s, host, &line);
     smtp_line_done(&s->in[MR_TO_SERVER], &host->memory);
-    smtp_client_look_for_data(s); /* no command: the rest of a line of the mail perhaps */
+    if (!s->in[MR_TO_CLIENT].seen) /* no command: the rest of a line of the mail perhaps */
+        smtp_client_look_for_data(s);
     return used;
 }
 
@@ -291,7 +292,7 @@ static size_t body(struct mr_smtp_session *s, const struct mr_smtp_host *host, c
                    size_t n)
 {
     size_t rest = n < s->at_hole || s->at_hole == GUESSED ? n : s->at_hole;
-    bool doubtful = s->tx.answered || !s->in[MR_TO_CLIENT].seen || s->owed == SMTP_OWED_DATA, ended;
+    bool doubtful = s->tx.answered || !s->in[MR_TO_CLIENT].seen, ended;
     const uint8_t *lf = doubtful && rest ? memchr(p, '\n', rest) : NULL;
     size_t used =
         mr_smtp_body_data(&s->body, &host->memory, p, lf ? (size_t)(lf - p) + 1 : n, &ended);
@@ -369,7 +370,8 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     s->unsure = s->chunks_lost = true;
     s->unsynced = true;
     s->doubt = true;
-    smtp_client_look_for_data(s);
+    if (!s->in[MR_TO_CLIENT].seen)
+        smtp_client_look_for_data(s);
 }
 
 /* A mail that the command aborted belongs to what was before the command. */
@@ -451,14 +453,12 @@ static void begin_behind_lost_data(struct mr_smtp_session *s, const struct mr_sm
     s->at_hole = GUESSED;
     if (s->reply_pending) /* the 354 */
         smtp_server_matched(s, host);
-    else if (s->in[MR_TO_CLIENT].seen) /* no reply before it is the mail's */
-        s->owed = SMTP_OWED_DATA;
 }
 
-/* "Subject:" of a mail. */
-static bool is_field(const uint8_t *p, size_t n)
+/* "Subject:" of a mail, where only the client is seen. */
+static bool is_field(const struct mr_smtp_session *s, const uint8_t *p, size_t n)
 {
-    const uint8_t *colon = memchr(p, ':', n);
+    const uint8_t *colon = s->in[MR_TO_CLIENT].seen ? NULL : memchr(p, ':', n);
 
     for (const uint8_t *q = p; colon && q < colon; q++) {
         uint8_t low = *q | 0x20;
@@ -493,7 +493,9 @@ static bool begins_mail(const uint8_t *p, size_t n)
 
 size_t smtp_client_look_at(const struct mr_smtp_session *s)
 {
-    return s->wait == SMTP_WAIT_LINE && s->mode == SMTP_COMMANDS ? SMTP_LOOK_BYTES : 16;
+    bool field = s->wait == SMTP_WAIT_LINE && s->mode == SMTP_COMMANDS && !s->in[MR_TO_CLIENT].seen;
+
+    return field ? SMTP_LOOK_BYTES : 16;
 }
 
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host)
@@ -512,14 +514,10 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         if (s->mode == SMTP_COMMANDS) {
             bool asked = s->reply_pending && s->reply == 354;
             s->unsure = s->unsure && !asked; /* this is decided now */
-            if (granted && (asked ? n > 0 : is_field(next, n)))
+            if (granted && (asked ? n > 0 : is_field(s, next, n)))
                 begin_behind_lost_data(s, host);
         } else if (!granted && (s->at_hole != GUESSED || begins_mail(next, n))) {
             smtp_client_end_mail(s, host, false);
-            if (s->owed == SMTP_OWED_DATA) { /* a chunk perhaps: no 354 will come */
-                s->owed = 0;
-                smtp_server_assume(s, host, s->queue.count, false);
-            }
         }
         return;
     }

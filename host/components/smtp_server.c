@@ -137,7 +137,7 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 
     if (s->owed) {
         /* What was taken as answered ends with DATA if there is one among it. */
-        s->owed = code == 354 ? 0 : s->owed - (s->owed != SMTP_OWED_DATA);
+        s->owed = code == 354 ? 0 : s->owed - 1;
     } else if (s->queue.count) {
         /* An answer to a line of AUTH that the client has not said yet, as far as we see. */
         if (s->mode == SMTP_AUTH_LINE && smtp_queue_at(s, s->queue.head)->verb == MR_SMTP_AUTH)

@@ -120,14 +120,13 @@ struct mr_smtp_session {
     bool reply_pending; /* complete, its command is not known */
     bool greeted;       /* the first reply passed */
     bool greeting_evidence;
-    bool unsynced;     /* commands are missing: a reply without one is theirs */
-    bool lost;         /* replies are missing since the last one that fitted */
-    bool doubt;        /* something was missing once: a mismatch says nothing */
-    uint32_t optional; /* so many of the queue's first may have been answered in the hole */
-    uint32_t owed;     /* replies to come to commands that were taken as answered */
-#define SMTP_OWED_DATA UINT32_MAX /* owed: up to the 354 to a lost DATA, perhaps */
-    uint32_t lmtp_left;           /* replies to come to the end of the data */
-    uint16_t lmtp_best;           /* the best of those that came */
+    bool unsynced;      /* commands are missing: a reply without one is theirs */
+    bool lost;          /* replies are missing since the last one that fitted */
+    bool doubt;         /* something was missing once: a mismatch says nothing */
+    uint32_t optional;  /* so many of the queue's first may have been answered in the hole */
+    uint32_t owed;      /* replies to come to commands that were taken as answered */
+    uint32_t lmtp_left; /* replies to come to the end of the data */
+    uint16_t lmtp_best; /* the best of those that came */
     bool lmtp;
     uint8_t at_hole; /* client: bytes behind a hole in the mail that may end the dot's line */
 

@@ -826,28 +826,6 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
-        "DATA is lost, and the replies come behind all that the client says",
-        HELLO ENVELOPE
-        "C~ 6\nC: Subject: one\nC: .\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\n"
-        "C: two\nC: .\nS: 354 go\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n"
-        "S: 250 ok\n" BYE,
-        "mail incomplete 14: Subject: one\\r\\n\n"
-        "mail 5: two\\r\\n\n"
-        "tx 0 accepted " TX " reply=250 bytes=14 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=5 mail=2\n",
-        .timing = true,
-    },
-    {
-        "the command of a chunk is lost, whose replies come later",
-        HELLO ENVELOPE "C~ 13\nC: Subject: one\nS: 250 ok\n" ENVELOPE DATA
-                       "C: two\nC: .\nS: 250 ok\n" BYE,
-        "mail incomplete 14: Subject: one\\r\\n\n"
-        "mail 5: two\\r\\n\n"
-        "tx 0 aborted " TX " bytes=14 mail=1\n"
-        "tx 1 accepted " TX " reply=250 bytes=5 mail=2\n",
-        .timing = true,
-    },
-    {
         "DATA is lost, and nothing comes behind it",
         HELLO ENVELOPE "C~ 6\nS: 354 go\n",
         "tx 0 aborted " TX " reply=250\n",
