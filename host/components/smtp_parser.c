@@ -318,7 +318,9 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
         !(s->client_only || s->lost || s->wait == SMTP_WAIT_LINE))
         return false;
     size_t wanted = smtp_client_look_at(s), n = smtp_peek(held, next, wanted);
-    return n == wanted || memchr(next, '\n', n) || (held_head(held, held->at) & 1);
+    uint64_t head = held_head(held, held->at);
+    bool ends = held->lost || held->at + sizeof head + (head >> 1) < held->buffer->len;
+    return n == wanted || memchr(next, '\n', n) || head & 1 || ends; /* at a hole: no more comes */
 }
 
 static void settle(struct mr_smtp_session *s, const struct mr_smtp_host *host)

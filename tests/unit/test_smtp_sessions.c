@@ -93,12 +93,52 @@ static void cut_once(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* Of a line that stands between two holes no more comes: what stands behind them does not wait for
+ * the session's end. */
+static void a_line_between_holes_keeps_nothing_waiting(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *script;
+        uint32_t mails;
+    } cases[] = {
+        /* DATA is lost */
+        {"S: 220 mx\nC: EHLO a\nS: 250 ok\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 250 "
+         "ok\n"
+         "C~ 6\nS: 354 go\nC! Subj\nC~ 100\nC: rest\nC: .\nS: 250 ok\n",
+         1},
+        /* the end of a mail is */
+        {"S: 220 mx\nC: EHLO a\nS: 250 ok\nC: MAIL FROM:<a@x>\nS: 250 ok\nC: RCPT TO:<b@y>\nS: 250 "
+         "ok\n"
+         "C: DATA\nS: 354 go\nC: one\nC~ 10\nS: 250 ok\nC! tw\nC~ 100\nC: MAIL FROM:<c@x>\nS: 250 "
+         "ok\n"
+         "C: RCPT TO:<b@y>\nS: 250 ok\nC: DATA\nS: 354 go\nC: three\nC: .\nS: 550 no\n",
+         2},
+        /* DATA is, and only the client is seen */
+        {"C: EHLO a\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC~ 6\nC! Sub\nC~ 40\nC: Subject: "
+         "rest\nC: .\n"
+         "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\nC: .\n",
+         2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct script script = script_parse(cases[i].script);
+        struct run run = {0};
+        run_open(&run, NULL, 0);
+        for (size_t k = 0; k < script.n; k++)
+            run_piece(&run, &script.pieces[k]);
+        assert_int_equal(run.outcome.n_mails, cases[i].mails);
+        free(run_close(&run));
+        script_free(&script);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_written),
         cmocka_unit_test(in_small_chunks),
         cmocka_unit_test(cut_once),
+        cmocka_unit_test(a_line_between_holes_keeps_nothing_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
