@@ -37,18 +37,20 @@ uint64_t mr_memory_peak(void)
 /* How a hierarchy tells a group's limit, what it has, and what of that are pages of files that the
  * system takes back for others. */
 struct hierarchy {
-    const char *mount, *limit, *usage, *cache;
+    const char *mount, *limit, *usage, *cache[2];
 };
 
 /* Linux's Documentation/admin-guide: cgroup-v2.rst, cgroup-v1/memory.rst */
-static const struct hierarchy v2 = {"/sys/fs/cgroup", "memory.max", "memory.current",
-                                    "inactive_file "};
-static const struct hierarchy v1 = {"/sys/fs/cgroup/memory", "memory.limit_in_bytes",
-                                    "memory.usage_in_bytes", "total_inactive_file "};
+static const struct hierarchy v2 = {
+    "/sys/fs/cgroup", "memory.max", "memory.current", {"inactive_file ", "active_file "}};
+static const struct hierarchy v1 = {"/sys/fs/cgroup/memory",
+                                    "memory.limit_in_bytes",
+                                    "memory.usage_in_bytes",
+                                    {"total_inactive_file ", "total_active_file "}};
 
 static uint64_t left_in_group(const struct hierarchy *h, const char *root, const char *group)
 {
-    uint64_t limit = 0, usage = 0, cache = 0;
+    uint64_t limit = 0, usage = 0;
     char path[2 * PATH_MAX];
 
     snprintf(path, sizeof path, "%s%s%s/%s", root, h->mount, group, h->limit);
@@ -57,8 +59,11 @@ static uint64_t left_in_group(const struct hierarchy *h, const char *root, const
     snprintf(path, sizeof path, "%s%s%s/%s", root, h->mount, group, h->usage);
     read_bytes(path, "", 0, &usage);
     snprintf(path, sizeof path, "%s%s%s/memory.stat", root, h->mount, group);
-    read_bytes(path, h->cache, 0, &cache);
-    usage -= cache < usage ? cache : usage;
+    for (int i = 0; i < 2; i++) {
+        uint64_t cache = 0;
+        read_bytes(path, h->cache[i], 0, &cache);
+        usage -= cache < usage ? cache : usage;
+    }
     return limit - (usage < limit ? usage : limit);
 }
 

@@ -68,7 +68,7 @@ static void the_narrowest_group_counts(void **state)
     put("/sys/fs/cgroup/a/b.slice/c/memory.current", "4000\n");
     assert_int_equal(mr_memory_allowed(root), 5000);
     put("/sys/fs/cgroup/a/b.slice/c/memory.stat", "anon 1\ninactive_file 500\nactive_file 9\n");
-    assert_int_equal(mr_memory_allowed(root), 5500);
+    assert_int_equal(mr_memory_allowed(root), 5509);
     put("/sys/fs/cgroup/a/memory.max", "6000\n");
     put("/sys/fs/cgroup/a/memory.current", "4500\n");
     assert_int_equal(mr_memory_allowed(root), 1500);
@@ -82,8 +82,9 @@ static void the_first_version_counts_as_well(void **state)
     put("/proc/self/cgroup", "9:name=systemd:/x\n4:memory:/on/the/host\n0::/\n");
     put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n");
     put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "1000\n");
-    put("/sys/fs/cgroup/memory/memory.stat", "inactive_file 7\ntotal_inactive_file 300\n");
-    assert_int_equal(mr_memory_allowed(root), 2300);
+    put("/sys/fs/cgroup/memory/memory.stat",
+        "inactive_file 7\ntotal_inactive_file 300\ntotal_active_file 4\n");
+    assert_int_equal(mr_memory_allowed(root), 2304);
 }
 
 int main(void)
