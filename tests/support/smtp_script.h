@@ -26,7 +26,7 @@ struct text {
 
 static UNUSED void text_add(struct text *t, const void *bytes, size_t n)
 {
-    if (t->n + n + 1 > t->capacity) {
+    if (!t->p || t->n + n + 1 > t->capacity) {
         t->capacity = 2 * (t->n + n + 1);
         t->p = realloc(t->p, t->capacity);
         if (!t->p)
