@@ -2,7 +2,6 @@
 #include "engine/alarms.h"
 
 #include "base/address.h"
-#include "engine/command.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -89,7 +88,8 @@ static int connect_remote(const char *where, struct mr_error *error)
 }
 
 enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
-                              const char *syslog, FILE *diagnostics, struct mr_error *error)
+                              const char *syslog, struct mr_commands_tie *tie, FILE *diagnostics,
+                              struct mr_error *error)
 {
     bool commands = false, syslogs = false;
 
@@ -122,7 +122,7 @@ enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan
         if (a->syslog < 0)
             return mr_fail(error, why.status, "%s", why.text);
     }
-    if (commands && mr_commands_new(&a->commands, diagnostics))
+    if (commands && mr_commands_new(&a->commands, tie, diagnostics))
         return mr_fail(error, MR_ERR_START, "cannot start the thread for commands of alarms");
     return MR_OK;
 }

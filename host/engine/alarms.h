@@ -4,6 +4,7 @@
 #define MR_ENGINE_ALARMS_H
 
 #include "analog/plan.h"
+#include "engine/command.h"
 #include "metrics/metrics.h"
 #include "millrace/status.h"
 
@@ -13,10 +14,12 @@
 struct mr_alarms;
 
 /* What the alarms of a plan need: a socket for syslog (NULL: /dev/log; else "HOST:PORT", UDP), a
- * thread for commands, which tells `diagnostics` of those that cannot be started. The plan, which
- * may have none, is borrowed. What was opened when it failed is to be closed as well. */
+ * thread for commands, tied to its engine, which tells `diagnostics` of those that cannot be
+ * started. The plan, which may have none, is borrowed. What was opened when it failed is to be
+ * closed as well. */
 enum mr_status mr_alarms_open(struct mr_alarms **out, const struct mr_plan *plan,
-                              const char *syslog, FILE *diagnostics, struct mr_error *error);
+                              const char *syslog, struct mr_commands_tie *tie, FILE *diagnostics,
+                              struct mr_error *error);
 
 /* The alarm of an event, which is a line of JSON, is due: false when its limit holds it back, and
  * then the event is not to be written either. */
@@ -30,7 +33,7 @@ void mr_alarms_carry(struct mr_alarms *to, struct mr_alarms *from);
 /* Adds what came of commands so far. Any thread; NULL is allowed. */
 void mr_alarms_count(const struct mr_alarms *alarms, struct mr_metrics *metrics);
 
-/* Waits some seconds for commands under way. NULL is allowed. */
+/* Waits some seconds for commands under way, see mr_commands_free(). NULL is allowed. */
 void mr_alarms_close(struct mr_alarms *alarms, struct mr_metrics *metrics);
 
 #endif

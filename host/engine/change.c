@@ -135,7 +135,7 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
     }
     if (!status)
         status = mr_alarms_open(&change->alarms, change->plan, engine->config.syslog,
-                                engine->config.diagnostics, error);
+                                &engine->commands, engine->config.diagnostics, error);
     if (!status)
         status = mr_sites_open(&change->sites, engine, change->plan, engine->sites, error);
     /* who only looks at programs and plan waits from here on */

@@ -20,7 +20,8 @@
 #define SLOTS       128u
 #define INPUT_BYTES 16384u
 #define NS_PER_S    1000000000ull
-#define AT_END_NS   (30 * NS_PER_S) /* for all that is queued when the run is over */
+#define AT_END_S    30 /* for all that is queued when the run is over */
+#define IN_HURRY_S  2  /* where somebody asked for the end, and waits */
 
 extern char **environ;
 
@@ -39,6 +40,7 @@ struct slot {
 
 struct mr_commands {
     pthread_t thread;
+    struct mr_commands_tie *tie;
     FILE *diagnostics;
     pthread_mutex_t lock;
     pthread_cond_t more;
@@ -47,6 +49,8 @@ struct mr_commands {
     uint32_t first, n;
     bool ended;
     _Atomic uint64_t until_ns; /* of everything, once the run has ended; 0: it has not */
+    bool hurried;              /* until_ns is that of who is in a hurry */
+    uint64_t cut;              /* killed then */
     _Atomic uint64_t begun, failed, lost;
 };
 
@@ -79,6 +83,22 @@ void mr_command_release(struct mr_command *command)
 static void count(_Atomic uint64_t *counter, uint64_t n)
 {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
+}
+
+/* When all is to be over; UINT64_MAX while the engine runs. */
+static uint64_t end_ns(struct mr_commands *c)
+{
+    uint64_t until_ns = atomic_load_explicit(&c->until_ns, memory_order_relaxed);
+
+    if (!until_ns)
+        return UINT64_MAX;
+    if (!c->hurried && atomic_load_explicit(&c->tie->hurry, memory_order_relaxed)) {
+        uint64_t soon_ns = mr_clock_ns() + IN_HURRY_S * NS_PER_S;
+        c->hurried = true;
+        until_ns = soon_ns < until_ns ? soon_ns : until_ns;
+        atomic_store_explicit(&c->until_ns, until_ns, memory_order_relaxed);
+    }
+    return until_ns;
 }
 
 /* 0, or why it cannot be started. */
@@ -117,7 +137,7 @@ static int start(const struct slot *slot, pid_t *pid, int *input)
 }
 
 /* Writes what the command takes until the deadline; a command need not read it. */
-static void feed(int fd, const char *bytes, size_t len, uint64_t deadline_ns)
+static void feed(struct mr_commands *c, int fd, const char *bytes, size_t len, uint64_t deadline_ns)
 {
     fcntl(fd, F_SETFL, O_NONBLOCK);
     while (len) {
@@ -128,7 +148,7 @@ static void feed(int fd, const char *bytes, size_t len, uint64_t deadline_ns)
             continue;
         }
         uint64_t now = mr_clock_ns();
-        if ((n < 0 && errno != EAGAIN && errno != EINTR) || now >= deadline_ns)
+        if ((n < 0 && errno != EAGAIN && errno != EINTR) || now >= deadline_ns || now >= end_ns(c))
             break;
         struct pollfd one = {.fd = fd, .events = POLLOUT};
         poll(&one, 1, 10);
@@ -148,8 +168,9 @@ static bool await(struct mr_commands *c, pid_t pid, uint64_t deadline_ns)
             return WIFEXITED(status) && !WEXITSTATUS(status);
         if (found < 0 && errno != EINTR)
             return false;
-        uint64_t until_ns = atomic_load_explicit(&c->until_ns, memory_order_relaxed);
-        if (mr_clock_ns() >= (until_ns && until_ns < deadline_ns ? until_ns : deadline_ns))
+        uint64_t until_ns = end_ns(c), now = mr_clock_ns();
+        c->cut += now >= until_ns;
+        if (now >= until_ns || now >= deadline_ns)
             break;
         nanosleep(&nap, NULL);
     }
@@ -177,9 +198,11 @@ static void run(struct mr_commands *c, const struct slot *slot)
         slot->command->told = true;
         return;
     }
-    feed(input, slot->input, slot->len, deadline_ns);
+    atomic_store_explicit(&c->tie->group, pid, memory_order_relaxed);
+    feed(c, input, slot->input, slot->len, deadline_ns);
     if (!await(c, pid, deadline_ns))
         count(&c->failed, 1);
+    atomic_store_explicit(&c->tie->group, 0, memory_order_relaxed);
 }
 
 static void *thread_main(void *argument)
@@ -194,8 +217,7 @@ static void *thread_main(void *argument)
     for (;;) {
         while (!c->n && !c->ended)
             pthread_cond_wait(&c->more, &c->lock);
-        uint64_t until_ns = atomic_load_explicit(&c->until_ns, memory_order_relaxed);
-        if (!c->n || (until_ns && mr_clock_ns() >= until_ns))
+        if (!c->n || mr_clock_ns() >= end_ns(c))
             break;
         *c->running = c->slots[c->first];
         c->first = (c->first + 1) % SLOTS;
@@ -212,12 +234,14 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
-enum mr_status mr_commands_new(struct mr_commands **out, FILE *diagnostics)
+enum mr_status mr_commands_new(struct mr_commands **out, struct mr_commands_tie *tie,
+                               FILE *diagnostics)
 {
     struct mr_commands *c = calloc(1, sizeof *c);
 
     if (!c)
         return MR_ERR_MEMORY;
+    c->tie = tie;
     c->diagnostics = diagnostics;
     c->slots = calloc(SLOTS, sizeof *c->slots);
     c->running = calloc(1, sizeof *c->running);
@@ -268,12 +292,19 @@ void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)
         return;
     pthread_mutex_lock(&c->lock);
     c->ended = true;
-    atomic_store_explicit(&c->until_ns, mr_clock_ns() + AT_END_NS, memory_order_relaxed);
+    atomic_store_explicit(&c->until_ns, mr_clock_ns() + AT_END_S * NS_PER_S, memory_order_relaxed);
     pthread_cond_signal(&c->more);
     pthread_mutex_unlock(&c->lock);
     pthread_join(c->thread, NULL);
+    struct mr_commands_usage used = mr_commands_used(c);
+    if (c->cut || used.lost)
+        fprintf(c->diagnostics,
+                "millrace: commands of alarms had %d s at the end: %llu killed, %llu not begun; "
+                "they are counted (alarm_commands_failed, alarm_commands_lost)\n",
+                c->hurried ? IN_HURRY_S : AT_END_S, (unsigned long long)c->cut,
+                (unsigned long long)used.lost);
     if (usage)
-        *usage = mr_commands_used(c);
+        *usage = used;
     pthread_cond_destroy(&c->more);
     pthread_mutex_destroy(&c->lock);
     free(c->slots);

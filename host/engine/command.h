@@ -5,6 +5,7 @@
 
 #include "millrace/status.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,6 +13,12 @@
 
 struct mr_commands;
 struct mr_command;
+
+/* What an engine and its commands know of each other, also while programs change. */
+struct mr_commands_tie {
+    _Atomic uint32_t hurry; /* the end was asked for: who waits for commands does not wait long */
+    _Atomic int32_t group;  /* of processes: the command under way; 0: none */
+};
 
 struct mr_commands_usage {
     uint64_t run;
@@ -25,8 +32,11 @@ struct mr_commands_usage {
 struct mr_command *mr_command_new(const char *const *words, uint32_t n, uint32_t timeout_s);
 void mr_command_release(struct mr_command *command); /* NULL is allowed */
 
-/* `diagnostics` is told of a command that cannot be started, once of each. */
-enum mr_status mr_commands_new(struct mr_commands **out, FILE *diagnostics);
+/* `diagnostics` is told of a command that cannot be started, once of each, and at the end of those
+ * that there was no time for. The tie is borrowed, by all of an engine: of these one runs commands.
+ */
+enum mr_status mr_commands_new(struct mr_commands **out, struct mr_commands_tie *tie,
+                               FILE *diagnostics);
 
 /* Puts a command into the queue, which holds it then; the input is copied. False: the queue is
  * full, or the input too long. Never waits. */
@@ -36,7 +46,8 @@ bool mr_commands_push(struct mr_commands *commands, struct mr_command *command, 
 /* What came of them so far. Any thread. */
 struct mr_commands_usage mr_commands_used(const struct mr_commands *commands);
 
-/* Runs what is queued, at most some seconds in all, and ends the thread. NULL is allowed. */
+/* Runs what is queued and ends the thread: within 30 s in all, and within 2 s from when the end was
+ * asked for (tie->hurry); what still runs then is killed. NULL is allowed. */
 void mr_commands_free(struct mr_commands *commands, struct mr_commands_usage *usage);
 
 #endif

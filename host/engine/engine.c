@@ -275,8 +275,8 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         return status;
     if ((status = mr_actuator_open(engine, error)))
         return status;
-    if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, config->diagnostics,
-                                 error)))
+    if ((status = mr_alarms_open(&engine->alarms, engine->plan, config->syslog, &engine->commands,
+                                 config->diagnostics, error)))
         return status;
     if ((status = mr_interval_open(engine, error)))
         return status;
@@ -463,6 +463,7 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error)
 void mr_engine_stop(struct mr_engine *engine)
 {
     atomic_store_explicit(&engine->stop_asked, 1, memory_order_relaxed);
+    atomic_store_explicit(&engine->commands.hurry, 1, memory_order_relaxed);
     if (!engine->live) /* which ends when all that was read is through */
         mr_runtime_stop(engine->runtime);
 }

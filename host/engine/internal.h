@@ -93,6 +93,7 @@ struct mr_engine {
     struct mr_mail_settings mail;
     struct mr_mime_charsets *charsets;
     struct mr_alarms *alarms;             /* NULL: before the start, and at the end */
+    struct mr_commands_tie commands;      /* of alarms */
     struct mr_anomaly_caps *anomaly_caps; /* in the output turn */
     struct mr_intake intake;
     struct mr_live *live;        /* NULL: files */

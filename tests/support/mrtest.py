@@ -145,6 +145,20 @@ def catches(process, number, pipe=None):
     return caught >> number - 1 & 1 and not unread
 
 
+def members(group):
+    """The processes of a group that live."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, _, of = file.read().rpartition(")")[2].split()[:3]
+        except OSError:
+            continue
+        if int(of) == group and state != "Z":
+            found.append(int(name))
+    return found
+
+
 KNOWN_TYPES = {"alert", "anomaly", "fileinfo", "flow", "smtp", "stats"}
 
 
