@@ -256,6 +256,11 @@ static void close_kept(const struct change *change, struct mr_exec *exec,
     }
 }
 
+static bool stays(const struct change *change)
+{
+    return change->same_slots && change->same_rows;
+}
+
 /* What there is no memory for is closed without a word; returns how much. */
 static uint64_t carry_table(const struct change *change, struct mr_exec *exec,
                             const struct mr_exec *old_exec, struct mr_context_table *from,
@@ -265,7 +270,7 @@ static uint64_t carry_table(const struct change *change, struct mr_exec *exec,
     bool more = from->n_contexts;
     uint64_t lost = 0;
 
-    if (change->same_slots && change->same_rows) {
+    if (stays(change)) {
         hand_over(change, from, to);
         return 0;
     }
@@ -338,6 +343,15 @@ void mr_carry_free(struct mr_carry *carry)
     free(carry->changes);
     free(carry->tables);
     free(carry);
+}
+
+void mr_carry_kept(const struct mr_carry *carry, bool *kept)
+{
+    for (uint32_t i = 1; i < carry->n; i++) {
+        const struct mr_phase *to = phase_of(carry->fresh, carry->changes[i].fresh_group);
+        if (to && stays(&carry->changes[i]))
+            kept[to - carry->fresh->phases] = true;
+    }
 }
 
 void mr_carry_run(struct mr_carry *carry)

@@ -405,8 +405,10 @@ void mr_swap_leave(struct mr_runtime *runtime);
 void mr_swap_park(struct mr_runtime *runtime);
 
 /* ---- preallocate.c ---- */
-/* Before the runtime runs (config.preallocate). MR_ERR_MEMORY: there is not so much. */
-enum mr_status mr_runtime_preallocate(struct mr_runtime *runtime, struct mr_error *error);
+/* Before the runtime runs (config.preallocate). `kept`: beside one that runs, which hands over the
+ * memory of these [n_phases]; NULL: there is none. MR_ERR_MEMORY: there is not so much. */
+enum mr_status mr_runtime_preallocate(struct mr_runtime *runtime, const bool *kept,
+                                      struct mr_error *error);
 uint64_t mr_runtime_preallocated(const struct mr_runtime *runtime);
 
 /* ---- carry.c ---- */
@@ -418,6 +420,8 @@ enum mr_status mr_carry_new(struct mr_carry **out, struct mr_runtime *old,
 void mr_carry_free(struct mr_carry *carry); /* NULL is allowed */
 /* Nobody works: takes them over, and closes what stages that are gone kept in them. */
 void mr_carry_run(struct mr_carry *carry);
+/* Phases of `fresh` that get the tables of `old` as they are: kept[n_phases] is set. */
+void mr_carry_kept(const struct mr_carry *carry, bool *kept);
 /* The group of `plan` that begins with the same stage; MR_NO_GROUP: there is none. */
 uint32_t mr_group_in(const struct mr_plan *plan, const struct mr_plan *from, uint32_t group);
 

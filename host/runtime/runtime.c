@@ -264,7 +264,7 @@ enum mr_status mr_runtime_new(struct mr_runtime **out, const struct mr_runtime_c
         mr_fail(error, status, "out of memory for %u workers and %u lanes: lower --workers",
                 config->workers, config->lanes);
     else if (config->preallocate)
-        status = mr_runtime_preallocate(runtime, error);
+        status = mr_runtime_preallocate(runtime, NULL, error);
     if (status) {
         mr_runtime_free(runtime);
         return status;

@@ -153,6 +153,19 @@ static void discard(struct mr_swap *swap)
     free(swap->closing.stages);
 }
 
+/* What goes over as it is has its memory already. */
+static enum mr_status preallocate(struct mr_swap *swap, struct mr_error *error)
+{
+    bool *kept = calloc(swap->fresh->n_phases, sizeof *kept);
+
+    if (!kept)
+        return mr_fail(error, MR_ERR_MEMORY, "out of memory for the new plan");
+    mr_carry_kept(swap->carry, kept);
+    enum mr_status status = mr_runtime_preallocate(swap->fresh, kept, error);
+    free(kept);
+    return status;
+}
+
 static enum mr_status prepare(struct mr_swap *swap, struct mr_runtime *runtime,
                               const struct mr_plan *plan, struct mr_error *error)
 {
@@ -162,12 +175,15 @@ static enum mr_status prepare(struct mr_swap *swap, struct mr_runtime *runtime,
     if (status)
         return mr_fail(error, status, "out of memory for the new plan");
     config.plan = plan;
+    config.preallocate = false; /* not before it is known which memory goes over */
     status = mr_runtime_new(&swap->fresh, &config, error);
     if (status)
         return status;
     status = mr_carry_new(&swap->carry, runtime, swap->fresh);
     if (status)
         return mr_fail(error, status, "out of memory for the new plan");
+    if (runtime->config.preallocate && (status = preallocate(swap, error)))
+        return status;
     for_kept(runtime, swap->fresh, promise);
     for (uint32_t w = 0; !status && w < config.workers; w++)
         status = mr_worker_open_bindings(&swap->fresh->workers[w]);
