@@ -215,6 +215,8 @@ static enum mr_status set_up(struct mr_port *port, const struct mr_port_config *
     if (before) /* net_af_xdp opens the sockets now */
         mr_port_kernel_list(before);
     result = configure(port, &info, queues);
+    if (port->facts.kind == MR_PORT_XDP)
+        mr_port_xdp_attached(port);
     if (before)
         mr_port_kernel_find(port, before);
     free(before);
@@ -335,8 +337,11 @@ enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error)
         throw_away_early(port);
     if (port->interface[0] && port->queues[0].fd >= 0 && port->facts.kind == MR_PORT_KERNEL)
         mr_port_kernel_start(port);
-    else if (port->promiscuous)
+    else if (port->promiscuous) {
+        if (port->facts.kind == MR_PORT_XDP)
+            mr_port_xdp_promiscuous(port, !port->was_promiscuous);
         rte_eth_promiscuous_enable(port->id); /* what cannot (net_null) gets everything anyway */
+    }
     return MR_OK;
 }
 
@@ -344,8 +349,10 @@ void mr_port_stop(struct mr_port *port)
 {
     /* a flag of the interface, which outlives its socket */
     if (port->started && port->facts.kind == MR_PORT_XDP && port->promiscuous &&
-        !port->was_promiscuous)
+        !port->was_promiscuous) {
         rte_eth_promiscuous_disable(port->id);
+        mr_port_xdp_promiscuous(port, false);
+    }
     if (port->started)
         rte_eth_dev_stop(port->id);
     port->started = false;
@@ -358,6 +365,8 @@ void mr_port_close(struct mr_port *port)
     mr_port_stop(port);
     if (port->opened)
         rte_eth_dev_close(port->id);
+    if (port->facts.kind == MR_PORT_XDP)
+        mr_port_xdp_detached(port);
     if (port->facts.kind == MR_PORT_CARD)
         rte_mempool_free(port->pool);
     else

@@ -74,6 +74,10 @@ enum mr_status mr_port_start(struct mr_port *port, struct mr_error *error);
 void mr_port_stop(struct mr_port *port);
 /* All packets must be free. NULL is allowed. */
 void mr_port_close(struct mr_port *port);
+/* For who ends the process without closing its ports: what the kernel would not undo is undone, of
+ * all of them (AF_XDP: its program at the interface, which stays promiscuous). Async-signal-safe.
+ */
+void mr_ports_abandon(void);
 
 const struct mr_port_facts *mr_port_facts(const struct mr_port *port);
 

@@ -39,6 +39,12 @@ struct mr_port {
 enum mr_status mr_port_xdp_plan(struct mr_port *port, int fd, uint32_t threads,
                                 const char *arguments, struct mr_error *error);
 
+/* From the time that the interface may have our program until the driver has taken it away. */
+void mr_port_xdp_attached(const struct mr_port *port);
+void mr_port_xdp_detached(const struct mr_port *port);
+/* The port's flag, which outlives its socket. */
+void mr_port_xdp_promiscuous(const struct mr_port *port, bool promiscuous);
+
 /* ---- port_kernel.c: interfaces of the kernel ---- */
 
 /* Is it there, is it up, may we? Then port->device, room and the ring's size. */

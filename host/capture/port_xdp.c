@@ -1,13 +1,18 @@
-/* AF_XDP: which queues of an interface are read, and what stands against that. */
+/* AF_XDP: which queues of an interface are read, and what stands against that; and what stays at
+ * the interface when a process ends without taking it away. */
 #include "capture/port_parts.h"
 
 #include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <rte_mbuf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define PEER "peer_ifindex" /* what veth calls its other end, among its statistics */
 
@@ -110,4 +115,87 @@ enum mr_status mr_port_xdp_plan(struct mr_port *port, int fd, uint32_t threads,
     port->facts.packet_bytes = 4096 - 256 - RTE_PKTMBUF_HEADROOM; /* one page each */
     port->room = 2048 + RTE_PKTMBUF_HEADROOM;
     return MR_OK;
+}
+
+/* ---- what outlives the process ---- */
+
+/* A signal handler finds it here. Ports are opened and closed by one thread. */
+static struct {
+    _Atomic int number; /* of the interface; 0: no program of ours is there */
+    _Atomic bool promiscuous;
+    char name[IFNAMSIZ];
+} left[RTE_MAX_ETHPORTS];
+
+void mr_port_xdp_attached(const struct mr_port *port)
+{
+    memcpy(left[port->id].name, port->interface, sizeof left[port->id].name);
+    atomic_store(&left[port->id].number, port->number);
+}
+
+void mr_port_xdp_detached(const struct mr_port *port)
+{
+    atomic_store(&left[port->id].number, 0);
+}
+
+void mr_port_xdp_promiscuous(const struct mr_port *port, bool promiscuous)
+{
+    atomic_store(&left[port->id].promiscuous, promiscuous);
+}
+
+/* What `ip link set DEV xdpdrv off` asks, or with another flag xdpgeneric: the kernel has it in the
+ * one mode or the other. Done when the message is sent. */
+static void detach(int number, uint32_t mode)
+{
+    struct {
+        struct nlmsghdr head;
+        struct ifinfomsg link;
+        struct nlattr xdp, fd_head;
+        int32_t fd;
+        struct nlattr flags_head;
+        uint32_t flags;
+    } ask = {
+        .head = {.nlmsg_len = sizeof ask, .nlmsg_type = RTM_SETLINK, .nlmsg_flags = NLM_F_REQUEST},
+        .link = {.ifi_family = AF_UNSPEC, .ifi_index = number},
+        .xdp = {.nla_len = sizeof ask - offsetof(__typeof__(ask), xdp),
+                .nla_type = IFLA_XDP | NLA_F_NESTED},
+        .fd_head = {.nla_len = sizeof(struct nlattr) + sizeof ask.fd, .nla_type = IFLA_XDP_FD},
+        .fd = -1,
+        .flags_head = {.nla_len = sizeof(struct nlattr) + sizeof ask.flags,
+                       .nla_type = IFLA_XDP_FLAGS},
+        .flags = mode,
+    };
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    if (fd >= 0) {
+        (void)send(fd, &ask, sizeof ask, 0);
+        close(fd);
+    }
+}
+
+static void be_modest(const char name[IFNAMSIZ])
+{
+    struct ifreq request = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return;
+    memcpy(request.ifr_name, name, IFNAMSIZ);
+    if (!ioctl(fd, SIOCGIFFLAGS, &request)) {
+        request.ifr_flags &= (short)~IFF_PROMISC;
+        (void)ioctl(fd, SIOCSIFFLAGS, &request);
+    }
+    close(fd);
+}
+
+void mr_ports_abandon(void)
+{
+    for (uint32_t i = 0; i < RTE_MAX_ETHPORTS; i++) {
+        int number = atomic_load(&left[i].number);
+        if (number) {
+            detach(number, XDP_FLAGS_DRV_MODE);
+            detach(number, XDP_FLAGS_SKB_MODE);
+        }
+        if (number && atomic_load(&left[i].promiscuous))
+            be_modest(left[i].name);
+    }
 }

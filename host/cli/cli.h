@@ -33,7 +33,7 @@ void mr_cli_progress_end(void);
 
 /* SIGHUP has two meanings: logs are to be opened again, where there are any (`has_file`), or the
  * terminal is gone, and with it who was watching. First, before the engine starts: while it does,
- * a rotation is noted, and the other one ends the process. */
+ * a rotation is noted, and the other one ends the process, as SIGINT and SIGTERM do. */
 void mr_cli_catch_early(bool has_file);
 bool mr_cli_rotated_early(void);
 
@@ -44,8 +44,10 @@ bool mr_cli_is_rotation(int number);
  * holds the end up then (who should read the events does not), and is not waited for any more.
  * Async-signal-safe. */
 bool mr_cli_is_impatient(void);
-/* Ends the process, once the handler returns, as if it had never caught the signal. */
-void mr_cli_end_by(int number);
+/* Ends the process as if it had never caught the signal, but that nothing of the engine (NULL:
+ * there is none) stays: mr_engine_abandon(). Async-signal-safe. */
+struct mr_engine;
+void mr_cli_end_by(struct mr_engine *engine, int number);
 
 /* The reports of a run, NULL where none is asked for ("-" for the tables: standard output). Could
  * they be written, once the folders of that run are made? Says which not, and gives the exit code:
@@ -53,7 +55,6 @@ void mr_cli_end_by(int number);
 struct mr_engine_config;
 int mr_cli_check_reports(const char *summary, const char *tables,
                          const struct mr_engine_config *config);
-struct mr_engine;
 int mr_cli_write_reports(struct mr_engine *engine, const char *summary, const char *tables);
 
 /* Each command gets its own arguments, argv[0] its name. */

@@ -347,7 +347,7 @@ static void on_signal(int number)
     if (engine && mr_cli_is_rotation(number))
         mr_engine_reopen(engine);
     else if (mr_cli_is_impatient())
-        mr_cli_end_by(number);
+        mr_cli_end_by(engine, number);
     else if (engine)
         mr_engine_stop(engine);
     errno = error;
@@ -395,7 +395,6 @@ static int run(struct arguments *a)
         mr_engine_reopen(engine);
     signal(SIGPIPE, SIG_IGN);
     status = mr_engine_run(engine, &error);
-    running = NULL;
     if (bar)
         mr_cli_progress_end();
     if (status)
@@ -406,6 +405,7 @@ static int run(struct arguments *a)
         mr_engine_print_stats(engine, stderr);
     int output = mr_cli_write_reports(engine, a->summary, a->tables);
     code = code ? code : output;
+    running = NULL;
     mr_engine_free(engine);
     return code;
 }

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/clock.h"
+#include "millrace/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,10 +56,11 @@ bool mr_cli_is_rotation(int number)
     return number == SIGHUP && has_file && (!had_terminal || has_terminal(true));
 }
 
-void mr_cli_end_by(int number)
+void mr_cli_end_by(struct mr_engine *engine, int number)
 {
     sigset_t one;
 
+    mr_engine_abandon(engine);
     signal(number, SIG_DFL);
     sigemptyset(&one);
     sigaddset(&one, number);
@@ -84,18 +86,20 @@ static void on_early(int number)
     if (mr_cli_is_rotation(number))
         rotated = 1;
     else
-        mr_cli_end_by(number);
+        mr_cli_end_by(NULL, number);
     errno = error;
 }
 
 void mr_cli_catch_early(bool file)
 {
+    static const int all[] = {SIGHUP, SIGINT, SIGTERM};
     struct sigaction action = {.sa_handler = on_early, .sa_flags = SA_RESTART}, before;
 
     had_terminal = has_terminal(false);
     has_file = file;
-    if (!sigaction(SIGHUP, NULL, &before) && before.sa_handler != SIG_IGN)
-        sigaction(SIGHUP, &action, NULL);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!sigaction(all[i], NULL, &before) && before.sa_handler != SIG_IGN)
+            sigaction(all[i], &action, NULL);
 }
 
 bool mr_cli_rotated_early(void)

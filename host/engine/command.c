@@ -21,7 +21,8 @@
 #define INPUT_BYTES 16384u
 #define NS_PER_S    1000000000ull
 #define AT_END_S    30 /* for all that is queued when the run is over */
-#define IN_HURRY_S  2  /* where somebody asked for the end, and waits */
+#define STARTS      (-1)
+#define IN_HURRY_S  2 /* where somebody asked for the end, and waits */
 
 extern char **environ;
 
@@ -187,10 +188,12 @@ static void run(struct mr_commands *c, const struct slot *slot)
     pid_t pid = -1;
 
     count(&c->begun, 1);
-    int why = start(slot, &pid, &input);
+    atomic_store(&c->tie->group, STARTS);
+    int why = atomic_load(&c->tie->over) ? ECANCELED : start(slot, &pid, &input);
+    atomic_store(&c->tie->group, why ? 0 : pid);
     if (why) {
         count(&c->failed, 1);
-        if (!slot->command->told)
+        if (!slot->command->told && why != ECANCELED)
             fprintf(c->diagnostics,
                     "millrace: the command %s of an alarm cannot be started: %s; it goes on, and "
                     "counts them (alarm_commands_failed)\n",
@@ -198,11 +201,10 @@ static void run(struct mr_commands *c, const struct slot *slot)
         slot->command->told = true;
         return;
     }
-    atomic_store_explicit(&c->tie->group, pid, memory_order_relaxed);
     feed(c, input, slot->input, slot->len, deadline_ns);
     if (!await(c, pid, deadline_ns))
         count(&c->failed, 1);
-    atomic_store_explicit(&c->tie->group, 0, memory_order_relaxed);
+    atomic_store(&c->tie->group, 0);
 }
 
 static void *thread_main(void *argument)
@@ -284,6 +286,19 @@ struct mr_commands_usage mr_commands_used(const struct mr_commands *c)
                                       .failed =
                                           atomic_load_explicit(&c->failed, memory_order_relaxed),
                                       .lost = atomic_load_explicit(&c->lost, memory_order_relaxed)};
+}
+
+/* One that is just being started is known in a moment; its thread does not run signal handlers. */
+void mr_commands_abandon(struct mr_commands_tie *tie)
+{
+    const struct timespec nap = {.tv_nsec = 1000000};
+    int32_t group;
+
+    atomic_store(&tie->over, 1);
+    for (int i = 0; (group = atomic_load(&tie->group)) == STARTS && i < 1000; i++)
+        nanosleep(&nap, NULL);
+    if (group > 0)
+        kill(-group, SIGKILL);
 }
 
 void mr_commands_free(struct mr_commands *c, struct mr_commands_usage *usage)

@@ -17,7 +17,8 @@ struct mr_command;
 /* What an engine and its commands know of each other, also while programs change. */
 struct mr_commands_tie {
     _Atomic uint32_t hurry; /* the end was asked for: who waits for commands does not wait long */
-    _Atomic int32_t group;  /* of processes: the command under way; 0: none */
+    _Atomic int32_t group;  /* of processes: the command under way; 0: none; -1: it begins */
+    _Atomic uint32_t over;  /* nobody may begin */
 };
 
 struct mr_commands_usage {
@@ -45,6 +46,9 @@ bool mr_commands_push(struct mr_commands *commands, struct mr_command *command, 
 
 /* What came of them so far. Any thread. */
 struct mr_commands_usage mr_commands_used(const struct mr_commands *commands);
+
+/* The process ends: what runs is killed, nothing more begins. Async-signal-safe. */
+void mr_commands_abandon(struct mr_commands_tie *tie);
 
 /* Runs what is queued and ends the thread: within 30 s in all, and within 2 s from when the end was
  * asked for (tie->hurry); what still runs then is killed. NULL is allowed. */

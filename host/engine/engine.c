@@ -468,6 +468,13 @@ void mr_engine_stop(struct mr_engine *engine)
         mr_runtime_stop(engine->runtime);
 }
 
+void mr_engine_abandon(struct mr_engine *engine)
+{
+    if (engine)
+        mr_commands_abandon(&engine->commands);
+    mr_ports_abandon();
+}
+
 void mr_engine_reopen(struct mr_engine *engine)
 {
     atomic_store_explicit(&engine->reopen_asked, 1, memory_order_relaxed);

@@ -63,7 +63,8 @@ struct mr_engine_config {
     uint32_t burst;            /* packets a token; 0: 256, or 1024 of files for several workers */
     uint64_t max_flows;        /* 0: 1,048,576 */
     bool preallocate;          /* memory of all flows is taken at the start, and at a change of
-                                  programs for the new ones beside the old; else as they come */
+                                  programs, refused where there is not so much, of those whose
+                                  context is laid out anew; else as they come */
     uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
     bool bypass_encrypted;     /* flows pass uninspected as soon as they are encrypted */
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
@@ -122,6 +123,11 @@ enum mr_status mr_engine_run(struct mr_engine *engine, struct mr_error *error);
 
 /* Async-signal-safe. */
 void mr_engine_stop(struct mr_engine *engine);
+
+/* On the way out of a process that ends without mr_engine_free(), since something holds that up:
+ * commands of alarms under way are killed, and interfaces are left as they were. NULL: there is no
+ * engine, or not yet. Async-signal-safe; the engine is not to be used any more. */
+void mr_engine_abandon(struct mr_engine *engine);
 
 /* eve.json was renamed (logrotate): from the next burst on, live within a second, records go to a
  * new one. What cannot be opened is told to config->diagnostics, and the old one is gone on with;
