@@ -51,7 +51,7 @@ struct mr_fragments {
     struct mr_secret secret;
     struct datagram *datagrams, *free;
     struct datagram **table;
-    uint32_t mask;
+    uint32_t mask, begun; /* of the datagrams, so many have been in use */
     struct list by_age, by_use;
     uint32_t held;
     uint64_t used_bytes;
@@ -187,11 +187,15 @@ static struct datagram *find_or_add(struct mr_fragments *f, const struct key *ke
         append(f, d, false);
         return d;
     }
-    if (!f->free)
-        evict(f);
-    d = f->free;
-    assert(d); /* evict() gives one back */
-    f->free = d->next_in_bucket;
+    if (!f->free && f->begun < f->config.max_datagrams) {
+        d = &f->datagrams[f->begun++];
+    } else {
+        if (!f->free)
+            evict(f);
+        d = f->free;
+        assert(d); /* evict() gives one back */
+        f->free = d->next_in_bucket;
+    }
     *d = (struct datagram){
         .key = *key, .first_ns = now_ns, .bucket = bucket, .next_in_bucket = f->table[bucket]};
     f->table[bucket] = d;
@@ -420,10 +424,6 @@ enum mr_status mr_fragments_new(struct mr_fragments **out, const struct mr_fragm
     if (!f->table || !f->datagrams) {
         mr_fragments_free(f);
         return MR_ERR_MEMORY;
-    }
-    for (uint32_t i = f->config.max_datagrams; i-- > 0;) {
-        f->datagrams[i].next_in_bucket = f->free;
-        f->free = &f->datagrams[i];
     }
     *out = f;
     return MR_OK;

@@ -44,15 +44,16 @@ if(dpdk_static)
     MR_DPDK_STATIC)
   # of the EAL's own, whatever its version: host/capture/cpus.c stands in front of them
   check_c_source_compiles("int eal_cpu_detected(unsigned); unsigned eal_cpu_core_id(unsigned);
-    unsigned eal_cpu_socket_id(unsigned);
-    int main(void) { return eal_cpu_detected(0) + (int)(eal_cpu_core_id(0) + eal_cpu_socket_id(0)); }" MR_DPDK_CPUS)
+    unsigned eal_cpu_socket_id(unsigned); int eal_trace_init(void);
+    int main(void) { return eal_cpu_detected(0) + (int)(eal_cpu_core_id(0) + eal_cpu_socket_id(0)) + eal_trace_init(); }"
+    MR_DPDK_CPUS)
   unset(CMAKE_REQUIRED_LIBRARIES)
 endif()
 if(MR_DPDK_STATIC)
   target_link_libraries(mr_dpdk INTERFACE ${dpdk_link})
   if(MR_DPDK_CPUS)
     target_link_options(mr_dpdk INTERFACE LINKER:--wrap=eal_cpu_detected LINKER:--wrap=eal_cpu_core_id
-      LINKER:--wrap=eal_cpu_socket_id LINKER:--undefined=__wrap_eal_cpu_detected)
+      LINKER:--wrap=eal_cpu_socket_id LINKER:--wrap=eal_trace_init LINKER:--undefined=__wrap_eal_cpu_detected)
   endif()
   message(STATUS "millrace: DPDK is linked statically")
 else()
