@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <dlfcn.h>
+#include <link.h>
 #include <sys/mman.h>
 
 #ifndef MR_WATCH
@@ -226,11 +227,12 @@ void watch_syncwarp(uint32_t first, uint32_t mask)
 static void say_place(char *text, size_t bytes, const struct record *r)
 {
     Dl_info info;
+    struct link_map *map = nullptr; // l_addr: how far it lies from where it was linked to, 0 without PIE
     uintptr_t code = CODE_ORIGIN + static_cast<uintptr_t>(intptr_t{r->code});
 
-    if (dladdr(reinterpret_cast<const void *>(code), &info) != 0 && info.dli_fbase != nullptr)
-        snprintf(text, bytes, "%s 0x%zx", info.dli_fname,
-                 static_cast<size_t>(code - reinterpret_cast<uintptr_t>(info.dli_fbase) - 1));
+    if (dladdr1(reinterpret_cast<const void *>(code), &info, reinterpret_cast<void **>(&map),
+                RTLD_DL_LINKMAP) != 0 && map != nullptr)
+        snprintf(text, bytes, "%s 0x%zx", info.dli_fname, static_cast<size_t>(code - map->l_addr - 1));
     else
         snprintf(text, bytes, "0x%zx", static_cast<size_t>(code));
 }
