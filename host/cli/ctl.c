@@ -170,6 +170,15 @@ static bool show_progress(const char *line, bool verbose)
     return step != NULL;
 }
 
+/* Who was suspended while it waited for its turn goes on waiting. */
+static bool reach(int fd, const struct sockaddr_un *address)
+{
+    while (connect(fd, mr_address(address), sizeof *address))
+        if (errno != EINTR)
+            return false;
+    return true;
+}
+
 /* The first line that is an answer; NULL: it did not come, errno says why (0: the other side hung
  * up). */
 static char *receive_answer(int fd, bool verbose)
@@ -309,8 +318,7 @@ static int ask(const struct arguments *a)
         return fail(MR_EXIT_USAGE, path, "the command is no UTF-8 text", "use other names");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ||
-        connect(fd, mr_address(&address), sizeof address))
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) || !reach(fd, &address))
         code = errno == EAGAIN /* as many wait as may, or it is stopped */
                    ? fail(MR_EXIT_START, path, "the engine takes no clients", "try again later")
                    : fail(MR_EXIT_START, path, strerror(errno),
