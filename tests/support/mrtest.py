@@ -41,9 +41,34 @@ class Suite:
         self.skipped += 1
         print(f"SKIP: {self.name}: {what}: {why}", flush=True)
 
+    def trials(self, attempt, most=3):
+        """attempt(trial) is made anew where a check of `trial` failed: those of the last one count. What is wrong
+        fails each time, a machine that stood still goes on."""
+        for left in reversed(range(most)):
+            trial = Trial()
+            attempt(trial)
+            bad = [what for what, good, _ in trial.checks if not good]
+            if not left or not bad:
+                break
+            print(f"{self.name}: {', '.join(bad)}: tried anew", flush=True)
+        for check in trial.checks:
+            self.ok(*check)
+
     def done(self):
         print(f"{self.name}: {self.passed} passed, {self.failed} failed, {self.skipped} skipped")
         sys.exit(1 if self.failed else 0)
+
+
+class Trial(Suite):
+    """Checks that hold only where the machine does not stand still meanwhile. Suite.trials() tells of them."""
+
+    def __init__(self):
+        super().__init__("")
+        self.checks = []
+
+    def ok(self, what, good, why=""):
+        self.checks.append((what, good, why))
+        return good
 
 
 class Result:
