@@ -51,8 +51,13 @@ class Suite:
             if not left or not bad:
                 break
             print(f"{self.name}: {', '.join(bad)}: tried anew", flush=True)
-        for check in trial.checks:
-            self.ok(*check)
+        self.take(trial)
+
+    def take(self, trial):
+        for what, good, why in trial.checks:
+            self.ok(what, good, why)
+        for what, why in trial.skips:
+            self.skip(what, why)
 
     def done(self):
         print(f"{self.name}: {self.passed} passed, {self.failed} failed, {self.skipped} skipped")
@@ -60,15 +65,18 @@ class Suite:
 
 
 class Trial(Suite):
-    """Checks that hold only where the machine does not stand still meanwhile. Suite.trials() tells of them."""
+    """Checks that hold only where the machine does not stand still meanwhile: told by who takes them."""
 
     def __init__(self):
         super().__init__("")
-        self.checks = []
+        self.checks, self.skips = [], []
 
     def ok(self, what, good, why=""):
         self.checks.append((what, good, why))
         return good
+
+    def skip(self, what, why):
+        self.skips.append((what, why))
 
 
 class Result:
