@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/address.h"
+#include "base/clock.h"
 #include "base/number.h"
 #include "base/plain.h"
 
@@ -23,6 +24,7 @@
 
 #define DEFAULT_PATH "/run/millrace.sock"
 #define MAX_WORDS    4
+#define SECOND_NS    ((uint64_t)1000000000u)
 #define MAX_ANSWER   ((size_t)256 * 1024 * 1024)
 
 struct arguments {
@@ -170,13 +172,33 @@ static bool show_progress(const char *line, bool verbose)
     return step != NULL;
 }
 
-/* Who was suspended while it waited for its turn goes on waiting. */
-static bool reach(int fd, const struct sockaddr_un *address)
+/* For as long as connect() and answers may take; 0: for ever. */
+static bool be_patient(int fd, uint64_t ns)
 {
-    while (connect(fd, mr_address(address), sizeof *address))
+    struct timeval patience = {(time_t)(ns / SECOND_NS), (suseconds_t)(ns % SECOND_NS / 1000)};
+
+    return !setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) &&
+           !setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+}
+
+/* Connects, or errno says why not. Who was suspended meanwhile has the rest of the time. */
+static bool reach(int fd, const struct sockaddr_un *address, uint64_t most_ns)
+{
+    uint64_t until_ns = mr_clock_ns() + most_ns, left_ns = most_ns;
+
+    while (be_patient(fd, left_ns)) {
+        if (!connect(fd, mr_address(address), sizeof *address))
+            return be_patient(fd, most_ns);
         if (errno != EINTR)
             return false;
-    return true;
+        uint64_t now_ns = mr_clock_ns();
+        if (most_ns && now_ns + 1000 > until_ns) {
+            errno = EAGAIN;
+            return false;
+        }
+        left_ns = most_ns ? until_ns - now_ns : 0;
+    }
+    return false;
 }
 
 /* The first line that is an answer; NULL: it did not come, errno says why (0: the other side hung
@@ -305,7 +327,6 @@ static int show(const char *line, const char *path)
 static int ask(const struct arguments *a)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    const struct timeval patience = {.tv_sec = a->timeout_s};
     const char *path = a->path, *is_it_there = "is an engine running with --control and this path?";
     char *request, *line = NULL;
     int code, fd = -1;
@@ -317,8 +338,7 @@ static int ask(const struct arguments *a)
     if (!request)
         return fail(MR_EXIT_USAGE, path, "the command is no UTF-8 text", "use other names");
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) ||
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) || !reach(fd, &address))
+    if (fd < 0 || !reach(fd, &address, a->timeout_s * SECOND_NS))
         code = errno == EAGAIN /* as many wait as may, or it is stopped */
                    ? fail(MR_EXIT_START, path, "the engine takes no clients", "try again later")
                    : fail(MR_EXIT_START, path, strerror(errno),
