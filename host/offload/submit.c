@@ -88,11 +88,13 @@ static void make_wrong(const struct mr_offload *o, struct mr_offload_batch *batc
         ((struct mr_bayes_sums *)(uintptr_t)mr_batch_sums(batch, i, 0))->spam--;
 }
 
-static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, struct mr_error *error)
+/* One that is late on purpose is not done before it was given up, however late we come to look. */
+static enum mr_status poll(struct mr_offload *o, struct mr_slot *slot, bool given_up,
+                           struct mr_error *error)
 {
     if (o->lost)
         return fault(error, "it is lost");
-    if (mr_clock_ns() < slot->late_until_ns)
+    if (slot->late_until_ns && (!given_up || mr_clock_ns() < slot->late_until_ns))
         return MR_AGAIN;
     enum mr_status status = o->config.backend->poll(o->state, slot->batch, error);
     if (status)
@@ -306,7 +308,7 @@ static void look_at(struct mr_offload *o, struct mr_slot *slot)
         return;
     }
     pthread_mutex_unlock(&o->lock);
-    enum mr_status status = poll(o, slot, &error);
+    enum mr_status status = poll(o, slot, abandoned, &error);
     uint64_t now = mr_clock_ns();
     pthread_mutex_lock(&o->lock);
     if (status == MR_AGAIN) {

@@ -13,13 +13,14 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #define MESSAGES_MAX 4096u
 #define THREADS      3u
-#define SLOWEST      20000000000u /* ns: what has an end ends by then, on any machine */
-#define PATIENCE     60000000000u /* ns: no batch is late unless a test wants it */
+#define SLOWEST      60000000000u /* ns: what has an end ends by then, on any machine */
+#define PATIENCE     99000000000u /* ns: no batch is late unless a test wants it */
 #define LONGEST      (1u << 20)
 
 static const char *const regexes[] = {"needle",        "(?i)password: \\w+", "^GET /", "x\\d+y",
@@ -466,6 +467,38 @@ static void answers_are_late(void **state)
     }
 }
 
+/* Each batch is late that is to be, however late the thread comes to look at it. */
+static enum mr_status slow_submit(void *state, struct mr_offload_batch *batch,
+                                  struct mr_error *error)
+{
+    usleep(10000);
+    return mr_backend_cpu.submit(state, batch, error);
+}
+
+static void answers_are_late_where_all_is_slow(void **state)
+{
+    (void)state;
+    struct mr_backend slow = mr_backend_cpu;
+    struct setup setup = {
+        .backend = &slow,
+        .n_slots = 3,
+        .bytes_max = 1 << 14,
+        .messages_max = 32,
+        .n_messages = 300,
+        .len_max = 2000,
+        .deadline_ns = 200000,
+        .late_ns = 1000000,
+        .patience = 100,
+        .faults = {.late = 1},
+    };
+    uint32_t lines = 0;
+
+    slow.submit = slow_submit;
+    struct mr_offload_counters c = run_all(&setup, 77, &lines);
+    assert_true(c.messages > 0 && lines > 0);
+    assert_int_equal(c.falls[MR_FALL_LATE], c.messages);
+}
+
 static void answers_are_wrong(void **state)
 {
     (void)state;
@@ -570,6 +603,7 @@ int main(void)
         cmocka_unit_test(launches_fail),
         cmocka_unit_test(devices_get_lost_and_memory_is_refused),
         cmocka_unit_test(answers_are_late),
+        cmocka_unit_test(answers_are_late_where_all_is_slow),
         cmocka_unit_test(answers_are_wrong),
         cmocka_unit_test(device_gets_stuck),
         cmocka_unit_test(device_comes_late),
