@@ -177,21 +177,34 @@ static void readers_see_no_more_than_there_is(void **state)
     free(h);
 }
 
+/* How many ns a millisecond comes to; too few where we were not running between looks at both. */
+static double a_millisecond(struct mr_ticks *ticks)
+{
+    mr_ticks_start(ticks);
+    double length = mr_ticks_length_ns(ticks);
+    assert_true(length > 0);
+    uint64_t before = mr_ticks_now(ticks);
+    uint64_t ns = mr_clock_ns();
+    while (mr_clock_ns() < ns + 1000000)
+        ;
+    return (double)(mr_ticks_now(ticks) - before) * length;
+}
+
 static void ticks_go_with_the_clock(void **state)
 {
     struct mr_ticks ticks;
     (void)state;
-    mr_ticks_start(&ticks);
-    double length = mr_ticks_length_ns(&ticks);
+    double ns = a_millisecond(&ticks), length = mr_ticks_length_ns(&ticks);
+    for (int i = 0; i < 9 && (ns <= 900000 || length <= 0.01 || length >= 1000); i++) {
+        ns = a_millisecond(&ticks);
+        length = mr_ticks_length_ns(&ticks);
+    }
     assert_true(length > 0.01 && length < 1000);
-    uint64_t before = mr_ticks_now(&ticks);
-    uint64_t ns = mr_clock_ns();
-    while (mr_clock_ns() < ns + 1000000)
-        ;
-    assert_true((double)(mr_ticks_now(&ticks) - before) * length > 900000);
+    assert_true(ns > 900000);
+    uint64_t before = mr_clock_ns();
     ticks.counter = false; /* without an even counter: nanoseconds */
     assert_true(mr_ticks_length_ns(&ticks) == 1);
-    assert_true(mr_ticks_now(&ticks) >= ns);
+    assert_true(mr_ticks_now(&ticks) >= before);
 }
 
 int main(void)

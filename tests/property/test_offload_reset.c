@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 #define USERS    2u
-#define PATIENCE 10000u /* times a millisecond */
+#define PATIENCE 90000u /* times a millisecond */
 
 static const char message[] = "hay, a needle, and hay";
 

@@ -218,7 +218,7 @@ static void one_that_is_busy_is_there(void **state)
         waiting[i] = new_socket(SOCK_STREAM | SOCK_NONBLOCK);
         (void)connect(waiting[i], (const struct sockaddr *)(const void *)&there, sizeof there);
     }
-    alarm(20);
+    alarm(120);
     expect_refused(MR_ERR_START, "another engine listens");
     alarm(0);
     for (size_t i = 0; i < 8; i++)

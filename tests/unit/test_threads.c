@@ -23,7 +23,7 @@
 
 #define QUEUES   3
 #define WORKERS  3
-#define MOST_S   30  /* a run that hangs is killed */
+#define MOST_S   120 /* a run that hangs is killed */
 #define NO_ERROR 100 /* a child's exit code: all went well, though something failed */
 #define CREATED  101 /* the engine could not even be made */
 
