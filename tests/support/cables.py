@@ -36,6 +36,23 @@ def wait_for(what, condition):
     raise RuntimeError(f"{what}: not within {PATIENCE} s")
 
 
+class StoodStill(Exception):
+    """The engine was kept from its work for so long that packets were dropped, with a reason: nothing is known of
+    the mails in them."""
+
+
+def anew(suite, case, *arguments):
+    """The case; once more where this machine stood still, which does not happen each time."""
+    for left in 2, 1, 0:
+        try:
+            case(suite, *arguments)
+            return
+        except StoodStill as why:
+            print(f"{suite.name}: {case.__name__}: {why}" + (": tried anew" if left else ""), flush=True)
+            if not left:
+                suite.ok(case.__name__, False, str(why))
+
+
 class Net:
     """Clients here, servers in a second namespace; a bridge between them floods all to tap0.
 
@@ -194,10 +211,15 @@ def balanced(suite, what, result):
                     and received == processed + sum(result.summary["drops"].values()), str(counters))
 
 
+OVERLOADED = "nic_missed", "nic_left", "no_token", "ring_full"  # drops of an engine that does not keep up
+
+
 def exact(suite, what, result, want):
     if balanced(suite, what, result):
         got = mrtest.matched_mails(result.events)
         lost = {name: n for name, n in result.summary["drops"].items() if n and name != "not_ip"}
+        if got != want and any(lost.get(name) for name in OVERLOADED):
+            raise StoodStill(f"{what}: {lost}")
         suite.ok(f"mails, {what}", got == want, mrtest.difference(want, got) + f"drops {lost}")
 
 
