@@ -415,9 +415,7 @@ static struct mr_offload_counters with_fault(struct mr_offload_faults faults, ui
 {
     struct mr_backend slow = mr_backend_cpu;
     struct setup setup = {
-        .backend = emulated  ? test_backend()
-                   : slow_us ? &slow
-                             : &mr_backend_cpu,
+        .backend = emulated ? test_backend() : &slow,
         .n_slots = 3,
         .bytes_max = 1 << 14,
         .messages_max = 32,
