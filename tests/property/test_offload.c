@@ -406,7 +406,8 @@ static useconds_t slow_us; /* what starting a batch takes */
 static enum mr_status slow_submit(void *state, struct mr_offload_batch *batch,
                                   struct mr_error *error)
 {
-    usleep(slow_us);
+    if (slow_us)
+        usleep(slow_us);
     return mr_backend_cpu.submit(state, batch, error);
 }
 
