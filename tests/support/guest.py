@@ -202,7 +202,7 @@ class Guest:
         before, self.rest = self.rest.split(mark, 1)
         return before
 
-    def sh(self, command, seconds=60):
+    def sh(self, command, seconds=300):
         """Runs it in the guest's shell: (exit code, what it printed)."""
         self.serial += 1
         mark = f"done-{self.serial}-"

@@ -93,7 +93,7 @@ class Result:
         return None
 
 
-def invoke(arguments, *, stdin=None, timeout=120, env=None, cwd=None):
+def invoke(arguments, *, stdin=None, timeout=300, env=None, cwd=None):
     """Any command line: exit code and what was printed."""
     done = subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, timeout=timeout,
                           check=False, cwd=cwd, env={**os.environ, **(env or {})})
@@ -101,7 +101,7 @@ def invoke(arguments, *, stdin=None, timeout=120, env=None, cwd=None):
                   done.stderr.decode(errors="replace"), None, None)
 
 
-def run(captures, *options, program=PROGRAM, stdin=None, timeout=120):
+def run(captures, *options, program=PROGRAM, stdin=None, timeout=300):
     """millrace run on one or several captures: its events as Python objects, and its summary."""
     if isinstance(captures, str):
         captures = [captures]
