@@ -15,6 +15,7 @@ struct mr_analog_config {
     uint32_t n_components;
     const char *const *settings; /* "NAME=VALUE" each, from --set */
     uint32_t n_settings;
+    bool bypass_encrypted; /* as the engine's option: MR_FLOW_ENCRYPTED is like MR_FLOW_BYPASSES */
     bool *used; /* (optional) [n_settings] set for those that the program has a parameter for;
                    others are no error then */
 };

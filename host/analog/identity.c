@@ -190,6 +190,35 @@ static void put_stage(struct record *record, const struct mr_plan_stage *stage)
         put_rule(record, &stage->rules[r]);
 }
 
+/* Whether a rule of the stage may let the flow of its row pass from some packet on. */
+static bool lets_pass(const struct record *record, const struct mr_plan_stage *stage)
+{
+    uint8_t uses = MR_FLOW_BYPASSES;
+
+    if (record->compile->config && record->compile->config->bypass_encrypted)
+        uses |= MR_FLOW_ENCRYPTED;
+    for (uint32_t r = 0; r < stage->n_rules; r++)
+        for (uint32_t i = 0; i < stage->rules[r].n_ops; i++) {
+            const struct mr_op *op = &stage->rules[r].ops[i];
+            if (op->kind == MR_OP_CALL && op->function->flow_use & uses)
+                return true;
+        }
+    return false;
+}
+
+/* Where a flow is let pass, nothing of it leaves the assembler at the beginning of the group any
+ * more: the group is the same only with all that may ask for it. */
+static void put_what_lets_pass(struct record *record, const struct mr_plan_group *group)
+{
+    uint32_t end = group->first_stage;
+
+    for (uint32_t s = group->first_stage; s < group->first_stage + group->n_stages; s++)
+        if (lets_pass(record, &record->plan->stages[s]))
+            end = s + 1;
+    for (uint32_t s = group->first_stage; s < end; s++)
+        put_stage(record, &record->plan->stages[s]);
+}
+
 /* A group is the same only with all keys at its entry, also those that later stages want there. */
 static void put_group(struct record *record, uint32_t stage)
 {
@@ -201,6 +230,7 @@ static void put_group(struct record *record, uint32_t stage)
         put_number(record, group->one_at_a_time);
         put_number(record, group->key_type);
         put_keys(record, group->keys, group->n_keys);
+        put_what_lets_pass(record, group);
     }
 }
 

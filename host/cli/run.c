@@ -152,7 +152,7 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
         c->preallocate = true;
         return 0;
     case OPT_BYPASS_ENCRYPTED:
-        c->bypass_encrypted = true;
+        c->programs.bypass_encrypted = true;
         return 0;
     case OPT_EXTRACT_LIMIT:
         c->extract_bytes = bytes(state, "--extract-limit", text);

@@ -31,6 +31,7 @@ static const struct mr_function functions[] = {{
     .order = MR_ORDER_CONTEXT,
     .shape = MR_SHAPE_EXPAND, /* at the end of a context it has nothing to say */
     .context_bytes = 1,
+    .flow_use = MR_FLOW_BYPASSES,
     .context_key = MR_TYPE_FLOW,
     .backends = "cpu",
     .counters = counters,

@@ -85,8 +85,7 @@ static enum mr_status compile(struct change *change, uint32_t i, const char *spe
     }
     status = MR_ERR_MEMORY;
     if (used) /* settings that only other programs know are no fault of this one */
-        status = mr_load_program(spec, config->settings, config->n_settings, used, diagnostics,
-                                 &program);
+        status = mr_load_program(spec, config, used, diagnostics, &program);
     free(used);
     if (status)
         return mr_fail(error, status, "%.200s: not loaded: %s", spec, mr_status_text(status));

@@ -227,7 +227,7 @@ static enum mr_status start(struct mr_engine *engine, struct mr_error *error)
         .max_contexts = config->max_flows,
         .preallocate = config->preallocate && !config->plan_only,
         .depth = config->depth,
-        .bypass_encrypted = config->bypass_encrypted,
+        .bypass_encrypted = config->programs.bypass_encrypted,
         .yield_seed = config->yield_seed,
     };
     enum mr_status status;

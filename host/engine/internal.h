@@ -224,9 +224,10 @@ uint32_t mr_all_components(const struct mr_component *list[MR_MAX_COMPONENTS]);
 /* Takes "NAME=FILE" apart; gives the file, and the name or "". */
 const char *mr_load_spec(const char *spec, char name[MR_PROGRAM_NAME_BYTES]);
 
-/* Compiles one program. `used` marks the settings that it has a parameter for; NULL: a setting for
- * which it has none is an error. Messages are printed to `diagnostics`. */
-enum mr_status mr_load_program(const char *spec, const char *const *settings, uint32_t n_settings,
+/* Compiles one program, as `programs` says of all. `used` marks the settings that it has a
+ * parameter for; NULL: a setting for which it has none is an error. Messages are printed to
+ * `diagnostics`. */
+enum mr_status mr_load_program(const char *spec, const struct mr_engine_programs *programs,
                                bool *used, FILE *diagnostics, struct mr_program **program);
 
 /* Compiles all programs into list[n_files], which are the caller's also on failure. With

@@ -47,9 +47,11 @@ static void name_of_file(const char *path, char name[MR_PROGRAM_NAME_BYTES])
             *c = '_';
 }
 
-enum mr_status mr_load_program(const char *spec, const char *const *settings, uint32_t n_settings,
+enum mr_status mr_load_program(const char *spec, const struct mr_engine_programs *programs,
                                bool *used, FILE *diagnostics, struct mr_program **program)
 {
+    const char *const *settings = programs->settings;
+    uint32_t n_settings = programs->n_settings;
     bool alone = !used;
     const struct mr_component *list[MR_MAX_COMPONENTS];
     const char **own = calloc(n_settings + 1, sizeof *own);
@@ -58,6 +60,7 @@ enum mr_status mr_load_program(const char *spec, const char *const *settings, ui
     struct mr_analog_config config = {.components = list,
                                       .n_components = mr_all_components(list),
                                       .settings = own,
+                                      .bypass_encrypted = programs->bypass_encrypted,
                                       .used = alone ? NULL : own_used};
     char name[MR_PROGRAM_NAME_BYTES];
     const char *path = mr_load_spec(spec, name);
@@ -128,8 +131,8 @@ enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE 
     enum mr_status status = MR_OK;
     for (uint32_t i = 0; i < programs->n_files; i++) { /* one run tells what is wrong in all */
         enum mr_status one =
-            mr_load_program(programs->files[i], programs->settings, programs->n_settings,
-                            programs->n_files > 1 ? used : NULL, diagnostics, &list[i]);
+            mr_load_program(programs->files[i], programs, programs->n_files > 1 ? used : NULL,
+                            diagnostics, &list[i]);
         if (one && !status) /* what is wrong was printed, at its place in the program */
             status = mr_fail(error, one, "%s", "");
     }

@@ -154,11 +154,14 @@ static inline void *mr_context(const struct mr_call *call, uint32_t row)
  * renews, and before it nothing has state or effect; where none ends; and where those that tell
  * stand behind those that speak. */
 enum mr_flow_use {
-    MR_FLOW_RENEWS = 1, /* mr_context_renew(), or it writes to what mr_flow_of() returns */
-    MR_FLOW_ENDS = 2,   /* mr_context_end() */
-    MR_FLOW_SPEAKS = 4, /* mr_flow_speaks() */
-    MR_FLOW_TELLS = 8   /* mr_flow_protocol(), or events that say what a flow speaks: "alert",
-                           "fileinfo", anomalies of type "applayer" */
+    MR_FLOW_RENEWS = 1,    /* mr_context_renew(), or it writes to what mr_flow_of() returns */
+    MR_FLOW_ENDS = 2,      /* mr_context_end() */
+    MR_FLOW_SPEAKS = 4,    /* mr_flow_speaks() */
+    MR_FLOW_TELLS = 8,     /* mr_flow_protocol(), or events that say what a flow speaks: "alert",
+                              "fileinfo", anomalies of type "applayer" */
+    MR_FLOW_BYPASSES = 16, /* mr_flow_bypass(): who has other programs beside, shares the assembly
+                              of flows only with those that ask for the same */
+    MR_FLOW_ENCRYPTED = 32 /* mr_flow_encrypted() */
 };
 
 struct mr_function {
@@ -268,12 +271,13 @@ const char *mr_flow_protocol(const struct mr_call *call, uint32_t row);
 /* The rest of the row's flow passes uninspected: its bytes are no longer assembled, the flow is
  * still followed and counted, and its end told. That begins with the first packet whose number is
  * at least MR_BYPASS_PACKETS above that of the row's packet, so that it does not depend on bursts.
- * False where the flow is not assembled in this group: nothing happens. */
+ * False where the flow is not assembled in this group: nothing happens. For functions with
+ * MR_FLOW_BYPASSES. */
 #define MR_BYPASS_PACKETS 1024
 bool mr_flow_bypass(struct mr_call *call, uint32_t row);
 
 /* The rest of the row's flow is encrypted: bypassed, when the user wants that (--bypass-encrypted).
- */
+ * For functions with MR_FLOW_ENCRYPTED. */
 void mr_flow_encrypted(struct mr_call *call, uint32_t row);
 
 /* How many bytes of each direction of a stream are to be inspected (--depth); UINT64_MAX: all. */

@@ -31,6 +31,7 @@ struct mr_engine_programs {
     /* "NAME=VALUE": for every program that has such a param; "PROGRAM:NAME=VALUE": for one. */
     const char *const *settings;
     uint32_t n_settings;
+    bool bypass_encrypted; /* flows pass uninspected as soon as they are encrypted */
 };
 
 /* Strings are borrowed until mr_engine_free(). Zero means the default. */
@@ -66,7 +67,6 @@ struct mr_engine_config {
                                   programs, refused where there is not so much, of those whose
                                   context is laid out anew; else as they come */
     uint64_t depth;            /* bytes inspected of each direction of a stream; 0: all */
-    bool bypass_encrypted;     /* flows pass uninspected as soon as they are encrypted */
     uint64_t memory_bytes;     /* cap of all buffers (mails, held segments, results); 0: 2 GiB */
     uint64_t seed;             /* of the hash secret; 0: drawn from the kernel */
     uint64_t yield_seed;       /* tests: random scheduling; 0: none */
