@@ -180,7 +180,8 @@ enum mr_status mr_engine_write_summary_json(const struct mr_engine *engine, cons
 enum mr_status mr_tables_dump(struct mr_engine *engine, const char *program, uint64_t most_bytes,
                               FILE *to);
 
-/* The same into a file; "-": standard output. */
+/* All of them into a file ("-": standard output), after the run: in memory that does not grow with
+ * what they hold. */
 enum mr_status mr_engine_dump_tables(struct mr_engine *engine, const char *path,
                                      struct mr_error *error);
 
