@@ -79,8 +79,11 @@ enum mr_status mr_keeper_open(struct mr_keeper **keeper, struct mr_error *error)
 void mr_keeper_close(struct mr_keeper *keeper); /* NULL is allowed; behind all sites */
 /* `again`: it could not be started and is to be tried again, less and less often. */
 void mr_keeper_add(struct mr_keeper *keeper, struct mr_site *site, bool again);
-/* Waits while the keeper is at it. */
-void mr_keeper_remove(struct mr_keeper *keeper, struct mr_site *site);
+/* Starts it in the keeper's thread. MR_ERR_LIMIT, said: the device does not answer, and the site is
+ * left alone as what a call of it may still use. */
+enum mr_status mr_keeper_start(struct mr_keeper *keeper, struct mr_site *site);
+/* Waits while the keeper is at it. False: it does not come back from the device, and has it. */
+bool mr_keeper_remove(struct mr_keeper *keeper, struct mr_site *site);
 /* Frees it, in a thread of its own where that takes time. */
 void mr_keeper_end(struct mr_keeper *keeper, struct mr_site *site);
 void mr_keeper_wake(struct mr_keeper *keeper);

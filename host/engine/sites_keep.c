@@ -1,6 +1,7 @@
 /* What sites need while the engine runs and nobody is to wait for: patterns divided anew after a
  * difference, devices that could not be used at first, and the end of sites whose device is late.
- * One thread, which sleeps while there is nothing to do; one more for each late end. */
+ * One thread, which sleeps while there is nothing to do; one more for each late end. Sites are
+ * started there as well: who waits for that can leave it in a call that does not come back. */
 #include "engine/sites.h"
 
 #include "base/clock.h"
@@ -9,6 +10,9 @@
 
 #define RETRY_NS      200000000u /* first, then twice as long each time */
 #define RETRY_MOST_NS 16000000000u
+#define LOOK_NS       100000000u   /* at a start under way, so often */
+#define HANGS_NS      30000000000u /* a single call of a GPU; on purpose it is found out sooner */
+#define HANG_NS       10000000000u
 
 /* A site that goes, with its thread. */
 struct going {
@@ -20,6 +24,10 @@ struct going {
 struct mr_keeper {
     struct mr_site *sites; /* that are there */
     const struct mr_site *busy;
+    struct mr_site *first; /* to be started, and somebody waits */
+    enum mr_status first_status;
+    struct mr_call_watch calls;
+    bool left; /* the thread, in such a call */
     struct going *going;
     pthread_mutex_t lock, compiling;
     pthread_cond_t changed;
@@ -75,13 +83,31 @@ static void sleep_until(struct mr_keeper *keeper, uint64_t until)
         pthread_cond_timedwait(&keeper->changed, &keeper->lock, &at);
 }
 
+/* Under the lock. */
+static void start_first(struct mr_keeper *keeper)
+{
+    struct mr_site *site = keeper->first;
+
+    pthread_mutex_unlock(&keeper->lock);
+    enum mr_status status = mr_site_start(site);
+    pthread_mutex_lock(&keeper->lock);
+    keeper->first_status = status;
+    keeper->first = NULL;
+    pthread_cond_broadcast(&keeper->changed);
+}
+
 static void *keep(void *memory)
 {
     struct mr_keeper *keeper = memory;
     uint64_t until;
 
+    mr_calls_watch(&keeper->calls);
     pthread_mutex_lock(&keeper->lock);
     while (!keeper->stop) {
+        if (keeper->first) {
+            start_first(keeper);
+            continue;
+        }
         struct mr_site *site = next_site(keeper, &until);
         if (!site) {
             sleep_until(keeper, until);
@@ -102,6 +128,50 @@ static void *keep(void *memory)
 }
 
 /* ---- others ---- */
+
+static uint64_t hangs_ns(const struct mr_engine *engine)
+{
+    if (engine->device.faults.hang)
+        return HANG_NS;
+    return engine->device.backend == mr_backend_cuda() ? HANGS_NS : UINT64_MAX;
+}
+
+/* Under the lock: a while, or until something has changed. True: the thread is left alone. */
+static bool wait_for_it(struct mr_keeper *keeper, const struct mr_engine *engine)
+{
+    uint64_t until = mr_clock_ns() + LOOK_NS;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
+
+    pthread_cond_timedwait(&keeper->changed, &keeper->lock, &at);
+    if (!keeper->left && mr_call_leave(&keeper->calls, hangs_ns(engine))) {
+        keeper->left = true;
+        mr_devices_forsake();
+    }
+    return keeper->left;
+}
+
+enum mr_status mr_keeper_start(struct mr_keeper *keeper, struct mr_site *site)
+{
+    const struct mr_engine *engine = site->engine;
+    bool left;
+
+    pthread_mutex_lock(&keeper->lock);
+    if (!(left = keeper->left)) {
+        keeper->first = site;
+        pthread_cond_broadcast(&keeper->changed);
+        while (keeper->first && !left)
+            left = wait_for_it(keeper, engine);
+    }
+    enum mr_status status = left ? MR_ERR_LIMIT : keeper->first_status;
+    pthread_mutex_unlock(&keeper->lock);
+    if (left) {
+        atomic_fetch_add(&site->open_failures, 1);
+        fprintf(engine->config.diagnostics,
+                "millrace: device: %s: it does not answer and is given up; the CPU does it\n",
+                site->name);
+    }
+    return status;
+}
 
 void mr_keeper_lock(struct mr_keeper *keeper)
 {
@@ -131,7 +201,7 @@ void mr_keeper_add(struct mr_keeper *keeper, struct mr_site *site, bool again)
     pthread_mutex_unlock(&keeper->lock);
 }
 
-void mr_keeper_remove(struct mr_keeper *keeper, struct mr_site *site)
+bool mr_keeper_remove(struct mr_keeper *keeper, struct mr_site *site)
 {
     struct mr_site **at = &keeper->sites;
 
@@ -140,9 +210,12 @@ void mr_keeper_remove(struct mr_keeper *keeper, struct mr_site *site)
         at = &(*at)->next;
     if (*at)
         *at = site->next;
-    while (keeper->busy == site)
-        pthread_cond_wait(&keeper->changed, &keeper->lock);
+    bool left = keeper->left;
+    while (keeper->busy == site && !left)
+        left = wait_for_it(keeper, site->engine);
+    bool is_its = left && (keeper->busy == site || keeper->first == site);
     pthread_mutex_unlock(&keeper->lock);
+    return !is_its;
 }
 
 static void *end(void *memory)
@@ -202,13 +275,18 @@ void mr_keeper_close(struct mr_keeper *keeper)
     keeper->stop = true;
     pthread_cond_broadcast(&keeper->changed);
     pthread_mutex_unlock(&keeper->lock);
-    pthread_join(keeper->thread, NULL);
+    if (!keeper->left)
+        pthread_join(keeper->thread, NULL);
+    else
+        pthread_detach(keeper->thread);
     while (keeper->going) {
         struct going *going = keeper->going;
         keeper->going = going->next;
         pthread_join(going->thread, NULL);
         free(going);
     }
+    if (keeper->left) /* its thread has it */
+        return;
     pthread_mutex_destroy(&keeper->lock);
     pthread_mutex_destroy(&keeper->compiling);
     pthread_cond_destroy(&keeper->changed);

@@ -31,8 +31,8 @@ static void release(struct mr_site *site)
 {
     if (!site || --site->owners)
         return;
-    mr_keeper_remove(site->engine->keeper, site);
-    mr_keeper_end(site->engine->keeper, site);
+    if (mr_keeper_remove(site->engine->keeper, site))
+        mr_keeper_end(site->engine->keeper, site);
 }
 
 /* The view that the part wants, a new one if there is none; false: there are too many. */
@@ -230,7 +230,8 @@ enum mr_status mr_sites_open(struct mr_sites **out, struct mr_engine *engine,
             mr_site_free(site);
             site = same;
         } else if (site) {
-            mr_keeper_add(engine->keeper, site, mr_site_start(site) == MR_ERR_START);
+            mr_keeper_add(engine->keeper, site,
+                          mr_keeper_start(engine->keeper, site) == MR_ERR_START);
         }
         if ((good = site != NULL))
             sites->list[sites->n++] = site;

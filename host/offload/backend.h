@@ -15,6 +15,8 @@
 #include "kernels/regex_kernels.h"
 #include "offload/work.h"
 
+#include <stdatomic.h>
+
 /* Of redo[]: what of a message is to be done anew, its answers mean nothing. */
 #define MR_REDO_SEARCH 1u    /* more was found than there was room for */
 #define MR_REDO_ALL    0xffu /* the batch has failed */
@@ -90,6 +92,23 @@ extern const struct mr_backend mr_backend_cpu;
 const struct mr_backend *mr_backend_cuda(void);
 const struct mr_backend *mr_backend_emulated(void);
 
+/* Calls of a device that may never return (device_calls.c). A thread that others wait for has them
+ * watched; each of the calls of a back end counts for itself. */
+struct mr_call_watch {
+    _Atomic uint64_t since_ns; /* a call is under way since; 0: none */
+};
+/* The calls of this thread from now on. */
+void mr_calls_watch(struct mr_call_watch *watch);
+/* Has a call been under way for longer? Then the thread does nothing more, should it come back: it
+ * is left with all that it has. */
+bool mr_call_leave(struct mr_call_watch *watch, uint64_t most_ns);
+void mr_call_begin(void);
+void mr_call_end(void);
+/* On purpose. */
+_Noreturn void mr_call_hang(void);
+/* Nobody is to open a device again that has not come back; without waiting for who opens it now. */
+void mr_devices_forsake(void);
+
 /* The device back end for a runtime; for the two above. */
 struct mr_device;
 struct mr_device_backend {
@@ -108,6 +127,13 @@ enum mr_status mr_device_probe(const struct mr_device *device, uint64_t most_ns,
                                struct mr_error *error);
 void mr_device_close(void *state);
 void mr_device_abandon(void *state);
+/* The calls below and close(), watched. */
+void mr_call_close(void *state);
+enum mr_status mr_call_batch_new(void *state, struct mr_offload_batch **batch,
+                                 struct mr_error *error);
+void mr_call_batch_free(void *state, struct mr_offload_batch *batch);
+enum mr_status mr_call_submit(void *state, struct mr_offload_batch *batch, struct mr_error *error);
+enum mr_status mr_call_poll(void *state, struct mr_offload_batch *batch, struct mr_error *error);
 enum mr_status mr_device_batch_new(void *state, struct mr_offload_batch **batch,
                                    struct mr_error *error);
 void mr_device_batch_free(void *state, struct mr_offload_batch *batch);

@@ -20,18 +20,21 @@ static enum mr_status open(const struct mr_backend_config *config, void **state,
         .kernels = &mr_regex_kernels_cuda,
         .bayes = &mr_bayes_cuda,
     };
-    return mr_device_open(&backend, config, state, error);
+    mr_call_begin();
+    enum mr_status status = mr_device_open(&backend, config, state, error);
+    mr_call_end();
+    return status;
 }
 
 static const struct mr_backend cuda = {
     .name = "cuda",
     .probe = probe,
     .open = open,
-    .close = mr_device_close,
-    .batch_new = mr_device_batch_new,
-    .batch_free = mr_device_batch_free,
-    .submit = mr_device_submit,
-    .poll = mr_device_poll,
+    .close = mr_call_close,
+    .batch_new = mr_call_batch_new,
+    .batch_free = mr_call_batch_free,
+    .submit = mr_call_submit,
+    .poll = mr_call_poll,
     .is_broken = mr_device_is_broken,
     .abandon = mr_device_abandon,
 };

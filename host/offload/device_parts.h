@@ -23,7 +23,7 @@ struct mr_device_users {
     const char *name; /* of the runtime */
     uint32_t n;
     _Atomic bool failed;
-    bool hangs; /* calls may never return: nobody enters it any more */
+    _Atomic bool hangs; /* calls may never return: nobody enters it any more */
 };
 /* NULL: it has failed, and others have not left it yet; or (*hangs) they never will. */
 struct mr_device_users *mr_device_enter(const struct mr_device *device, bool *hangs);

@@ -24,8 +24,8 @@ struct mr_device_users *mr_device_enter(const struct mr_device *device, bool *ha
 {
     pthread_mutex_lock(&lock);
     struct mr_device_users *users = users_of(device);
-    *hangs = users->hangs;
-    if (users->hangs || atomic_load(&users->failed))
+    *hangs = atomic_load(&users->hangs);
+    if (*hangs || atomic_load(&users->failed))
         users = NULL;
     else
         users->n++;
@@ -35,9 +35,13 @@ struct mr_device_users *mr_device_enter(const struct mr_device *device, bool *ha
 
 void mr_device_forsake(struct mr_device_users *users)
 {
-    pthread_mutex_lock(&lock);
-    users->hangs = true;
-    pthread_mutex_unlock(&lock);
+    atomic_store(&users->hangs, true);
+}
+
+void mr_devices_forsake(void)
+{
+    for (struct mr_device_users *users = all; users < all + DEVICES; users++)
+        atomic_store(&users->hangs, true);
 }
 
 void mr_device_leave(struct mr_device_users *users, const struct mr_device *device, int which)

@@ -9,7 +9,8 @@
 
 #define CLOSE_LEAST_NS 1000000000u /* how long close() waits for the device ... */
 #define CLOSE_MOST_NS  5000000000u
-#define CALL_MOST_NS   30000000000u /* ... and for a single call of it to come back */
+#define CALL_LEAST_NS  10000000000u /* ... and for a single call of it to come back, of one */
+#define CALL_MOST_NS   30000000000u /* that may be as slow as this */
 
 const char *mr_close_name(enum mr_close why)
 {
@@ -42,14 +43,24 @@ static void set_defaults(struct mr_offload_config *config)
     config->check_every = config->check_every ? config->check_every : 4096;
 }
 
+/* Under the lock: how long a call is waited for that is under way, or may yet begin. One that did
+ * not come back while the engine ran will hardly do so now. */
+static uint64_t call_until(const struct mr_offload *o, uint64_t now)
+{
+    uint64_t most = o->config.late_ns < CALL_LEAST_NS  ? CALL_LEAST_NS
+                    : o->config.late_ns > CALL_MOST_NS ? CALL_MOST_NS
+                                                       : o->config.late_ns;
+    return (o->lent ? o->lent_ns : now) + most;
+}
+
 bool mr_offload_stop(struct mr_offload *o)
 {
-    uint64_t until = mr_clock_ns() + CALL_MOST_NS;
-    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     bool idle = true;
     int code = 0;
 
     pthread_mutex_lock(&o->lock);
+    uint64_t until = call_until(o, mr_clock_ns());
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     o->stop = true;
     o->stop_by_ns = UINT64_MAX; /* until close() says when */
     pthread_cond_signal(&o->work);
@@ -67,13 +78,13 @@ static bool stop_thread(struct mr_offload *o)
     uint64_t wait = o->config.late_ns < CLOSE_LEAST_NS  ? CLOSE_LEAST_NS
                     : o->config.late_ns > CLOSE_MOST_NS ? CLOSE_MOST_NS
                                                         : o->config.late_ns;
-    uint64_t until = mr_clock_ns() + wait + CALL_MOST_NS;
-    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     int code = 0;
 
     pthread_mutex_lock(&o->lock);
+    uint64_t now = mr_clock_ns(), until = call_until(o, now) + wait;
+    struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
     o->stop = true;
-    o->stop_by_ns = until - CALL_MOST_NS;
+    o->stop_by_ns = now + wait;
     pthread_cond_signal(&o->work);
     while (!o->ended && !code)
         code = pthread_cond_timedwait(&o->done, &o->lock, &at);

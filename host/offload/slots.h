@@ -46,6 +46,7 @@ struct mr_offload {
     pthread_t thread;
     bool has_lock, has_thread, stop, ended; /* ended: the thread */
     bool lent;                              /* the thread is at what the configuration has lent */
+    uint64_t lent_ns;                       /* since then */
     uint64_t stop_by_ns;                    /* with stop: no longer is the device waited for */
 
     bool down;

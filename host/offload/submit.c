@@ -53,6 +53,8 @@ enum mr_status mr_slots_open(struct mr_offload *o, struct mr_error *error)
 {
     struct mr_backend_config config = {o->config.work, o->config.bytes_max, o->config.messages_max,
                                        MR_MATCHES_EACH, 0};
+    if (every(o->config.faults.hang, o->n_opens + 1))
+        mr_call_hang();
     enum mr_status status = every(o->config.faults.open, ++o->n_opens)
                                 ? fault(error, "no memory")
                                 : o->config.backend->open(&config, &o->state, error);
@@ -204,6 +206,12 @@ static void be_late(struct mr_offload *o, struct mr_slot *slot, uint64_t now)
     fall(o, slot, MR_FALL_LATE);
 }
 
+static void lend(struct mr_offload *o)
+{
+    o->lent = true;
+    o->lent_ns = mr_clock_ns();
+}
+
 static void give_back(struct mr_offload *o)
 {
     o->lent = false;
@@ -221,7 +229,7 @@ static void try_again(struct mr_offload *o, uint64_t now)
     for (uint32_t i = 0; i < o->config.n_slots; i++)
         if (o->slots[i].state != MR_SLOT_FREE && o->slots[i].state != MR_SLOT_ABANDONED)
             return;
-    o->lent = true;
+    lend(o);
     pthread_mutex_unlock(&o->lock); /* nobody gets a slot while it is down */
     mr_slots_close(o);
     enum mr_status status = mr_slots_open(o, &error);
@@ -279,7 +287,8 @@ static void start_closed(struct mr_offload *o)
             continue;
         }
         slot->state = MR_SLOT_RUNNING;
-        slot->running = o->lent = true;
+        slot->running = true;
+        lend(o);
         pthread_mutex_unlock(&o->lock);
         enum mr_status status = submit(o, slot, &error);
         pthread_mutex_lock(&o->lock);
