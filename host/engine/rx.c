@@ -29,6 +29,7 @@
  * whole number of their steps. */
 #define ASK_LEAST 32u
 #define ASK_STEP  8u
+#define SPREAD    64u    /* packets at a time */
 #define BEHIND_NS 50000u /* no burst is free: the workers need the core more */
 
 static bool stopping(const struct mr_rx *rx)
@@ -54,13 +55,30 @@ static uint32_t receive(struct mr_rx *rx, struct rte_mbuf **mbufs, uint32_t max)
 
 /* ---- bursts ---- */
 
+/* Is what waits excused, because of a change of programs? */
+static bool is_excused(struct mr_rx *rx, uint64_t now_ns)
+{
+    uint64_t begun_ns = 0, ended_ns = 0;
+    mr_runtime_hold(rx->live->engine->runtime, &begun_ns, &ended_ns);
+    mr_backlog_change(&rx->backlog, begun_ns, ended_ns, now_ns);
+    return mr_backlog_excused(&rx->backlog, now_ns);
+}
+
+/* Packets that were accepted, and that no token has taken yet. */
+static uint64_t count_waiting(const struct mr_rx *rx)
+{
+    return rx->accepted - atomic_load_explicit(&rx->processed, memory_order_acquire);
+}
+
 /* Have as many been accepted as may wait? */
 static bool is_full(struct mr_rx *rx)
 {
-    uint64_t done = atomic_load_explicit(&rx->processed, memory_order_acquire);
-    uint64_t waiting = rx->accepted - done;
-    return waiting >= MR_BACKLOG_LEAST &&
-           mr_backlog_full(&rx->backlog, waiting, done, mr_clock_ns());
+    uint64_t waiting = count_waiting(rx);
+    if (waiting < MR_BACKLOG_LEAST)
+        return false;
+    uint64_t now_ns = mr_clock_ns();
+    is_excused(rx, now_ns);
+    return mr_backlog_full(&rx->backlog, waiting, rx->accepted - waiting, now_ns);
 }
 
 /* NULL: nothing can be accepted. */
@@ -198,8 +216,8 @@ static void drop_all(struct mr_rx *rx, struct rte_mbuf **mbufs, uint32_t n, enum
 /* Reads from the device and hands to each thread of the port what is its. */
 static uint32_t poll_and_spread(struct mr_rx *rx)
 {
-    struct rte_mbuf *mbufs[64];
-    uint32_t n = receive(rx, mbufs, 64);
+    struct rte_mbuf *mbufs[SPREAD];
+    uint32_t n = receive(rx, mbufs, SPREAD);
     uint64_t handed = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -226,8 +244,10 @@ static uint32_t empty_inboxes(struct mr_rx *rx)
         struct mr_rx_burst *b = open_burst(rx);
         struct rte_mbuf *mbuf;
         uint32_t n = 0;
-        if (!b)
+        if (!b) {
+            rx->behind = true;
             break;
+        }
         while (b->burst.n + n < MR_BURST_USUAL &&
                (mbuf = mr_spsc_take_consumer(&rx->inboxes[from])))
             b->burst.mbufs[b->burst.n + n++] = mbuf;
@@ -259,7 +279,9 @@ static uint32_t fall_behind(struct mr_rx *rx)
     struct rte_mbuf *mbufs[64];
     rx->behind = true;
     if (facts->tells_missed) {
-        if (mr_backlog_stale(&rx->backlog, held, mr_clock_ns()))
+        uint64_t now_ns = mr_clock_ns();
+        is_excused(rx, now_ns);
+        if (mr_backlog_stale(&rx->backlog, held, now_ns))
             return drop_stale(rx, held);
         take_nap(BEHIND_NS);
         return 0;
@@ -269,11 +291,32 @@ static uint32_t fall_behind(struct mr_rx *rx)
     return n;
 }
 
+/* Of all threads of the port: has one of them no room for a round of packets? */
+static bool inboxes_full(const struct mr_rx *rx)
+{
+    for (uint32_t i = 0; i < rx->n_siblings; i++)
+        if (mr_spsc_size_any(&rx->siblings[i].inboxes[rx->queue]) > MR_RX_INBOX - SPREAD)
+            return true;
+    return false;
+}
+
+/* Where a device counts what it drops, packets that nobody has room for stay there for as long as
+ * a change of programs excuses them. */
+static bool leave_with_device(struct mr_rx *rx)
+{
+    if (!inboxes_full(rx) || !mr_port_facts(rx->port)->tells_missed ||
+        !is_excused(rx, mr_clock_ns()))
+        return false;
+    rx->behind = true;
+    take_nap(BEHIND_NS);
+    return true;
+}
+
 static uint32_t round_of_reading(struct mr_rx *rx, bool polling)
 {
     uint32_t n = 0;
     if (rx->spreads) {
-        if (polling)
+        if (polling && !leave_with_device(rx))
             n = poll_and_spread(rx);
         return n + empty_inboxes(rx);
     }
@@ -335,8 +378,9 @@ static void idle(struct mr_rx *rx)
 {
     uint64_t now_ns = mr_clock_ns();
 
-    if (!rx->behind)
-        mr_backlog_over(&rx->backlog);
+    /* without room in the pool the device may have packets; asking costs something */
+    if (!rx->behind && !(mr_backlog_excused(&rx->backlog, now_ns) && mr_port_starved(rx->port)))
+        mr_backlog_over(&rx->backlog, count_waiting(rx), now_ns);
     /* a burst waits for company only as long as the one before it waits, too */
     if (mr_spsc_size_any(&rx->out) == 0)
         close_burst(rx);
@@ -351,6 +395,9 @@ static void idle(struct mr_rx *rx)
             take_nap(NAP_FIRST_NS);
         else
             sched_yield();
+    } else if (mr_spsc_size_any(&rx->out) >= MR_RX_BURSTS / 2) {
+        /* intake stands still: bursts of one packet each would soon be the last */
+        take_nap(NAP_FIRST_NS);
     } else {
         close_burst(rx);
         if (rx->polls)

@@ -205,6 +205,7 @@ struct mr_runtime {
     uint32_t running, parked;         /* workers; under the lock */
     const struct mr_closing *closing; /* set before `hold` */
     _Atomic uint64_t swaps, last_pause_ns, max_pause_ns;
+    _Atomic uint64_t held_ns, released_ns; /* when `hold` was last set, and taken back */
 };
 
 /* A live source has nothing at the moment: who is awake is sooner done alone than with somebody

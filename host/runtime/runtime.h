@@ -184,6 +184,10 @@ enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan 
                                void (*installed)(void *user, const struct mr_runtime *gone),
                                void *user, struct mr_error *error);
 
+/* When intake last stood still for mr_runtime_swap(), of the monotonic clock: since *begun_ns (0:
+ * never), and until *ended_ns, or still, where that is before it. Any thread. */
+void mr_runtime_hold(const struct mr_runtime *runtime, uint64_t *begun_ns, uint64_t *ended_ns);
+
 /* Adds what one of the workers counted to *sum; sums over all. Any thread, any time. */
 void mr_runtime_worker(const struct mr_runtime *runtime, uint32_t worker, struct mr_metrics *sum);
 void mr_runtime_metrics(const struct mr_runtime *runtime, struct mr_metrics *sum);

@@ -332,6 +332,13 @@ static void note_pause(struct mr_runtime *runtime, uint64_t ns)
         atomic_store_explicit(&runtime->max_pause_ns, ns, memory_order_relaxed);
 }
 
+void mr_runtime_hold(const struct mr_runtime *runtime, uint64_t *begun_ns, uint64_t *ended_ns)
+{
+    /* in this order: the end of one and the begin of the next say that it stands still */
+    *ended_ns = atomic_load_explicit(&runtime->released_ns, memory_order_acquire);
+    *begun_ns = atomic_load_explicit(&runtime->held_ns, memory_order_acquire);
+}
+
 enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan *plan,
                                void (*installed)(void *user, const struct mr_runtime *gone),
                                void *user, struct mr_error *error)
@@ -346,6 +353,7 @@ enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan 
     runtime->closing = &swap.closing;
     pthread_mutex_lock(&runtime->swap_lock);
     uint64_t begun_ns = mr_clock_ns();
+    atomic_store_explicit(&runtime->held_ns, begun_ns, memory_order_release);
     bool good = gather(runtime, swap.closes);
     if (good) {
         install(&swap, runtime);
@@ -353,6 +361,7 @@ enum mr_status mr_runtime_swap(struct mr_runtime *runtime, const struct mr_plan 
         note_pause(runtime, mr_clock_ns() - begun_ns);
     }
     atomic_store_explicit(&runtime->hold, MR_HOLD_NONE, memory_order_release);
+    atomic_store_explicit(&runtime->released_ns, mr_clock_ns(), memory_order_release);
     pthread_cond_broadcast(&runtime->swap_change);
     pthread_mutex_unlock(&runtime->swap_lock);
     if (!good)

@@ -1,6 +1,6 @@
 /* Sends TCP segments of many flows out of an interface as fast as the kernel takes them, for so
- * many milliseconds, or at a rate; prints how many.
- * usage: flood INTERFACE MILLISECONDS [PACKETS_A_SECOND] */
+ * many milliseconds, or at a rate; prints how many. Rate 0: none.
+ * usage: flood INTERFACE MILLISECONDS [PACKETS_A_SECOND [FLOWS]] */
 #include <arpa/inet.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -13,11 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FRAMES 4096
-#define LEN    200
-#define BATCH  64
-
-static uint8_t frames[FRAMES][LEN];
+#define FLOWS 4096
+#define LEN   200
+#define BATCH 64
 
 static uint16_t checksum(const uint8_t *bytes, size_t len, uint32_t sum)
 {
@@ -75,7 +73,11 @@ static int due(uint64_t sent, uint64_t passed_ms, uint64_t rate)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3 && argc != 4)
+    if (argc < 3 || argc > 5)
+        return 1;
+    uint64_t flows = argc == 5 ? strtoull(argv[4], NULL, 10) : FLOWS;
+    uint8_t(*frames)[LEN] = calloc(flows, LEN);
+    if (!frames)
         return 1;
     int fd = socket(AF_PACKET, SOCK_RAW, 0), on = 1;
     struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(argv[1])};
@@ -86,15 +88,15 @@ int main(int argc, char **argv)
     setsockopt(fd, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof on);
     struct iovec pieces[BATCH];
     struct mmsghdr messages[BATCH] = {0};
-    for (uint32_t i = 0; i < FRAMES; i++)
+    for (uint32_t i = 0; i < flows; i++)
         make(frames[i], i);
     struct timespec start, now;
     clock_gettime(CLOCK_MONOTONIC, &start);
     uint64_t most = strtoull(argv[2], NULL, 10), passed = 0, sent = 0, at = 0;
-    uint64_t rate = argc == 4 ? strtoull(argv[3], NULL, 10) : 0;
+    uint64_t rate = argc >= 4 ? strtoull(argv[3], NULL, 10) : 0;
     do {
         for (int i = 0; i < BATCH; i++) {
-            pieces[i] = (struct iovec){frames[(at + (uint64_t)i) % FRAMES], LEN};
+            pieces[i] = (struct iovec){frames[(at + (uint64_t)i) % flows], LEN};
             messages[i].msg_hdr.msg_iov = &pieces[i];
             messages[i].msg_hdr.msg_iovlen = 1;
         }
@@ -112,6 +114,7 @@ int main(int argc, char **argv)
                             (now.tv_nsec - start.tv_nsec) / 1000000);
     } while (passed < most);
     printf("%llu\n", (unsigned long long)sent);
+    free(frames);
     close(fd);
     return 0;
 }
