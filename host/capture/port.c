@@ -97,10 +97,12 @@ static enum mr_status probe(struct mr_port *port, struct mr_error *error)
     snprintf(name, sizeof name, "%.*s", (int)strcspn(port->device, ","), port->device);
     enum mr_status status = MR_OK;
     if (result < 0 || rte_eth_dev_get_port_by_name(name, &port->id)) {
-        status =
-            mr_fail(error, MR_ERR_START,
-                    "-i %s: DPDK cannot open it (%s): %s; with -v its driver says more", port->name,
-                    port->device, result < 0 ? rte_strerror(-result) : "it has made no port");
+        const char *why = result < 0 ? rte_strerror(-result) : "it has made no port";
+        status = port->facts.kind == MR_PORT_VIRTUAL
+                     ? mr_port_vdev_refused(port, why, error)
+                     : mr_fail(error, MR_ERR_START,
+                               "-i %s: DPDK cannot open it (%s): %s; with -v its driver says more",
+                               port->name, port->device, why);
     } else {
         port->opened = true;
         if (port->interface[0])

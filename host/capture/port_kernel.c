@@ -48,15 +48,22 @@ static int query_socket(void)
     return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 }
 
+/* `name`: as -i has it. */
 static enum mr_status no_interface(const char *name, struct mr_error *error)
 {
     char list[512] = "";
+    const char *bare = name + (strncmp(name, "xdp:", 4) ? 0 : 4);
     struct if_nameindex *all = if_nameindex();
     for (struct if_nameindex *i = all; i && i->if_name; i++) {
         size_t len = strlen(list);
         snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "", i->if_name);
     }
     if_freenameindex(all);
+    if (!*bare || *bare == ',')
+        return mr_fail(error, MR_ERR_USAGE,
+                       "-i %s: it names no interface; write %seth0, or what it is called; there "
+                       "are: %s",
+                       name, bare == name ? "" : "xdp:", list[0] ? list : "none");
     return mr_fail(error, MR_ERR_INPUT, "-i %s: there is no such interface; there are: %s", name,
                    list[0] ? list : "none");
 }
@@ -120,7 +127,7 @@ static enum mr_status look_at(struct mr_port *port, int fd, struct mr_error *err
     struct ifreq request = {0};
     snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
     if (ioctl(fd, SIOCGIFFLAGS, &request))
-        return no_interface(interface, error);
+        return no_interface(port->name, error);
     if (!(request.ifr_flags & IFF_UP))
         return mr_fail(error, MR_ERR_INPUT,
                        "-i %s: the interface is down; bring it up with: ip "
@@ -272,7 +279,7 @@ enum mr_status mr_port_kernel_prepare(struct mr_port *port, const struct mr_port
     size_t len = arguments ? (size_t)(arguments - name) : strlen(name);
 
     if (!len || len >= sizeof port->interface)
-        return no_interface(name, error);
+        return no_interface(config->name, error);
     memcpy(port->interface, name, len);
     int fd = query_socket();
     enum mr_status status = look_at(port, fd, error);

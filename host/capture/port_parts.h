@@ -45,6 +45,12 @@ void mr_port_xdp_detached(const struct mr_port *port);
 /* The port's flag, which outlives its socket. */
 void mr_port_xdp_promiscuous(const struct mr_port *port, bool promiscuous);
 
+/* ---- vdev.c ---- */
+
+/* Why a virtual device did not open, in words, and what would; `why` is DPDK's. */
+enum mr_status mr_port_vdev_refused(const struct mr_port *port, const char *why,
+                                    struct mr_error *error);
+
 /* ---- port_kernel.c: interfaces of the kernel ---- */
 
 /* Is it there, is it up, may we? Then port->device, room and the ring's size. */
