@@ -400,11 +400,16 @@ bool mr_port_down(const struct mr_port *port)
     return atomic_load_explicit(&port->down, memory_order_relaxed);
 }
 
+bool mr_port_wakes(const struct mr_port *port, uint32_t queue)
+{
+    return port->queues[queue].fd >= 0;
+}
+
 bool mr_port_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns)
 {
-    struct timespec nap = {.tv_nsec = (long)(most_ns < 1000000 ? most_ns : 1000000)};
-    int fd = port->queues[queue].fd;
-    if (fd >= 0)
+    struct timespec nap = {.tv_sec = (time_t)(most_ns / 1000000000u),
+                           .tv_nsec = (long)(most_ns % 1000000000u)};
+    if (mr_port_wakes(port, queue))
         return mr_port_kernel_wait(port, queue, most_ns);
     nanosleep(&nap, NULL);
     return !port->interface[0] || mr_port_kernel_there(port, queue);

@@ -89,8 +89,10 @@ bool mr_port_starved(const struct mr_port *port);
 /* Is the interface down? It is captured from again once it is up. Any thread. */
 bool mr_port_down(const struct mr_port *port);
 
-/* Sleeps until a packet arrives or for `most_ns`, as well as the device lets us. false: the device
- * is gone. */
+/* Does the device wake who sleeps for this queue? (Interfaces of the kernel do.) */
+bool mr_port_wakes(const struct mr_port *port, uint32_t queue);
+/* Sleeps for `most_ns`, or until a packet arrives where the device wakes. false: the device is
+ * gone. */
 bool mr_port_wait(struct mr_port *port, uint32_t queue, uint64_t most_ns);
 
 /* What the device counted since mr_port_start(). */

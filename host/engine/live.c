@@ -121,6 +121,7 @@ static enum mr_status open_port(struct mr_live *live, uint32_t index, struct mr_
         rx->siblings = p->rx;
         rx->n_siblings = threads;
         p->polling += rx->polls;
+        live->nappers += mr_rx_naps(rx);
         status = open_rx(rx, engine, error);
     }
     return status;

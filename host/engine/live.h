@@ -100,6 +100,7 @@ struct mr_live {
     struct mr_engine *engine;
     struct mr_live_port *ports; /* [n_ports] */
     uint32_t n_ports;
+    uint32_t nappers; /* capture threads that nothing wakes */
     struct mr_ticks ticks;
     _Atomic uint64_t offset_ns; /* of packet time to the monotonic clock; grows only */
     uint64_t looked_ns;         /* when the system's clock was looked at; monotonic */
@@ -167,5 +168,7 @@ void mr_live_print_plan(const struct mr_live *live, FILE *to);
 /* ---- rx.c ---- */
 void *mr_rx_main(void *rx);
 void mr_rx_wake(struct mr_rx *rx);
+/* While nothing comes it looks again and again, instead of being woken. Of a port that is open. */
+bool mr_rx_naps(const struct mr_rx *rx);
 
 #endif

@@ -17,14 +17,21 @@
 #include <unistd.h>
 
 /* Without packets a thread spins, then lets others run (where cores are scarce: naps), then sleeps:
- * until a packet comes where the device can wake it, else ever longer. */
+ * until a packet comes where the device can wake it, else for a millisecond at a time. */
 #define SPIN_NS       20000u
 #define SPIN_SHORT_NS 2000u /* where others want the core */
 #define YIELD_NS      500000u
 #define SLEEP_NS      100000000u /* at most, to look whether it should stop */
 #define NAP_FIRST_NS  50000u
 #define NAP_LAST_NS   1000000u
-#define LAST_NS       100000000u /* for reading, once capture stops */
+/* Where nothing came for so long, the first packet may wait longer: naps are such that an idle
+ * engine takes under 2 % of a core, hence longer ones where more threads take them, but not so long
+ * that a card's ring (4,096 frames) overflows at once. */
+#define QUIET_NS       1000000000u
+#define QUIET_EACH_NS  2000000u
+#define QUIET_LEAST_NS 3000000u
+#define QUIET_MOST_NS  10000000u
+#define LAST_NS        100000000u /* for reading, once capture stops */
 /* Drivers that work on several packets at once give none to who asks for few, and may ask for a
  * whole number of their steps. */
 #define ASK_LEAST 32u
@@ -348,6 +355,13 @@ static bool inboxes_empty(const struct mr_rx *rx)
     return true;
 }
 
+/* Nothing wakes it, or not all that it waits for. */
+bool mr_rx_naps(const struct mr_rx *rx)
+{
+    return rx->polls &&
+           (!mr_port_wakes(rx->port, rx->queue) || (rx->n_siblings > 1 && rx->spreads));
+}
+
 static void sleep_for_inboxes(struct mr_rx *rx)
 {
     struct timespec most = {.tv_nsec = SLEEP_NS};
@@ -357,7 +371,15 @@ static void sleep_for_inboxes(struct mr_rx *rx)
     atomic_store_explicit(&rx->asleep, 0, memory_order_seq_cst);
 }
 
-static void sleep_for_device(struct mr_rx *rx)
+static uint64_t longest_nap(const struct mr_rx *rx, uint64_t now_ns)
+{
+    uint64_t ns = rx->live->nappers * (uint64_t)QUIET_EACH_NS;
+    if (now_ns - rx->idle_since_ns < QUIET_NS)
+        return NAP_LAST_NS;
+    return ns < QUIET_LEAST_NS ? QUIET_LEAST_NS : ns < QUIET_MOST_NS ? ns : QUIET_MOST_NS;
+}
+
+static void sleep_for_device(struct mr_rx *rx, uint64_t now_ns)
 {
     uint64_t most_ns = SLEEP_NS;
     if (mr_port_starved(rx->port)) { /* it has packets, but we have nothing to put them in */
@@ -365,9 +387,13 @@ static void sleep_for_device(struct mr_rx *rx)
         take_nap(BEHIND_NS);
         return;
     }
-    if (rx->n_siblings > 1 && rx->spreads) { /* two things to wait for */
-        rx->nap_ns = rx->nap_ns ? rx->nap_ns * 2 : NAP_FIRST_NS;
-        most_ns = rx->nap_ns = rx->nap_ns < NAP_LAST_NS ? rx->nap_ns : NAP_LAST_NS;
+    if (mr_rx_naps(rx)) {
+        uint64_t longest_ns = longest_nap(rx, now_ns);
+        if (rx->nap_ns)
+            rx->nap_ns *= 2;
+        else /* who waits for siblings has little time */
+            rx->nap_ns = rx->spreads ? NAP_FIRST_NS : NAP_LAST_NS;
+        most_ns = rx->nap_ns = rx->nap_ns < longest_ns ? rx->nap_ns : longest_ns;
     }
     if (!mr_port_wait(rx->port, rx->queue, most_ns))
         atomic_store_explicit(&rx->live->ports[rx->port_index].gone, 1, memory_order_relaxed);
@@ -401,7 +427,7 @@ static void idle(struct mr_rx *rx)
     } else {
         close_burst(rx);
         if (rx->polls)
-            sleep_for_device(rx);
+            sleep_for_device(rx, now_ns);
         else
             sleep_for_inboxes(rx);
     }
