@@ -2,6 +2,8 @@
  * "@NODE"), and receive PREDICATE(@N, TYPE NAME, ...). */
 #include "analog/parser.h"
 
+#include "base/number.h"
+
 #include <string.h>
 
 static const char ship_usage[] =
@@ -23,6 +25,15 @@ bool analog_is_receive(const struct parser *parser)
 
     ahead.muted = true;
     return analog_token_is(parser, "receive") && analog_lex(&ahead).kind == TOK_NAME;
+}
+
+/* What a name behind the colon means is the actuator's matter. */
+static bool is_wrong_port(const char *node)
+{
+    const char *colon = strrchr(node, ':');
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+
+    return colon && !colon[1 + digits] && !mr_may_be_port(colon + 1);
 }
 
 static bool parse_ship(struct parser *parser, struct ship *ship)
@@ -47,6 +58,10 @@ static bool parse_ship(struct parser *parser, struct ship *ship)
         analog_error(parser->compile, &to.where, "this is no name of a program or node");
         analog_hint(parser->compile, "%s", ship_usage);
         return false;
+    }
+    if (ship->to[0] == '@' && is_wrong_port(ship->to)) {
+        analog_error(parser->compile, &to.where, "%s is no port", strrchr(ship->to, ':'));
+        analog_hint(parser->compile, "give a number from 1 to 65535 behind the colon");
     }
     return analog_expect(parser, TOK_RPAREN, ") behind ship", ship_usage);
 }

@@ -2,6 +2,7 @@
 #include "engine/alarms.h"
 
 #include "base/address.h"
+#include "base/number.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -16,6 +17,7 @@
 #define NS_PER_S     1000000000ull
 #define FACILITY     16 /* local0 */
 #define SYSLOG_BYTES 16384
+#define HOST_BYTES   256
 
 /* A limit counts in windows that begin with the first alarm in them. */
 struct limit {
@@ -55,17 +57,31 @@ static int connect_local(const char *path, struct sockaddr_un *address, struct m
     return -1;
 }
 
+enum mr_status mr_syslog_check(const char *where, struct mr_error *error)
+{
+    const char *colon = where ? strrchr(where, ':') : NULL;
+
+    if (!where || where[0] == '/')
+        return MR_OK;
+    if (!colon || colon == where || colon - where >= HOST_BYTES)
+        return mr_fail(error, MR_ERR_USAGE,
+                       "--syslog %s: give HOST:PORT or the path of a socket, from / on", where);
+    if (!mr_may_be_port(colon + 1))
+        return mr_fail(error, MR_ERR_USAGE,
+                       "--syslog %s: %s is no port; give a number from 1 to 65535 or the name of a "
+                       "service",
+                       where, colon[1] ? colon + 1 : "nothing");
+    return MR_OK;
+}
+
+/* `where` was checked. */
 static int connect_remote(const char *where, struct mr_error *error)
 {
     struct addrinfo wanted = {.ai_socktype = SOCK_DGRAM}, *found = NULL;
-    char host[256];
+    char host[HOST_BYTES];
     const char *colon = strrchr(where, ':');
     int fd = -1;
 
-    if (!colon || (size_t)(colon - where) >= sizeof host) {
-        mr_fail(error, MR_ERR_USAGE, "--syslog %s: give HOST:PORT or the path of a socket", where);
-        return -1;
-    }
     bool brackets = where[0] == '[' && colon > where && colon[-1] == ']';
     snprintf(host, sizeof host, "%.*s", (int)(colon - where) - (brackets ? 2 : 0),
              where + (brackets ? 1 : 0));

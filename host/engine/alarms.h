@@ -13,7 +13,10 @@
 
 struct mr_alarms;
 
-/* What the alarms of a plan need: a socket for syslog (NULL: /dev/log; else "HOST:PORT", UDP), a
+/* Can --syslog be so? Names are looked up by who opens it. NULL is allowed. */
+enum mr_status mr_syslog_check(const char *where, struct mr_error *error);
+
+/* What the alarms of a plan need: a socket for syslog (checked; NULL: /dev/log), a
  * thread for commands, tied to its engine, which tells `diagnostics` of those that cannot be
  * started. The plan, which may have none, is borrowed. What was opened when it failed is to be
  * closed as well. */

@@ -122,7 +122,7 @@ static enum mr_status settle(struct mr_engine *engine, struct mr_error *error)
     if (config->lanes > 1u << 16)
         return mr_fail(error, MR_ERR_USAGE, "--lanes %u is too many: give 1 to %u", config->lanes,
                        1u << 16);
-    return MR_OK;
+    return mr_syslog_check(config->syslog, error);
 }
 
 static enum mr_status read_event_types(struct mr_engine *engine, struct mr_error *error)
