@@ -44,6 +44,7 @@ static bool take_command(struct parser *parser, struct mr_plan_alarm *alarm)
         analog_error(parser->compile, &parser->token.where, "an alarm runs one command");
         alarm->n_command = 0;
     }
+    struct token command = parser->token;
     do {
         if (alarm->n_command == MR_MAX_COMMAND) {
             analog_error(parser->compile, &parser->token.where,
@@ -53,6 +54,11 @@ static bool take_command(struct parser *parser, struct mr_plan_alarm *alarm)
         if (!take_string(parser, "the command or an argument of it",
                          &alarm->command[alarm->n_command]))
             return false;
+        if (!alarm->n_command && command.len == 2) { /* its quotes */
+            analog_error(parser->compile, &command.where, "there is no command without a name");
+            analog_hint(parser->compile, "write exec(\"file\", \"argument\"), e.g. "
+                                         "exec(\"/usr/bin/logger\", \"-t\", \"millrace\")");
+        }
         alarm->n_command++;
     } while (analog_accept(parser, TOK_COMMA));
     return true;
