@@ -153,15 +153,11 @@ static bool finish(struct mr_event *event)
 {
     size_t len;
     const char *bytes = mr_eve_finish(event->eve, &len);
-    struct mr_metrics *metrics = mr_exec_metrics(event->exec);
 
     if (bytes && mr_exec_record(event->exec, event->origin, event->ordinal, bytes, len))
-        mr_metrics_add(metrics, MR_COUNT_EVENTS, 1);
-    else {
-        mr_metrics_add(metrics, MR_COUNT_EVENTS_LOST, 1);
-        return false;
-    }
-    return true;
+        return true;
+    mr_metrics_add(mr_exec_metrics(event->exec), MR_COUNT_EVENTS_LOST, 1);
+    return false;
 }
 
 /* ---- services ---- */
@@ -503,6 +499,7 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
                       const struct mr_record *records)
 {
     struct mr_engine *engine = user;
+    uint64_t n = 0;
 
     mr_interval_pass(engine, token->end_ns);
     for (; records; records = records->next) {
@@ -526,9 +523,12 @@ void mr_events_retire(void *user, struct mr_metrics *metrics, struct mr_token *t
                                                records->bytes, records->len, metrics) ||
                                (!engine->program_events && !mr_events_wanted(engine, "alert"))))
             continue;
-        if (records->len)
-            mr_writer_record(engine->writer, records->bytes, records->len);
+        if (!records->len)
+            continue;
+        mr_writer_record(engine->writer, records->bytes, records->len);
+        n++;
     }
+    mr_metrics_add(metrics, MR_COUNT_EVENTS, n); /* not those that a limit held back */
     if (atomic_load_explicit(&engine->reopen_asked, memory_order_relaxed) ||
         engine->interval.reopen_ns)
         mr_interval_reopen(engine, metrics);
