@@ -104,7 +104,7 @@ static void install(void *user, const struct mr_runtime *gone)
     struct mr_alarms *alarms = engine->alarms;
     uint32_t n = engine->n_programs;
 
-    mr_unloaded_add(engine, engine->plan, gone);
+    mr_unloaded_add(engine, engine->plan, change->plan, gone);
     change->sites = mr_sites_install(engine, change->sites);
     mr_alarms_carry(change->alarms, alarms);
     engine->alarms = change->alarms;
@@ -140,7 +140,7 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
     /* who only looks at programs and plan waits from here on */
     at_step(change, "taking over");
     pthread_mutex_lock(&engine->change_lock);
-    if (!status && (status = mr_unloaded_reserve(engine, engine->plan)))
+    if (!status && (status = mr_unloaded_reserve(engine, engine->plan, change->plan)))
         mr_fail(error, status, "out of memory for what the old programs counted");
     if (!status)
         status = mr_runtime_swap(engine->runtime, change->plan, install, change, error);

@@ -72,6 +72,7 @@ struct mr_engine_device {
 
 struct mr_sites;
 struct mr_unloaded;
+struct mr_unloaded_stage;
 
 struct mr_engine {
     struct mr_engine_config config;
@@ -112,6 +113,9 @@ struct mr_engine {
     struct mr_metrics past_alarms;          /* what came of commands, at the end */
     _Atomic(struct mr_unloaded *) unloaded; /* see unloaded.h */
     uint32_t n_unloaded;
+    _Atomic(struct mr_unloaded_stage *) unloaded_stages;
+    uint32_t n_unloaded_stages;
+    atomic_bool regrouped; /* a group goes on with other components than before */
     struct mr_interval interval;
     struct mr_top *tops; /* [workers] */
     uint64_t started_ns, ready_ns, first_burst_ns, ended_ns;

@@ -158,11 +158,15 @@ static void put_times(FILE *to, const char *name, const struct mr_prometheus_lab
     mr_prometheus_count(to, name, "_count", labels, n_labels, t->n);
 }
 
-/* Components of several programs may have one name: the group's number tells them apart. */
+/* Components of several programs may have one name: the group's number tells them apart. The sum
+ * over all never falls. */
 static void stage_labels(const struct mr_stage_figures *stage, uint32_t group, char text[16],
                          struct mr_prometheus_label labels[2])
 {
-    snprintf(text, 16, "%u", group);
+    if (strcmp(stage->kind, "unloaded") != 0)
+        snprintf(text, 16, "%u", group);
+    else
+        memcpy(text, "unloaded", sizeof "unloaded");
     labels[0] = (struct mr_prometheus_label){"group", text};
     labels[1] = (struct mr_prometheus_label){"stage", stage->name};
 }
@@ -262,13 +266,15 @@ static void put_workers(const struct mr_engine *engine, FILE *to)
 static void put_stages(const struct mr_engine *engine, FILE *to)
 {
     uint32_t n = engine->plan->n_groups;
-    struct mr_stage_figures *stages = calloc(n + 1, sizeof *stages);
+    struct mr_stage_figures *stages = calloc(n + MR_UNLOADED_STAGES + 1, sizeof *stages);
 
     for (uint32_t i = 0; stages && i < n; i++)
         if (mr_stage_figures(engine, i, &stages[i]))
             n = i;
     if (!stages)
         return;
+    for (uint32_t i = 0; !mr_unloaded_stage_figures(engine, i, &stages[n]); i++)
+        n++;
     put_stage_counts(to, stages, n);
     put_stage_ways(to, stages, n);
     put_stage_times(to, "millrace_stage_queueing_seconds", "how long a tuple waited for its run",

@@ -1,6 +1,7 @@
 /* Collects the figures of a run. */
 #include "engine/report.h"
 #include "engine/sites.h"
+#include "engine/unloaded.h"
 
 #include "base/memory.h"
 #include "capture/dpdk.h"
@@ -124,13 +125,23 @@ static void add_word(char *list, size_t room, const char *word, size_t len, cons
     snprintf(list + used, room - used, "%s%.*s", used ? between : "", (int)len, word);
 }
 
-static void name_group(const struct mr_plan *plan, const struct mr_plan_group *group,
-                       struct mr_stage_figures *f)
+void mr_stage_name(const struct mr_plan *plan, uint32_t group, char name[MR_STAGE_NAME_BYTES])
+{
+    const struct mr_plan_group *g = &plan->groups[group];
+
+    name[0] = '\0';
+    for (uint32_t s = g->first_stage; s < g->first_stage + g->n_stages; s++) {
+        size_t used = strlen(name);
+        snprintf(name + used, MR_STAGE_NAME_BYTES - used, "%s%s", used ? "+" : "",
+                 plan->stages[s].name);
+    }
+}
+
+static void describe_group(const struct mr_plan *plan, const struct mr_plan_group *group,
+                           struct mr_stage_figures *f)
 {
     for (uint32_t s = group->first_stage; s < group->first_stage + group->n_stages; s++) {
         const struct mr_plan_stage *stage = &plan->stages[s];
-        size_t used = strlen(f->name);
-        snprintf(f->name + used, sizeof f->name - used, "%s%s", used ? "+" : "", stage->name);
         for (uint32_t r = 0; r < stage->n_rules; r++)
             for (uint32_t o = 0; o < stage->rules[r].n_ops; o++) {
                 const struct mr_op *op = &stage->rules[r].ops[o];
@@ -146,18 +157,9 @@ static void name_group(const struct mr_plan *plan, const struct mr_plan_group *g
                                                 : "serial";
 }
 
-enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
-                                struct mr_stage_figures *f)
+static void put_figures(const struct mr_stage_metrics *m, double tick_ns,
+                        struct mr_stage_figures *f)
 {
-    double tick_ns = mr_runtime_tick_ns(engine->runtime);
-    struct mr_stage_metrics *m = aligned_alloc(64, sizeof *m);
-
-    if (!m)
-        return MR_ERR_MEMORY;
-    memset(m, 0, sizeof *m);
-    *f = (struct mr_stage_figures){0};
-    name_group(engine->plan, &engine->plan->groups[group], f);
-    mr_runtime_stage(engine->runtime, group, m);
     f->batches = mr_stage_batches(m);
     f->taken_in = atomic_load_explicit(&m->batches[MR_WAY_TAKEN_IN], memory_order_relaxed);
     f->local = atomic_load_explicit(&m->batches[MR_WAY_LOCAL], memory_order_relaxed);
@@ -168,7 +170,37 @@ enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
     times(&m->queued[MR_LANE_HOT], tick_ns, &f->hot);
     times(&m->tuple, tick_ns, &f->tuple);
     times(&m->batch, tick_ns, &f->batch);
+}
+
+enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
+                                struct mr_stage_figures *f)
+{
+    struct mr_stage_metrics *m = aligned_alloc(64, sizeof *m);
+
+    if (!m)
+        return MR_ERR_MEMORY;
+    memset(m, 0, sizeof *m);
+    *f = (struct mr_stage_figures){0};
+    mr_stage_name(engine->plan, group, f->name);
+    describe_group(engine->plan, &engine->plan->groups[group], f);
+    mr_runtime_stage(engine->runtime, group, m);
+    put_figures(m, mr_runtime_tick_ns(engine->runtime), f);
     free(m);
+    return MR_OK;
+}
+
+enum mr_status mr_unloaded_stage_figures(const struct mr_engine *engine, uint32_t index,
+                                         struct mr_stage_figures *f)
+{
+    const struct mr_unloaded_stage *u = mr_unloaded_stages(engine);
+
+    while (u && index--)
+        u = u->next;
+    if (!u)
+        return MR_EOF;
+    *f = (struct mr_stage_figures){.kind = "unloaded", .backends = "-"};
+    snprintf(f->name, sizeof f->name, "%s", u->name);
+    put_figures(&u->metrics, mr_runtime_tick_ns(engine->runtime), f);
     return MR_OK;
 }
 

@@ -36,10 +36,12 @@ struct mr_times {
     double mean, p50, p90, p99, p999, max;
 };
 
+#define MR_STAGE_NAME_BYTES 160
+
 struct mr_stage_figures {
-    char name[160];    /* its components, "a+b" where they run in one go */
-    char backends[64]; /* of its functions */
-    const char *kind;  /* "parallel", "context", "serial" */
+    char name[MR_STAGE_NAME_BYTES]; /* its components, "a+b" where they run in one go */
+    char backends[64];              /* of its functions */
+    const char *kind;               /* "parallel", "context", "serial", "unloaded" */
     uint64_t batches, tuples;
     uint64_t taken_in, local, stolen; /* of batches: enum mr_batch_way */
     uint64_t most_in_flight;          /* bursts that were in it at once */
@@ -52,6 +54,10 @@ struct mr_stage_figures {
 /* Of group 0 .. n_groups - 1 of the plan. MR_ERR_MEMORY: out of memory. */
 enum mr_status mr_stage_figures(const struct mr_engine *engine, uint32_t group,
                                 struct mr_stage_figures *figures);
+/* Of stages of that name that are gone. MR_EOF: none. */
+enum mr_status mr_unloaded_stage_figures(const struct mr_engine *engine, uint32_t index,
+                                         struct mr_stage_figures *figures);
+void mr_stage_name(const struct mr_plan *plan, uint32_t group, char name[MR_STAGE_NAME_BYTES]);
 enum mr_status mr_latency_figures(const struct mr_engine *engine, struct mr_times *times);
 /* A histogram of the runtime's ticks. */
 void mr_times_of(const struct mr_engine *engine, const struct mr_histogram *h,

@@ -132,6 +132,25 @@ static void for_stages(const struct mr_engine *engine,
     }
 }
 
+/* What no row of the table has, or one has together with what others did. */
+static void print_changes(const struct mr_engine *engine, FILE *to)
+{
+    struct mr_stage_figures stage;
+    uint64_t tuples = 0, batches = 0;
+
+    for (uint32_t i = 0; !mr_unloaded_stage_figures(engine, i, &stage); i++) {
+        tuples += stage.tuples;
+        batches += stage.batches;
+    }
+    if (batches)
+        fprintf(to, "%11llu %9llu %7.1f %79s  components that are gone\n",
+                (unsigned long long)tuples, (unsigned long long)batches,
+                (double)tuples / (double)batches, "");
+    if (atomic_load_explicit(&engine->regrouped, memory_order_relaxed))
+        fprintf(to, "programs changed: a stage has also what its components did together with "
+                    "those that are gone\n");
+}
+
 void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
 {
     struct mr_figures f;
@@ -144,6 +163,7 @@ void mr_engine_print_stats(const struct mr_engine *engine, FILE *to)
             "", "tuple waits", "tuple is processed", "batch is processed", "tuples", "batches",
             "a batch", "mean", "p50", "p99", "mean", "p50", "p99", "mean", "p50", "p99", "stage");
     for_stages(engine, print_stage, to);
+    print_changes(engine, to);
     fprintf(to, "\n%35s\n%11s %11s %11s %8s %9s  %s\n", "batches that came to a worker by",
             "own bursts", "local hits", "steals", "stolen", "in flight", "stage");
     for_stages(engine, print_ways, to);

@@ -73,30 +73,39 @@ static void put_times(yajl_gen g, const char *name, const struct mr_times *t)
     yajl_gen_map_close(g);
 }
 
+static void write_stage(const struct mr_stage_figures *s, yajl_gen g)
+{
+    yajl_gen_map_open(g);
+    mr_json_text(g, "name", s->name);
+    mr_json_text(g, "kind", s->kind);
+    mr_json_text(g, "backends", s->backends);
+    mr_json_int(g, "tuples", s->tuples);
+    mr_json_int(g, "batches", s->batches);
+    mr_json_int(g, "batches_taken_in", s->taken_in);
+    mr_json_int(g, "batches_local", s->local);
+    mr_json_int(g, "batches_stolen", s->stolen);
+    mr_json_int(g, "most_in_flight", s->most_in_flight);
+    put_times(g, "queueing", &s->queued);
+    put_times(g, "queueing_hot_lanes", &s->hot);
+    put_times(g, "processing", &s->tuple);
+    put_times(g, "processing_batch", &s->batch);
+    yajl_gen_map_close(g);
+}
+
 static void write_stages(const struct mr_engine *engine, yajl_gen g)
 {
+    struct mr_stage_figures s;
+
     mr_json_string(g, "stages");
     yajl_gen_array_open(g);
-    for (uint32_t i = 0; i < engine->plan->n_groups; i++) {
-        struct mr_stage_figures s;
-        if (mr_stage_figures(engine, i, &s))
-            continue;
-        yajl_gen_map_open(g);
-        mr_json_text(g, "name", s.name);
-        mr_json_text(g, "kind", s.kind);
-        mr_json_text(g, "backends", s.backends);
-        mr_json_int(g, "tuples", s.tuples);
-        mr_json_int(g, "batches", s.batches);
-        mr_json_int(g, "batches_taken_in", s.taken_in);
-        mr_json_int(g, "batches_local", s.local);
-        mr_json_int(g, "batches_stolen", s.stolen);
-        mr_json_int(g, "most_in_flight", s.most_in_flight);
-        put_times(g, "queueing", &s.queued);
-        put_times(g, "queueing_hot_lanes", &s.hot);
-        put_times(g, "processing", &s.tuple);
-        put_times(g, "processing_batch", &s.batch);
-        yajl_gen_map_close(g);
-    }
+    for (uint32_t i = 0; i < engine->plan->n_groups; i++)
+        if (!mr_stage_figures(engine, i, &s))
+            write_stage(&s, g);
+    yajl_gen_array_close(g);
+    mr_json_string(g, "stages_unloaded");
+    yajl_gen_array_open(g);
+    for (uint32_t i = 0; !mr_unloaded_stage_figures(engine, i, &s); i++)
+        write_stage(&s, g);
     yajl_gen_array_close(g);
 }
 

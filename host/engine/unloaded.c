@@ -1,5 +1,5 @@
-/* Counters of functions that are gone: a list that only grows, so that it is read without a lock.
- */
+/* Counters of functions and stages that are gone: lists that only grow, so that they are read
+ * without a lock. */
 #include "engine/unloaded.h"
 
 #include <stdlib.h>
@@ -59,9 +59,79 @@ static const struct mr_op *counting(const struct mr_op *op)
     return op->kind == MR_OP_CALL && op->function->counters ? op : NULL;
 }
 
-enum mr_status mr_unloaded_reserve(struct mr_engine *engine, const struct mr_plan *plan)
+/* ---- stages ---- */
+
+const struct mr_unloaded_stage *mr_unloaded_stages(const struct mr_engine *engine)
+{
+    return atomic_load_explicit(&engine->unloaded_stages, memory_order_acquire);
+}
+
+static struct mr_unloaded_stage *find_stage(const struct mr_engine *engine, const char *name)
+{
+    struct mr_unloaded_stage *u =
+        atomic_load_explicit(&engine->unloaded_stages, memory_order_acquire);
+    while (u && strcmp(u->name, name) != 0)
+        u = u->next;
+    return u;
+}
+
+static enum mr_status make_stage(struct mr_engine *engine, const char *name)
+{
+    if (engine->n_unloaded_stages >= MR_UNLOADED_STAGES)
+        name = MR_UNLOADED_OTHER;
+    if (find_stage(engine, name))
+        return MR_OK;
+    struct mr_unloaded_stage *u = aligned_alloc(_Alignof(struct mr_unloaded_stage), sizeof *u);
+    if (!u)
+        return MR_ERR_MEMORY;
+    memset(u, 0, sizeof *u);
+    snprintf(u->name, sizeof u->name, "%s", name);
+    u->next = atomic_load_explicit(&engine->unloaded_stages, memory_order_relaxed);
+    atomic_store_explicit(&engine->unloaded_stages, u, memory_order_release);
+    engine->n_unloaded_stages++;
+    return MR_OK;
+}
+
+static enum mr_status reserve_stages(struct mr_engine *engine, const struct mr_plan *plan,
+                                     const struct mr_plan *next)
 {
     enum mr_status status = MR_OK;
+
+    for (uint32_t g = 0; !status && g < plan->n_groups; g++) {
+        char name[MR_STAGE_NAME_BYTES];
+        mr_stage_name(plan, g, name);
+        if (mr_measured_in(next, plan, g) == MR_NO_INDEX)
+            status = make_stage(engine, name);
+    }
+    return status;
+}
+
+static void add_stages(struct mr_engine *engine, const struct mr_plan *plan,
+                       const struct mr_plan *next, const struct mr_runtime *gone)
+{
+    for (uint32_t g = 0; g < plan->n_groups; g++) {
+        uint32_t to = mr_measured_in(next, plan, g);
+        char name[MR_STAGE_NAME_BYTES], then[MR_STAGE_NAME_BYTES];
+        mr_stage_name(plan, g, name);
+        if (to != MR_NO_INDEX) {
+            mr_stage_name(next, to, then);
+            if (strcmp(name, then) != 0)
+                atomic_store_explicit(&engine->regrouped, true, memory_order_relaxed);
+            continue;
+        }
+        struct mr_unloaded_stage *u = find_stage(engine, name);
+        u = u ? u : find_stage(engine, MR_UNLOADED_OTHER);
+        if (u)
+            mr_runtime_stage(gone, g, &u->metrics);
+    }
+}
+
+/* ---- all of them ---- */
+
+enum mr_status mr_unloaded_reserve(struct mr_engine *engine, const struct mr_plan *plan,
+                                   const struct mr_plan *next)
+{
+    enum mr_status status = reserve_stages(engine, plan, next);
 
     for (uint32_t s = 0; s < plan->n_stages; s++)
         for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
@@ -85,8 +155,9 @@ static void add(struct mr_engine *engine, const char *component, const struct mr
 }
 
 void mr_unloaded_add(struct mr_engine *engine, const struct mr_plan *plan,
-                     const struct mr_runtime *gone)
+                     const struct mr_plan *next, const struct mr_runtime *gone)
 {
+    add_stages(engine, plan, next, gone);
     for (uint32_t s = 0; s < plan->n_stages; s++)
         for (uint32_t r = 0; r < plan->stages[s].n_rules; r++)
             for (uint32_t o = 0; o < plan->stages[s].rules[r].n_ops; o++) {
@@ -105,5 +176,12 @@ void mr_unloaded_free(struct mr_engine *engine)
         free(u->component);
         free(u);
         u = next;
+    }
+    struct mr_unloaded_stage *s =
+        atomic_load_explicit(&engine->unloaded_stages, memory_order_relaxed);
+    while (s) {
+        struct mr_unloaded_stage *next = s->next;
+        free(s);
+        s = next;
     }
 }

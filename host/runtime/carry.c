@@ -17,6 +17,22 @@ uint32_t mr_group_in(const struct mr_plan *plan, const struct mr_plan *from, uin
     return MR_NO_GROUP;
 }
 
+uint32_t mr_measured_in(const struct mr_plan *plan, const struct mr_plan *from, uint32_t group)
+{
+    const struct mr_plan_group *old = &from->groups[group];
+    uint32_t to = mr_group_in(plan, from, group);
+
+    for (uint32_t s = 0; to == MR_NO_GROUP && s < old->n_stages; s++) {
+        const struct mr_plan_stage *stage = &from->stages[old->first_stage + s];
+        const struct mr_plan_stage *same = stage->fork ? NULL : mr_stage_in(plan, stage);
+        for (uint32_t g = 0; same && g < plan->n_groups; g++)
+            if (same >= &plan->stages[plan->groups[g].first_stage] &&
+                same < &plan->stages[plan->groups[g].first_stage + plan->groups[g].n_stages])
+                to = g;
+    }
+    return to;
+}
+
 /* A piece of a context that goes from one place to another. */
 struct move {
     uint32_t from, to, bytes;

@@ -209,6 +209,10 @@ void mr_runtime_usage(const struct mr_runtime *runtime, struct mr_runtime_usage 
  * token left: added to *sum, in ticks of mr_runtime_tick_ns() nanoseconds. Any thread, any time. */
 void mr_runtime_stage(const struct mr_runtime *runtime, uint32_t group,
                       struct mr_stage_metrics *sum);
+/* The group of `plan` that goes on with what was measured of a group of `from`, when the one plan
+ * follows the other: it begins with the same stage, or else has another one of its stages.
+ * MR_NO_INDEX: there is none. */
+uint32_t mr_measured_in(const struct mr_plan *plan, const struct mr_plan *from, uint32_t group);
 void mr_runtime_latency(const struct mr_runtime *runtime, struct mr_histogram *sum);
 double mr_runtime_tick_ns(const struct mr_runtime *runtime);
 

@@ -228,15 +228,16 @@ static void change_worker(struct mr_worker *a, struct mr_worker *b)
     CHANGE_PLACES(struct mr_table_set *, a->exec.tables, b->exec.tables);
 }
 
-/* What was measured of groups that stay; of the others their part of the sums. */
+/* What was measured of groups that go on, which may be several that become one; of the others their
+ * part of the sums. */
 static void keep_measurements(struct mr_runtime *old, struct mr_runtime *fresh)
 {
     for (uint32_t g = 0; g < old->config.plan->n_groups; g++) {
-        uint32_t to = mr_group_in(fresh->config.plan, old->config.plan, g);
+        uint32_t to = mr_measured_in(fresh->config.plan, old->config.plan, g);
         for (uint32_t w = 0; w < old->config.workers; w++) {
             const struct mr_stage_metrics *m = &old->workers[w].stages[g];
             if (to != MR_NO_GROUP) {
-                memcpy(&fresh->workers[w].stages[to], m, sizeof *m);
+                mr_stage_sum(&fresh->workers[w].stages[to], m);
                 continue;
             }
             mr_metrics_add(&old->workers[w].metrics, MR_COUNT_BATCHES, mr_stage_batches(m));
