@@ -200,9 +200,14 @@ static error_t parse_bound(int option, const char *text, struct argp_state *stat
     }
 }
 
-/* What is missing when all options are read. */
+/* What is missing when all options are read, or would do nothing. */
 static void check_complete(const struct arguments *a, struct argp_state *state)
 {
+    const char *live = a->config.queues           ? "--queues"
+                       : a->config.duration_ns    ? "--duration"
+                       : a->config.no_promiscuous ? "--no-promiscuous"
+                                                  : NULL;
+
     if (!a->config.programs.n_files)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "no program given; use -p FILE, e.g. -p pipelines/smtp_regex.analog");
@@ -213,6 +218,10 @@ static void check_complete(const struct arguments *a, struct argp_state *state)
     if (a->config.n_inputs && a->config.n_ports)
         argp_failure(state, MR_EXIT_USAGE, 0,
                      "files (-r) and live capture (-i) exclude each other: give one of them");
+    if (a->config.n_inputs && live)
+        argp_failure(state, MR_EXIT_USAGE, 0,
+                     "%s is for live capture (-i) and does nothing with files (-r): leave it out",
+                     live);
 }
 
 /* Options that say where results go; false: another one. */
