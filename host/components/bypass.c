@@ -23,8 +23,9 @@ static void bypass(struct mr_call *call)
 static const struct mr_function functions[] = {{
     .name = "f_bypass",
     .summary =
-        "the rest of the flow passes uninspected; 1, or 0 where the flow is not assembled in "
-        "this component or one fused with it. Counts flows for which this call asked",
+        "the rest of the flow passes uninspected, from 1,024 packets of the whole traffic later "
+        "on; 1, or 0 where the flow is not assembled in this component or one fused with it. "
+        "Counts flows for which this call asked",
     .args = {MR_TYPE_FLOW},
     .n_args = 1,
     .result = MR_TYPE_INT,

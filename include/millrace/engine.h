@@ -31,7 +31,7 @@ struct mr_engine_programs {
     /* "NAME=VALUE": for every program that has such a param; "PROGRAM:NAME=VALUE": for one. */
     const char *const *settings;
     uint32_t n_settings;
-    bool bypass_encrypted; /* flows pass uninspected as soon as they are encrypted */
+    bool bypass_encrypted; /* flows pass uninspected once they are encrypted */
 };
 
 /* Strings are borrowed until mr_engine_free(). Zero means the default. */
