@@ -3,6 +3,7 @@
 #include "stream/tcp_parts.h"
 
 #define REUSE_IDLE_NS   1000000000u
+#define DUPLICATE_NS    5000000u /* a port mirror's second copy of a packet comes within this */
 #define OLD_RANGE_BYTES (1 << 20)
 #define ACK_RANGE       (1u << 30)
 
@@ -166,7 +167,7 @@ void tcp_on_syn(struct pass *p)
     }
     if (!answers && !p->from)
         p->flow->midstream = 0;
-    else if (!(p->tcp->flags & TCP_PICKED_UP))
+    else if (!(p->tcp->flags & TCP_PICKED_UP) && !(other->flags & SIDE_SYN))
         p->flow->midstream = 1;
     p->tcp->flags |= TCP_PICKED_UP;
     if (!(p->tcp->flags & TCP_ESTABLISHED)) {
@@ -216,6 +217,28 @@ static bool renew(struct pass *p, enum mr_flow_end reason)
     return true;
 }
 
+/* The same SYN again: of a connection that begins from the same number, or only late? The first
+ * when the other side answers it anew, or its sender goes on from there: see confirmed(). A second
+ * copy of the packet, which has its second copies of answers, must not count: it is near the first
+ * in time. Of a flow that is not over, only what is far from all its packets does. */
+static void same_again(struct pass *p, bool over)
+{
+    struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_flow *flow = p->flow;
+    uint64_t now_ns = p->packet->time_ns;
+    uint64_t apart_ns = over ? DUPLICATE_NS : REUSE_IDLE_NS;
+    uint64_t since_ns = over ? flow->first_ns : flow->last_ns;
+    /* time that goes back: another capture begins, or the same once more; a copy is never before
+     * what it copies */
+    bool back = now_ns + apart_ns < flow->last_ns ||
+                (over && now_ns <= flow->first_ns && now_ns < flow->last_ns);
+
+    if (back || now_ns > since_ns + apart_ns) {
+        side->alternate = side->isn;
+        side->flags |= SIDE_ALTERNATE;
+    }
+}
+
 /* A SYN or SYN-ACK on a flow that is over or half over. */
 static void reuse_closed(struct pass *p, bool over)
 {
@@ -224,12 +247,67 @@ static void reuse_closed(struct pass *p, bool over)
     bool idle = p->packet->time_ns >= p->flow->last_ns + REUSE_IDLE_NS;
     bool same = side->flags & SIDE_BASE && p->packet->tcp_seq + 1 == side->isn;
 
-    if (over) {
-        if (!same || idle)
-            renew(p, MR_FLOW_END_REUSED);
-    } else if (idle && !same && !answers) {
+    if (over && (!same || idle))
         renew(p, MR_FLOW_END_REUSED);
-    }
+    else if (!over && idle && !same && !answers)
+        renew(p, MR_FLOW_END_REUSED);
+    else if (same && !answers)
+        same_again(p, over);
+}
+
+/* Does this SYN-ACK answer a SYN that did not fit the flow? */
+static bool confirmed(const struct pass *p, bool over)
+{
+    const struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
+
+    return (over || p->tcp->flags & TCP_ESTABLISHED) && other->flags & SIDE_ALTERNATE &&
+           p->packet->tcp_ack == other->alternate &&
+           (other->alternate == other->isn || p->packet->tcp_seq + 1 != side->isn);
+}
+
+/* A new flow whose SYN went by on the old one: `side` sent it. What it said was the same again, so
+ * the new one is not picked up in the middle. */
+static void renew_after_syn(struct pass *p, const struct mr_tcp_direction *side)
+{
+    struct mr_tcp_direction syn = {.flags = SIDE_BASE | SIDE_SYN | (side->flags & SIDE_SCALE),
+                                   .isn = side->isn,
+                                   .next_seq = side->isn,
+                                   .window = UINT16_MAX, /* no SYN grants more */
+                                   .window_shift = side->window_shift};
+    bool same = side->alternate == side->isn;
+
+    if (!renew(p, MR_FLOW_END_REUSED) || !same)
+        return;
+    p->tcp->side[MR_TO_SERVER] = syn;
+    if (p->packet->tcp_flags & MR_TCP_SYN)
+        return;
+    p->from = MR_TO_SERVER;
+    p->flow->client = p->packet->src;
+    p->flow->server = p->packet->dst;
+    p->tcp->flags |= TCP_PICKED_UP | TCP_ESTABLISHED;
+}
+
+/* A SYN or SYN-ACK on a known flow. */
+static void check_syn(struct pass *p, bool over)
+{
+    const struct mr_packet *packet = p->packet;
+    const struct mr_tcp_direction *side = &p->tcp->side[p->from];
+    const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
+    bool answers = packet->tcp_flags & MR_TCP_ACK;
+
+    if (packet->tcp_flags & MR_TCP_FIN)
+        return;
+    if (answers && confirmed(p, over))
+        renew_after_syn(p, other);
+    else if (answers && !(side->flags & SIDE_SYN) && other->flags & SIDE_BASE &&
+             packet->tcp_ack == other->isn)
+        return; /* a late answer: it is of this connection */
+    else if (over || (side->flags | other->flags) & SIDE_FIN)
+        reuse_closed(p, over);
+    else if (!answers && p->tcp->flags & TCP_ESTABLISHED && side->flags & SIDE_BASE &&
+             packet->tcp_seq + 1 == side->isn)
+        same_again(p, false);
 }
 
 void tcp_check_reuse(struct pass *p)
@@ -237,34 +315,27 @@ void tcp_check_reuse(struct pass *p)
     const struct mr_packet *packet = p->packet;
     const struct mr_tcp_direction *side = &p->tcp->side[p->from];
     const struct mr_tcp_direction *other = &p->tcp->side[!p->from];
-    uint32_t fins = (side->flags | other->flags) & SIDE_FIN;
     bool over = p->tcp->flags & (TCP_ENDED | TCP_RESET) || (side->flags & other->flags & SIDE_FIN);
 
     if (packet->tcp_flags & MR_TCP_RST)
         return;
     if (packet->tcp_flags & MR_TCP_SYN) {
-        bool answers = packet->tcp_flags & MR_TCP_ACK;
-        if (packet->tcp_flags & MR_TCP_FIN ||
-            (answers && !(side->flags & SIDE_SYN) && other->flags & SIDE_BASE &&
-             packet->tcp_ack == other->isn))
-            return; /* a late answer: it is of this connection */
-        if (over || fins)
-            reuse_closed(p, over);
-        else if (answers && p->tcp->flags & TCP_ESTABLISHED && other->flags & SIDE_ALTERNATE &&
-                 packet->tcp_ack == other->alternate && packet->tcp_seq + 1 != side->isn)
-            renew(p, MR_FLOW_END_REUSED);
+        check_syn(p, over);
         return;
     }
     if (!packet->payload_len || !(packet->tcp_flags & MR_TCP_ACK))
         return;
-    if (p->tcp->flags & TCP_ENDED) {
+    bool goes_on = side->flags & SIDE_ALTERNATE && packet->tcp_seq == side->alternate;
+    bool again = side->alternate == side->isn;
+    if (goes_on &&
+        ((over && again) || (p->tcp->flags & TCP_ESTABLISHED && !p->flow->packets[!p->from]))) {
+        /* its answer was not captured, or one side only is seen: nobody else can confirm the SYN */
+        renew_after_syn(p, side);
+    } else if (p->tcp->flags & TCP_ENDED) {
         /* bytes that cannot be of the old connection: of a new one whose SYN was not captured */
         int64_t offset = (int32_t)(packet->tcp_seq - side->next_seq);
         if (p->config->midstream && side->flags & SIDE_BASE && side->delivered < INT32_MAX &&
             (offset > OLD_RANGE_BYTES || offset < -(int64_t)side->delivered - OLD_RANGE_BYTES))
             renew(p, MR_FLOW_END_REUSED);
-    } else if (side->flags & SIDE_ALTERNATE && packet->tcp_seq == side->alternate &&
-               p->tcp->flags & TCP_ESTABLISHED && !p->flow->packets[!p->from]) {
-        renew(p, MR_FLOW_END_REUSED); /* one side only is seen: nobody else can confirm the SYN */
     }
 }

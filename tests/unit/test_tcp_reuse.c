@@ -76,6 +76,152 @@ static void late_syn_is_no_reuse(void **state)
     rig_free(r);
 }
 
+/* A connection from 100 and 500, the numbers of all connections of these two. */
+static void fixed_numbers(struct rig *r, const char *text)
+{
+    uint32_t len = (uint32_t)strlen(text);
+
+    rig_open(r, 100, 500);
+    rig_send(r, S, 501, 101, A, "220", 3);
+    rig_send(r, C, 101, 504, A, text, len);
+    close_by_fin(r, 101 + len, 504);
+}
+
+static void reuse_with_fixed_numbers(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    r->step_ns = 1000000;
+    for (int i = 0; i < 12; i++)
+        fixed_numbers(r, i % 2 ? "odd" : "even");
+    assert_int_equal(r->n_flows, 12);
+    for (int i = 0; i < 12; i++) {
+        assert_string_equal(rig_text_of(r, i, C), i % 2 ? "odd" : "even");
+        assert_string_equal(rig_text_of(r, i, S), "220");
+        assert_int_equal(r->flows[i]->end_reason, MR_FLOW_END_FIN);
+        assert_int_equal(r->flows[i]->flow.midstream, 0);
+        assert_memory_equal(&r->flows[i]->flow.client, &r->ends[C], sizeof r->ends[C]);
+    }
+    assert_int_equal(r->n_anomalies, 0);
+    rig_free(r);
+}
+
+static void reuse_with_fixed_numbers_after_reset(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    r->step_ns = 2000000;
+    for (int i = 0; i < 3; i++) {
+        rig_open(r, 100, 500);
+        rig_send(r, C, 101, 501, A, "x", 1);
+        rig_send(r, S, 501, 102, RA, "", 0);
+    }
+    assert_int_equal(r->n_flows, 3);
+    expect_clean(r, "x", "");
+    rig_free(r);
+}
+
+static void reuse_of_the_clients_number(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    rig_open(r, 100, 500);
+    rig_send(r, C, 101, 501, A, "first", 5);
+    close_by_fin(r, 106, 501);
+    rig_open(r, 100, 9000); /* at once, but no server answers twice with two numbers */
+    rig_send(r, C, 101, 9001, A, "second", 6);
+    assert_int_equal(r->n_flows, 2);
+    expect_clean(r, "second", "");
+    rig_free(r);
+}
+
+static void reuse_without_its_answer(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    r->step_ns = 2000000;
+    fixed_numbers(r, "first");
+    rig_send(r, C, 100, 0, SYN, "", 0);
+    rig_send(r, C, 101, 501, A, "second", 6); /* its SYN-ACK was not captured */
+    assert_int_equal(r->n_flows, 2);
+    assert_int_equal(rig_last(r)->flow.midstream, 0);
+    expect_clean(r, "second", "");
+    rig_free(r);
+}
+
+/* The same capture once more: its time begins again. */
+static void reuse_when_time_goes_back(void **state)
+{
+    (void)state;
+    for (int live = 0; live < 2; live++) {
+        struct rig *r = rig_new();
+        uint64_t begin_ns = r->now_ns;
+        r->step_ns = live ? 500000000 : 20000;
+        for (int i = 0; i < 2; i++) {
+            r->now_ns = begin_ns;
+            if (!live) {
+                fixed_numbers(r, "text");
+                continue;
+            }
+            rig_open(r, 100, 500);
+            rig_send(r, S, 501, 101, A, "220", 3);
+            rig_send(r, C, 101, 504, A, "text", 4); /* and there it ends */
+        }
+        assert_int_equal(r->n_flows, 2);
+        for (int i = 0; i < 2; i++) {
+            assert_string_equal(rig_text_of(r, i, C), "text");
+            assert_string_equal(rig_text_of(r, i, S), "220");
+        }
+        assert_int_equal(r->n_anomalies, 0);
+        rig_free(r);
+    }
+}
+
+/* A tap that sees everything twice, the second time a little later. */
+static void second_copies_are_no_reuse(void **state)
+{
+    (void)state;
+    static const uint64_t skews_ns[] = {1000, 900000, 3000000, 80000000};
+    for (size_t i = 0; i < sizeof skews_ns / sizeof *skews_ns; i++) {
+        struct rig *r = rig_new();
+        uint64_t begin_ns = r->now_ns;
+        r->step_ns = 100000;
+        if (skews_ns[i] < 5000000) { /* longer than the whole connection */
+            fixed_numbers(r, "text");
+            r->now_ns = begin_ns + skews_ns[i];
+            fixed_numbers(r, "text");
+        } else { /* shorter: its SYN comes into an established flow */
+            rig_open(r, 100, 500);
+            rig_send(r, S, 501, 101, A, "220", 3);
+            r->now_ns = begin_ns + skews_ns[i];
+            rig_open(r, 100, 500);
+            rig_send(r, S, 501, 101, A, "220", 3);
+            rig_send(r, C, 101, 504, A, "text", 4);
+            close_by_fin(r, 105, 504);
+        }
+        assert_int_equal(r->n_flows, 1);
+        expect_clean(r, "text", "220");
+        rig_free(r);
+    }
+}
+
+/* A SYN that was late on the way: a closed end resets it, one in TIME-WAIT acknowledges what it
+ * has. */
+static void late_syn_is_not_answered_anew(void **state)
+{
+    (void)state;
+    struct rig *r = rig_new();
+    fixed_numbers(r, "text");
+    r->now_ns += 300000000;
+    rig_send(r, C, 100, 0, SYN, "", 0);
+    rig_send(r, S, 505, 106, A, "", 0);
+    rig_send(r, C, 106, 0, RST, "", 0);
+    rig_send(r, S, 0, 101, RA, "", 0);
+    assert_int_equal(r->n_flows, 1);
+    expect_clean(r, "text", "220");
+    rig_free(r);
+}
+
 static void reuse_of_half_closed(void **state)
 {
     (void)state;
@@ -173,6 +319,13 @@ int main(void)
         cmocka_unit_test(reuse_in_the_other_direction),
         cmocka_unit_test(reuse_after_reset),
         cmocka_unit_test(late_syn_is_no_reuse),
+        cmocka_unit_test(reuse_with_fixed_numbers),
+        cmocka_unit_test(reuse_with_fixed_numbers_after_reset),
+        cmocka_unit_test(reuse_of_the_clients_number),
+        cmocka_unit_test(reuse_without_its_answer),
+        cmocka_unit_test(reuse_when_time_goes_back),
+        cmocka_unit_test(second_copies_are_no_reuse),
+        cmocka_unit_test(late_syn_is_not_answered_anew),
         cmocka_unit_test(reuse_of_half_closed),
         cmocka_unit_test(syn_in_an_established_flow),
         cmocka_unit_test(syn_in_an_established_flow_confirmed),
