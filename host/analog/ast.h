@@ -152,6 +152,7 @@ struct component {
 struct parameter {
     const char *name;
     struct mr_where where;
+    bool broken; /* its value was not understood: reported */
     struct literal value;
     struct parameter *next;
 };
@@ -239,9 +240,10 @@ struct ast_program {
     struct parameter *parameters;
     struct table *tables;
     uint32_t n_tables;
-    struct fact *facts;
+    struct fact *facts, *last_fact;
     struct watch *watches;
     struct alarm *alarms;
+    uint32_t n_alarms;
     struct ship *ships;
     struct receive *receives;
     uint32_t n_ships, n_receives;

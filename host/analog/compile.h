@@ -16,6 +16,8 @@
 #define MAX_COMPONENTS   256u
 #define MAX_RULES        4096u
 #define MAX_PARAMETERS   256u
+#define MAX_TABLES       256u
+#define MAX_STATEMENTS   1024u  /* alarms; what is shipped */
 #define MAX_TERMS        512u   /* of a rule */
 #define MAX_OPS          65536u /* of a program */
 #define MAX_NAME_BYTES   128u
@@ -32,6 +34,18 @@ struct source {
     dev_t device;
     ino_t inode; /* 0: not a file */
     struct source *next;
+};
+
+/* What a program has a bounded number of; diagnostic.c has the names. */
+enum limit {
+    LIMIT_COMPONENTS,
+    LIMIT_RULES,
+    LIMIT_PARAMETERS,
+    LIMIT_PREDICATES,
+    LIMIT_TABLES,
+    LIMIT_ALARMS,
+    LIMIT_SHIPS,
+    LIMIT_OPERATIONS
 };
 
 struct program_memory;
@@ -52,6 +66,8 @@ struct compile {
     bool trying;     /* types of a rule that cannot be known yet: reports nothing, makes nothing */
     bool lenient;    /* programs that another ships to may be missing */
     bool incomplete; /* syntax errors: what is missing may stand in what was not understood */
+    uint32_t errors_before; /* of other programs */
+    uint32_t told;          /* set of enum limit: that there are more was said */
 };
 
 /* Zeroed memory; NULL after reporting that there is none left (once). */

@@ -259,6 +259,30 @@ void analog_hint(struct compile *compile, const char *format, ...)
     d->last->hint = plain_copy(d, text);
 }
 
+void analog_too_many(struct compile *compile, const struct mr_where *where, enum limit limit)
+{
+    static const struct {
+        uint32_t most;
+        const char *what;
+    } limits[] = {
+        [LIMIT_COMPONENTS] = {MAX_COMPONENTS, "components"},
+        [LIMIT_RULES] = {MAX_RULES, "rules"},
+        [LIMIT_PARAMETERS] = {MAX_PARAMETERS, "parameters"},
+        [LIMIT_PREDICATES] = {MAX_PREDICATES, "predicates"},
+        [LIMIT_TABLES] = {MAX_TABLES, "tables"},
+        [LIMIT_ALARMS] = {MAX_STATEMENTS, "alarms"},
+        [LIMIT_SHIPS] = {MAX_STATEMENTS, "statements ship(...)"},
+        [LIMIT_OPERATIONS] = {MAX_OPS, "operations"},
+    };
+
+    compile->incomplete = true;
+    if (compile->told >> limit & 1)
+        return;
+    compile->told |= 1u << limit;
+    analog_error(compile, where, "a program has at most %u %s", limits[limit].most,
+                 limits[limit].what);
+}
+
 void analog_not_yet(struct compile *compile, const struct mr_where *where, const char *what)
 {
     analog_error(compile, where, "not yet: this version does not run %s", what);

@@ -13,6 +13,10 @@ void analog_warning(struct compile *compile, const struct mr_where *where, const
 void analog_hint(struct compile *compile, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* There is one more of something than a program may have: an error, for the first one only. What
+ * follows from its absence is not reported. */
+void analog_too_many(struct compile *compile, const struct mr_where *where, enum limit limit);
+
 /* "not yet": understood, but this version does not run it. */
 void analog_not_yet(struct compile *compile, const struct mr_where *where, const char *what);
 

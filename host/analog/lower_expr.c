@@ -29,7 +29,7 @@ static struct mr_op *new_op(struct lowering *l, enum mr_op_kind kind, const stru
     struct compile *compile = l->compile;
 
     if (compile->n_ops == MAX_OPS) {
-        analog_error(compile, where, "the program is too large: more than %u operations", MAX_OPS);
+        analog_too_many(compile, where, LIMIT_OPERATIONS);
         analog_fail(l);
         return NULL;
     }
@@ -134,9 +134,12 @@ static void unknown_name(struct lowering *l, const struct expr *expr)
     struct nearest nearest = {.wanted = name};
     bool upper = upper_case(name);
 
+    const struct parameter *parameter = analog_parameter(l->compile, name);
+
     analog_fail(l);
-    if (upper && l->unsure)
-        return;
+    if ((upper && l->unsure) || (parameter && parameter->broken) ||
+        l->compile->told >> LIMIT_PARAMETERS & 1)
+        return; /* follows from what is reported */
     for (uint32_t i = 0; i < l->n_variables; i++)
         analog_nearest(&nearest, l->variables[i].name);
     for (struct parameter *p = l->compile->program.parameters; p; p = p->next)

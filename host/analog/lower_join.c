@@ -297,6 +297,10 @@ static enum mr_type fact_value(struct compile *compile, const struct expr *arg, 
     }
     if (i == 0 && arg->located && arg->kind == EXPR_NAME)
         return MR_TYPE_NODE;
+    const struct parameter *parameter =
+        arg->kind == EXPR_NAME ? analog_parameter(compile, arg->u.name) : NULL;
+    if (parameter && parameter->broken) /* reported */
+        return MR_TYPE_ANY;
     analog_error(compile, &arg->where, "a fact consists of literals");
     analog_hint(compile, "write a number, a \"string\" or a param; the location may be @N");
     return MR_TYPE_ANY;

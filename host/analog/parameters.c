@@ -80,6 +80,8 @@ static void apply(struct compile *compile, const char *setting, bool *used)
             analog_hint(compile, "a parameter is written param %s = VALUE. in the program", name);
         return;
     }
+    if (parameter->broken)
+        return; /* reported */
     struct literal *literal = &parameter->value;
     enum mr_type type = literal->constant.type;
     bool good = type == MR_TYPE_INT    ? set_int(equals + 1, &literal->constant)

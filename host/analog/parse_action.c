@@ -160,6 +160,11 @@ void analog_parse_alarm(struct parser *parser)
                      alarm->name, (*next)->where.line);
         return;
     }
+    if (compile->program.n_alarms == MAX_STATEMENTS) {
+        analog_too_many(compile, &alarm->where, LIMIT_ALARMS);
+        return;
+    }
+    compile->program.n_alarms++;
     alarm->plan->message = alarm->plan->message ? alarm->plan->message : alarm->name;
     *next = alarm;
 }

@@ -141,9 +141,7 @@ static void add_component(struct parser *parser, struct component *component)
         next = &(*next)->next;
     }
     if (program->n_components == MAX_COMPONENTS) {
-        analog_error(parser->compile, &component->where, "a program has at most %u components",
-                     MAX_COMPONENTS);
-        parser->compile->incomplete = true;
+        analog_too_many(parser->compile, &component->where, LIMIT_COMPONENTS);
         return;
     }
     program->n_components++;
@@ -156,9 +154,7 @@ static void add_rule(struct parser *parser, struct component *component, struct 
     struct rule **next = &component->rules;
 
     if (program->n_rules == MAX_RULES) {
-        analog_error(parser->compile, &rule->where, "a program has at most %u rules", MAX_RULES);
-        parser->compile->incomplete = true;
-        analog_skip_statement(parser);
+        analog_too_many(parser->compile, &rule->where, LIMIT_RULES);
         return;
     }
     program->n_rules++;

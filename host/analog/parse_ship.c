@@ -91,6 +91,10 @@ void analog_parse_ship(struct parser *parser)
             analog_hint(compile, "tuples of a predicate go to one node");
         return;
     }
+    if (compile->program.n_ships == MAX_STATEMENTS) {
+        analog_too_many(compile, &ship->where, LIMIT_SHIPS);
+        return;
+    }
     *next = ship;
     compile->program.n_ships++;
 }
@@ -163,6 +167,10 @@ void analog_parse_receive(struct parser *parser)
             continue;
         analog_error(compile, &receive->atom.where, "%s is received already, in line %u",
                      receive->atom.name, (*next)->atom.where.line);
+        return;
+    }
+    if (compile->program.n_receives == MAX_PREDICATES) {
+        analog_too_many(compile, &receive->atom.where, LIMIT_PREDICATES);
         return;
     }
     *next = receive;

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define NS_PER_S     1000000000u
-#define MAX_TABLES   256u
 #define MAX_LIFETIME 1e9 /* seconds */
 
 /* A number of seconds or of rows, or infinity (which is stored as the largest number). */
@@ -102,7 +101,7 @@ static void add_table(struct parser *parser, struct table *table)
         return;
     }
     if (compile->program.n_tables == MAX_TABLES) {
-        analog_error(compile, &table->where, "a program has at most %u tables", MAX_TABLES);
+        analog_too_many(compile, &table->where, LIMIT_TABLES);
         return;
     }
     table->index = compile->program.n_tables++;
@@ -185,7 +184,7 @@ void analog_parse_watch(struct parser *parser)
 void analog_add_fact(struct parser *parser, const struct rule *rule)
 {
     struct fact *fact = analog_scratch(parser->compile, sizeof *fact);
-    struct fact **next = &parser->compile->program.facts;
+    struct ast_program *program = &parser->compile->program;
 
     if (!fact)
         return;
@@ -196,7 +195,9 @@ void analog_add_fact(struct parser *parser, const struct rule *rule)
         return;
     }
     fact->atom = rule->head;
-    while (*next)
-        next = &(*next)->next;
-    *next = fact;
+    if (program->last_fact)
+        program->last_fact->next = fact;
+    else
+        program->facts = fact;
+    program->last_fact = fact;
 }

@@ -95,10 +95,27 @@ static void end_line(struct parser *parser)
         analog_advance(parser);
 }
 
+/* Also one whose value was not understood: its uses are no further errors. */
+static void add_parameter(struct compile *compile, struct parameter *parameter)
+{
+    struct parameter **next = &compile->program.parameters;
+    uint32_t n = 0;
+
+    for (; *next; next = &(*next)->next, n++) {
+        if (strcmp((*next)->name, parameter->name) != 0)
+            continue;
+        analog_error(compile, &parameter->where, "there is a parameter %s already, in line %u",
+                     parameter->name, (*next)->where.line);
+    }
+    if (n < MAX_PARAMETERS)
+        *next = parameter;
+    else
+        analog_too_many(compile, &parameter->where, LIMIT_PARAMETERS);
+}
+
 static void parse_param(struct parser *parser, bool directive)
 {
     struct parameter *parameter = analog_scratch(parser->compile, sizeof *parameter);
-    struct parameter **next = &parser->compile->program.parameters;
 
     analog_advance(parser);
     if (!parameter)
@@ -114,36 +131,29 @@ static void parse_param(struct parser *parser, bool directive)
         return;
     }
     parameter->name = analog_token_copy(parser);
+    if (!parameter->name)
+        return;
     if (directive && !analog_lex_same_line(&parser->lexer)) {
         analog_error(parser->compile, &parameter->where, "expected a value behind the name");
         analog_hint(parser->compile, "#define makes a parameter: #define NAME VALUE");
         parser->compile->incomplete = true;
+        parameter->broken = true;
+        add_parameter(parser->compile, parameter);
         analog_advance(parser);
         return;
     }
     analog_advance(parser);
-    if (!parameter->name ||
-        (!directive && !analog_accept(parser, TOK_ASSIGN) &&
+    if ((!directive && !analog_accept(parser, TOK_ASSIGN) &&
          !analog_expect(parser, TOK_SINGLE, "= and the value of the parameter",
                         "write param NAME = VALUE.")) ||
         !analog_parse_literal(parser, &parameter->value)) {
         parser->compile->incomplete = true;
+        parameter->broken = true;
+        add_parameter(parser->compile, parameter);
         analog_skip_statement(parser);
         return;
     }
-    uint32_t n = 0;
-    for (; *next; next = &(*next)->next, n++) {
-        if (strcmp((*next)->name, parameter->name) != 0)
-            continue;
-        analog_error(parser->compile, &parameter->where,
-                     "there is a parameter %s already, in line %u", parameter->name,
-                     (*next)->where.line);
-    }
-    if (n < MAX_PARAMETERS)
-        *next = parameter;
-    else
-        analog_error(parser->compile, &parameter->where, "a program has at most %u parameters",
-                     MAX_PARAMETERS);
+    add_parameter(parser->compile, parameter);
     if (directive)
         end_line(parser);
     else

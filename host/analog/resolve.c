@@ -19,7 +19,7 @@ const struct literal *analog_literal(struct compile *compile, const struct expr 
         return &expr->u.literal;
     struct parameter *parameter =
         expr->kind == EXPR_NAME ? analog_parameter(compile, expr->u.name) : NULL;
-    return parameter ? &parameter->value : NULL;
+    return parameter && !parameter->broken ? &parameter->value : NULL;
 }
 
 /* ---- functions ---- */
@@ -141,7 +141,7 @@ struct predicate *analog_new_predicate(struct compile *compile, const struct ato
     if (!predicate)
         return NULL;
     if (compile->program.n_predicates == MAX_PREDICATES) {
-        analog_error(compile, &atom->where, "a program has at most %u predicates", MAX_PREDICATES);
+        analog_too_many(compile, &atom->where, LIMIT_PREDICATES);
         return NULL;
     }
     predicate->name = atom->name;
@@ -253,13 +253,15 @@ static void resolve_atoms(struct compile *compile, struct rule *rule, struct ter
         rule->trigger = term;
         return;
     }
+    rule->broken = true;
+    if (compile->told >> LIMIT_TABLES & 1) /* it may be one of those left out */
+        return;
     analog_error(compile, &term->atom.where, "a rule has one event, this one has %s and %s",
                  rule->trigger->atom.name, term->atom.name);
     analog_hint(
         compile,
         "the tuples of one of them can be kept: materialize(%s, infinity, 1000, keys(...)).",
         term->atom.name);
-    rule->broken = true;
 }
 
 static void resolve_body(struct compile *compile, struct component *component, struct rule *rule)

@@ -3,19 +3,28 @@
 
 #include <string.h>
 
+#define MAX_PERIODIC 1000000000 /* seconds, and how often */
+
 /* The integer that an argument of periodic is; false: reported. */
 static bool period_of(struct compile *compile, const struct expr *arg, const char *what,
                       int64_t *value)
 {
+    const struct parameter *parameter =
+        arg->kind == EXPR_NAME ? analog_parameter(compile, arg->u.name) : NULL;
     const struct literal *literal = analog_literal(compile, arg);
+    bool whole = literal && literal->constant.type == MR_TYPE_INT;
 
-    if (literal && literal->constant.type == MR_TYPE_INT && literal->constant.value.i >= 0 &&
-        literal->constant.value.i <= 1000000000) {
-        *value = literal->constant.value.i;
+    if (parameter && parameter->broken) /* reported */
+        return false;
+    *value = whole ? literal->constant.value.i : 0;
+    if (whole && *value >= 0 && *value <= MAX_PERIODIC)
         return true;
-    }
-    analog_error(compile, &arg->where, "%s of periodic is a whole number, as a literal or param",
-                 what);
+    if (whole)
+        analog_error(compile, &arg->where, "%s of periodic is from 0 to %d, this is %lld", what,
+                     MAX_PERIODIC, (long long)*value);
+    else
+        analog_error(compile, &arg->where,
+                     "%s of periodic is a whole number, as a literal or param", what);
     analog_hint(compile, "periodic(@N, E, SECONDS) or periodic(@N, E, SECONDS, HOW_OFTEN)");
     return false;
 }
@@ -84,6 +93,10 @@ void analog_resolve_facts(struct compile *compile)
         }
         if (!analog_resolve_atom(compile, atom))
             continue;
+        if (!atom->predicate->table && compile->incomplete) {
+            atom->predicate = NULL; /* its materialize may not have been understood */
+            continue;
+        }
         if (!atom->predicate->table) {
             analog_error(compile, &atom->where, "a fact is a row of a table, and %s is none",
                          atom->name);

@@ -218,6 +218,75 @@ static void test_shifting_recursion(void **state)
     free(text);
 }
 
+/* All facts of a large table, in the order of the text. */
+static void test_many_facts(void **state)
+{
+    enum { FACTS = 60000 };
+    char *text = malloc(MEGABYTE);
+    size_t at = (size_t)sprintf(text, "materialize(t, infinity, infinity, keys(2)).\n");
+    (void)state;
+
+    for (int i = 0; i < FACTS; i++)
+        at += (size_t)sprintf(text + at, "t(@N,%d).\n", i);
+    at += (size_t)sprintf(text + at, "component a(parallel) { p(@N, X) :- input(@N, _, _, _), "
+                                     "t(@N, X). }");
+    struct mr_diagnostics *diagnostics = mr_diagnostics_new();
+    struct mr_plan *plan = NULL;
+    assert_non_null(diagnostics);
+    assert_int_equal(mr_analog_compile_text("facts", text, at, &config, diagnostics, &plan), MR_OK);
+    assert_int_equal(plan->n_tables, 1);
+    assert_int_equal(plan->tables[0].n_facts, FACTS);
+    for (int i = 0; i < FACTS; i++)
+        assert_int_equal(plan->tables[0].facts[2 * i + 1].i, i);
+    mr_plan_free(plan);
+    mr_diagnostics_free(diagnostics);
+    free(text);
+}
+
+static int count(const char *text, const char *part)
+{
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part))
+        n++;
+    return n;
+}
+
+/* What a program has too many of is said once, and what that leads to is not. */
+static void test_too_many(void **state)
+{
+    static const struct {
+        int n;
+        const char *begin, *unit, *end, *message; /* the unit with a number in it */
+    } cases[] = {
+        {400, "", "component c%d(parallel) { p%d(@N) :- input(@N, _, _, _). }\n", "",
+         "at most 256 components"},
+        {4500, START, "p(@N, %d) :- input(@N, _, _, _).\n", "}", "at most 4096 rules"},
+        {1500, START, "p%d(@N) :- input(@N, _, _, _).\n", "}", "at most 1024 predicates"},
+        {400, START "p(@N) :- input(@N, _, _, _), 5 == a399. }", "param a%d = 5.\n", "",
+         "at most 256 parameters"},
+        {400, START "p(@N, X) :- input(@N, _, _, _), t399(@N, X). }",
+         "materialize(t%d, infinity, infinity, keys(2)). t%d(@N, 5).\n", "", "at most 256 tables"},
+        {1500, START "p(@N) :- input(@N, _, _, _). }", "alarm(p%d).\n", "", "at most 1024 alarms"},
+        {1500, START "p(@N) :- input(@N, _, _, _). }", "ship(p, \"A%d\").\n", "",
+         "at most 1024 statements ship"},
+        {1500, START "p(@N) :- r1(@N). }", "receive r%d(@N).\n", "", "at most 1024 predicates"},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = malloc(MEGABYTE);
+        size_t at = (size_t)sprintf(text, "%s", cases[i].begin);
+        for (int n = 0; n < cases[i].n; n++)
+            at += (size_t)snprintf(text + at, MEGABYTE - at, cases[i].unit, n, n);
+        at += (size_t)snprintf(text + at, MEGABYTE - at, "%s", cases[i].end);
+        char *found = messages("many", text, at, MR_ERR_PROGRAM);
+        if (count(found, "error: ") != 1 || count(found, "warning: "))
+            fail_msg("%s: more than that is said: %.900s", cases[i].message, found);
+        expect(found, cases[i].message);
+        free(text);
+    }
+}
+
 static void test_not_text(void **state)
 {
     static const char binary[] = "component a(parallel) {\0}";
@@ -293,6 +362,7 @@ int main(void)
         cmocka_unit_test(test_large_and_right), cmocka_unit_test(test_shifting_recursion),
         cmocka_unit_test(test_not_text),        cmocka_unit_test(test_not_readable),
         cmocka_unit_test(test_standard_input),  cmocka_unit_test(test_several_programs),
+        cmocka_unit_test(test_many_facts),      cmocka_unit_test(test_too_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
