@@ -273,7 +273,8 @@ static void check_reached(struct compile *compile)
                              ? true /* follows from another rule */
                              : explain_unreached(compile, c, rule);
         }
-        if (c->n_rules && !c->n_order && !explained) {
+        /* with errors, whoever derives what it waits for may be among them */
+        if (c->n_rules && !c->n_order && !explained && !analog_failed(compile)) {
             analog_warning(compile, &c->where, "no tuple triggers a rule of %s", c->name);
             analog_hint(compile, "everything passes through it unchanged");
         }

@@ -20,6 +20,9 @@ void analog_too_many(struct compile *compile, const struct mr_where *where, enum
 /* "not yet": understood, but this version does not run it. */
 void analog_not_yet(struct compile *compile, const struct mr_where *where, const char *what);
 
+/* Has this program errors? (program.c) */
+bool analog_failed(const struct compile *compile);
+
 /* So many errors that looking for more is of no use. */
 bool analog_enough(const struct compile *compile);
 

@@ -113,6 +113,10 @@ static bool parse_header(struct parser *parser, struct component *component)
         if (!analog_expect(parser, TOK_RPAREN, ") or , in context_keys", NULL))
             return false;
     }
+    if (component->broken && component->keys) { /* only one kind has keys, however it is misspelt */
+        component->kind = MR_STAGE_CONTEXT;
+        component->broken = false;
+    }
     return analog_expect(parser, TOK_RPAREN, ") at the end of the header", NULL);
 }
 

@@ -107,14 +107,15 @@ void mr_program_release(struct mr_program *program)
     free(program);
 }
 
-static bool failed(const struct compile *compile, uint32_t errors_before)
+bool analog_failed(const struct compile *compile)
 {
-    return compile->no_memory || mr_diagnostics_errors(compile->diagnostics) > errors_before;
+    return compile->no_memory ||
+           mr_diagnostics_errors(compile->diagnostics) > compile->errors_before;
 }
 
 /* Everything behind the parser. On errors nothing stays bound. */
 static bool run_passes(struct compile *compile, const char *path, const char *name,
-                       uint32_t errors_before, struct program_parts *parts)
+                       struct program_parts *parts)
 {
     analog_parameters(compile);
     analog_resolve(compile);
@@ -126,17 +127,17 @@ static bool run_passes(struct compile *compile, const char *path, const char *na
         analog_orders(compile);
     if (!analog_enough(compile))
         analog_bind(compile);
-    if (!failed(compile, errors_before))
+    if (!analog_failed(compile))
         parts->chain = analog_plan(compile, path, name);
     if (!parts->chain) {
         analog_unbind(compile);
         return false;
     }
     analog_fuse(compile, parts->chain);
-    if (!failed(compile, errors_before))
+    if (!analog_failed(compile))
         analog_place(compile, parts->chain);
     analog_running(parts->chain);
-    if (!failed(compile, errors_before) && analog_identities(compile, parts))
+    if (!analog_failed(compile) && analog_identities(compile, parts))
         return true;
     release_all(parts->chain);
     return false;
@@ -146,8 +147,9 @@ static enum mr_status compile_source(const char *path, const char *name, const c
                                      size_t len, const struct mr_analog_config *config,
                                      struct mr_diagnostics *diagnostics, struct mr_program **out)
 {
-    uint32_t errors_before = mr_diagnostics_errors(diagnostics);
-    struct compile compile = {.config = config, .diagnostics = diagnostics};
+    struct compile compile = {.config = config,
+                              .diagnostics = diagnostics,
+                              .errors_before = mr_diagnostics_errors(diagnostics)};
     struct program_memory *memory = calloc(1, sizeof *memory);
     struct mr_program *program = calloc(1, sizeof *program);
     struct source *source;
@@ -170,7 +172,7 @@ static enum mr_status compile_source(const char *path, const char *name, const c
                   : analog_source_open(&compile, path, NULL, &known);
     if (source) {
         analog_parse(&compile, source);
-        good = run_passes(&compile, path, name, errors_before, &program->parts);
+        good = run_passes(&compile, path, name, &program->parts);
     }
     mr_arena_free(&compile.scratch);
     if (good) {
