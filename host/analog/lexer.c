@@ -167,7 +167,8 @@ static struct token convert_number(struct lexer *lexer, size_t from, size_t end,
         token.i = strtoll(digits, &rest, digits[0] == '0' && (digits[1] | 32) == 'x' ? 16 : 10);
     if (errno == ERANGE && !(real && token.d < 1 && token.d > -1)) {
         fault(lexer, from, lexer->at, "this number is too large",
-              "integers have 64 bits: at most 9223372036854775807");
+              real ? "real numbers go up to about 1.79e308; there is also infinity"
+                   : "integers have 64 bits: at most 9223372036854775807");
         token.kind = TOK_BAD;
     }
     return token;

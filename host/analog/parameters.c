@@ -84,6 +84,11 @@ static void apply(struct compile *compile, const char *setting, bool *used)
         return; /* reported */
     struct literal *literal = &parameter->value;
     enum mr_type type = literal->constant.type;
+    if (type == MR_TYPE_STRING && !strcmp(equals + 1, "@")) {
+        analog_error(compile, &where, "expected the path of a file behind @");
+        analog_hint(compile, "a text that is one @ is written %s=@@", name);
+        return;
+    }
     bool good = type == MR_TYPE_INT    ? set_int(equals + 1, &literal->constant)
                 : type == MR_TYPE_REAL ? set_real(equals + 1, &literal->constant)
                                        : set_text(compile, equals + 1, literal);

@@ -249,8 +249,9 @@ static void mend_keyword(struct parser *parser)
     ahead.muted = true;
     enum token_kind behind = analog_lex(&ahead).kind;
     enum token_kind then = analog_lex(&ahead).kind;
-    bool fits = nearest.name && nearest.distance &&
-                ((nearest.name == keywords[0] && then == TOK_LPAREN && behind == TOK_NAME) ||
+    bool named = behind == TOK_NAME || behind == TOK_VARIABLE;
+    bool fits = nearest.name && strcmp(name, nearest.name) != 0 &&
+                ((nearest.name == keywords[0] && then == TOK_LPAREN && named) ||
                  (nearest.name == keywords[1] && then == TOK_SINGLE) ||
                  (nearest.name == keywords[2] && behind == TOK_STRING));
     if (!fits)

@@ -93,6 +93,14 @@ static bool check_text(struct compile *compile, struct source *source)
         source->len = 0;
         return false;
     }
+    /* one line, most of it behind a //: what is said about it would be wrong */
+    const char *cr = source->len ? memchr(source->text, '\r', source->len) : NULL;
+    if (cr && !memchr(source->text, '\n', source->len) && cr + 1 < source->text + source->len) {
+        analog_error(compile, &whole, "the lines of this program end with a carriage return alone");
+        analog_hint(compile, "lines end with LF or CRLF: tr '\\r' '\\n' < FILE mends them");
+        source->len = 0;
+        return false;
+    }
     if (source->len >= 3 && !memcmp(source->text, "\xef\xbb\xbf", 3)) {
         source->text += 3; /* a byte order mark */
         source->len -= 3;

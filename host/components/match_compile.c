@@ -62,7 +62,7 @@ static void note(struct refusal *refusal, uint32_t which, const char *message)
         len--;
     refusal->which = which;
     snprintf(refusal->message, sizeof refusal->message, "%.*s%s", (int)len, message,
-             strstr(message, "HS_FLAG_ALLOWEMPTY") ? " (flag V)" : "");
+             strstr(message, "HS_FLAG_ALLOWEMPTY") ? " (flag V, as in /a*/V)" : "");
 }
 
 static hs_error_t compile_alone(const struct mr_match_pattern *pattern, hs_compile_error_t **fault)

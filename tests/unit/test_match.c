@@ -269,7 +269,7 @@ static void refused_constants(void **state)
         {"a(?>bc)", 1, "Atomic groups"},
         {"a(?#b", 1, "Unterminated comment"},
         {"a{40000}", 1, "Bounded repeat is too large"},
-        {"a*", 0, "(flag V)"},
+        {"a*", 0, "(flag V, as in /a*/V)"},
         {"/\xff/8", 1, "UTF-8"},
         {"/abc/{min_offset=5,max_offset=3}", 1, "Hyperscan refuses the pattern"},
     };
@@ -312,7 +312,7 @@ static void refused_files(void **state)
          "index 0; refused as well: lines 3, 5"},
         {"1:/a/\n2:/x*/\n3:/^/\n4:/(/\n5:/y?/\n",
          ":2:4: Hyperscan refuses the pattern: Pattern matches empty buffer; use "
-         "HS_FLAG_ALLOWEMPTY to enable support (flag V); refused as well: lines 4, 5"},
+         "HS_FLAG_ALLOWEMPTY to enable support (flag V, as in /a*/V); refused as well: lines 4, 5"},
         {"1:/a/\nx\n2:/b/q\n1:/c/\n3:/d(/\n4:/e/\n",
          ":2:1: expected a line id:/regex/flags, beginning with a number; refused as well: lines "
          "3, 4, 5"},
