@@ -330,6 +330,14 @@ void analog_lower_test(struct lowering *l, enum mr_compare compare, struct mr_op
     op->args[1] = right;
 }
 
+static bool is_zero(const struct mr_operand *value)
+{
+    if (value->reg != MR_NO_REGISTER)
+        return false;
+    return value->type == MR_TYPE_REAL ? !(value->constant.d < 0 || value->constant.d > 0)
+                                       : value->type == MR_TYPE_INT && !value->constant.i;
+}
+
 /* Arithmetic on int and real, bits on int, truth on int, + on strings. */
 static struct mr_operand lower_operator(struct lowering *l, struct expr *expr)
 {
@@ -366,6 +374,12 @@ static struct mr_operand lower_operator(struct lowering *l, struct expr *expr)
                      arithmetic ? "numbers" : "integers", mr_type_name(type));
         if (type == MR_TYPE_STRING && !arithmetic)
             analog_hint(l->compile, "truth is told by strings: compare with \"true\"");
+        return analog_poison();
+    }
+    if ((op == MR_COMPUTE_DIV || op == MR_COMPUTE_MOD) && is_zero(&args[1])) {
+        analog_fail(l);
+        analog_error(l->compile, where, "this is a division by zero");
+        analog_hint(l->compile, "it has no value: the rule would never fire");
         return analog_poison();
     }
     return compute(l, op, type, args, unary ? 1 : 2, where);
