@@ -2,10 +2,11 @@
  *
  * Link types (LINKTYPE_ numbers): Ethernet 1, null 0, raw IP 101 (and 12, 14), IPv4 228, IPv6 229,
  * loop 108, Linux cooked v1 113 and v2 276, PPP 9. Encapsulations: 802.1Q and 802.1ad (three deep
- * in one frame), MPLS, PPPoE, GRE (versions 0 and 1, Ethernet, ERSPAN, PPP and IP payloads), VXLAN
- * (UDP 4789), Geneve (6081), GTP-U (2152), Teredo (3544), IP in IP, at most MR_DECODE_DEPTH of
- * them; packets describe the innermost IP. Transports: TCP, UDP, ICMP, ICMPv6; of others the IP
- * payload. IPv6 extension headers are walked (RFC 8200), bounded.
+ * in one frame), MPLS (8 labels), PPPoE, GRE (versions 0 and 1, Ethernet, ERSPAN, PPP and IP
+ * payloads), VXLAN (UDP 4789, 8472), Geneve (6081), GTP-U (2152), Teredo (3544), IP in IP, at most
+ * MR_DECODE_DEPTH of them; packets describe the innermost IP. Transports: TCP, UDP, ICMP, ICMPv6;
+ * of others the IP payload. IPv6 extension headers are walked (RFC 8200), at most 15. What has more
+ * of one of these is dropped as MR_DROP_TUNNEL_DEPTH.
  */
 #ifndef MR_PACKET_DECODE_H
 #define MR_PACKET_DECODE_H

@@ -132,7 +132,7 @@ static enum mr_drop extensions(struct mr_walk *w, uint8_t kind)
         kind = header[0];
         w->at += len;
     }
-    return MR_DROP_BAD_HEADER;
+    return MR_DROP_TUNNEL_DEPTH;
 }
 
 enum mr_drop mr_decode_ipv6(struct mr_walk *w)

@@ -112,8 +112,8 @@ static enum mr_drop udp(struct mr_walk *w)
     bool summed = header[6] | header[7];
     uint16_t to = packet->dst.port;
     /* over IPv6 only tunnels may go without (RFC 6935) */
-    if (packet->src.family == 6 && to != MR_PORT_VXLAN && to != MR_PORT_GENEVE &&
-        to != MR_PORT_GTP_U)
+    if (packet->src.family == 6 && to != MR_PORT_VXLAN && to != MR_PORT_VXLAN_LINUX &&
+        to != MR_PORT_GENEVE && to != MR_PORT_GTP_U)
         summed = true;
     if (len <= left) {
         w->end = w->at + len;

@@ -203,6 +203,7 @@ enum mr_drop mr_decode_udp_tunnel(const struct mr_walk *w)
 
     switch (w->packet->dst.port) {
     case MR_PORT_VXLAN:
+    case MR_PORT_VXLAN_LINUX:
         return vxlan(w);
     case MR_PORT_GENEVE:
         return geneve(w);

@@ -42,8 +42,8 @@ enum mr_drop mr_decode_udp_tunnel(const struct mr_walk *w);
 /* Is this a port that makes it likely? */
 static inline bool mr_udp_may_be_tunnel(uint16_t from, uint16_t to)
 {
-    return to == MR_PORT_VXLAN || to == MR_PORT_GENEVE || to == MR_PORT_GTP_U ||
-           to == MR_PORT_TEREDO || from == MR_PORT_TEREDO;
+    return to == MR_PORT_VXLAN || to == MR_PORT_VXLAN_LINUX || to == MR_PORT_GENEVE ||
+           to == MR_PORT_GTP_U || to == MR_PORT_TEREDO || from == MR_PORT_TEREDO;
 }
 
 /* Does the policy want checksums looked at? */

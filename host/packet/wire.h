@@ -54,9 +54,10 @@ enum mr_ip_protocol {
     MR_IP_SHIM6 = 140
 };
 
-#define MR_PORT_VXLAN  4789
-#define MR_PORT_GENEVE 6081
-#define MR_PORT_GTP_U  2152
-#define MR_PORT_TEREDO 3544
+#define MR_PORT_VXLAN       4789
+#define MR_PORT_VXLAN_LINUX 8472 /* what Linux takes unless told otherwise */
+#define MR_PORT_GENEVE      6081
+#define MR_PORT_GTP_U       2152
+#define MR_PORT_TEREDO      3544
 
 #endif

@@ -78,13 +78,19 @@ static void ipv6_extension_headers(void **state)
     pk_extension(&frame, 0, 8);
     tcp("x");
     assert_int_equal(decode(1), MR_DROP_BAD_HEADER);
-    /* no end of them */
+    /* as many as are walked, and no end of them */
+    begin_ethernet();
+    v6();
+    for (int i = 0; i < 15; i++)
+        pk_extension(&frame, 60, 8);
+    tcp("x");
+    assert_int_equal(decode(1), MR_DROP_NONE);
     begin_ethernet();
     v6();
     for (int i = 0; i < 20; i++)
         pk_extension(&frame, 60, 8);
     tcp("x");
-    assert_int_equal(decode(1), MR_DROP_BAD_HEADER);
+    assert_int_equal(decode(1), MR_DROP_TUNNEL_DEPTH);
     /* one that is longer than the rest */
     begin_ethernet();
     v6();

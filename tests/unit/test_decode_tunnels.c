@@ -204,6 +204,36 @@ static void vxlan(void **state)
     expect_inner("overlaid");
 }
 
+/* Linux's own default, from before there was a number for it. */
+static void vxlan_of_linux(void **state)
+{
+    (void)state;
+    begin();
+    uint32_t at = pk_vxlan(&frame, 77);
+    pk_ethernet(&frame);
+    inner_tcp("overlaid");
+    frame.data[at - 6] = 8472 >> 8;
+    frame.data[at - 5] = 8472 & 0xff;
+    frame.data[at - 2] = frame.data[at - 1] = 0;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_inner("overlaid");
+    frame.data[at] = 0; /* no VXLAN after all */
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_outer(17);
+    assert_int_equal(packet.dst.port, 8472);
+    pk_start(&frame);
+    pk_ethernet(&frame);
+    pk_ipv6(&frame, "2001:db8::1", "2001:db8::2");
+    at = pk_vxlan(&frame, 77);
+    pk_ethernet(&frame);
+    inner_tcp("overlaid");
+    frame.data[at - 6] = 8472 >> 8;
+    frame.data[at - 5] = 8472 & 0xff;
+    frame.data[at - 2] = frame.data[at - 1] = 0;
+    assert_int_equal(decode(1), MR_DROP_NONE);
+    expect_inner("overlaid");
+}
+
 static void a_port_does_not_make_vxlan(void **state)
 {
     (void)state;
@@ -446,6 +476,7 @@ int main(void)
         cmocka_unit_test(gre_without_ip),
         cmocka_unit_test(wrong_inside_of_gre),
         cmocka_unit_test(vxlan),
+        cmocka_unit_test(vxlan_of_linux),
         cmocka_unit_test(a_port_does_not_make_vxlan),
         cmocka_unit_test(geneve),
         cmocka_unit_test(gtp_u),
