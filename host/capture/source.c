@@ -219,7 +219,8 @@ static enum mr_status open_descriptor(const char *path, int *fd, struct stat *st
         return mr_fail(error, MR_ERR_INPUT, "cannot open %s: %s", path, strerror(errno));
     if (S_ISDIR(status->st_mode))
         return mr_fail(error, MR_ERR_INPUT,
-                       "%s is a folder: name the capture files in it, one -r each", path);
+                       "%s is a folder: name the capture files in it, one -r each",
+                       *fd == STDIN_FILENO ? "standard input" : path);
     return MR_OK;
 }
 

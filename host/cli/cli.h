@@ -23,6 +23,9 @@ int mr_cli_exit_code(enum mr_status status);
 /* Prints "millrace: TEXT" (unless there is no text: then it was told) and returns the exit code. */
 int mr_cli_fail(const struct mr_error *error);
 
+/* What --set takes: NAME=VALUE or PROGRAM:NAME=VALUE. */
+bool mr_cli_is_setting(const char *text);
+
 /* SIGINT, SIGTERM and SIGHUP (unless it is ignored, as under nohup) call this from now on. What
  * SIGHUP means is a matter of the command. */
 void mr_cli_catch_signals(void (*handler)(int number));

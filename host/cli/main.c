@@ -79,6 +79,17 @@ int mr_cli_fail(const struct mr_error *error)
     return mr_cli_exit_code(error->status);
 }
 
+bool mr_cli_is_setting(const char *text)
+{
+    const char *equals = strchr(text, '='), *colon = strchr(text, ':');
+
+    if (!equals)
+        return false;
+    if (!colon || colon > equals)
+        return equals > text;
+    return colon > text && equals > colon + 1;
+}
+
 void mr_cli_catch_signals(void (*handler)(int number))
 {
     struct sigaction action = {.sa_handler = handler}, before;
@@ -176,6 +187,10 @@ int main(int argc, char **argv)
         return MR_EXIT_USAGE;
     }
     const struct command *command = find(argv[1]);
+    if (command && argc == 3 && !strcmp(argv[2], "-h"))
+        return help(2, (char *[]){argv[0], argv[1], NULL});
+    if (command && argc == 3 && (!strcmp(argv[2], "-V") || !strcmp(argv[2], "--version")))
+        return version(argc, argv);
     if (command)
         return command->run(argc - 1, argv + 1);
     if (argv[1][0] == '-')

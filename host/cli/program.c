@@ -42,7 +42,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
 
     switch (option) {
     case OPT_SET:
-        if (!strchr(text, '='))
+        if (!mr_cli_is_setting(text))
             argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
         add(state, a->settings, &a->programs.n_settings, text);
         break;
@@ -114,8 +114,11 @@ int mr_cli_explain(int argc, char **argv)
 
 int mr_cli_components(int argc, char **argv)
 {
-    (void)argv;
-    if (argc > 1 && strcmp(argv[1], "--help")) {
+    if (argc == 2 && !strcmp(argv[1], "--help")) {
+        puts("usage: millrace components\n\nLists the functions that programs can call.");
+        return MR_EXIT_OK;
+    }
+    if (argc > 1) {
         fprintf(stderr, "millrace components: takes no argument\n");
         return MR_EXIT_USAGE;
     }

@@ -287,7 +287,7 @@ static error_t parse(int option, char *text, struct argp_state *state)
         add(state, a->ports, &c->n_ports, MAX_PORTS, text);
         break;
     case OPT_SET:
-        if (!strchr(text, '='))
+        if (!mr_cli_is_setting(text))
             argp_failure(state, MR_EXIT_USAGE, 0, "--set %s: write NAME=VALUE", text);
         add(state, a->settings, &c->programs.n_settings, MAX_LIST, text);
         break;
@@ -428,7 +428,7 @@ int mr_cli_run(int argc, char **argv)
                "Example: millrace run -p pipelines/smtp_regex.analog -r mails.pcap -l logs\n\n"
                "Exit codes: 0 fine, 1 wrong option, 2 error in a program or pattern, 3 a capture "
                "cannot be read (what was read is inspected and written), 4 events cannot be "
-               "written, 5 the engine cannot start on this machine, 6 internal error."};
+               "written, 5 the engine cannot start on this machine, 6 internal error.\n"};
     struct arguments *a = calloc(1, sizeof *a);
 
     if (!a)

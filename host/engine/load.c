@@ -93,7 +93,7 @@ static enum mr_status check_names(struct mr_program *const *list, uint32_t n,
             if (!strcmp(mr_program_name(list[i]), mr_program_name(list[j])))
                 return mr_fail(error, MR_ERR_USAGE,
                                "two programs are called %s (%s and %s); give one of them another "
-                               "name: -p NAME=FILE",
+                               "name: NAME=FILE",
                                mr_program_name(list[i]), mr_program_path(list[j]),
                                mr_program_path(list[i]));
     return MR_OK;
@@ -113,7 +113,7 @@ static enum mr_status check_settings(const struct mr_engine_programs *programs, 
             return mr_fail(error, MR_ERR_USAGE, "--set %s: no program is called %.*s", setting, n,
                            setting);
         if (programs->n_files > 1 && !used[i])
-            return mr_fail(error, MR_ERR_USAGE,
+            return mr_fail(error, MR_ERR_PROGRAM,
                            "--set %s: no such program has a parameter of this name", setting);
     }
     return MR_OK;

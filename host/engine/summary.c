@@ -111,7 +111,8 @@ static void print_programs(const struct mr_engine *engine, FILE *to)
 
     for (uint32_t i = 0; i < plan->n_programs; i++)
         fprintf(to, "program     %s: %u rules, %u components\n", plan->programs[i].name,
-                plan->programs[i].n_rules, plan->programs[i].n_components);
+                plan->programs[i].n_rules,
+                plan->programs[i].n_components - 1); /* less packet capture */
     for (uint32_t s = 0; s < plan->n_stages; s++)
         shared += !plan->stages[s].fork && plan->stages[s].users & (plan->stages[s].users - 1);
     if (plan->n_programs > 1)
