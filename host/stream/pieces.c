@@ -83,8 +83,11 @@ static bool keep(struct mr_pieces *row, const struct mr_piece_rules *rules,
         memmove(kept + at + 1, kept + at, (n - at) * sizeof *kept);
         index->n++;
     }
-    kept[at] =
-        (struct mr_kept){.start = start, .len = len, .marks = piece->marks, .buffer = buffer};
+    kept[at] = (struct mr_kept){.start = start,
+                                .len = len,
+                                .marks = (uint16_t)piece->marks,
+                                .order = piece->order,
+                                .buffer = buffer};
     index->n_weak += piece->marks & MR_PIECE_WEAK;
     index->received += len;
     row->bytes += len;
@@ -173,6 +176,7 @@ static bool append(const struct mr_piece_rules *rules, struct mr_kept *a, const 
     }
     memcpy(a->buffer->data + a->skip + a->len, b->buffer->data + b->skip, b->len);
     a->len += b->len;
+    a->order = mr_came_before(a, b) ? b->order : a->order;
     a->buffer->len = a->skip + a->len;
     put(rules, b->buffer);
     return true;
@@ -207,8 +211,11 @@ static bool put_amid(struct mr_pieces *row, const struct mr_piece_rules *rules,
         memcpy(bytes + (from - k.start), piece->data + (from - piece->start), to - from);
         return true;
     }
-    const struct mr_piece behind = {
-        .start = to, .len = k.start + k.len - to, .data = bytes + (to - k.start), .marks = k.marks};
+    const struct mr_piece behind = {.start = to,
+                                    .len = k.start + k.len - to,
+                                    .data = bytes + (to - k.start),
+                                    .marks = k.marks,
+                                    .order = k.order};
     cut(row, rules, at, from, k.start + k.len);
     return keep(row, rules, piece, from, to, at + 1) &&
            keep(row, rules, &behind, to, to + behind.len, at + 2);

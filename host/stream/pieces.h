@@ -22,13 +22,15 @@ struct mr_piece {
     uint32_t start, len;
     const uint8_t *data;
     uint32_t marks;
+    uint16_t order; /* the number of its packet, modulo 2^16: for who compares two rows */
 };
 
 /* A piece that is kept. Its bytes stand at buffer->data + skip. */
 struct mr_kept {
     uint32_t start, len;
     uint32_t skip;
-    uint32_t marks;
+    uint16_t marks;
+    uint16_t order;           /* of the last packet that was joined to it */
     struct mr_buffer *buffer; /* NULL: VOID */
 };
 
@@ -64,6 +66,12 @@ struct mr_piece_rules {
 static inline bool mr_before(uint32_t a, uint32_t b)
 {
     return (int32_t)(a - b) < 0;
+}
+
+/* Of pieces of two rows: did this one come before that one? */
+static inline bool mr_came_before(const struct mr_kept *a, const struct mr_kept *b)
+{
+    return (int16_t)(a->order - b->order) < 0;
 }
 
 static inline bool mr_not_after(uint32_t a, uint32_t b)

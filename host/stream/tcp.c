@@ -317,8 +317,7 @@ void mr_tcp_finish(struct mr_tcp *tcp, struct mr_flow *flow, enum mr_flow_end re
         reason = MR_FLOW_END_RESET;
     else if (tcp->side[0].flags & tcp->side[1].flags & SIDE_FIN)
         reason = MR_FLOW_END_FIN;
-    tcp_flush(&pass, MR_TO_SERVER);
-    tcp_flush(&pass, MR_TO_CLIENT);
+    tcp_flush(&pass);
     tcp_tell_end(&pass, reason);
 }
 

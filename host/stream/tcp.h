@@ -11,7 +11,10 @@
  *    packets: a packet that the capture misplaced by less than that still finds its place;
  *  - when a limit on held bytes or segments is reached, or the buffer pool is empty;
  *  - when the flow ends.
- * A flow without any acknowledgment in sight waits for the last two.
+ * A flow without any acknowledgment in sight waits for the last two. Holes of both directions that
+ * are given up together (the other's was acknowledged 16 packets ago or more, or the flow ends)
+ * are, and what is held behind them comes, in the order of the packets: of a dialog with losses on
+ * both sides the answers stand behind what they answer.
  *
  * Windows. Data beyond the window that the receiver granted (as far as seen) is held apart: an
  * acknowledgment that shows it was taken lets it in, data that comes within the window displaces

@@ -52,6 +52,7 @@ struct pass {
     const struct mr_tcp_config *config;
     const struct mr_tcp_sink *sink;
     uint8_t from; /* enum mr_direction: who sent the packet */
+    bool merging; /* a direction goes on no further than to where the other has an older piece */
 };
 
 static inline void anomaly(const struct pass *p, const char *name)
@@ -131,8 +132,8 @@ void tcp_drain(struct pass *p, uint8_t d);
 void tcp_settle(struct pass *p, uint8_t d);
 /* The capture has cut off `len` bytes that begin at seq: a gap, if they are the next ones. */
 void tcp_cut_off(struct pass *p, uint32_t seq, uint32_t len);
-/* Delivers everything held, with gaps. */
-void tcp_flush(struct pass *p, uint8_t d);
+/* Delivers everything held of both directions, in the order in which it came, with gaps. */
+void tcp_flush(struct pass *p);
 /* The window's edge moved: lets in what lay beyond it, and delivers. */
 void tcp_edge_moved(struct pass *p, uint8_t d);
 

@@ -43,6 +43,7 @@ bool tcp_hold(struct pass *p, uint8_t d, struct mr_piece piece)
 
     if (tcp_too_deep(p, d, &piece))
         return true;
+    piece.order = (uint16_t)(p->flow->packets[0] + p->flow->packets[1]);
     rules.new_wins = mr_overlap_new_wins_tcp;
     rules.policy = p->config->policy;
     rules.max_bytes = p->config->max_held_bytes;
@@ -53,6 +54,13 @@ bool tcp_hold(struct pass *p, uint8_t d, struct mr_piece piece)
     return done;
 }
 
+/* Has the other direction a piece that came before this one? */
+static bool other_first(const struct pass *p, uint8_t d, const struct mr_kept *front)
+{
+    const struct mr_kept *other = mr_pieces_front(&p->tcp->side[!d].held);
+    return other && mr_came_before(other, front);
+}
+
 void tcp_drain(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
@@ -60,7 +68,8 @@ void tcp_drain(struct pass *p, uint8_t d)
     const struct mr_kept *front;
 
     while ((front = mr_pieces_front(&side->held)) && front->start == side->next_seq &&
-           !(front->marks & MR_PIECE_WEAK) && !behind_fin(side, front->start)) {
+           !(front->marks & MR_PIECE_WEAK) && !behind_fin(side, front->start) &&
+           !(p->merging && other_first(p, d, front))) {
         struct mr_kept k = mr_pieces_shift(&side->held, &rules);
         if (side->flags & SIDE_FIN && mr_before(side->fin_seq, k.start + k.len))
             k.len = side->fin_seq - k.start;
@@ -110,6 +119,46 @@ static bool settled(const struct pass *p, const struct mr_piece_index *index)
            (packets >= SETTLE_NS_PACKETS && p->flow->last_ns - index->settle_ns >= SETTLE_NS);
 }
 
+/* The front of a direction, if the hole before it is given up now. */
+static const struct mr_kept *given_up(const struct pass *p, uint8_t d, const bool of[2])
+{
+    const struct mr_tcp_direction *side = &p->tcp->side[d];
+    const struct mr_kept *front = of[d] ? mr_pieces_front(&side->held) : NULL;
+
+    if (!front || front->marks & MR_PIECE_WEAK || behind_fin(side, front->start) ||
+        !mr_not_after(front->start, mr_piece_index(&side->held)->settle_seq))
+        return NULL;
+    return front;
+}
+
+/* A hole that the other direction waits for less long is given up with it, if it has seen as many
+ * packets: who reads both learns what was said in the order in which it was said. */
+static void settle(struct pass *p, uint8_t d)
+{
+    const struct mr_pieces *held[2] = {&p->tcp->side[0].held, &p->tcp->side[1].held};
+    const struct mr_kept *front[2];
+    bool of[2] = {true, true};
+
+    if (held[!d]->index) {
+        const struct mr_piece_index *other = mr_piece_index(held[!d]);
+        uint64_t packets = p->flow->packets[0] + p->flow->packets[1] - other->settle_packets;
+        of[!d] = other->settling && packets >= SETTLE_BYTES_PACKETS;
+    }
+    while (front[0] = given_up(p, 0, of), front[1] = given_up(p, 1, of), front[0] || front[1]) {
+        uint8_t next = !front[0] || (front[1] && mr_came_before(front[1], front[0]));
+        p->merging = front[!next] != NULL;
+        give_up_hole(p, next);
+    }
+    p->merging = false;
+    for (uint8_t i = 0; i < 2; i++) {
+        if (!of[i])
+            continue;
+        tcp_drain(p, i);
+        if (held[i]->index)
+            mr_piece_index(held[i])->settling = false;
+    }
+}
+
 void tcp_settle(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
@@ -121,11 +170,8 @@ void tcp_settle(struct pass *p, uint8_t d)
     if (index->settling) {
         if (!settled(p, index))
             return;
-        uint32_t settle_seq = index->settle_seq;
-        index->settling = false;
-        while ((front = mr_pieces_front(&side->held)) && !(front->marks & MR_PIECE_WEAK) &&
-               mr_not_after(front->start, settle_seq) && !behind_fin(side, front->start))
-            give_up_hole(p, d);
+        settle(p, d);
+        front = mr_pieces_front(&side->held);
         if (!front)
             return;
         index = mr_piece_index(&side->held);
@@ -202,18 +248,14 @@ static void drop_forlorn(struct pass *p, uint8_t d)
     lift_edge(side);
 }
 
-void tcp_flush(struct pass *p, uint8_t d)
+/* What is missing behind the last piece. */
+static void flush_end(struct pass *p, uint8_t d)
 {
     struct mr_tcp_direction *side = &p->tcp->side[d];
+    int32_t missing = 0;
 
-    if (p->tcp->flags & TCP_ENDED)
-        return;
-    drop_forlorn(p, d);
-    while (side->held.index && !(p->tcp->flags & TCP_ENDED))
-        give_up_hole(p, d);
     if (!(side->flags & SIDE_BASE) || p->tcp->flags & TCP_ENDED)
         return;
-    int32_t missing = 0;
     if (side->flags & SIDE_FIN)
         missing = (int32_t)(side->fin_seq - side->next_seq);
     else if (side->flags & SIDE_ACKED && p->flow->packets[d] &&
@@ -222,6 +264,22 @@ void tcp_flush(struct pass *p, uint8_t d)
     if (missing > 0 && !(side->flags & SIDE_DEEP))
         gap(p, d, (uint32_t)missing);
     tcp_drain(p, d);
+}
+
+void tcp_flush(struct pass *p)
+{
+    const struct mr_pieces *held[2] = {&p->tcp->side[0].held, &p->tcp->side[1].held};
+
+    if (p->tcp->flags & TCP_ENDED)
+        return;
+    drop_forlorn(p, MR_TO_SERVER);
+    drop_forlorn(p, MR_TO_CLIENT);
+    p->merging = true;
+    while ((held[0]->index || held[1]->index) && !(p->tcp->flags & TCP_ENDED))
+        give_up_hole(p, !held[0]->index || other_first(p, 0, mr_pieces_front(held[0])));
+    p->merging = false;
+    flush_end(p, MR_TO_SERVER);
+    flush_end(p, MR_TO_CLIENT);
 }
 
 /* Bytes that were delivered before come again: are they the same, as far as is remembered? */

@@ -254,6 +254,69 @@ static void finished_while_open(void **state)
     }
 }
 
+static void (*rig_chunk)(void *user, const struct mr_chunk *chunk, struct mr_buffer *buffer);
+static char order[256];
+
+/* Writes down whose bytes (C, S) and holes (c, s) come one behind the other. */
+static void note_order(void *user, const struct mr_chunk *chunk, struct mr_buffer *buffer)
+{
+    size_t n = strlen(order);
+    char what = chunk->direction == C ? 'C' : 'S';
+
+    if (chunk->kind == MR_CHUNK_GAP)
+        what |= 0x20;
+    if (chunk->kind != MR_CHUNK_END && n + 1 < sizeof order && (!n || order[n - 1] != what))
+        memcpy(order + n, (char[2]){what, 0}, 2);
+    rig_chunk(user, chunk, buffer);
+}
+
+static struct rig *opened_in_order(void)
+{
+    struct rig *r = opened();
+
+    rig_chunk = r->sink.chunk;
+    r->sink.chunk = note_order;
+    order[0] = 0;
+    return r;
+}
+
+static void what_both_sides_held_comes_in_its_order(void **state)
+{
+    (void)state;
+    struct rig *r = opened_in_order();
+    rig_send(r, C, 104, 501, A, "def", 3);
+    rig_send(r, S, 503, 107, A, "cd", 2);
+    rig_send(r, C, 107, 505, A, "ghi", 3);
+    rig_send(r, C, 110, 505, A, "jkl", 3);
+    rig_send(r, S, 506, 113, A, "f", 1);
+    rig_send(r, C, 113, 507, A, "mno", 3);
+    assert_string_equal(order, "");
+    rig_finish(r, MR_FLOW_END_TIMEOUT);
+    expect(r, "___defghijklmno", "__cd_f");
+    assert_string_equal(order, "cCsSCsSC");
+    done(r, MR_FLOW_END_TIMEOUT);
+}
+
+static void holes_of_both_sides_settle_in_their_order(void **state)
+{
+    (void)state;
+    static const char bytes[1000];
+    struct rig *r = opened_in_order();
+    uint32_t seq = 1101; /* the first 1,000 are lost */
+    rig_send(r, C, seq, 501, A, bytes, sizeof bytes);
+    rig_send(r, S, 503, seq + 1000, A, "cd", 2);
+    for (int i = 0; i < 100; i++) {
+        seq += 1000;
+        rig_send(r, C, seq, 505, A, bytes, sizeof bytes);
+        rig_send(r, S, 505, seq + 1000, A, "", 0);
+    }
+    assert_string_equal(rig_text(r, S), "__cd");
+    assert_string_equal(order, "cCsSC");
+    rig_finish(r, MR_FLOW_END_TIMEOUT);
+    assert_int_equal(rig_last(r)->flow.gap_bytes[C], 1000);
+    rig_free(r);
+}
+
 static void acknowledged_but_never_seen(void **state)
 {
     (void)state;
@@ -288,16 +351,28 @@ static void time_goes_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fin_with_data),        cmocka_unit_test(fin_out_of_order),
-        cmocka_unit_test(half_closed_goes_on),  cmocka_unit_test(fins_over_a_hole),
-        cmocka_unit_test(a_wrong_fin),          cmocka_unit_test(bytes_behind_a_fin),
-        cmocka_unit_test(fin_out_of_window),    cmocka_unit_test(refused_connection),
-        cmocka_unit_test(reset_answers),        cmocka_unit_test(reset_with_data),
-        cmocka_unit_test(reset_over_a_hole),    cmocka_unit_test(reset_before_what_it_follows),
-        cmocka_unit_test(injected_resets),      cmocka_unit_test(injected_refusal),
-        cmocka_unit_test(resets_after_the_end), cmocka_unit_test(reset_one_sided),
-        cmocka_unit_test(finished_while_open),  cmocka_unit_test(acknowledged_but_never_seen),
-        cmocka_unit_test(nothing_but_an_end),   cmocka_unit_test(time_goes_back),
+        cmocka_unit_test(fin_with_data),
+        cmocka_unit_test(fin_out_of_order),
+        cmocka_unit_test(half_closed_goes_on),
+        cmocka_unit_test(fins_over_a_hole),
+        cmocka_unit_test(a_wrong_fin),
+        cmocka_unit_test(bytes_behind_a_fin),
+        cmocka_unit_test(fin_out_of_window),
+        cmocka_unit_test(refused_connection),
+        cmocka_unit_test(reset_answers),
+        cmocka_unit_test(reset_with_data),
+        cmocka_unit_test(reset_over_a_hole),
+        cmocka_unit_test(reset_before_what_it_follows),
+        cmocka_unit_test(injected_resets),
+        cmocka_unit_test(injected_refusal),
+        cmocka_unit_test(resets_after_the_end),
+        cmocka_unit_test(reset_one_sided),
+        cmocka_unit_test(finished_while_open),
+        cmocka_unit_test(acknowledged_but_never_seen),
+        cmocka_unit_test(nothing_but_an_end),
+        cmocka_unit_test(time_goes_back),
+        cmocka_unit_test(what_both_sides_held_comes_in_its_order),
+        cmocka_unit_test(holes_of_both_sides_settle_in_their_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
