@@ -5,8 +5,9 @@
 #include <strings.h>
 
 #define FIRST_CAPACITY_MIN (4u << 10)
-#define DOT_LINE           3            /* bytes: ".\r\n" */
-#define GUESSED            0xff         /* for at_hole: the mail may be a chunk, without a dot */
+#define DOT_LINE           3    /* bytes: ".\r\n" */
+#define GUESSED            0xff /* for at_hole: the mail may be a chunk, without a dot */
+#define WHOLE_MAIL         64   /* bytes: DATA, a mail, MAIL, RCPT and DATA again have more */
 #define FIRST_CAPACITY_MAX (256u << 10) /* an announced size is only a claim */
 
 static void begin_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host, bool bdat,
@@ -369,6 +370,7 @@ void smtp_client_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     s->mode = SMTP_COMMANDS;
     s->unsure = s->chunks_lost = true;
     s->unsynced = true;
+    s->adrift |= s->deaf || gap >= WHOLE_MAIL;
     s->doubt = true;
     if (!s->in[MR_TO_CLIENT].seen)
         smtp_client_look_for_data(s);
@@ -503,7 +505,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
     uint8_t next[SMTP_LOOK_BYTES];
     size_t n = smtp_peek(held, next, smtp_client_look_at(s));
-    bool granted = !looks_like_command(next, n), will_come = !s->lost;
+    bool granted = !looks_like_command(next, n), will_come = !s->lost && !s->adrift;
 
     if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) {
         smtp_client_granted(s, host);
@@ -526,9 +528,16 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         end_chunks(s, host, last);
     if (s->wait == SMTP_WAIT_STARTTLS)
         granted = n > 0 && next[0] == 0x16;
+    bool asked = s->reply_pending && s->reply < 400; /* not the DATA before or behind it, perhaps */
     smtp_server_assume(s, host, s->queue.count - 1, will_come);
     s->owed += will_come;
-    if (granted && held->buffer) {
+    if (granted && asked) { /* nothing else has such a reply */
+        s->adrift = false;
+        smtp_server_matched(s, host);
+    } else if (!asked) {
+        smtp_server_drop(s, host); /* a refusal */
+    }
+    if (granted && (asked || held->buffer)) {
         smtp_client_granted(s, host);
         return;
     }
@@ -538,7 +547,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
         s->tx.open = true;
         s->tx.number = record->number;
     }
-    s->tx.refused |= record->verb == MR_SMTP_DATA && held->buffer;
+    s->tx.refused |= record->verb == MR_SMTP_DATA && held->buffer && !s->adrift;
     s->wait = SMTP_NO_WAIT;
     smtp_queue_pop(s, &host->memory);
 }

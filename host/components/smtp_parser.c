@@ -238,7 +238,7 @@ static void gap(struct mr_smtp_session *s, const struct mr_smtp_host *host,
     if (direction == MR_TO_SERVER)
         smtp_client_gap(s, host, n);
     else
-        smtp_server_gap(s, host);
+        smtp_server_gap(s, host, n);
 }
 
 /* Can the direction go on? */
@@ -300,7 +300,7 @@ static void drop_replies(struct mr_smtp_session *s, const struct mr_smtp_host *h
     s->reply = 0;
     s->reply_pending = false;
     s->lost = true;
-    s->doubt = true;
+    s->doubt = s->deaf = s->adrift = true;
     s->unsynced = true;
 }
 
@@ -315,7 +315,7 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
     if (held->bytes > s->limits->held_bytes || held->gaps > s->limits->held_bytes / 64)
         return true;
     if (direction == MR_TO_CLIENT || s->wait == SMTP_NO_WAIT ||
-        !(s->client_only || s->lost || s->wait == SMTP_WAIT_LINE))
+        !(s->client_only || s->lost || s->adrift || s->wait == SMTP_WAIT_LINE))
         return false;
     size_t wanted = smtp_client_look_at(s), n = smtp_peek(held, next, wanted);
     uint64_t head = held_head(held, held->at);

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define TWO_REPLIES 16 /* bytes: shorter ones there are not, but in theory */
+
 void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t n,
                         bool reply_will_come)
 {
@@ -32,7 +34,8 @@ static bool belongs_to_last(struct mr_smtp_session *s, int code)
 static bool may_come(struct mr_smtp_session *s)
 {
     uint8_t last = smtp_queue_at(s, s->queue.tail)->verb;
-    return last == MR_SMTP_MAIL || last == MR_SMTP_RCPT || last == MR_SMTP_OTHER;
+    return last == MR_SMTP_MAIL || last == MR_SMTP_RCPT || last == MR_SMTP_RSET ||
+           last == MR_SMTP_OTHER;
 }
 
 /* The reply lets the client go on, who looks at its first digit only (RFC 5321, 4.2). */
@@ -94,6 +97,9 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
             return;
         if (s->lmtp)
             code = s->lmtp_best;
+        /* A verdict on what has not ended may be a late one on what came before. */
+        s->adrift |= s->deaf && record->verb == MR_SMTP_FINAL && !record->has_mail;
+        code = s->adrift ? 0 : code;
         s->lmtp_best = 0;
         /* Perhaps the end of the data was lost: what comes next tells. */
         if (s->mail_queued && s->mail_record == s->queue.head && s->mode == SMTP_BODY &&
@@ -101,6 +107,10 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
             s->wait = SMTP_WAIT_LINE;
         break;
     default:
+        /* Who waits for each reply says where they are. */
+        s->adrift = s->adrift && (s->queue.count > 1 || s->optional);
+        if (s->adrift && code >= 400 && (copy.verb == MR_SMTP_MAIL || copy.verb == MR_SMTP_RCPT))
+            code = 0;
         if (s->wait != SMTP_WAIT_RESET || s->queue.count != 1)
             break;
         if (code >= 400) {
@@ -123,12 +133,35 @@ static void done(struct mr_smtp_session *s, const struct mr_smtp_host *host)
     s->reply_pending = false;
 }
 
+void smtp_server_drop(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    if (s->reply_pending)
+        done(s, host);
+}
+
 void smtp_server_matched(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     s->optional = 0;
     s->lost = false;
     s->unsynced = false;
     done(s, host);
+}
+
+/* Of several lines is the reply to EHLO as a rule: what stands before one was answered unseen. */
+static bool before_helo(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+{
+    uint32_t before = 0;
+
+    for (uint32_t at = s->queue.head; before < s->queue.count;
+         before++, at = smtp_queue_next(s, at)) {
+        uint8_t verb = smtp_queue_at(s, at)->verb;
+        if (verb != MR_SMTP_EHLO && verb != MR_SMTP_LHLO)
+            continue;
+        smtp_server_assume(s, host, before, false);
+        s->adrift = false;
+        return true;
+    }
+    return false;
 }
 
 bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host)
@@ -146,7 +179,9 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
             smtp_client_look_for_data(s);
             return false;
         }
-        if (s->queue.count > 1 && belongs_to_last(s, code)) {
+        if (s->several && s->adrift && code == 250 && before_helo(s, host)) {
+            s->optional = 0;
+        } else if (s->queue.count > 1 && belongs_to_last(s, code)) {
             if (!s->doubt)
                 smtp_raise(s, host, MR_SMTP_ANOMALY_UNABLE_TO_MATCH_REPLY_WITH_REQUEST);
             smtp_server_assume(s, host, s->queue.count - 1, false);
@@ -155,7 +190,13 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         }
         uint8_t verb = smtp_queue_at(s, s->queue.head)->verb;
         bool stray = (code == 354 && verb != MR_SMTP_DATA) ||
-                     (s->unsynced && verb == MR_SMTP_DATA && code < 300);
+                     (code == 221 && s->doubt && verb != MR_SMTP_QUIT) ||
+                     (verb == MR_SMTP_DATA && s->doubt && code < 300);
+        if (verb == MR_SMTP_DATA && (code >= 400 ? s->adrift : code >= 300 && s->doubt)) {
+            s->lost = true; /* another's perhaps: what the client does next tells */
+            return false;
+        }
+        s->adrift |= stray && s->doubt;
         if (!stray) {
             s->optional = s->lost ? s->optional : 0;
             answer(s, host, code);
@@ -167,6 +208,7 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     } else if (!s->unsynced || code == 354) {
         /* Commands that come late, or a lost one's reply: 354 tells which when DATA comes, or what
          * can but be its data. */
+        s->adrift |= s->deaf;
         if (s->unsynced)
             smtp_client_look_for_data(s);
         return false;
@@ -246,10 +288,12 @@ static void on_line(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         if (!s->unsynced && !s->lost)
             smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_REPLY);
     if (code < 0) { /* it may stand for a reply, or for nothing */
+        s->adrift |= s->deaf;
         if (!s->reply)
             replies_lost(s);
         return;
     }
+    s->several = s->reply != 0;
     s->reply = (uint16_t)code;
     s->chunking |= code == 250 && offers_chunking(line);
     if (!s->greeted && mentions_smtp(line))
@@ -285,10 +329,24 @@ size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     return used;
 }
 
-void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host)
+/* Is the next reply the verdict on a mail that has ended? */
+static bool verdict_due(struct mr_smtp_session *s)
+{
+    if (s->owed || s->lmtp || !s->queue.count)
+        return false;
+    const struct smtp_record *record = smtp_queue_at(s, s->queue.head);
+    return (record->verb == MR_SMTP_FINAL || record->verb == MR_SMTP_BDAT_LAST) && record->has_mail;
+}
+
+void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap)
 {
     smtp_line_done(&s->in[MR_TO_CLIENT], &host->memory);
     s->reply = 0;
+    if (verdict_due(s)) /* one reply at least is lost */
+        smtp_server_assume(s, host, 1, false);
+    /* but for one reply, to the only command that can be meant */
+    s->adrift |= gap >= TWO_REPLIES || s->owed || s->unsynced || s->queue.count != 1;
+    s->deaf = true;
     s->owed = 0; /* how many of them are gone is not known */
     replies_lost(s);
 }

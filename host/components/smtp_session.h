@@ -123,6 +123,9 @@ struct mr_smtp_session {
     bool unsynced;      /* commands are missing: a reply without one is theirs */
     bool lost;          /* replies are missing since the last one that fitted */
     bool doubt;         /* something was missing once: a mismatch says nothing */
+    bool deaf;          /* replies were missing once: those that come may be late */
+    bool adrift;        /* they may be those to other commands: no verdict is told */
+    bool several;       /* the reply has several lines */
     uint32_t optional;  /* so many of the queue's first may have been answered in the hole */
     uint32_t owed;      /* replies to come to commands that were taken as answered */
     uint32_t lmtp_left; /* replies to come to the end of the data */
@@ -187,11 +190,13 @@ void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *
 
 size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
                        size_t n);
-void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host);
+void smtp_server_gap(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint64_t gap);
 /* Tries to match the pending reply. False: its command is not known. */
 bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* The pending reply belongs to what was lost. */
 void smtp_server_matched(struct mr_smtp_session *s, const struct mr_smtp_host *host);
+/* The pending reply, if there is one, is nobody's. */
+void smtp_server_drop(struct mr_smtp_session *s, const struct mr_smtp_host *host);
 /* Takes the first n commands as answered. */
 void smtp_server_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host, uint32_t n,
                         bool reply_will_come);

@@ -992,6 +992,149 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "DATA is lost and refused, and the mail's lines as well: later verdicts do not shift",
+        HELLO ENVELOPE
+        "C~ 6\nS: 503 no\nC: Subject: one\nC: .\nS: 500 what\nS: 500 what\n" ENVELOPE DATA
+        "C: two\nC: .\nS: 550 no\n" ENVELOPE DATA "C: three\nC: .\nS: 250 ok\n" BYE,
+        "mail 5: two\\r\\n\n"
+        "mail 7: three\\r\\n\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=1\n"
+        "tx 2 accepted " TX " reply=250 bytes=7 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "the same, all refused behind the mail's lines",
+        HELLO ENVELOPE
+        "C~ 6\nC: Subject: one\nC: .\nS: 503 no\nS: 500 what\nS: 500 what\n" ENVELOPE DATA
+        "C: two\nC: .\nS: 550 no\n" ENVELOPE DATA "C: three\nC: .\nS: 250 ok\n" BYE,
+        "mail 5: two\\r\\n\n"
+        "mail 7: three\\r\\n\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=1\n"
+        "tx 2 accepted " TX " reply=250 bytes=7 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "holes around a mail whose DATA is lost do not end in the next one's envelope",
+        HELLO ENVELOPE "C~ 20\nC: Subject: one\nC! sixteen bytes or more\nC~ 300\n"
+                       "C: MAIL FROM:<c@x>\nS: 250 ok\nC: RCPT TO:<d@y>\nS: 250 ok\n" DATA
+                       "C: two\nC: .\nS: 250 ok\n" BYE,
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 accepted helo=client.example from=<c@x> to=<d@y> reply=250 bytes=5 mail=1\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "the 354 and its DATA are lost, and only chunks come behind",
+        HELLO ENVELOPE "S~ 8\nC~ 6\nC: Subject: one\nC: .\nS: 250 ok\n" ENVELOPE
+                       "C! BDAT 3 LAST\\r\\ntwo\nS: 550 no\n" ENVELOPE
+                       "C! BDAT 5 LAST\\r\\nthree\nS: 250 ok\n" BYE,
+        "mail bdat 3: two\n"
+        "mail bdat 5: three\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 rejected " TX " reply=550 bytes=3 mail=1\n"
+        "tx 2 accepted " TX " reply=250 bytes=5 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "a hole within a mail whose DATA is lost, and MAIL begins a segment",
+        HELLO ENVELOPE "C~ 6\nC! Subject: one\\r\\nmore\nC~ 30\n" ENVELOPE DATA
+                       "C: two\nC: .\nS: 550 no\n" ENVELOPE DATA "C: three\nC: .\nS: 250 ok\n" BYE,
+        "mail 5: two\\r\\n\n"
+        "mail 7: three\\r\\n\n"
+        "tx 0 aborted " TX " reply=250\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=1\n"
+        "tx 2 accepted " TX " reply=250 bytes=7 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "a verdict is lost, and no other reply is taken for it",
+        HELLO ENVELOPE DATA "C: one\nC: .\nC: MAIL FROM:<c@x>\nS~ 20\nS: 250 ok\n"
+                            "C: RCPT TO:<d@y>\nS: 250 ok\n" DATA "C: two\nC: .\nS: 550 no\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n"
+        "tx 1 rejected helo=client.example from=<c@x> to=<d@y> reply=550 bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "a verdict is lost, and QUIT",
+        HELLO ENVELOPE DATA "C: one\nC: .\nS~ 20\nC~ 6\nS: 221 bye\n",
+        "mail 5: one\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
+        "replies are lost, and those that come behind all that the client says are no verdicts",
+        HELLO ENVELOPE
+        "C: DATA\nC: one\nC: .\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: two\n"
+        "C: .\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nC: three\nC: .\nC: QUIT\n"
+        "S~ 30\nS: 354 go\nS: 550 no\nS: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\n"
+        "S: 250 ok\nS: 250 ok\nS: 354 go\nS: 250 ok\nS: 221 bye\n",
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "mail 7: three\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n"
+        "tx 1 unanswered " TX " bytes=5 mail=2\n"
+        "tx 2 unanswered " TX " bytes=7 mail=3\n",
+        .timing = true,
+    },
+    {
+        "replies are lost up to that to an EHLO, which has several lines",
+        "S: 220 mx.example ESMTP\nC: EHLO client.example\nC: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: "
+        "DATA\n"
+        "C: one\nC: .\nC: EHLO client.example\nS~ 90\nS: 250-mx.example\nS: 250 CHUNKING\n" ENVELOPE
+            DATA "C: two\nC: .\nS: 550 no\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=2\n"
+        "anomaly DUPLICATE_FIELDS\n",
+        .timing = true,
+    },
+    {
+        "where replies are lost a refusal may be another command's: the client goes on with data",
+        HELLO "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nS~ 30\nS: 550 no\nC: one\nC: .\n"
+              "S: 250 ok\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
+        "the same, and it goes on with commands",
+        HELLO "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nC: DATA\nS~ 30\nS: 554 no\nC: RSET\nS: 250 "
+              "ok\n" ENVELOPE DATA "C: two\nC: .\nS: 550 no\n" BYE,
+        "mail 5: two\\r\\n\n"
+        "tx 0 aborted " TX "\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
+        "where replies are lost 250 is no answer to DATA",
+        HELLO ENVELOPE "C: DATA\nS~ 30\nS: 250 ok\nS: 354 go\nC: one\nC: .\nS: 550 no\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "tx 0 rejected " TX " reply=550 bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
+        "a 354 is not of the DATA that the client goes on behind with commands",
+        HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nS: 250 ok\nS: 451 no\nS: 250 ok\nS: 250 ok\nS: 250 "
+              "ok\nS: 354 go\n"
+              "S: 550 no\nS: 221 bye\nC~ 15\nC: DATA\nC: RSET\nC: MAIL FROM:<c@x>\nC: RCPT "
+              "TO:<d@y>\nC: DATA\n"
+              "C: two\nC: .\nC: QUIT\n",
+        "mail 5: two\\r\\n\n"
+        "tx 0 rejected helo=client.example from=<a@x> reply=250\n"
+        "tx 1 rejected helo=client.example from=<c@x> to=<d@y> reply=550 bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
         "a line that is too long",
         HELLO "C* 90 0123456789\nC! x\\r\\n\nS: 500 too long\nC! EHLO \nC* 8 0123456789\nC! "
               "\\r\\n\nS: 250 mx\n"
