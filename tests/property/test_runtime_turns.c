@@ -421,8 +421,7 @@ static void forget_most(void)
 }
 
 static const struct setting settings[] = {
-#if !defined(                                                                                      \
-    __SANITIZE_THREAD__) /* which sees nothing in one worker, and of two what it sees of three */
+#if !defined(__SANITIZE_THREAD__) /* sees nothing in one worker, in two what it sees in three */
     {1, 1, BURST, 0},
     {1, 64, BURST, 0},
     {2, 4, BURST, 0},
