@@ -12,6 +12,7 @@ enum state {
     TEXT,
     CR,
     BARE_LF,
+    HOLE,          /* behind missing bytes */
     NULS,          /* behind a line end of any kind and NULs */
     DOT_AFTER_LF,  /* a dot behind a bare LF */
     DOT_AFTER_CR,  /* a dot behind a bare CR */
@@ -177,12 +178,12 @@ static uint8_t step(struct mr_smtp_body *body, uint8_t c)
     case '\r':
         return CR;
     case '\n':
-        if (from == CR)
+        if (from == CR || from == HOLE) /* as good as certainly the hole ended with its CR */
             return LINE_START;
         note(body, MR_SMTP_BARE_LF);
         return BARE_LF;
     case '\0':
-        return from == TEXT ? TEXT : NULS;
+        return from == TEXT || from == HOLE ? TEXT : NULS;
     case '.':
         switch (from) {
         case LINE_START:
@@ -292,5 +293,5 @@ void mr_smtp_body_gap(struct mr_smtp_body *body, uint64_t gap)
     if (!gap)
         return;
     body->holed = true;
-    body->state = TEXT;
+    body->state = HOLE;
 }
