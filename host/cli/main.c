@@ -182,6 +182,8 @@ static void end_output(void)
 int main(int argc, char **argv)
 {
     atexit(end_output);
+    signal(SIGXFSZ,
+           SIG_IGN); /* a limit on files (ulimit -f) fails the write, as a full disk does */
     if (argc < 2) {
         fputs(help_text, stderr);
         return MR_EXIT_USAGE;
