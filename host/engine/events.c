@@ -488,8 +488,9 @@ void mr_events_flow_closed(void *user, struct mr_exec *exec, const struct mr_pac
     }
     if (!mr_events_wanted(engine, "flow"))
         return;
+    const char *unknown = flow->packets[0] || flow->packets[1] ? "failed" : NULL;
     begin(event, exec, "flow", origin, ordinal, flow,
-          flow->app_protocol ? flow->app_protocol : "failed",
+          flow->app_protocol ? flow->app_protocol : unknown,
           exec->plan->stages[exec->plan->groups[exec->group].first_stage].users);
     mr_eve_flow(event->eve, flow, !left);
     finish(event);

@@ -71,8 +71,9 @@ void mr_community_id(const struct mr_endpoint *src, const struct mr_endpoint *ds
  * {toserver,toclient}, start, end, age, state, reason, alerted (false when that is certain, else
  * left out: matches are found behind the flow, side by side with its end); bypass "local" and
  * depth_reached where they are true, with uninspected_{toserver,toclient} bytes of stream;
- * tcp.{tcp_flags,tcp_flags_ts, tcp_flags_tc, syn, fin, ..., state, ts_gap, tc_gap}. Call between
- * begin and finish. */
+ * tcp.{tcp_flags,tcp_flags_ts, tcp_flags_tc, syn, fin, ..., state, ts_gap, tc_gap}. Of a flow
+ * without packets nobody counted: it has neither counters, end, age, nor tcp, and no state that
+ * was not set. Call between begin and finish. */
 void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_alerted);
 
 #endif

@@ -64,15 +64,23 @@ void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_aler
     /* whole seconds apart, as Suricata counts */
     uint64_t first_s = flow->first_ns / 1000000000u, last_s = flow->last_ns / 1000000000u;
 
+    /* a flow has a packet: without one nobody counted (no f_processTCP, no f_flowCount) */
+    bool counted = flow->packets[MR_TO_SERVER] || flow->packets[MR_TO_CLIENT];
+
     mr_eve_object(eve, "flow");
-    mr_eve_int(eve, "pkts_toserver", (int64_t)flow->packets[MR_TO_SERVER]);
-    mr_eve_int(eve, "pkts_toclient", (int64_t)flow->packets[MR_TO_CLIENT]);
-    mr_eve_int(eve, "bytes_toserver", (int64_t)flow->bytes[MR_TO_SERVER]);
-    mr_eve_int(eve, "bytes_toclient", (int64_t)flow->bytes[MR_TO_CLIENT]);
+    if (counted) {
+        mr_eve_int(eve, "pkts_toserver", (int64_t)flow->packets[MR_TO_SERVER]);
+        mr_eve_int(eve, "pkts_toclient", (int64_t)flow->packets[MR_TO_CLIENT]);
+        mr_eve_int(eve, "bytes_toserver", (int64_t)flow->bytes[MR_TO_SERVER]);
+        mr_eve_int(eve, "bytes_toclient", (int64_t)flow->bytes[MR_TO_CLIENT]);
+    }
     mr_eve_time(eve, "start", flow->first_ns);
-    mr_eve_time(eve, "end", flow->last_ns);
-    mr_eve_int(eve, "age", last_s > first_s ? (int64_t)(last_s - first_s) : 0);
-    text(eve, "state", flow->state ? flow->state : "new");
+    if (counted) {
+        mr_eve_time(eve, "end", flow->last_ns);
+        mr_eve_int(eve, "age", last_s > first_s ? (int64_t)(last_s - first_s) : 0);
+    }
+    if (counted || flow->state)
+        text(eve, "state", flow->state ? flow->state : "new");
     text(eve, "reason", end_names[end]);
     if (flow->bypassed)
         text(eve, "bypass", "local");
@@ -85,6 +93,6 @@ void mr_eve_flow(struct mr_eve *eve, const struct mr_flow *flow, bool never_aler
     if (never_alerted)
         mr_eve_bool(eve, "alerted", false);
     mr_eve_end(eve);
-    if (flow->client.protocol == 6)
+    if (counted && flow->client.protocol == 6)
         tcp(eve, flow);
 }

@@ -392,6 +392,24 @@ static void flow_events(void **state)
     mr_eve_free(eve);
 }
 
+/* Where nobody counted, what is not known is not told as 0. */
+static void flow_without_counters(void **state)
+{
+    (void)state;
+    struct mr_eve *eve = new_eve(0, 0);
+    struct mr_flow flow = {.client = v4(10, 0, 0, 1, 1000, 6),
+                           .server = v4(10, 0, 0, 2, 25, 6),
+                           .first_ns = 10 * SECOND,
+                           .last_ns = 10 * SECOND,
+                           .end = MR_FLOW_END_SHUTDOWN};
+
+    begin(eve);
+    mr_eve_flow(eve, &flow, true);
+    expect(eve, START ",\"flow\":{\"start\":\"1970-01-01T00:00:10.000000+0000\","
+                      "\"reason\":\"shutdown\",\"alerted\":false}}\n");
+    mr_eve_free(eve);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -405,6 +423,7 @@ int main(void)
         cmocka_unit_test(strings_are_cut_between_characters),
         cmocka_unit_test(full_records_stay_json),
         cmocka_unit_test(flow_events),
+        cmocka_unit_test(flow_without_counters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
