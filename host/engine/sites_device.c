@@ -16,7 +16,7 @@ static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
         uint32_t *every;
     } kinds[] = {{"open", &faults->open},   {"launch", &faults->launch}, {"late", &faults->late},
                  {"load", &faults->load},   {"lost", &faults->lost},     {"wrong", &faults->wrong},
-                 {"stuck", &faults->stuck}, {"hang", &faults->hang}};
+                 {"stuck", &faults->stuck}, {"hang", &faults->hang},     {"block", &faults->block}};
     bool good = !strncmp(text, "device:", 7);
     const char *name = good ? text + 7 : text, *behind = name + strcspn(name, ":");
     size_t len = (size_t)(behind - name);
@@ -33,7 +33,7 @@ static enum mr_status inject(struct mr_offload_faults *faults, const char *text,
         }
     return mr_fail(error, MR_ERR_USAGE,
                    "--inject %s: write device:KIND or device:KIND:every N; kinds are open, launch, "
-                   "load, late, lost, wrong, stuck, hang",
+                   "load, late, lost, wrong, stuck, hang, block",
                    text);
 }
 

@@ -129,11 +129,12 @@ static void *keep(void *memory)
 
 /* ---- others ---- */
 
-static uint64_t hangs_ns(const struct mr_engine *engine)
+/* Looks. */
+static uint64_t hangs_after(const struct mr_engine *engine)
 {
     if (engine->device.faults.hang)
-        return HANG_NS;
-    return engine->device.backend == mr_backend_cuda() ? HANGS_NS : UINT64_MAX;
+        return HANG_NS / LOOK_NS;
+    return engine->device.backend == mr_backend_cuda() ? HANGS_NS / LOOK_NS : UINT64_MAX;
 }
 
 /* Under the lock: a while, or until something has changed. True: the thread is left alone. */
@@ -143,7 +144,7 @@ static bool wait_for_it(struct mr_keeper *keeper, const struct mr_engine *engine
     struct timespec at = {(time_t)(until / 1000000000), (long)(until % 1000000000)};
 
     pthread_cond_timedwait(&keeper->changed, &keeper->lock, &at);
-    if (!keeper->left && mr_call_leave(&keeper->calls, hangs_ns(engine))) {
+    if (!keeper->left && mr_call_leave(&keeper->calls, hangs_after(engine))) {
         keeper->left = true;
         mr_devices_forsake();
     }

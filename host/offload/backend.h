@@ -96,12 +96,14 @@ const struct mr_backend *mr_backend_emulated(void);
  * watched; each of the calls of a back end counts for itself. */
 struct mr_call_watch {
     _Atomic uint64_t since_ns; /* a call is under way since; 0: none */
+    uint64_t seen_ns, n_seen;  /* of who looks: this one, so often */
 };
 /* The calls of this thread from now on. */
 void mr_calls_watch(struct mr_call_watch *watch);
-/* Has a call been under way for longer? Then the thread does nothing more, should it come back: it
- * is left with all that it has. */
-bool mr_call_leave(struct mr_call_watch *watch, uint64_t most_ns);
+/* For who looks now and then, one at a time: was the same call under way at more looks than that?
+ * Then the thread does nothing more, should it come back: it is left with all that it has. Looks,
+ * as a machine or a process that was stopped has not waited. */
+bool mr_call_leave(struct mr_call_watch *watch, uint64_t most_looks);
 void mr_call_begin(void);
 void mr_call_end(void);
 /* On purpose. */

@@ -309,6 +309,8 @@ enum mr_status mr_device_poll(void *state, struct mr_offload_batch *batch, struc
         batch->kernels_ns = 0; /* only a figure */
     if (code)
         return failed_with(d, b, code, error, "a batch failed");
+    mr_call_end(); /* from here on the batch's memory is written to, which is not ours if we are
+                      late */
     b->submitted = false;
     memset(batch->redo, 0, batch->n_messages);
     mr_device_regex_collect(b);

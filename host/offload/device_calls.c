@@ -35,11 +35,14 @@ void mr_call_hang(void)
         pause();
 }
 
-bool mr_call_leave(struct mr_call_watch *watch, uint64_t most_ns)
+bool mr_call_leave(struct mr_call_watch *watch, uint64_t most_looks)
 {
-    uint64_t since_ns = atomic_load(&watch->since_ns), now_ns = mr_clock_ns();
+    uint64_t since_ns = atomic_load(&watch->since_ns);
 
-    return since_ns && now_ns > since_ns && now_ns - since_ns > most_ns &&
+    if (since_ns != watch->seen_ns)
+        watch->n_seen = 0;
+    watch->seen_ns = since_ns;
+    return since_ns && ++watch->n_seen > most_looks &&
            atomic_compare_exchange_strong(&watch->since_ns, &since_ns, LEFT);
 }
 

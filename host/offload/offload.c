@@ -43,14 +43,18 @@ static void set_defaults(struct mr_offload_config *config)
     config->check_every = config->check_every ? config->check_every : 4096;
 }
 
+uint64_t mr_offload_call_ns(const struct mr_offload *o)
+{
+    return o->config.late_ns < CALL_LEAST_NS  ? CALL_LEAST_NS
+           : o->config.late_ns > CALL_MOST_NS ? CALL_MOST_NS
+                                              : o->config.late_ns;
+}
+
 /* Under the lock: how long a call is waited for that is under way, or may yet begin. One that did
  * not come back while the engine ran will hardly do so now. */
 static uint64_t call_until(const struct mr_offload *o, uint64_t now)
 {
-    uint64_t most = o->config.late_ns < CALL_LEAST_NS  ? CALL_LEAST_NS
-                    : o->config.late_ns > CALL_MOST_NS ? CALL_MOST_NS
-                                                       : o->config.late_ns;
-    return (o->lent ? o->lent_ns : now) + most;
+    return o->hangs ? 0 : (o->lent ? o->lent_ns : now) + mr_offload_call_ns(o);
 }
 
 bool mr_offload_stop(struct mr_offload *o)
@@ -64,7 +68,7 @@ bool mr_offload_stop(struct mr_offload *o)
     o->stop = true;
     o->stop_by_ns = UINT64_MAX; /* until close() says when */
     pthread_cond_signal(&o->work);
-    while (o->lent && !code)
+    while (o->lent && !o->hangs && !code)
         code = pthread_cond_timedwait(&o->done, &o->lock, &at);
     for (uint32_t i = 0; i < o->config.n_slots; i++)
         idle &= !o->slots[i].running;
@@ -89,7 +93,7 @@ static bool stop_thread(struct mr_offload *o)
     while (!o->ended && !code)
         code = pthread_cond_timedwait(&o->done, &o->lock, &at);
     bool ended = o->ended;
-    if (!ended && o->config.log)
+    if (!ended && !o->hangs && o->config.log)
         o->config.log(o->config.context, "a call of the device does not come back: it is given "
                                          "up, with its thread and memory");
     if (!ended) {
@@ -102,6 +106,17 @@ static bool stop_thread(struct mr_offload *o)
     else
         pthread_detach(o->thread);
     return ended;
+}
+
+static void stop_guard(struct mr_offload *o)
+{
+    if (!o->has_guard)
+        return;
+    pthread_mutex_lock(&o->lock);
+    o->closing = true;
+    pthread_cond_signal(&o->closes);
+    pthread_mutex_unlock(&o->lock);
+    pthread_join(o->guard, NULL);
 }
 
 /* The device is still at a batch, and has not failed. */
@@ -129,6 +144,7 @@ bool mr_offload_close(struct mr_offload *offload)
 {
     if (!offload)
         return true;
+    stop_guard(offload);
     if (offload->has_thread && !stop_thread(offload))
         return false;
     bool stuck = is_stuck(offload);
@@ -143,6 +159,7 @@ bool mr_offload_close(struct mr_offload *offload)
         pthread_mutex_destroy(&offload->lock);
         pthread_cond_destroy(&offload->work);
         pthread_cond_destroy(&offload->done);
+        pthread_cond_destroy(&offload->closes);
     }
     free(offload->demoted);
     if (stuck) {
@@ -176,7 +193,7 @@ static bool take_memory(struct mr_offload *o)
     pthread_condattr_init(&clock);
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     o->has_lock = !pthread_mutex_init(&o->lock, NULL) && !pthread_cond_init(&o->work, &clock) &&
-                  !pthread_cond_init(&o->done, &clock);
+                  !pthread_cond_init(&o->done, &clock) && !pthread_cond_init(&o->closes, &clock);
     pthread_condattr_destroy(&clock);
     return o->has_lock;
 }
@@ -206,6 +223,8 @@ enum mr_status mr_offload_open(const struct mr_offload_config *config, struct mr
         o->has_thread = !pthread_create(&o->thread, NULL, mr_submit_thread, o);
         if (!o->has_thread)
             status = mr_fail(error, MR_ERR_START, "no thread for the offload");
+        else if (config->backend->abandon) /* what is no device does not hang */
+            o->has_guard = !pthread_create(&o->guard, NULL, mr_guard_thread, o);
     }
     if (status) {
         mr_offload_close(o);

@@ -58,6 +58,7 @@ struct mr_offload_faults {
     uint32_t lost;   /* the device is gone in the middle of a batch */
     uint32_t stuck;  /* a batch never ends */
     uint32_t hang;   /* opening never ends */
+    uint32_t block;  /* nor does a call that gives a batch to the device */
     uint32_t load;   /* the first so many checks at load fail: the caller's */
     uint32_t wrong;  /* a match is left out, a sum is another */
 };

@@ -42,12 +42,15 @@ struct mr_offload {
     struct mr_slot *filling; /* NULL: none */
     void *state;             /* the back end's; NULL: not open */
     pthread_mutex_t lock;
-    pthread_cond_t work, done;
-    pthread_t thread;
-    bool has_lock, has_thread, stop, ended; /* ended: the thread */
-    bool lent;                              /* the thread is at what the configuration has lent */
-    uint64_t lent_ns;                       /* since then */
-    uint64_t stop_by_ns;                    /* with stop: no longer is the device waited for */
+    pthread_cond_t work, done, closes;
+    pthread_t thread, guard;
+    bool has_lock, has_thread, has_guard, stop, ended; /* ended: the thread */
+    bool closing;                                      /* the guard is to end */
+    bool hangs;                                        /* the thread has been left in a call */
+    struct mr_call_watch calls;                        /* its */
+    bool lent;           /* the thread is at what the configuration has lent */
+    uint64_t lent_ns;    /* since then */
+    uint64_t stop_by_ns; /* with stop: no longer is the device waited for */
 
     bool down;
     uint64_t retry_at_ns, retry_ns, turn_ns; /* turn: how long a batch takes, on average */
@@ -72,5 +75,10 @@ void mr_slots_fail(struct mr_offload *offload, const struct mr_error *error);
 void mr_slot_close(struct mr_offload *offload, enum mr_close why, uint64_t now_ns);
 
 void *mr_submit_thread(void *offload);
+/* Looks after that thread, which may be left in a call of the device that does not come back: what
+ * is under way comes back to the callers without it. */
+void *mr_guard_thread(void *offload);
+/* How long a single call may take. */
+uint64_t mr_offload_call_ns(const struct mr_offload *offload);
 
 #endif

@@ -12,7 +12,8 @@
 #define POLL_NS      20000u /* between looks at batches under way */
 #define IDLE_NS      50000000u
 #define SAY_AGAIN_NS 10000000000u
-#define RETRIES_LOG2 4 /* how often the time between retries doubles */
+#define LOOK_NS      1000000000u /* between looks of the guard */
+#define RETRIES_LOG2 4           /* how often the time between retries doubles */
 
 static bool every(uint32_t n, uint64_t count)
 {
@@ -75,6 +76,8 @@ static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct 
         every(o->config.faults.late, n) ? slot->closed_ns + 2 * o->config.late_ns : 0;
     if (every(o->config.faults.stuck, n))
         slot->late_until_ns = UINT64_MAX;
+    if (every(o->config.faults.block, n))
+        mr_call_hang();
     if (o->lost)
         return fault(error, "it is lost");
     if (every(o->config.faults.launch, n))
@@ -385,10 +388,48 @@ static bool idle(struct mr_offload *o)
     return all;
 }
 
+/* ---- without the thread ---- */
+
+static void leave_thread(struct mr_offload *o, uint64_t now)
+{
+    o->hangs = true;
+    if (o->config.backend->abandon)
+        mr_devices_forsake();
+    say(o, "it does not answer and is given up, the CPU goes on", "a call has not come back");
+    o->counters.troubles[MR_TROUBLE_LATE]++;
+    o->down = true;
+    if (o->filling)
+        mr_slot_close(o, MR_CLOSE_FLUSH, now);
+}
+
+void *mr_guard_thread(void *memory)
+{
+    struct mr_offload *o = memory;
+
+    pthread_mutex_lock(&o->lock);
+    while (!o->closing) {
+        uint64_t now = mr_clock_ns(), next = now + LOOK_NS;
+        struct timespec at = {(time_t)(next / 1000000000), (long)(next % 1000000000)};
+        if (!o->hangs && mr_call_leave(&o->calls, mr_offload_call_ns(o) / LOOK_NS))
+            leave_thread(o, now);
+        for (uint32_t i = 0; o->hangs && i < o->config.n_slots; i++)
+            if (o->slots[i].state == MR_SLOT_RUNNING ||
+                (o->slots[i].state == MR_SLOT_CLOSED &&
+                 atomic_load(&o->slots[i].writers) == MR_SLOT_SEALED))
+                fall(o, &o->slots[i], MR_FALL_LATE);
+        pthread_cond_timedwait(&o->closes, &o->lock, &at);
+    }
+    pthread_mutex_unlock(&o->lock);
+    return NULL;
+}
+
+/* ---- the thread ---- */
+
 void *mr_submit_thread(void *memory)
 {
     struct mr_offload *o = memory;
 
+    mr_calls_watch(&o->calls);
     (void)prctl(PR_SET_TIMERSLACK, 1000ul); /* or looks are twice as far apart as they are to be */
     pthread_mutex_lock(&o->lock);
     while (!o->stop || (!o->down && !idle(o) && mr_clock_ns() < o->stop_by_ns)) {
