@@ -420,25 +420,17 @@ static void forget_most(void)
     atomic_store(&most_expired, 0);
 }
 
+#if defined(__SANITIZE_THREAD__) /* sees nothing in one worker, of two what it sees of three */
+static const struct setting settings[] = {{3, 1, BURST, 1}, {8, 64, BURST, 2}};
+static const struct setting small[] = {{3, 2, 1, 0}};
+#else
 static const struct setting settings[] = {
-#if !defined(__SANITIZE_THREAD__) /* sees nothing in one worker, in two what it sees in three */
-    {1, 1, BURST, 0},
-    {1, 64, BURST, 0},
-    {2, 4, BURST, 0},
+    {1, 1, BURST, 0}, {1, 64, BURST, 0}, {2, 4, BURST, 0}, {3, 1, BURST, 1}, {8, 64, BURST, 2}};
+static const struct setting small[] = {{3, 2, 1, 0}, {1, 4, 3, 0}};
 #endif
-    {3, 1, BURST, 1},
-    {8, 64, BURST, 2}};
 
 #define N_SETTINGS (sizeof settings / sizeof *settings)
-
-static const struct setting small[] = {
-    {3, 2, 1, 0},
-#if !defined(__SANITIZE_THREAD__)
-    {1, 4, 3, 0},
-#endif
-};
-
-#define N_SMALL (sizeof small / sizeof *small)
+#define N_SMALL    (sizeof small / sizeof *small)
 
 static void a_turn_is_bounded(void **state)
 {

@@ -16,8 +16,7 @@
 
 #include <cmocka.h>
 
-#if defined(__SANITIZE_THREAD__) /* ten times as slow, and who meets whom is seen in half of them  \
-                                    as well */
+#if defined(__SANITIZE_THREAD__) /* who meets whom is seen in half of them as well */
 #define N_PACKETS 3000
 #else
 #define N_PACKETS 6000
