@@ -65,8 +65,7 @@ const struct argp_option mr_run_options[] = {
      "inspect so many bytes of each direction of a stream (default 0: all); the rest passes", 3},
     {"bypass-encrypted", OPT_BYPASS_ENCRYPTED, 0, 0,
      "let flows pass, counted, once they are encrypted (TLS, SMTP after STARTTLS): from 1,024 "
-     "packets "
-     "of the whole traffic later on",
+     "packets of the whole traffic later on",
      3},
     {0, 0, 0, 0, "Machine:", 4},
     {"workers", OPT_WORKERS, "N", 0, "worker threads (default: one for each core that may be used)",
