@@ -29,10 +29,10 @@
  * reset, or half closed and silent for a second. On an established one it is an anomaly until the
  * other side answers it with a SYN-ACK: then it was real, and the old flow is over (tcp_reuse).
  * A SYN with the same number opens one when the old one is closed and silent for a second; before,
- * and on one that is not closed, when it is answered with a SYN-ACK, or followed by the first byte.
- * That may be a second copy of old packets (a port mirror), and then is none: so the SYN must be
- * 5 ms behind the first packet of a closed flow, or a second behind the last of another; or time
- * went back so far, or to before a closed flow: another capture begins.
+ * when the other side answers it with a SYN-ACK. Both may be second copies of old packets (two
+ * taps), and then are none: so the SYN must be 100 ms behind the first packet of the closed flow;
+ * or time went back so far, or to before that flow, or by a second where it is not closed: another
+ * capture begins.
  */
 #ifndef MR_STREAM_TCP_H
 #define MR_STREAM_TCP_H

@@ -3,7 +3,7 @@
 #include "stream/tcp_parts.h"
 
 #define REUSE_IDLE_NS   1000000000u
-#define DUPLICATE_NS    5000000u /* a port mirror's second copy of a packet comes within this */
+#define DUPLICATE_NS    100000000u /* a tap's second copy of a packet comes within this */
 #define OLD_RANGE_BYTES (1 << 20)
 #define ACK_RANGE       (1u << 30)
 
@@ -217,23 +217,22 @@ static bool renew(struct pass *p, enum mr_flow_end reason)
     return true;
 }
 
-/* The same SYN again: of a connection that begins from the same number, or only late? The first
- * when the other side answers it anew, or its sender goes on from there: see confirmed(). A second
- * copy of the packet, which has its second copies of answers, must not count: it is near the first
- * in time. Of a flow that is not over, only what is far from all its packets does. */
+/* The SYN of a flow comes again: of a connection that begins from the same number, or only late?
+ * The first when the other side answers it anew: see confirmed(). Nothing that its sender alone
+ * says tells that, or it could have the old stream end where it likes. A second copy of the packet,
+ * which has its second copies of answers, must not count: it is near the first. Where time goes
+ * back another capture begins, or the same once more, and of the flow the end may not have been
+ * seen; a copy is never before what it copies. */
 static void same_again(struct pass *p, bool over)
 {
     struct mr_tcp_direction *side = &p->tcp->side[p->from];
     const struct mr_flow *flow = p->flow;
     uint64_t now_ns = p->packet->time_ns;
-    uint64_t apart_ns = over ? DUPLICATE_NS : REUSE_IDLE_NS;
-    uint64_t since_ns = over ? flow->first_ns : flow->last_ns;
-    /* time that goes back: another capture begins, or the same once more; a copy is never before
-     * what it copies */
-    bool back = now_ns + apart_ns < flow->last_ns ||
-                (over && now_ns <= flow->first_ns && now_ns < flow->last_ns);
+    bool back = over ? now_ns + DUPLICATE_NS < flow->last_ns ||
+                           (now_ns <= flow->first_ns && now_ns < flow->last_ns)
+                     : now_ns + REUSE_IDLE_NS < flow->last_ns;
 
-    if (back || now_ns > since_ns + apart_ns) {
+    if (back || (over && now_ns > flow->first_ns + DUPLICATE_NS)) {
         side->alternate = side->isn;
         side->flags |= SIDE_ALTERNATE;
     }
@@ -266,10 +265,11 @@ static bool confirmed(const struct pass *p, bool over)
            (other->alternate == other->isn || p->packet->tcp_seq + 1 != side->isn);
 }
 
-/* A new flow whose SYN went by on the old one: `side` sent it. What it said was the same again, so
+/* A SYN-ACK makes a new flow whose SYN went by on the old one. Where that was the old one's again,
  * the new one is not picked up in the middle. */
-static void renew_after_syn(struct pass *p, const struct mr_tcp_direction *side)
+static void renew_after_syn(struct pass *p)
 {
+    const struct mr_tcp_direction *side = &p->tcp->side[!p->from];
     struct mr_tcp_direction syn = {.flags = SIDE_BASE | SIDE_SYN | (side->flags & SIDE_SCALE),
                                    .isn = side->isn,
                                    .next_seq = side->isn,
@@ -277,15 +277,8 @@ static void renew_after_syn(struct pass *p, const struct mr_tcp_direction *side)
                                    .window_shift = side->window_shift};
     bool same = side->alternate == side->isn;
 
-    if (!renew(p, MR_FLOW_END_REUSED) || !same)
-        return;
-    p->tcp->side[MR_TO_SERVER] = syn;
-    if (p->packet->tcp_flags & MR_TCP_SYN)
-        return;
-    p->from = MR_TO_SERVER;
-    p->flow->client = p->packet->src;
-    p->flow->server = p->packet->dst;
-    p->tcp->flags |= TCP_PICKED_UP | TCP_ESTABLISHED;
+    if (renew(p, MR_FLOW_END_REUSED) && same)
+        p->tcp->side[MR_TO_SERVER] = syn;
 }
 
 /* A SYN or SYN-ACK on a known flow. */
@@ -299,7 +292,7 @@ static void check_syn(struct pass *p, bool over)
     if (packet->tcp_flags & MR_TCP_FIN)
         return;
     if (answers && confirmed(p, over))
-        renew_after_syn(p, other);
+        renew_after_syn(p);
     else if (answers && !(side->flags & SIDE_SYN) && other->flags & SIDE_BASE &&
              packet->tcp_ack == other->isn)
         return; /* a late answer: it is of this connection */
@@ -325,17 +318,14 @@ void tcp_check_reuse(struct pass *p)
     }
     if (!packet->payload_len || !(packet->tcp_flags & MR_TCP_ACK))
         return;
-    bool goes_on = side->flags & SIDE_ALTERNATE && packet->tcp_seq == side->alternate;
-    bool again = side->alternate == side->isn;
-    if (goes_on &&
-        ((over && again) || (p->tcp->flags & TCP_ESTABLISHED && !p->flow->packets[!p->from]))) {
-        /* its answer was not captured, or one side only is seen: nobody else can confirm the SYN */
-        renew_after_syn(p, side);
-    } else if (p->tcp->flags & TCP_ENDED) {
+    if (p->tcp->flags & TCP_ENDED) {
         /* bytes that cannot be of the old connection: of a new one whose SYN was not captured */
         int64_t offset = (int32_t)(packet->tcp_seq - side->next_seq);
         if (p->config->midstream && side->flags & SIDE_BASE && side->delivered < INT32_MAX &&
             (offset > OLD_RANGE_BYTES || offset < -(int64_t)side->delivered - OLD_RANGE_BYTES))
             renew(p, MR_FLOW_END_REUSED);
+    } else if (side->flags & SIDE_ALTERNATE && packet->tcp_seq == side->alternate &&
+               p->tcp->flags & TCP_ESTABLISHED && !p->flow->packets[!p->from]) {
+        renew(p, MR_FLOW_END_REUSED); /* one side only is seen: nobody else can confirm the SYN */
     }
 }
