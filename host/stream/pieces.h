@@ -68,10 +68,11 @@ static inline bool mr_before(uint32_t a, uint32_t b)
     return (int32_t)(a - b) < 0;
 }
 
-/* Of pieces of two rows: did this one come before that one? */
+/* Of pieces of two rows: did this one come before that one? Never is each before the other. */
 static inline bool mr_came_before(const struct mr_kept *a, const struct mr_kept *b)
 {
-    return (int16_t)(a->order - b->order) < 0;
+    uint16_t after = (uint16_t)(b->order - a->order);
+    return after && after < 1u << 15;
 }
 
 static inline bool mr_not_after(uint32_t a, uint32_t b)
