@@ -208,7 +208,6 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     } else if (!s->unsynced || code == 354) {
         /* Commands that come late, or a lost one's reply: 354 tells which when DATA comes, or what
          * can but be its data. */
-        s->adrift |= s->deaf;
         if (s->unsynced)
             smtp_client_look_for_data(s);
         return false;
@@ -306,7 +305,9 @@ static void on_line(struct mr_smtp_session *s, const struct mr_smtp_host *host,
         return;
     }
     s->reply_pending = true;
-    smtp_server_match(s, host);
+    /* Once, not whenever it is tried again: that depends on how the bytes are cut. */
+    if (!smtp_server_match(s, host) && !s->queue.count)
+        s->adrift |= s->deaf;
 }
 
 size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *host, const uint8_t *p,
@@ -314,10 +315,11 @@ size_t smtp_server_run(struct mr_smtp_session *s, const struct mr_smtp_host *hos
 {
     size_t used = 0;
     uint8_t wait = s->wait;
-    bool lost = s->lost;
+    bool lost = s->lost, adrift = s->adrift;
 
     /* A client that waited goes first. */
-    while (used < n && !s->over && s->wait == wait && s->lost == lost && !s->reply_pending) {
+    while (used < n && !s->over && s->wait == wait && s->lost == lost && s->adrift == adrift &&
+           !s->reply_pending) {
         struct mr_smtp_text line = {NULL, 0};
         bool cut;
         used += smtp_take_line(s, host, MR_TO_CLIENT, p + used, n - used, &line, &cut);

@@ -1135,6 +1135,15 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
+        "a client that did not wait for DATA's reply goes on when a reply too many comes",
+        HELLO "C: NOOP\nS~ 30\nC: NOOP\nS: 250 ok\n"
+              "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nDATA\\r\\none\\r\\n.\\r\\n\n"
+              "S! 250 ok\\r\\n250 ok\\r\\n250 ok\\r\\n354 go\\r\\n250 queued\\r\\n\n" BYE,
+        "mail 5: one\\r\\n\n"
+        "tx 0 unanswered " TX " bytes=5 mail=1\n",
+        .timing = true,
+    },
+    {
         "a line that is too long",
         HELLO "C* 90 0123456789\nC! x\\r\\n\nS: 500 too long\nC! EHLO \nC* 8 0123456789\nC! "
               "\\r\\n\nS: 250 mx\n"
