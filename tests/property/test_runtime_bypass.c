@@ -47,7 +47,7 @@ static void several_let_one_flow_pass(void **state)
                           " X = f_bypass(FLOW).\n"
                           "b late(@N,KEY,X) :- keyed(@N,PKT,FLOW,KEY), f_number(PKT) % 7 == 3,"
                           " X = f_bypass(FLOW). }\n",
-                    1000);
+                    N_PACKETS / 6);
 }
 
 /* Where the flow is not assembled it does not pass, which is counted as well. */
@@ -61,7 +61,7 @@ static void one_asks_further_down(void **state)
                           "b mid(@N,PKT,FLOW,KEY) :- early(@N,PKT,FLOW,KEY). }\n"
                           "component two(parallel_context_order, context_keys(mid(3))) {\n"
                           "c late(@N,KEY,X) :- mid(@N,PKT,FLOW,KEY), X = f_bypass(FLOW). }\n",
-                    1000);
+                    N_PACKETS / 6);
 }
 
 int main(void)

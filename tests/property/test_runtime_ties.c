@@ -114,7 +114,7 @@ static void keys_that_share_a_place(void **state)
     (void)state;
     same_everywhere("component keyer(parallel) {"
                     " k1 keyed(@N,PKT,KEY) :- input(@N,PKT,S,D), KEY = f_twins(PKT). }\n" SEQUENCER,
-                    1000);
+                    N_PACKETS / 6);
 }
 
 static void keys_too_long_to_be_kept(void **state)
@@ -125,7 +125,7 @@ static void keys_too_long_to_be_kept(void **state)
                     "component each(parallel_context_order, context_keys(keyed(3))) {"
                     " s1 counted(@N,WHICH,SEQ) :- keyed(@N,PKT,NAME), SEQ = f_sequence(PKT),"
                     " WHICH = f_which(NAME). }\n",
-                    1000);
+                    N_PACKETS / 6);
 }
 
 int main(void)
