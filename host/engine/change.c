@@ -149,8 +149,7 @@ static enum mr_status finish(struct change *change, enum mr_status status, FILE 
     mr_alarms_close(change->alarms, NULL);
     mr_sites_close(change->sites);
     mr_plan_free(change->plan);
-    for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
-        mr_program_release(change->programs[i]);
+    mr_load_release(change->programs);
     at_step(change, NULL);
     pthread_mutex_unlock(&engine->edit_lock);
     return status;

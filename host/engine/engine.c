@@ -355,8 +355,7 @@ void mr_engine_free(struct mr_engine *engine)
     if (engine->writer)
         mr_writer_close(engine->writer, NULL);
     mr_plan_free(engine->plan);
-    for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
-        mr_program_release(engine->programs[i]);
+    mr_load_release(engine->programs);
     if (engine->dpdk_started)
         mr_dpdk_stop();
     mr_pages_free(engine->pages);

@@ -239,6 +239,9 @@ enum mr_status mr_load_program(const char *spec, const struct mr_engine_programs
 enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE *diagnostics,
                                 struct mr_program **list, struct mr_error *error);
 
+/* Releases all of a list of MR_MAX_PROGRAMS; NULL among them is allowed. */
+void mr_load_release(struct mr_program *const *list);
+
 /* mr_analog_plan(), messages printed. `check`: the plan will not run; of one program then, those
  * that it ships to may be missing. */
 enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,

@@ -1,6 +1,9 @@
 /* Loading programs: what the user calls them, which settings are theirs, and the plan they make. */
 #include "engine/internal.h"
 
+#include "offload/backend.h"
+
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,6 +145,37 @@ enum mr_status mr_load_programs(const struct mr_engine_programs *programs, FILE 
         status = check_settings(programs, used, list, error);
     free(used);
     return status;
+}
+
+/* What a thread may still read that was left in a call of a device: it lives as long as the
+ * process, and is found here by who looks for lost memory. */
+struct kept {
+    struct mr_program *programs[MR_MAX_PROGRAMS];
+    struct kept *next;
+};
+
+static struct kept *_Atomic kept_for_devices;
+
+static void keep(struct mr_program *const *list)
+{
+    struct kept *kept = malloc(sizeof *kept);
+
+    if (!kept)
+        return; /* lost, but not freed */
+    memcpy(kept->programs, list, sizeof kept->programs);
+    kept->next = atomic_load(&kept_for_devices);
+    while (!atomic_compare_exchange_weak(&kept_for_devices, &kept->next, kept))
+        ;
+}
+
+void mr_load_release(struct mr_program *const *list)
+{
+    if (mr_devices_hang()) {
+        keep(list);
+        return;
+    }
+    for (uint32_t i = 0; i < MR_MAX_PROGRAMS; i++)
+        mr_program_release(list[i]);
 }
 
 enum mr_status mr_load_plan(struct mr_program *const *list, uint32_t n,

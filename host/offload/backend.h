@@ -110,6 +110,9 @@ void mr_call_end(void);
 _Noreturn void mr_call_hang(void);
 /* Nobody is to open a device again that has not come back; without waiting for who opens it now. */
 void mr_devices_forsake(void);
+/* Has that been said? Then a thread may come back out of a call later, and what calls read or write
+ * is to stay; and no other call is to be made that nobody watches. */
+bool mr_devices_hang(void);
 
 /* The device back end for a runtime; for the two above. */
 struct mr_device;

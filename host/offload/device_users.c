@@ -44,6 +44,14 @@ void mr_devices_forsake(void)
         atomic_store(&users->hangs, true);
 }
 
+bool mr_devices_hang(void)
+{
+    for (const struct mr_device_users *users = all; users < all + DEVICES; users++)
+        if (atomic_load(&users->hangs))
+            return true;
+    return false;
+}
+
 void mr_device_leave(struct mr_device_users *users, const struct mr_device *device, int which)
 {
     pthread_mutex_lock(&lock);

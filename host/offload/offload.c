@@ -147,10 +147,10 @@ bool mr_offload_close(struct mr_offload *offload)
     stop_guard(offload);
     if (offload->has_thread && !stop_thread(offload))
         return false;
-    bool stuck = is_stuck(offload);
-    if (!stuck)
+    bool stuck = is_stuck(offload), hangs = mr_devices_hang();
+    if (!stuck && !hangs)
         mr_slots_close(offload);
-    else if (offload->config.log)
+    else if (!hangs && offload->config.log)
         offload->config.log(offload->config.context,
                             "the device does not answer any more: it is given up, its memory left");
     for (uint32_t i = 0; offload->slots && i < offload->config.n_slots; i++)
@@ -162,7 +162,7 @@ bool mr_offload_close(struct mr_offload *offload)
         pthread_cond_destroy(&offload->closes);
     }
     free(offload->demoted);
-    if (stuck) {
+    if (stuck || hangs) {
         leave(offload); /* with its slots, and their batches */
         return true;
     }
