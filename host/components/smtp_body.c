@@ -178,9 +178,13 @@ static uint8_t step(struct mr_smtp_body *body, uint8_t c)
     case '\r':
         return CR;
     case '\n':
-        if (from == CR || from == HOLE) /* as good as certainly the hole ended with its CR */
+        if (from == CR)
             return LINE_START;
-        note(body, MR_SMTP_BARE_LF);
+        /* As a rule the hole ended with its CR. But who made it may have put any byte there: a dot
+         * behind it is not the end of the mail, unless the replies say so. */
+        body->lf_behind_hole = from == HOLE;
+        if (from != HOLE)
+            note(body, MR_SMTP_BARE_LF);
         return BARE_LF;
     case '\0':
         return from == TEXT || from == HOLE ? TEXT : NULS;
@@ -212,7 +216,7 @@ static uint8_t step_dot(struct mr_smtp_body *body, uint8_t c)
         return (uint8_t)(from + (DOT_AFTER_LF_CR - DOT_AFTER_LF));
     if (c == '\0')
         return DOT_AFTER_NUL;
-    if (c == '\n')
+    if (c == '\n' && !(from == DOT_AFTER_LF && body->lf_behind_hole))
         note(body, lf[from - DOT_AFTER_LF]);
     body->state = TEXT;
     return step(body, c);
@@ -225,7 +229,8 @@ static uint8_t step_dot_cr(struct mr_smtp_body *body, uint8_t c)
     static const uint8_t cr[] = {MR_SMTP_LF_DOT_CR, MR_SMTP_CR_DOT_CR, MR_SMTP_NUL_DOT};
     unsigned before = body->state - DOT_AFTER_LF_CR;
 
-    note(body, c == '\n' ? crlf[before] : cr[before]);
+    if (before || !body->lf_behind_hole)
+        note(body, c == '\n' ? crlf[before] : cr[before]);
     body->state = CR;
     return step(body, c);
 }

@@ -52,6 +52,7 @@ struct mr_smtp_body {
     bool truncated;           /* the limit was passed, or there was no memory */
     bool no_memory;           /* there was no memory */
     bool holed;               /* bytes are missing */
+    bool lf_behind_hole;      /* the last bare LF stands behind missing bytes */
 };
 
 /* Begins a mail: takes nothing, asks for no memory. */

@@ -205,6 +205,10 @@ static void on_command(struct mr_smtp_session *s, const struct mr_smtp_host *hos
     mr_smtp_parse_command(line->ptr, line->len, &command);
     if (s->unsure && !command.well_formed)
         return;
+    /* Who pipelines waits at the end of each mail: nothing is outstanding. */
+    if (command.verb == MR_SMTP_MAIL && !s->queue.count && !s->owed && !s->reply_pending &&
+        !s->unsynced)
+        s->adrift = false;
     if (s->refused_data && command.verb == MR_SMTP_UNKNOWN)
         smtp_raise(s, host, MR_SMTP_ANOMALY_INVALID_PIPELINED_SEQUENCE);
     s->unsure = false;
@@ -427,6 +431,11 @@ void smtp_client_refused(struct mr_smtp_session *s)
     s->wait = SMTP_NO_WAIT;
 }
 
+bool smtp_client_guessed(const struct mr_smtp_session *s)
+{
+    return s->at_hole == GUESSED;
+}
+
 void smtp_client_look_for_data(struct mr_smtp_session *s)
 {
     if (s->unsure && s->mode == SMTP_COMMANDS && s->wait == SMTP_NO_WAIT && !s->mail_open &&
@@ -471,8 +480,9 @@ static bool is_field(const struct mr_smtp_session *s, const uint8_t *p, size_t n
     return colon && colon - p > 1 && colon + 1 < p + n && (colon[1] == ' ' || colon[1] == '\t');
 }
 
-/* Where no reply tells whether the client's next line is a command. */
-static bool looks_like_command(const uint8_t *p, size_t n)
+/* Where no reply tells whether the client's next line is a command. `refused`: one says that it
+ * is, but may be another command's. */
+static bool looks_like_command(const uint8_t *p, size_t n, bool refused)
 {
     const uint8_t *lf = memchr(p, '\n', n);
     struct mr_smtp_command command;
@@ -482,6 +492,8 @@ static bool looks_like_command(const uint8_t *p, size_t n)
     if (n && p[n - 1] == '\r')
         n--;
     mr_smtp_parse_command(p, (uint32_t)n, &command);
+    if (refused)
+        return command.verb != MR_SMTP_UNKNOWN;
     if (command.verb == MR_SMTP_MAIL || command.verb == MR_SMTP_RCPT)
         return command.text.len && *command.text.ptr == '<';
     return command.well_formed && command.verb != MR_SMTP_OTHER;
@@ -505,7 +517,8 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
     uint8_t next[SMTP_LOOK_BYTES];
     size_t n = smtp_peek(held, next, smtp_client_look_at(s));
-    bool granted = !looks_like_command(next, n), will_come = !s->lost && !s->adrift;
+    bool refused = s->wait == SMTP_WAIT_DATA && s->reply_pending && s->reply >= 400;
+    bool granted = !looks_like_command(next, n, refused), will_come = !s->lost && !s->adrift;
 
     if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) {
         smtp_client_granted(s, host);
@@ -531,6 +544,11 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     bool asked = s->reply_pending && s->reply < 400; /* not the DATA before or behind it, perhaps */
     smtp_server_assume(s, host, s->queue.count - 1, will_come);
     s->owed += will_come;
+    /* Neither a 354 that may be another's nor a refusal that is none is certain. Commands may be
+     * the mail that says so in its first line, to hide: they are read as one, until a reply comes
+     * to what has not ended. */
+    bool guessed = asked ? s->wait == SMTP_WAIT_DATA && !granted : refused && granted;
+    granted |= guessed;
     if (granted && asked) { /* nothing else has such a reply */
         s->adrift = false;
         smtp_server_matched(s, host);
@@ -539,6 +557,7 @@ void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     }
     if (granted && (asked || held->buffer)) {
         smtp_client_granted(s, host);
+        s->at_hole = guessed ? GUESSED : s->at_hole;
         return;
     }
     struct smtp_record *record = smtp_queue_at(s, s->queue.head);

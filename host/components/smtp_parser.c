@@ -315,7 +315,7 @@ static bool tired(const struct mr_smtp_session *s, enum mr_direction direction)
     if (held->bytes > s->limits->held_bytes || held->gaps > s->limits->held_bytes / 64)
         return true;
     if (direction == MR_TO_CLIENT || s->wait == SMTP_NO_WAIT ||
-        !(s->client_only || s->lost || s->adrift || s->wait == SMTP_WAIT_LINE))
+        !(s->client_only || s->lost || (s->adrift && s->deaf) || s->wait == SMTP_WAIT_LINE))
         return false;
     size_t wanted = smtp_client_look_at(s), n = smtp_peek(held, next, wanted);
     uint64_t head = held_head(held, held->at);

@@ -98,12 +98,13 @@ static void answer(struct mr_smtp_session *s, const struct mr_smtp_host *host, i
         if (s->lmtp)
             code = s->lmtp_best;
         /* A verdict on what has not ended may be a late one on what came before. */
-        s->adrift |= s->deaf && record->verb == MR_SMTP_FINAL && !record->has_mail;
+        s->adrift |= (s->deaf || (smtp_client_guessed(s) && !s->body.holed)) &&
+                     record->verb == MR_SMTP_FINAL && !record->has_mail;
         code = s->adrift ? 0 : code;
         s->lmtp_best = 0;
         /* Perhaps the end of the data was lost: what comes next tells. */
         if (s->mail_queued && s->mail_record == s->queue.head && s->mode == SMTP_BODY &&
-            s->body.holed)
+            (s->body.holed || smtp_client_guessed(s)))
             s->wait = SMTP_WAIT_LINE;
         break;
     default:
@@ -164,6 +165,13 @@ static bool before_helo(struct mr_smtp_session *s, const struct mr_smtp_host *ho
     return false;
 }
 
+/* The reply to DATA may be that to another command. Not where something was missing once, but
+ * replies have fitted since: who looks for a hole before each mail makes one. */
+static bool perhaps_of_another(const struct mr_smtp_session *s, int code)
+{
+    return s->adrift || (code < 400 && (s->unsynced || s->lost || s->optional));
+}
+
 bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     int code = s->reply;
@@ -192,8 +200,8 @@ bool smtp_server_match(struct mr_smtp_session *s, const struct mr_smtp_host *hos
         bool stray = (code == 354 && verb != MR_SMTP_DATA) ||
                      (code == 221 && s->doubt && verb != MR_SMTP_QUIT) ||
                      (verb == MR_SMTP_DATA && s->doubt && code < 300);
-        if (verb == MR_SMTP_DATA && (code >= 400 ? s->adrift : code >= 300 && s->doubt)) {
-            s->lost = true; /* another's perhaps: what the client does next tells */
+        if (verb == MR_SMTP_DATA && code >= 300 && perhaps_of_another(s, code)) {
+            s->lost = true; /* what the client does next tells */
             return false;
         }
         s->adrift |= stray && s->doubt;

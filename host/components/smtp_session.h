@@ -182,6 +182,8 @@ size_t smtp_client_look_at(const struct mr_smtp_session *s);
 /* Commands are lost, and a 354 is pending or no reply is seen: if DATA is among them what the
  * client says next is data. */
 void smtp_client_look_for_data(struct mr_smtp_session *s);
+/* The mail that is open may be commands: whether it was granted is a guess. */
+bool smtp_client_guessed(const struct mr_smtp_session *s);
 /* The mail that is open ends here. */
 void smtp_client_end_mail(struct mr_smtp_session *s, const struct mr_smtp_host *host,
                           bool complete);

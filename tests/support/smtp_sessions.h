@@ -54,6 +54,35 @@ struct smtp_session_case {
             "tx 1 accepted " TX " reply=250 bytes=1 mail=2\n" told                                 \
     }
 
+/* Mails whose first line is a command; something was lost before. */
+#define HIDING_MAIL(what, lost, told)                                                              \
+    {                                                                                              \
+        "mails that begin with a command, " what,                                                  \
+            HELLO lost ENVELOPE DATA "C: RSET\nC: From: a\nC: .\nS: 250 ok\n" ENVELOPE DATA        \
+                                     "C: MAIL FROM:<z@z>\nC: From: b\nC: .\nS: 250 ok\n" BYE,      \
+            "mail 15: RSET\\r\\nFrom: a\\r\\n\n"                                                   \
+            "mail 26: MAIL FROM:<z@z>\\r\\nFrom: b\\r\\n\n"                                        \
+            "tx 0 accepted " TX " reply=250 bytes=15 mail=1\n"                                     \
+            "tx 1 accepted " TX " reply=250 bytes=26 mail=2\n" told,                               \
+            .timing = true                                                                         \
+    }
+
+/* DATA is refused, and the client goes on with a command that says nothing. */
+#define REFUSED_BEHIND_HOLE(what, command)                                                         \
+    {                                                                                              \
+        "behind a hole, DATA is refused, and " what " comes",                                      \
+            HELLO "C! NOOP \nC~ 100\nC! aa\\r\\n\nC: DATA\nS: 503 no\nC: " command                 \
+                  "\nS: 502 no\n" ENVELOPE "C! BDAT 3 LAST\\r\\none\nS: 250 ok\n" ENVELOPE         \
+                  "C! BDAT 3 LAST\\r\\ntwo\nS: 250 ok\n" BYE,                                      \
+            "mail bdat 3: one\n"                                                                   \
+            "mail bdat 3: two\n"                                                                   \
+            "tx 1 accepted " TX " reply=250 bytes=3 mail=1\n"                                      \
+            "tx 2 accepted " TX " reply=250 bytes=3 mail=2\n",                                     \
+            .timing = true                                                                         \
+    }
+
+#define PIPELINED_CHUNK "C! MAIL FROM:<a@x>\\r\\nRCPT TO:<b@y>\\r\\nBDAT 3 LAST\\r\\none\n"
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers" /* what is left out is zero */
 static const struct smtp_session_case smtp_sessions[] = {
@@ -1123,15 +1152,88 @@ static const struct smtp_session_case smtp_sessions[] = {
         .timing = true,
     },
     {
-        "a 354 is not of the DATA that the client goes on behind with commands",
+        "a 354 may not be of the DATA that the client goes on behind with commands: a mail, until "
+        "another reply comes",
         HELLO "C: MAIL FROM:<a@x>\nS: 250 ok\nS: 250 ok\nS: 451 no\nS: 250 ok\nS: 250 ok\nS: 250 "
               "ok\nS: 354 go\n"
               "S: 550 no\nS: 221 bye\nC~ 15\nC: DATA\nC: RSET\nC: MAIL FROM:<c@x>\nC: RCPT "
               "TO:<d@y>\nC: DATA\n"
               "C: two\nC: .\nC: QUIT\n",
+        "mail incomplete 6: RSET\\r\\n\n"
         "mail 5: two\\r\\n\n"
-        "tx 0 rejected helo=client.example from=<a@x> reply=250\n"
-        "tx 1 rejected helo=client.example from=<c@x> to=<d@y> reply=550 bytes=5 mail=1\n",
+        "tx 0 aborted helo=client.example from=<a@x> bytes=6 mail=1\n"
+        "tx 1 unanswered helo=client.example from=<c@x> to=<d@y> bytes=5 mail=2\n",
+        .timing = true,
+    },
+    /* whatever was lost, and whoever lost it: no mail hides behind a command in its first line */
+    HIDING_MAIL("behind a hole in NOOP", "C! NOOP \nC~ 10\nC! aa\\r\\n\nS: 250 ok\n", ""),
+    HIDING_MAIL("behind a hole that has room for a mail",
+                "C! NOOP \nC~ 100\nC! aa\\r\\n\nS: 250 ok\n", ""),
+    HIDING_MAIL("behind one with a reply too many",
+                "C! NOOP \nC~ 10\nC! \\r\\nNOOP\\r\\n\nS: 250 ok\nS: 250 ok\n", ""),
+    HIDING_MAIL("behind a line that is no reply", "S: oops\n", "anomaly INVALID_REPLY\n"),
+    {
+        "midstream, mails that begin with a command",
+        ENVELOPE DATA "C: RSET\nC: From: a\nC: .\nS: 250 ok\n" ENVELOPE DATA
+                      "C: QUIT\nC: From: b\nC: .\nS: 250 ok\n" BYE,
+        "mail 15: RSET\\r\\nFrom: a\\r\\n\n"
+        "mail 15: QUIT\\r\\nFrom: b\\r\\n\n"
+        "tx 0 accepted from=<a@x> to=<b@y> reply=250 bytes=15 mail=1\n"
+        "tx 1 accepted from=<a@x> to=<b@y> reply=250 bytes=15 mail=2\n",
+        .flags = MR_SMTP_MIDSTREAM,
+        .timing = true,
+    },
+    {
+        "a mail that begins with a command, sent at once with its DATA behind a hole",
+        HELLO "C! NOOP \nC~ 100\nC! aa\\r\\n\nS: 250 ok\n" ENVELOPE
+              "C! DATA\\r\\nRSET\\r\\nFrom: a\\r\\n.\\r\\n\nS: 354 go\nS: 250 ok\n" BYE,
+        "mail 15: RSET\\r\\nFrom: a\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=15 mail=1\n",
+        .timing = true,
+    },
+    REFUSED_BEHIND_HOLE("NOOP", "NOOP"),
+    REFUSED_BEHIND_HOLE("HELP", "HELP me"),
+    REFUSED_BEHIND_HOLE("VRFY", "VRFY a"),
+    REFUSED_BEHIND_HOLE("AUTH", "AUTH"),
+    {
+        "behind a hole, DATA is refused, and an unknown command is at most a mail of its own",
+        HELLO "C! NOOP \nC~ 100\nC! aa\\r\\n\nC: DATA\nS: 503 no\nC: XYZZY\nS: 500 what\n" ENVELOPE
+              "C! BDAT 3 LAST\\r\\none\nS: 250 ok\n" BYE,
+        "mail incomplete 7: XYZZY\\r\\n\n"
+        "mail bdat 3: one\n"
+        "tx 0 aborted helo=client.example bytes=7 mail=1\n"
+        "tx 1 accepted " TX " reply=250 bytes=3 mail=2\n",
+        .timing = true,
+    },
+    {
+        "a hole in front of a line feed may not have ended with its CR: the dot is no end",
+        HELLO ENVELOPE DATA "C! hi\nC~ 1\nC! \\n.\\r\\nmore\\r\\n.\\r\\n\nS: 250 ok\n" BYE,
+        "mail incomplete 12: hi\\n.\\r\\nmore\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=12 mail=1\n",
+        .timing = true,
+    },
+    {
+        "the same, and it had: the reply says that it was the end",
+        HELLO ENVELOPE DATA "C! hi\nC~ 1\nC! \\n.\\r\\n\nS: 250 ok\n" ENVELOPE DATA
+                            "C: two\nC: .\nS: 550 no\n" BYE,
+        "mail incomplete 6: hi\\n.\\r\\n\n"
+        "mail 5: two\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=6 mail=1\n"
+        "tx 1 rejected " TX " reply=550 bytes=5 mail=2\n",
+        .timing = true,
+    },
+    {
+        "replies are lost of a client that pipelines up to the end of each mail: two mails later "
+        "verdicts are told",
+        HELLO PIPELINED_CHUNK "S~ 30\nS: 250 ok\n" PIPELINED_CHUNK
+                              "S: 250 ok\nS: 250 ok\nS: 550 no\n" PIPELINED_CHUNK
+                              "S: 250 ok\nS: 250 ok\nS: 550 no\n" BYE,
+        "mail bdat 3: one\n"
+        "mail bdat 3: one\n"
+        "mail bdat 3: one\n"
+        "tx 0 unanswered " TX " bytes=3 mail=1\n"
+        "tx 1 unanswered " TX " bytes=3 mail=2\n"
+        "tx 2 rejected " TX " reply=550 bytes=3 mail=3\n",
         .timing = true,
     },
     {
