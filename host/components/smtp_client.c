@@ -512,12 +512,30 @@ size_t smtp_client_look_at(const struct mr_smtp_session *s)
     return field ? SMTP_LOOK_BYTES : 16;
 }
 
+/* Behind the pending reply one waits that only DATA can have. */
+static bool granted_later(const struct mr_smtp_session *s)
+{
+    uint8_t replies[256];
+    const uint8_t *p = replies, *lf;
+    size_t n = smtp_peek(&s->in[MR_TO_CLIENT].held, replies, sizeof replies);
+
+    while ((lf = memchr(p, '\n', n)) && *p != '3') {
+        n -= (size_t)(lf + 1 - p);
+        p = lf + 1;
+    }
+    return lf;
+}
+
 void smtp_client_assume(struct mr_smtp_session *s, const struct mr_smtp_host *host)
 {
     const struct smtp_held *held = &s->in[MR_TO_SERVER].held;
     uint8_t next[SMTP_LOOK_BYTES];
     size_t n = smtp_peek(held, next, smtp_client_look_at(s));
     bool refused = s->wait == SMTP_WAIT_DATA && s->reply_pending && s->reply >= 400;
+    if (refused && granted_later(s)) {
+        smtp_server_drop(s, host);
+        return;
+    }
     bool granted = !looks_like_command(next, n, refused), will_come = !s->lost && !s->adrift;
 
     if (s->wait == SMTP_WAIT_CHUNK || s->wait == SMTP_WAIT_RESET) {

@@ -1191,6 +1191,15 @@ static const struct smtp_session_case smtp_sessions[] = {
         "tx 0 accepted " TX " reply=250 bytes=15 mail=1\n",
         .timing = true,
     },
+    {
+        "where replies are lost a refusal is another command's if a 354 stands behind it",
+        HELLO
+        "C: MAIL FROM:<a@x>\nC: RCPT TO:<b@y>\nS~ 1\nC: DATA\nS: 250 ok\nS: 550 no\nS: 354 go\n"
+        "C: RSET\nC: From: a\nC: .\nS: 250 ok\n" BYE,
+        "mail 15: RSET\\r\\nFrom: a\\r\\n\n"
+        "tx 0 accepted " TX " reply=250 bytes=15 mail=1\n",
+        .timing = true,
+    },
     REFUSED_BEHIND_HOLE("NOOP", "NOOP"),
     REFUSED_BEHIND_HOLE("HELP", "HELP me"),
     REFUSED_BEHIND_HOLE("VRFY", "VRFY a"),
