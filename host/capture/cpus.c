@@ -15,7 +15,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 int __real_eal_cpu_detected(unsigned cpu);
 int __wrap_eal_cpu_detected(unsigned cpu);
@@ -37,9 +38,11 @@ static void look(void)
     if (!folder)
         return;
     for (const struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
-        unsigned cpu;
-        if (sscanf(entry->d_name, "cpu%u", &cpu) == 1 && cpu < CPU_SETSIZE &&
-            __real_eal_cpu_detected(cpu))
+        char *end = NULL;
+        unsigned long cpu =
+            strncmp(entry->d_name, "cpu", 3) ? CPU_SETSIZE : strtoul(entry->d_name + 3, &end, 10);
+        if (end && end != entry->d_name + 3 && !*end && cpu < CPU_SETSIZE &&
+            __real_eal_cpu_detected((unsigned)cpu))
             CPU_SET(cpu, &in_sys);
     }
     closedir(folder);

@@ -297,7 +297,7 @@ static void what_both_sides_held_comes_in_its_order(void **state)
     done(r, MR_FLOW_END_TIMEOUT);
 }
 
-/* Numbers of packets are compared modulo 2^16: far apart the order may be another, but all comes. */
+/* Packets are compared modulo 2^16: far apart the order may be another, but all comes. */
 static void what_both_sides_held_comes_however_far_apart(void **state)
 {
     (void)state;
