@@ -76,8 +76,8 @@ static enum mr_status submit(struct mr_offload *o, struct mr_slot *slot, struct 
         every(o->config.faults.late, n) ? slot->closed_ns + 2 * o->config.late_ns : 0;
     if (every(o->config.faults.stuck, n))
         slot->late_until_ns = UINT64_MAX;
-    if (o->has_guard &&
-        every(o->config.faults.block, n)) /* who is no device has nobody to see it */
+    /* who is no device has nobody to see it */
+    if (o->config.backend->abandon && every(o->config.faults.block, n))
         mr_call_hang();
     if (o->lost)
         return fault(error, "it is lost");
